@@ -1,0 +1,224 @@
+-- Schema 1 (First light). Ids are raw bytes, times Unix milliseconds. One writer (core's thread), many readers.
+
+-- The account on this device: one row.
+CREATE TABLE account(
+  one          INTEGER PRIMARY KEY CHECK (one = 1),
+  account      BLOB NOT NULL,            -- account_id, 32
+  seed         BLOB NOT NULL,            -- root seed, 32: this device is the account's home
+  name         TEXT NOT NULL,
+  device       BLOB NOT NULL,            -- device id, 8
+  device_key   BLOB NOT NULL,            -- device Ed25519 seed, 32
+  device_log   BLOB NOT NULL,            -- encoded device log (DEV-*)
+  restored     INTEGER NOT NULL,
+  created_at   INTEGER NOT NULL
+) STRICT;
+
+-- Interface settings and other single values.
+CREATE TABLE setting(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE relay(
+  relay        BLOB PRIMARY KEY,         -- RelayId, 16
+  address      TEXT NOT NULL,            -- host:port
+  secret       BLOB,                     -- access secret, 16; NULL: open
+  key          BLOB,                     -- static keys, 1216; NULL: fetched on first use
+  own          INTEGER NOT NULL,         -- given by the user; else lent by a contact's card
+  lan          INTEGER NOT NULL DEFAULT 0,
+  offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
+  added_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE contact(
+  account      BLOB PRIMARY KEY,         -- account_id, 32
+  own_name     TEXT NOT NULL,
+  alias        TEXT,
+  ed25519      BLOB NOT NULL,
+  mldsa_hash   BLOB NOT NULL,
+  device_log   BLOB NOT NULL,
+  verified     INTEGER NOT NULL DEFAULT 0,
+  heard_at     INTEGER,
+  added_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE chat(
+  id           INTEGER PRIMARY KEY,
+  contact      BLOB NOT NULL UNIQUE REFERENCES contact(account),
+  hidden       INTEGER NOT NULL,         -- a claim that waits for approval here
+  waiting      INTEGER NOT NULL,         -- the other side has not approved yet
+  read_to      INTEGER NOT NULL,         -- position up to which it was read here
+  unread       INTEGER NOT NULL DEFAULT 0,
+  draft        TEXT,
+  active_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX chat_by_activity ON chat(hidden, active_at DESC);
+
+-- One MLS group. A chat has two where both invited each other: it writes to the smaller group id and reads both.
+CREATE TABLE conversation(
+  group_id     BLOB PRIMARY KEY,
+  chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
+  head         BLOB NOT NULL,            -- epoch_id written to
+  leaf         INTEGER NOT NULL,         -- own leaf index
+  seq          INTEGER NOT NULL,         -- last seq of own durable messages
+  signer       BLOB NOT NULL,            -- own leaf's Ed25519 seed, 32
+  receipt_due  INTEGER NOT NULL DEFAULT 0,
+  receipt_at   INTEGER NOT NULL DEFAULT 0,
+  read_told    BLOB,                     -- message id up to which "read" was told
+  created_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX conversation_by_chat ON conversation(chat);
+
+CREATE TABLE conversation_relay(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  relay        BLOB NOT NULL REFERENCES relay(relay),
+  PRIMARY KEY(group_id, relay)
+) STRICT, WITHOUT ROWID;
+
+-- What a retained epoch exports.
+CREATE TABLE epoch(
+  epoch_id     BLOB PRIMARY KEY,
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  mailbox_root BLOB NOT NULL,
+  envelope_key BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX epoch_by_group ON epoch(group_id);
+
+-- OpenMLS state: rows of epoch objects (group, object = epoch_id, key), and loose rows of no group.
+CREATE TABLE epoch_row(
+  group_id BLOB NOT NULL, object BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY(group_id, object, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Tags that are read, and how far.
+CREATE TABLE listening(
+  tag          BLOB NOT NULL,
+  relay        BLOB NOT NULL,
+  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim
+  about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id
+  slot         INTEGER NOT NULL,         -- week; 0 where there is none
+  cursor       INTEGER NOT NULL,         -- last one taken in; 0: none
+  PRIMARY KEY(tag, relay)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX listening_by_about ON listening(about);
+
+CREATE TABLE message(
+  rowid        INTEGER PRIMARY KEY,
+  id           BLOB NOT NULL UNIQUE,     -- 16
+  chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
+  position     INTEGER NOT NULL,         -- order shown: (hlc - 2025-01-01) * 4096 + tie
+  group_id     BLOB NOT NULL,
+  epoch_id     BLOB NOT NULL,
+  leaf         INTEGER NOT NULL,
+  seq          INTEGER NOT NULL,
+  hlc          INTEGER NOT NULL,
+  sender       BLOB NOT NULL,            -- account_id
+  mine         INTEGER NOT NULL,
+  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began
+  text         TEXT NOT NULL,
+  body         BLOB,                     -- of an unknown kind, kept as it came
+  sent_at      INTEGER NOT NULL,
+  received_at  INTEGER NOT NULL,
+  state        INTEGER NOT NULL,         -- 0 queued, 1 carried, 2 delivered, 3 read, 4 received
+  complete     INTEGER NOT NULL,         -- all ancestors are here
+  client_id    TEXT,
+  UNIQUE(chat, position)
+) STRICT;
+CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
+CREATE UNIQUE INDEX message_by_seq ON message(group_id, leaf, seq);
+CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
+CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
+
+-- Edges of the causal graph: parents are known by the first 8 bytes of their id.
+CREATE TABLE message_parent(
+  group_id BLOB NOT NULL, child BLOB NOT NULL, parent BLOB NOT NULL,
+  PRIMARY KEY(group_id, child, parent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_parent_by_parent ON message_parent(group_id, parent);
+
+-- Complete messages that no complete message descends from.
+CREATE TABLE message_head(
+  group_id BLOB NOT NULL, id BLOB NOT NULL, PRIMARY KEY(group_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIRTUAL TABLE message_fts USING fts5(
+  text, content='message', content_rowid='rowid', tokenize='unicode61 remove_diacritics 2'
+);
+INSERT INTO message_fts(message_fts, rank) VALUES('secure-delete', 1);
+CREATE TRIGGER message_fts_add AFTER INSERT ON message WHEN new.text <> '' BEGIN
+  INSERT INTO message_fts(rowid, text) VALUES(new.rowid, new.text);
+END;
+CREATE TRIGGER message_fts_drop AFTER DELETE ON message WHEN old.text <> '' BEGIN
+  INSERT INTO message_fts(message_fts, rowid, text) VALUES('delete', old.rowid, old.text);
+END;
+
+-- What is to leave and has not been confirmed by a recipient.
+CREATE TABLE outbox(
+  id           INTEGER PRIMARY KEY,
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored)
+  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id
+  group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
+  content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again
+  epoch_id     BLOB,                     -- purpose 0 and 1
+  slot         INTEGER NOT NULL,
+  envelope     BLOB NOT NULL,
+  envelope_id  BLOB NOT NULL,            -- SHA-256 of it
+  token        BLOB NOT NULL,
+  sealed_at    INTEGER NOT NULL,
+  expires_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outbox_by_envelope ON outbox(envelope_id);
+CREATE INDEX outbox_by_about ON outbox(about);
+CREATE TABLE outbox_relay(
+  outbox       INTEGER NOT NULL REFERENCES outbox(id) ON DELETE CASCADE,
+  relay        BLOB NOT NULL,
+  stored       INTEGER NOT NULL,
+  PRIMARY KEY(outbox, relay)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE invite(
+  id           BLOB PRIMARY KEY,         -- 16
+  secret       BLOB NOT NULL,            -- 20
+  who          INTEGER NOT NULL,         -- 0 family, 1 one
+  how          INTEGER NOT NULL,         -- 0 in person, 1 spoken, 2 plain
+  words        TEXT,
+  relay        BLOB NOT NULL,
+  link         TEXT NOT NULL,
+  code         TEXT NOT NULL,
+  reach        INTEGER NOT NULL,         -- 0 this computer, 1 local network, 2 internet
+  seal_private BLOB,                     -- deleted when it closes
+  key_package  BLOB,                     -- reference of its last-resort key package; deleted when it closes
+  card         BLOB NOT NULL,            -- sealed, as the door answers it
+  card_hash    BLOB NOT NULL,
+  state        INTEGER NOT NULL,         -- as api::InviteState
+  approved     INTEGER NOT NULL DEFAULT 0,
+  unopened     INTEGER NOT NULL DEFAULT 0,
+  used_twice   INTEGER NOT NULL DEFAULT 0,
+  used_at      INTEGER,
+  created_at   INTEGER NOT NULL,
+  expires_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE claim(
+  id           BLOB PRIMARY KEY,         -- SHA-256 of the claim
+  invite       BLOB NOT NULL REFERENCES invite(id),
+  account      BLOB,                     -- who, where it opened
+  group_id     BLOB,                     -- the conversation joined
+  answer       INTEGER NOT NULL,         -- last answer given (MEET-*)
+  received_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX claim_by_invite ON claim(invite);
+
+CREATE TABLE acceptance(
+  id           BLOB PRIMARY KEY,         -- 16
+  link         TEXT NOT NULL,
+  secret       BLOB NOT NULL,
+  words        TEXT,
+  state        INTEGER NOT NULL,         -- as api::AcceptanceState
+  name         TEXT,
+  chat         INTEGER,
+  account      BLOB,                     -- the inviter
+  card         BLOB,                     -- opened card, kept until answered
+  claim        BLOB,                     -- SHA-256 of the claim sent
+  relay        BLOB,
+  created_at   INTEGER NOT NULL,
+  expires_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
