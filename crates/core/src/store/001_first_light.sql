@@ -10,6 +10,7 @@ CREATE TABLE account(
   device_key   BLOB NOT NULL,            -- device Ed25519 seed, 32
   device_log   BLOB NOT NULL,            -- encoded device log (DEV-*)
   restored     INTEGER NOT NULL,
+  hlc          INTEGER NOT NULL DEFAULT 0, -- newest hybrid clock value seen or given
   created_at   INTEGER NOT NULL
 ) STRICT;
 
@@ -59,12 +60,14 @@ CREATE TABLE conversation(
   leaf         INTEGER NOT NULL,         -- own leaf index
   seq          INTEGER NOT NULL,         -- last seq of own durable messages
   signer       BLOB NOT NULL,            -- own leaf's Ed25519 seed, 32
+  waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   receipt_due  INTEGER NOT NULL DEFAULT 0,
-  receipt_at   INTEGER NOT NULL DEFAULT 0,
+  receipt_at   INTEGER NOT NULL DEFAULT 0, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
   created_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
+CREATE INDEX conversation_due ON conversation(receipt_at) WHERE receipt_due = 1;
 
 CREATE TABLE conversation_relay(
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
@@ -100,6 +103,9 @@ CREATE TABLE listening(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX listening_by_about ON listening(about);
 
+-- Envelopes taken in or made here: the same one comes back from several relays.
+CREATE TABLE envelope_seen(id BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
 CREATE TABLE message(
   rowid        INTEGER PRIMARY KEY,
   id           BLOB NOT NULL UNIQUE,     -- 16
@@ -119,11 +125,12 @@ CREATE TABLE message(
   received_at  INTEGER NOT NULL,
   state        INTEGER NOT NULL,         -- 0 queued, 1 carried, 2 delivered, 3 read, 4 received
   complete     INTEGER NOT NULL,         -- all ancestors are here
+  acked        INTEGER NOT NULL,         -- the other side 0 may not have it, 1 has it and its ancestors, 2 has read them
   client_id    TEXT,
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
-CREATE UNIQUE INDEX message_by_seq ON message(group_id, leaf, seq);
+CREATE INDEX message_by_seq ON message(group_id, leaf, seq);
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
 
@@ -167,6 +174,7 @@ CREATE TABLE outbox(
 ) STRICT;
 CREATE INDEX outbox_by_envelope ON outbox(envelope_id);
 CREATE INDEX outbox_by_about ON outbox(about);
+CREATE INDEX outbox_by_age ON outbox(sealed_at);
 CREATE TABLE outbox_relay(
   outbox       INTEGER NOT NULL REFERENCES outbox(id) ON DELETE CASCADE,
   relay        BLOB NOT NULL,
@@ -185,7 +193,8 @@ CREATE TABLE invite(
   code         TEXT NOT NULL,
   reach        INTEGER NOT NULL,         -- 0 this computer, 1 local network, 2 internet
   seal_private BLOB,                     -- deleted when it closes
-  key_package  BLOB,                     -- reference of its last-resort key package; deleted when it closes
+  key_package  BLOB,                     -- its last-resort key package (encoded); private half deleted when it closes
+  signer       BLOB,                     -- Ed25519 seed of that key package's leaf; deleted when it closes
   card         BLOB NOT NULL,            -- sealed, as the door answers it
   card_hash    BLOB NOT NULL,
   state        INTEGER NOT NULL,         -- as api::InviteState
@@ -201,6 +210,7 @@ CREATE TABLE claim(
   id           BLOB PRIMARY KEY,         -- SHA-256 of the claim
   invite       BLOB NOT NULL REFERENCES invite(id),
   account      BLOB,                     -- who, where it opened
+  card         BLOB,                     -- that person's card, until approved or declined
   group_id     BLOB,                     -- the conversation joined
   answer       INTEGER NOT NULL,         -- last answer given (MEET-*)
   received_at  INTEGER NOT NULL
@@ -217,6 +227,7 @@ CREATE TABLE acceptance(
   chat         INTEGER,
   account      BLOB,                     -- the inviter
   card         BLOB,                     -- opened card, kept until answered
+  offer        BLOB,                     -- what the claim says (own card, Welcome), to seal it anew with other words
   claim        BLOB,                     -- SHA-256 of the claim sent
   relay        BLOB,
   created_at   INTEGER NOT NULL,
