@@ -8,13 +8,15 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+#[cfg(test)]
+mod typescript;
+
 /// A conversation list entry's number, stable for the life of the profile.
 pub type ChatId = i64;
 
 /// Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(tag = "method", content = "params")]
-#[ts(export)]
 pub enum Command {
     /// Makes the account (fresh, or from recovery words). Refused when one exists.
     #[serde(rename = "init")]
@@ -72,7 +74,6 @@ pub enum Command {
 /// Reads something; changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(tag = "method", content = "params")]
-#[ts(export)]
 pub enum Query {
     /// Who and how: [`Status`].
     #[serde(rename = "status")]
@@ -115,7 +116,6 @@ pub enum Query {
 /// What a command answers.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(untagged)]
-#[ts(export)]
 pub enum Reply {
     /// Nothing to say.
     Done {},
@@ -133,10 +133,39 @@ pub enum Reply {
     Message(Message),
 }
 
+/// What a query answers.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// [`Query::Status`]
+    Status(Status),
+    /// [`Query::Invites`]
+    Invites(Vec<Invite>),
+    /// [`Query::Acceptances`]
+    Acceptances(Vec<Acceptance>),
+    /// [`Query::Requests`]
+    Requests(Vec<Request>),
+    /// [`Query::Contacts`]
+    Contacts(Vec<Contact>),
+    /// [`Query::Chats`]
+    Chats(Vec<Chat>),
+    /// [`Query::Messages`]
+    Messages(Messages),
+    /// [`Query::Message`]
+    Message(Box<Message>),
+    /// [`Query::Search`]
+    Hits(Vec<Hit>),
+    /// [`Query::SafetyNumber`]
+    SafetyNumber(SafetyNumber),
+    /// [`Query::SettingsGet`]
+    Settings(Settings),
+    /// [`Query::DraftGet`]
+    Draft(Draft),
+}
+
 /// Something changed. Every event carries a growing `seq`; `subscribe {since}` replays what was missed or says `reset`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-#[ts(export)]
 pub enum Event {
     /// A message arrived or was written. `mine` tells which.
     MessageAdded {
@@ -217,12 +246,13 @@ pub enum Event {
 /// Parameters of [`Command::Init`].
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct Init {
     /// Display name, 1 to 64 characters after trimming.
     pub name: String,
     /// Routes of relays (`stone:r...`) to use.
     #[serde(default)]
+    #[ts(as = "Option<Vec<String>>", optional)]
     pub relays: Vec<String>,
     /// 24 recovery words to restore an account; absent: a fresh one.
     #[serde(default)]
@@ -232,14 +262,16 @@ pub struct Init {
 impl core::fmt::Debug for Init {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Self { name: _, relays, words } = self;
-        f.debug_struct("Init").field("relays", &relays.len()).field("words", &words.is_some()).finish_non_exhaustive()
+        f.debug_struct("Init")
+            .field("relays", &relays.len())
+            .field("words", &words.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 /// Who an invitation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum Who {
     /// Family and friends: up to 10, 48 hours, each approved.
     Family,
@@ -250,7 +282,6 @@ pub enum Who {
 /// How an invitation is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum How {
     /// Scanned from screen to screen. Approval means "this is the person in front of me" and verifies both sides.
     InPerson,
@@ -263,7 +294,6 @@ pub enum How {
 /// Parameters of [`Command::InviteCreate`].
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct InviteCreate {
     /// Who.
     pub who: Who,
@@ -274,7 +304,6 @@ pub struct InviteCreate {
 /// How far an invitation's entrance can be reached from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum Reach {
     /// Loopback: "works only on this computer".
     ThisComputer,
@@ -287,7 +316,6 @@ pub enum Reach {
 /// Where an invitation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum InviteState {
     /// The relay has not confirmed the door yet.
     Preparing,
@@ -306,7 +334,6 @@ pub enum InviteState {
 /// An invitation as its owner sees it.
 #[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Invite {
     /// Hex.
     pub id: String,
@@ -338,14 +365,16 @@ pub struct Invite {
 
 impl core::fmt::Debug for Invite {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Invite").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Invite")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
 /// Parameters of [`Command::Accept`].
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct Accept {
     /// `http...#...` or `stone:i...`
     pub link: String,
@@ -363,7 +392,7 @@ impl core::fmt::Debug for Accept {
 /// Parameters of [`Command::AcceptRetry`].
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct AcceptRetry {
     /// The acceptance.
     pub id: String,
@@ -381,7 +410,6 @@ impl core::fmt::Debug for AcceptRetry {
 /// Where taking up an invitation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum AcceptanceState {
     /// Saved; the card has not been fetched yet ("We will finish as soon as there is any connection").
     Saved,
@@ -410,7 +438,6 @@ pub enum AcceptanceState {
 /// An invitation as its taker sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Acceptance {
     /// Hex.
     pub id: String,
@@ -427,7 +454,6 @@ pub struct Acceptance {
 /// A person who waits for approval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Request {
     /// Hex.
     pub id: String,
@@ -448,7 +474,6 @@ pub struct Request {
 /// A person we can write to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Contact {
     /// Account id, hex (64 characters).
     pub id: String,
@@ -467,7 +492,6 @@ pub struct Contact {
 /// How far a message of mine got; messages of others are `received`, then `read`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum MessageState {
     /// Kept here; nobody has taken it yet.
     Queued,
@@ -484,7 +508,6 @@ pub enum MessageState {
 /// What kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum MessageKind {
     /// A text.
     Text,
@@ -497,7 +520,6 @@ pub enum MessageKind {
 /// One message.
 #[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Message {
     /// Hex (32 characters).
     pub id: String,
@@ -527,14 +549,15 @@ pub struct Message {
 
 impl core::fmt::Debug for Message {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Message").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Message")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
 /// One entry of the chat list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Chat {
     /// Chat.
     pub id: ChatId,
@@ -563,19 +586,19 @@ pub struct Chat {
 /// A window into a list.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Page {
     /// At most this many (1 to 1000).
     pub limit: u32,
     /// Skip so many.
     #[serde(default)]
+    #[ts(as = "Option<u32>", optional)]
     pub offset: u32,
 }
 
 /// Parameters of [`Query::Messages`]. Give at most one of `before`, `after`, `around`; none: the newest.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct MessagesOf {
     /// Chat.
     pub chat: ChatId,
@@ -595,7 +618,6 @@ pub struct MessagesOf {
 /// A stretch of a chat.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Messages {
     /// Oldest first.
     pub messages: Vec<Message>,
@@ -612,7 +634,7 @@ pub struct Messages {
 /// Parameters of [`Command::Send`].
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct Send {
     /// Chat.
     pub chat: ChatId,
@@ -632,7 +654,7 @@ impl core::fmt::Debug for Send {
 /// Parameters of [`Query::Search`].
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct Search {
     /// Words; the last one may be a beginning.
     pub words: String,
@@ -646,7 +668,6 @@ pub struct Search {
 /// A found message.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Hit {
     /// The message.
     pub message: Message,
@@ -659,7 +680,6 @@ pub struct Hit {
 /// Part of a snippet.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Piece {
     /// Text.
     pub text: String,
@@ -670,7 +690,6 @@ pub struct Piece {
 /// Any one thing by its hex id.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct ById {
     /// Hex.
     pub id: String,
@@ -679,7 +698,6 @@ pub struct ById {
 /// One message by its id.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct ByMessage {
     /// Hex.
     pub id: String,
@@ -688,7 +706,6 @@ pub struct ByMessage {
 /// One chat.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct ByChat {
     /// Chat.
     pub chat: ChatId,
@@ -697,7 +714,6 @@ pub struct ByChat {
 /// Parameters of [`Command::MarkRead`].
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct MarkRead {
     /// Chat.
     pub chat: ChatId,
@@ -708,7 +724,6 @@ pub struct MarkRead {
 /// Parameters of [`Command::Verify`].
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Verify {
     /// Contact, hex.
     pub id: String,
@@ -719,7 +734,6 @@ pub struct Verify {
 /// Parameters of [`Command::ContactRename`].
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct ContactRename {
     /// Contact, hex.
     pub id: String,
@@ -730,7 +744,6 @@ pub struct ContactRename {
 /// Parameters of [`Command::RelayAdd`].
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct RelayAdd {
     /// `stone:r...`
     pub route: String,
@@ -745,7 +758,6 @@ impl core::fmt::Debug for RelayAdd {
 /// Parameters of [`Command::ProfileRename`].
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct ProfileRename {
     /// 1 to 64 characters.
     pub name: String,
@@ -754,7 +766,6 @@ pub struct ProfileRename {
 /// Parameters of [`Command::DraftSet`].
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct DraftSet {
     /// Chat.
     pub chat: ChatId,
@@ -764,14 +775,15 @@ pub struct DraftSet {
 
 impl core::fmt::Debug for DraftSet {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("DraftSet").field("chat", &self.chat).finish_non_exhaustive()
+        f.debug_struct("DraftSet")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
     }
 }
 
 /// A kept draft.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Draft {
     /// Unsent text.
     pub text: String,
@@ -780,7 +792,6 @@ pub struct Draft {
 /// The account on this device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Me {
     /// Account id, hex (64 characters).
     pub id: String,
@@ -791,7 +802,6 @@ pub struct Me {
 /// The 24 recovery words.
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Words {
     /// English BIP-39 words, in order.
     pub words: Vec<String>,
@@ -806,7 +816,6 @@ impl core::fmt::Debug for Words {
 /// The safety number of a pair of accounts.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct SafetyNumber {
     /// 60 digits in twelve groups of five.
     pub groups: Vec<String>,
@@ -817,7 +826,6 @@ pub struct SafetyNumber {
 /// The way to the relays, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub enum Connection {
     /// No relay is known yet.
     NoRelay,
@@ -832,7 +840,6 @@ pub enum Connection {
 /// One relay this profile uses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Relay {
     /// `host:port`
     pub address: String,
@@ -845,7 +852,7 @@ pub struct Relay {
 /// Language and looks of the interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
+#[ts(optional_fields = nullable)]
 pub struct Settings {
     /// `en`, `ru`, or absent: the browser's.
     #[serde(default)]
@@ -860,7 +867,6 @@ pub struct Settings {
 /// Who this profile is and how it is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 pub struct Status {
     /// Program version and commit.
     pub version: String,
@@ -889,7 +895,6 @@ pub struct Status {
 /// Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
-#[ts(export)]
 #[non_exhaustive]
 pub enum Fault {
     /// No account yet: `init` first.

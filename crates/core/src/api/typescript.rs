@@ -1,0 +1,140 @@
+//! Writes the interface's types: `ui/src/core/gen/api.ts`, one file, and fails when the committed one differs.
+//!
+//! `UPDATE_TS=1 cargo test -p stonechat-core typescript` writes it again. Rust's 64-bit numbers become `number`:
+//! times and positions stay below 2^53 until the year 2094.
+
+use std::path::Path;
+
+use ts_rs::TS;
+
+use super::*;
+
+const HEAD: &str =
+    "// Generated from crates/core/src/api.rs. Do not edit: UPDATE_TS=1 cargo test -p stonechat-core typescript\n";
+
+/// What each method takes is in `Command` and `Query`; what it answers is here.
+const ANSWERS: &str = r#"
+/** What each method answers (methods of `Command`, then of `Query`). */
+export type Answers = {
+  "init": Me,
+  "words": Words,
+  "invite.create": Invite,
+  "invite.revoke": Done,
+  "accept": Acceptance,
+  "accept.retry": Done,
+  "accept.forget": Done,
+  "approve": Contact,
+  "decline": Done,
+  "send": Message,
+  "markRead": Done,
+  "verify": Done,
+  "contact.rename": Done,
+  "relay.add": Done,
+  "profile.rename": Done,
+  "settings.set": Done,
+  "draft.set": Done,
+  "status": Status,
+  "invites": Invite[],
+  "acceptances": Acceptance[],
+  "requests": Request[],
+  "contacts": Contact[],
+  "chats": Chat[],
+  "messages": Messages,
+  "message": Message,
+  "search": Hit[],
+  "safetyNumber": SafetyNumber,
+  "settings.get": Settings,
+  "draft.get": Draft,
+};
+
+/** Nothing to say. */
+export type Done = Record<string, never>;
+"#;
+
+#[test]
+fn typescript_types_are_those_of_the_api_api_1() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui/src/core/gen/api.ts");
+    let wanted = typescript();
+    if std::env::var_os("UPDATE_TS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "ui/src/core/gen/api.ts differs from api.rs: run with UPDATE_TS=1"
+    );
+}
+
+#[test]
+fn every_method_names_its_answer_api_1() {
+    let declared = format!("{}{}", declare::<Command>(), declare::<Query>());
+    let methods = declared
+        .split("\"method\": \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next());
+    let count = methods
+        .inspect(|method| assert!(ANSWERS.contains(&format!("\n  \"{method}\": ")), "{method}"))
+        .count();
+    assert_eq!(ANSWERS.matches("\n  \"").count(), count);
+}
+
+fn typescript() -> String {
+    let mut out = HEAD.to_owned();
+    macro_rules! types {
+        ($($t:ty),* $(,)?) => { $(out.push_str(&declare::<$t>());)* };
+    }
+    types!(Command, Query);
+    out.push_str(ANSWERS);
+    types!(
+        Event,
+        Fault,
+        Init,
+        Who,
+        How,
+        InviteCreate,
+        Reach,
+        InviteState,
+        Invite,
+        Accept,
+        AcceptRetry,
+        AcceptanceState,
+        Acceptance,
+        Request,
+        Contact,
+        MessageState,
+        MessageKind,
+        Message,
+        Chat,
+        Page,
+        MessagesOf,
+        Messages,
+        Send,
+        Search,
+        Hit,
+        Piece,
+        ById,
+        ByMessage,
+        ByChat,
+        MarkRead,
+        Verify,
+        ContactRename,
+        RelayAdd,
+        ProfileRename,
+        DraftSet,
+        Draft,
+        Me,
+        Words,
+        SafetyNumber,
+        Connection,
+        Relay,
+        Settings,
+        Status,
+    );
+    out
+}
+
+fn declare<T: TS + 'static>() -> String {
+    let docs = T::docs().unwrap_or_default();
+    format!("\n{docs}export {}\n", T::decl().replace("bigint", "number"))
+}

@@ -1,0 +1,806 @@
+// Generated from crates/core/src/api.rs. Do not edit: UPDATE_TS=1 cargo test -p stonechat-core typescript
+
+/**
+ * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
+ */
+export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+
+/**
+ * Reads something; changes nothing.
+ */
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+
+/** What each method answers (methods of `Command`, then of `Query`). */
+export type Answers = {
+  "init": Me,
+  "words": Words,
+  "invite.create": Invite,
+  "invite.revoke": Done,
+  "accept": Acceptance,
+  "accept.retry": Done,
+  "accept.forget": Done,
+  "approve": Contact,
+  "decline": Done,
+  "send": Message,
+  "markRead": Done,
+  "verify": Done,
+  "contact.rename": Done,
+  "relay.add": Done,
+  "profile.rename": Done,
+  "settings.set": Done,
+  "draft.set": Done,
+  "status": Status,
+  "invites": Invite[],
+  "acceptances": Acceptance[],
+  "requests": Request[],
+  "contacts": Contact[],
+  "chats": Chat[],
+  "messages": Messages,
+  "message": Message,
+  "search": Hit[],
+  "safetyNumber": SafetyNumber,
+  "settings.get": Settings,
+  "draft.get": Draft,
+};
+
+/** Nothing to say. */
+export type Done = Record<string, never>;
+
+/**
+ * Something changed. Every event carries a growing `seq`; `subscribe {since}` replays what was missed or says `reset`.
+ */
+export type Event = { "kind": "messageAdded", 
+/**
+ * The whole message.
+ */
+message: Message, } | { "kind": "messageState", 
+/**
+ * Where.
+ */
+chat: number, 
+/**
+ * Which.
+ */
+id: string, 
+/**
+ * The state it has reached.
+ */
+state: MessageState, } | { "kind": "chatChanged", 
+/**
+ * The whole entry.
+ */
+chat: Chat, } | { "kind": "chatRemoved", 
+/**
+ * Which.
+ */
+chat: number, } | { "kind": "contactChanged", 
+/**
+ * The whole entry.
+ */
+contact: Contact, } | { "kind": "requestAdded", 
+/**
+ * The whole entry.
+ */
+request: Request, } | { "kind": "requestRemoved", 
+/**
+ * Which.
+ */
+id: string, } | { "kind": "inviteChanged", 
+/**
+ * The whole entry.
+ */
+invite: Invite, } | { "kind": "acceptanceChanged", 
+/**
+ * The whole entry.
+ */
+acceptance: Acceptance, } | { "kind": "connectionChanged", 
+/**
+ * In one word; the interface has the sentence.
+ */
+connection: Connection, } | { "kind": "clockOff", 
+/**
+ * Relay clock minus device clock.
+ */
+offsetMs: number, } | { "kind": "statusChanged", } | { "kind": "ingested", 
+/**
+ * New messages in this batch.
+ */
+messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind": "wiped", } | { "kind": "diskFull", };
+
+/**
+ * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
+ */
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "noRelay" | "notFound" | "badText" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
+
+/**
+ * Parameters of [`Command::Init`].
+ */
+export type Init = { 
+/**
+ * Display name, 1 to 64 characters after trimming.
+ */
+name: string, 
+/**
+ * Routes of relays (`stone:r...`) to use.
+ */
+relays?: Array<string>, 
+/**
+ * 24 recovery words to restore an account; absent: a fresh one.
+ */
+words?: string | null, };
+
+/**
+ * Who an invitation is for.
+ */
+export type Who = "family" | "one";
+
+/**
+ * How an invitation is passed on.
+ */
+export type How = "inPerson" | "spoken" | "plain";
+
+/**
+ * Parameters of [`Command::InviteCreate`].
+ */
+export type InviteCreate = { 
+/**
+ * Who.
+ */
+who: Who, 
+/**
+ * How.
+ */
+how: How, };
+
+/**
+ * How far an invitation's entrance can be reached from.
+ */
+export type Reach = "thisComputer" | "localNetwork" | "internet";
+
+/**
+ * Where an invitation stands.
+ */
+export type InviteState = "preparing" | "open" | "used" | "expired" | "revoked" | "attacked";
+
+/**
+ * An invitation as its owner sees it.
+ */
+export type Invite = { 
+/**
+ * Hex.
+ */
+id: string, 
+/**
+ * Who.
+ */
+who: Who, 
+/**
+ * How.
+ */
+how: How, 
+/**
+ * `http://ADDR:PORT/PATH#FRAGMENT`, at most 120 characters.
+ */
+link: string, 
+/**
+ * The same as `stone:i...`, for QR and files.
+ */
+code: string, 
+/**
+ * The three words, where there are some.
+ */
+spokenWords: string | null, 
+/**
+ * Reach of the entrance.
+ */
+reach: Reach, 
+/**
+ * State.
+ */
+state: InviteState, 
+/**
+ * Made at.
+ */
+createdAt: number, 
+/**
+ * Not after.
+ */
+expiresAt: number, 
+/**
+ * People let in with it.
+ */
+approved: number, 
+/**
+ * People waiting.
+ */
+waiting: number, 
+/**
+ * It was claimed again after it was used: somebody else holds the link.
+ */
+usedTwice: boolean, };
+
+/**
+ * Parameters of [`Command::Accept`].
+ */
+export type Accept = { 
+/**
+ * `http...#...` or `stone:i...`
+ */
+link: string, 
+/**
+ * Three words, where the inviter said some.
+ */
+spokenWords?: string | null, };
+
+/**
+ * Parameters of [`Command::AcceptRetry`].
+ */
+export type AcceptRetry = { 
+/**
+ * The acceptance.
+ */
+id: string, 
+/**
+ * Other words.
+ */
+spokenWords?: string | null, };
+
+/**
+ * Where taking up an invitation stands.
+ */
+export type AcceptanceState = "saved" | "needsWords" | "claimed" | "waiting" | "accepted" | "declined" | "used" | "expired" | "wordsWrong" | "doorSpent" | "cardWrong";
+
+/**
+ * An invitation as its taker sees it.
+ */
+export type Acceptance = { 
+/**
+ * Hex.
+ */
+id: string, 
+/**
+ * State.
+ */
+state: AcceptanceState, 
+/**
+ * Who invited, once the card is here.
+ */
+name: string | null, 
+/**
+ * The chat, once it exists.
+ */
+chat: number | null, 
+/**
+ * When the link was taken up.
+ */
+createdAt: number, };
+
+/**
+ * A person who waits for approval.
+ */
+export type Request = { 
+/**
+ * Hex.
+ */
+id: string, 
+/**
+ * By which invitation.
+ */
+invite: string, 
+/**
+ * The name the person gives.
+ */
+name: string, 
+/**
+ * Account, hex.
+ */
+account: string, 
+/**
+ * Whether approving means "this is the person in front of me".
+ */
+inPerson: boolean, 
+/**
+ * Arrived.
+ */
+receivedAt: number, 
+/**
+ * What the person already wrote (at most 3 are shown).
+ */
+firstMessages: Array<string>, };
+
+/**
+ * A person we can write to.
+ */
+export type Contact = { 
+/**
+ * Account id, hex (64 characters).
+ */
+id: string, 
+/**
+ * Shown name: the alias if one was given.
+ */
+name: string, 
+/**
+ * The name the person gives.
+ */
+ownName: string, 
+/**
+ * Safety number compared, or met in person.
+ */
+verified: boolean, 
+/**
+ * The 1:1 chat.
+ */
+chat: number | null, 
+/**
+ * When a message or receipt last came from this person (not "online").
+ */
+heardAt: number | null, };
+
+/**
+ * How far a message of mine got; messages of others are `received`, then `read`.
+ */
+export type MessageState = "queued" | "carried" | "delivered" | "read" | "received";
+
+/**
+ * What kind of message.
+ */
+export type MessageKind = "text" | "unknown" | "began";
+
+/**
+ * One message.
+ */
+export type Message = { 
+/**
+ * Hex (32 characters).
+ */
+id: string, 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Place in the chat: grows with the order shown; pages are asked for by it.
+ */
+position: number, 
+/**
+ * Sender's account id, hex.
+ */
+from: string, 
+/**
+ * Sender's name.
+ */
+fromName: string, 
+/**
+ * Written on this account.
+ */
+mine: boolean, 
+/**
+ * Kind.
+ */
+kind: MessageKind, 
+/**
+ * Text (empty for kinds without).
+ */
+text: string, 
+/**
+ * By the sender's clock, at most the time of arrival.
+ */
+sentAt: number, 
+/**
+ * State.
+ */
+state: MessageState, 
+/**
+ * Echo of [`Send::client_id`].
+ */
+clientId: string | null, 
+/**
+ * Messages before this one that are known to be missing ("n messages on their way").
+ */
+missingBefore: number, };
+
+/**
+ * One entry of the chat list.
+ */
+export type Chat = { 
+/**
+ * Chat.
+ */
+id: number, 
+/**
+ * The contact, hex.
+ */
+contact: string, 
+/**
+ * Shown name.
+ */
+name: string, 
+/**
+ * Contact verified.
+ */
+verified: boolean, 
+/**
+ * Newest message.
+ */
+last: Message | null, 
+/**
+ * Messages of others not read yet.
+ */
+unread: number, 
+/**
+ * First unread message's position, if any.
+ */
+firstUnread: number | null, 
+/**
+ * The inviter has not approved yet: what I write waits there.
+ */
+waiting: boolean, 
+/**
+ * Kept draft, where there is one.
+ */
+draft: string | null, 
+/**
+ * Newest activity.
+ */
+activeAt: number, 
+/**
+ * When the contact was last heard of.
+ */
+heardAt: number | null, };
+
+/**
+ * A window into a list.
+ */
+export type Page = { 
+/**
+ * At most this many (1 to 1000).
+ */
+limit: number, 
+/**
+ * Skip so many.
+ */
+offset?: number, };
+
+/**
+ * Parameters of [`Query::Messages`]. Give at most one of `before`, `after`, `around`; none: the newest.
+ */
+export type MessagesOf = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Positions below this.
+ */
+before?: number | null, 
+/**
+ * Positions above this.
+ */
+after?: number | null, 
+/**
+ * Half of the page before this position, half from it on.
+ */
+around?: number | null, 
+/**
+ * At most this many (1 to 500).
+ */
+limit: number, };
+
+/**
+ * A stretch of a chat.
+ */
+export type Messages = { 
+/**
+ * Oldest first.
+ */
+messages: Array<Message>, 
+/**
+ * There are older ones.
+ */
+moreBefore: boolean, 
+/**
+ * There are newer ones.
+ */
+moreAfter: boolean, 
+/**
+ * All messages of the chat (for `aria-setsize`).
+ */
+total: number, 
+/**
+ * How many of the chat's messages stand before the first one here (for `aria-posinset`).
+ */
+index: number, };
+
+/**
+ * Parameters of [`Command::Send`].
+ */
+export type Send = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * 1 to 16,384 bytes of UTF-8 after trimming.
+ */
+text: string, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, };
+
+/**
+ * Parameters of [`Query::Search`].
+ */
+export type Search = { 
+/**
+ * Words; the last one may be a beginning.
+ */
+words: string, 
+/**
+ * Only in this chat.
+ */
+chat?: number | null, 
+/**
+ * At most this many (1 to 200).
+ */
+limit: number, };
+
+/**
+ * A found message.
+ */
+export type Hit = { 
+/**
+ * The message.
+ */
+message: Message, 
+/**
+ * Name of its chat.
+ */
+chatName: string, 
+/**
+ * Text around the match as plain and marked pieces.
+ */
+pieces: Array<Piece>, };
+
+/**
+ * Part of a snippet.
+ */
+export type Piece = { 
+/**
+ * Text.
+ */
+text: string, 
+/**
+ * Part of the match.
+ */
+marked: boolean, };
+
+/**
+ * Any one thing by its hex id.
+ */
+export type ById = { 
+/**
+ * Hex.
+ */
+id: string, };
+
+/**
+ * One message by its id.
+ */
+export type ByMessage = { 
+/**
+ * Hex.
+ */
+id: string, };
+
+/**
+ * One chat.
+ */
+export type ByChat = { 
+/**
+ * Chat.
+ */
+chat: number, };
+
+/**
+ * Parameters of [`Command::MarkRead`].
+ */
+export type MarkRead = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Up to and with this position.
+ */
+position: number, };
+
+/**
+ * Parameters of [`Command::Verify`].
+ */
+export type Verify = { 
+/**
+ * Contact, hex.
+ */
+id: string, 
+/**
+ * The numbers were the same.
+ */
+verified: boolean, };
+
+/**
+ * Parameters of [`Command::ContactRename`].
+ */
+export type ContactRename = { 
+/**
+ * Contact, hex.
+ */
+id: string, 
+/**
+ * At most 64 characters.
+ */
+name: string, };
+
+/**
+ * Parameters of [`Command::RelayAdd`].
+ */
+export type RelayAdd = { 
+/**
+ * `stone:r...`
+ */
+route: string, };
+
+/**
+ * Parameters of [`Command::ProfileRename`].
+ */
+export type ProfileRename = { 
+/**
+ * 1 to 64 characters.
+ */
+name: string, };
+
+/**
+ * Parameters of [`Command::DraftSet`].
+ */
+export type DraftSet = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Unsent text.
+ */
+text: string, };
+
+/**
+ * A kept draft.
+ */
+export type Draft = { 
+/**
+ * Unsent text.
+ */
+text: string, };
+
+/**
+ * The account on this device.
+ */
+export type Me = { 
+/**
+ * Account id, hex (64 characters).
+ */
+id: string, 
+/**
+ * Display name.
+ */
+name: string, };
+
+/**
+ * The 24 recovery words.
+ */
+export type Words = { 
+/**
+ * English BIP-39 words, in order.
+ */
+words: Array<string>, };
+
+/**
+ * The safety number of a pair of accounts.
+ */
+export type SafetyNumber = { 
+/**
+ * 60 digits in twelve groups of five.
+ */
+groups: Array<string>, 
+/**
+ * Compared before.
+ */
+verified: boolean, };
+
+/**
+ * The way to the relays, in one word.
+ */
+export type Connection = "noRelay" | "connected" | "connecting" | "offline";
+
+/**
+ * One relay this profile uses.
+ */
+export type Relay = { 
+/**
+ * `host:port`
+ */
+address: string, 
+/**
+ * Own (given by the user), or lent by a contact's card.
+ */
+own: boolean, 
+/**
+ * Answers now.
+ */
+connected: boolean, };
+
+/**
+ * Language and looks of the interface.
+ */
+export type Settings = { 
+/**
+ * `en`, `ru`, or absent: the browser's.
+ */
+language?: string | null, 
+/**
+ * `light`, `dark`, or absent: the system's.
+ */
+theme?: string | null, 
+/**
+ * Tell others what I have read.
+ */
+readReceipts: boolean, };
+
+/**
+ * Who this profile is and how it is doing.
+ */
+export type Status = { 
+/**
+ * Program version and commit.
+ */
+version: string, 
+/**
+ * Absent before the first screen is done, and while locked.
+ */
+me: Me | null, 
+/**
+ * Locked behind the passphrase.
+ */
+locked: boolean, 
+/**
+ * A passphrase protects the key (otherwise a key file, which protects from nobody who has the disk).
+ */
+hasPassphrase: boolean, 
+/**
+ * In one word.
+ */
+connection: Connection, 
+/**
+ * Relays in use.
+ */
+relays: Array<Relay>, 
+/**
+ * Device clock off by more than a day: relay clock minus device clock; else 0.
+ */
+clockOffsetMs: number, 
+/**
+ * Messages of mine nobody has taken yet.
+ */
+queued: number, 
+/**
+ * Restored from words: contacts do not come back yet, and the interface says so.
+ */
+restored: boolean, 
+/**
+ * Unread messages in all chats.
+ */
+unread: number, 
+/**
+ * People waiting for approval.
+ */
+requests: number, };
