@@ -1,0 +1,32 @@
+//! Starting other programs: one place for the working directory and for what is said when they fail.
+
+use anyhow::{Context as _, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The root of the repository: the folder above `xtask`.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// The cargo that runs this chore, or the one on the path.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs `command` to its end and returns what it wrote to its standard output.
+///
+/// Errors: the program is missing, or it failed (its standard error was shown as it came).
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let name = format!("{command:?}");
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("could not start {name}"))?;
+    ensure!(output.status.success(), "{name} failed: {}", output.status);
+    Ok(output.stdout)
+}

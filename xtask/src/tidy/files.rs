@@ -1,0 +1,100 @@
+//! Files that have to be there, and how they begin: scripts, licences, module headers, lints, the map's length.
+
+use super::Finding;
+use crate::tree::{File, Tree};
+
+const PRESENT: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    "THIRD-PARTY.md",
+    "docs/threats.md",
+    "docs/status.md",
+    "Cargo.lock",
+    "ui/package-lock.json",
+];
+
+const EXECUTABLE: &[&str] = &["run", "test", ".ci/run", "fuzz/run"];
+
+const MAP_LINES_MAX: usize = 250;
+
+/// Checks presence, executable bits, module headers, lint tables and the length of the map.
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(
+        PRESENT
+            .iter()
+            .filter(|path| tree.file(path).is_none())
+            .map(|path| Finding::new(*path, "is missing")),
+    );
+    findings.extend(EXECUTABLE.iter().filter_map(|path| check_executable(tree, path)));
+    findings.extend(tree.file("ARCHITECTURE.md").and_then(check_length));
+    findings.extend(tree.files.iter().filter_map(check_header));
+    findings.extend(tree.ending("/Cargo.toml").filter_map(check_lints));
+    findings
+}
+
+fn check_executable(tree: &Tree, path: &str) -> Option<Finding> {
+    match tree.file(path) {
+        None => Some(Finding::new(path, "is missing")),
+        Some(file) if !file.executable => Some(Finding::new(path, "is not executable")),
+        Some(_) => None,
+    }
+}
+
+fn check_length(file: &File) -> Option<Finding> {
+    let count = file.text.lines().count();
+    (count > MAP_LINES_MAX)
+        .then(|| Finding::new(&file.path, format!("{count} lines; a map has at most {MAP_LINES_MAX}")))
+}
+
+/// Every module of a crate opens with what it is; tests and examples may begin as they like.
+fn check_header(file: &File) -> Option<Finding> {
+    let is_module = file.path.starts_with("crates/") && file.path.contains("/src/") && file.path.ends_with(".rs");
+    let is_test = file.path.ends_with("/tests.rs") || file.path.contains("/tests/");
+    let opens = file
+        .text
+        .lines()
+        .find(|line| !line.starts_with("#!"))
+        .is_some_and(|line| line.starts_with("//!"));
+    (is_module && !is_test && !opens).then(|| Finding::new(&file.path, "does not open with //! and what it is"))
+}
+
+fn check_lints(file: &File) -> Option<Finding> {
+    let is_ours = !file.path.starts_with("vendor/") && !file.path.starts_with("fuzz/");
+    let has_lints = file.text.replace(' ', "").contains("[lints]\nworkspace=true");
+    (is_ours && !has_lints).then(|| Finding::new(&file.path, "does not take the lints of the workspace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_files_and_bits_are_found() {
+        let findings = check(&Tree::of(&[("run", "#!/bin/bash")]));
+        assert!(findings.contains(&Finding::new("README.md", "is missing")));
+        assert!(findings.contains(&Finding::new("run", "is not executable")));
+        assert!(findings.contains(&Finding::new("test", "is missing")));
+    }
+
+    #[test]
+    fn a_long_map_a_bare_module_and_missing_lints_are_found() {
+        let long = "line\n".repeat(251);
+        let tree = Tree::of(&[
+            ("ARCHITECTURE.md", &long),
+            ("crates/x/src/lib.rs", "use a;\n"),
+            ("crates/x/src/b.rs", "//! What it is.\n"),
+            ("crates/x/Cargo.toml", "[package]\nname = \"x\"\n"),
+            ("crates/y/Cargo.toml", "[lints]\nworkspace = true\n"),
+        ]);
+        let places: Vec<String> = check(&tree).into_iter().map(|finding| finding.place).collect();
+        for place in ["ARCHITECTURE.md", "crates/x/src/lib.rs", "crates/x/Cargo.toml"] {
+            assert!(places.contains(&place.to_owned()), "{place}");
+        }
+        assert!(
+            !places.contains(&"crates/x/src/b.rs".to_owned()) && !places.contains(&"crates/y/Cargo.toml".to_owned())
+        );
+    }
+}
