@@ -10,11 +10,13 @@
 //! Meeting people: `meeting` (invites, claims, answers).
 
 pub mod api;
+pub mod store;
 mod dice;
+mod mls;
 
 pub use dice::Dice;
 
-use stonechat_wire::Timestamp;
+use stonechat_wire::ids::Timestamp;
 use stonechat_wire::exchange::{Errand, News};
 
 /// What a step may know of the world: the device's clock, and dice.

@@ -132,6 +132,7 @@ CREATE TABLE message(
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
 CREATE INDEX message_by_seq ON message(group_id, leaf, seq);
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
+CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
 
 -- Edges of the causal graph: parents are known by the first 8 bytes of their id.
@@ -169,8 +170,7 @@ CREATE TABLE outbox(
   envelope     BLOB NOT NULL,
   envelope_id  BLOB NOT NULL,            -- SHA-256 of it
   token        BLOB NOT NULL,
-  sealed_at    INTEGER NOT NULL,
-  expires_at   INTEGER NOT NULL
+  sealed_at    INTEGER NOT NULL            -- device clock
 ) STRICT;
 CREATE INDEX outbox_by_envelope ON outbox(envelope_id);
 CREATE INDEX outbox_by_about ON outbox(about);
