@@ -1,1 +1,49 @@
-//! See ARCHITECTURE.md.
+//! Bytes and types of the Stonechat protocol: the vocabulary every other crate speaks.
+//!
+//! In: bytes from outside, or typed values. Out: typed values, or bytes. Nothing here does I/O, reads a clock or
+//! owns dice: seeds and times are arguments. Whatever a stranger sends is decoded totally: it gives a value or a
+//! typed error, never a panic. Specified page by page in `docs/protocol/`.
+#![no_std]
+#![deny(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::string_slice,
+        reason = "tests may stop at the first surprise"
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod ids;
+
+pub mod envelope;
+pub mod ephemeral;
+pub mod mailbox;
+pub mod message;
+
+pub mod card;
+pub mod invite;
+pub mod route;
+pub mod spoken;
+
+pub mod face;
+pub mod frame;
+
+pub mod exchange;
+
+mod address;
+mod cbor;
+pub mod codec;
+mod kdf;

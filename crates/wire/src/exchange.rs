@@ -1,0 +1,178 @@
+//! What core and the courier say to each other. They never import one another; these types are all they share.
+//!
+//! Core → courier: [`Errand`]s, released only after the commit of the step that made them. Courier → core:
+//! [`News`]. The courier sees envelopes, tags and tokens, never a key or a conversation; core never sees a socket.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::envelope::Envelope;
+use crate::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp, Token};
+use crate::route::{RelayKeys, RelayRoute};
+
+/// What core wants done outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Keep a connection to this relay from now on. Keys, where core has them, spare asking.
+    UseRelay(RelayRoute, Option<RelayKeys>),
+    /// Drop the relay and everything that waits for it.
+    ForgetRelay(RelayId),
+    /// Carry an envelope.
+    Send(Parcel),
+    /// Read these mailboxes.
+    Listen(Listen),
+    /// Set up an invite's door.
+    OpenDoor(Door),
+    /// Take a door down.
+    CloseDoor {
+        /// The relay it stands on.
+        relay: RelayId,
+        /// Which door.
+        path: DoorPath,
+    },
+    /// Ask a door for its card.
+    Knock(Knock),
+    /// Stop asking.
+    ForgetKnock([u8; 16]),
+}
+
+/// How urgent and how big a loss: lets the courier choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A message somebody waits for.
+    Text,
+    /// Delivery news; may wait and be batched.
+    Receipt,
+    /// A step of meeting somebody.
+    Invite,
+}
+
+/// An envelope, where it goes, until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// What is carried.
+    pub envelope: Envelope,
+    /// The right to put it; its tag is the mailbox.
+    pub token: Token,
+    /// Relays of the mailbox; the courier puts to every one of them.
+    pub relays: Vec<RelayId>,
+    /// For ordering.
+    pub class: Class,
+    /// How long a relay shall keep it.
+    pub ttl_s: u32,
+    /// When to stop trying.
+    pub deadline: Timestamp,
+}
+
+/// A change of what is read on one relay. Cursors are core's: the courier keeps none beyond the live connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub relay: RelayId,
+    /// Mailboxes to read, each from after this cursor (0: from the start).
+    pub add: Vec<(Tag, u64)>,
+    /// Mailboxes not to read any more.
+    pub drop: Vec<Tag>,
+}
+
+/// An invite's door to set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Where it shall stand.
+    pub relay: RelayId,
+    /// Its path.
+    pub path: DoorPath,
+    /// SHA-256 of the proof that opens it.
+    pub proof_hash: [u8; 32],
+    /// Unix seconds after which it is gone.
+    pub expires_s: u64,
+    /// What it answers: one sealed envelope.
+    pub card: Vec<u8>,
+}
+
+/// A request to an invite's door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knock {
+    /// Core's name for this attempt.
+    pub id: [u8; 16],
+    /// `host:port`, tried in turn.
+    pub hints: Vec<String>,
+    /// Which door.
+    pub path: DoorPath,
+    /// What opens it.
+    pub proof: [u8; 16],
+}
+
+/// One envelope that came out of a mailbox, not checked in any way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// From which relay.
+    pub relay: RelayId,
+    /// Out of which mailbox.
+    pub tag: Tag,
+    /// Its place there; store it in the arrival's transaction.
+    pub cursor: u64,
+    /// Its bytes as they came.
+    pub envelope: Vec<u8>,
+}
+
+/// What the courier has to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A relay is reached; its clock says this. Subscriptions must be said again.
+    Greeting {
+        /// Which.
+        relay: RelayId,
+        /// Its clock.
+        time: Timestamp,
+    },
+    /// The connection to a relay is lost.
+    Gone {
+        /// Which.
+        relay: RelayId,
+    },
+    /// Tried for a while: no relay answers.
+    Offline,
+    /// Envelopes came.
+    Arrived(Vec<Arrival>),
+    /// A relay has synced these to disk. A hint, not a delivery.
+    Stored {
+        /// Which relay.
+        relay: RelayId,
+        /// What it stored.
+        ids: Vec<EnvelopeId>,
+    },
+    /// The mailbox is full: use the next one (MBX-6).
+    Full {
+        /// Which relay.
+        relay: RelayId,
+        /// What found no room.
+        ids: Vec<EnvelopeId>,
+    },
+    /// The relay will not take these.
+    Refused {
+        /// Which relay.
+        relay: RelayId,
+        /// What it refused.
+        ids: Vec<EnvelopeId>,
+    },
+    /// A door stands.
+    DoorOpen {
+        /// Where.
+        relay: RelayId,
+        /// Which.
+        path: DoorPath,
+    },
+    /// A door answered a knock.
+    Knocked {
+        /// Core's name for the attempt.
+        id: [u8; 16],
+        /// The answer: one sealed envelope, not checked.
+        card: Vec<u8>,
+    },
+    /// A door does not answer (used, expired, never there): the site said 404.
+    DoorSpent {
+        /// Core's name for the attempt.
+        id: [u8; 16],
+    },
+}
