@@ -1,1 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The relay: a dumb, fast, replaceable holder of mailboxes.
+//!
+//! In: frames of connections, and requests to doors. Out: answers and pushes. It sees tags and bytes, never people:
+//! what is inside an envelope, and who talks to whom, is none of its business. Specified in
+//! `docs/protocol/03-relay.md` (RLY).
+
+pub mod store;

@@ -1,0 +1,341 @@
+//! Where mailboxes are kept: the trait the service stands on, and its two implementations.
+//!
+//! In: envelopes with their mailbox and expiry, doors. Out: the same, in the order of their cursors. What is appended
+//! is durable after [`MailboxStore::sync`] and not a moment before; a crash may drop everything since the last one.
+//! Who may put, and how much, is the service's job. Specified in `docs/protocol/03-relay.md` (RLY).
+//! Invariant: a cursor that was shown to anybody is never given out again, also after a restart (RLY-24).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
+
+pub mod memory;
+pub mod sqlite;
+
+/// A store of mailboxes and doors. Cursors are one growing sequence for the whole store.
+pub trait MailboxStore {
+    /// Adds an envelope to its mailbox. An envelope that is there already stays one copy; its expiry may grow.
+    ///
+    /// Errors: the store's own; then the caller calls [`MailboxStore::abandon`].
+    fn append(&mut self, new: &NewEnvelope) -> Result<Appended, StoreError>;
+
+    /// Makes everything since the last call durable. Errors: nothing of it is kept, as after a crash.
+    fn sync(&mut self) -> Result<(), StoreError>;
+
+    /// Drops everything since the last [`MailboxStore::sync`].
+    fn abandon(&mut self);
+
+    /// What one mailbox holds, unsynced envelopes included.
+    fn mailbox(&self, tag: &Tag) -> MailboxSize;
+
+    /// What the store holds, unsynced envelopes included.
+    fn total(&self) -> Total;
+
+    /// The highest cursor given out so far.
+    fn high_water(&self) -> u64;
+
+    /// Envelopes of a mailbox after a cursor, in order, until the budget is used up; always one if there is one.
+    fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError>;
+
+    /// Drops what expired by `now`, doors too; at most [`EXPIRE_BATCH`] envelopes a call. Out: how many.
+    fn expire(&mut self, now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Sets up a door, or replaces the one at its path.
+    fn set_door(&mut self, path: DoorPath, door: &Door) -> Result<(), StoreError>;
+
+    /// The door at a path.
+    fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError>;
+
+    /// Takes a door down; no error if there is none.
+    fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError>;
+}
+
+/// Most envelopes that one call of [`MailboxStore::expire`] drops, so that nobody waits long behind it.
+pub const EXPIRE_BATCH: usize = 4096;
+
+/// An envelope to append.
+#[derive(Clone, Debug)]
+pub struct NewEnvelope {
+    /// Its mailbox.
+    pub tag: Tag,
+    /// SHA-256 of its bytes.
+    pub id: EnvelopeId,
+    /// When it may be dropped.
+    pub expires_at: Timestamp,
+    /// The bytes.
+    pub bytes: Arc<[u8]>,
+}
+
+/// What became of an appended envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is new, at this cursor.
+    New(u64),
+    /// The mailbox had it already.
+    Known,
+}
+
+/// An envelope as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its place.
+    pub cursor: u64,
+    /// The bytes.
+    pub bytes: Arc<[u8]>,
+}
+
+/// How much one read may return.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Envelopes.
+    pub envelopes: usize,
+    /// Bytes; the first envelope may exceed them.
+    pub bytes: usize,
+}
+
+/// What one mailbox holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailboxSize {
+    /// How many envelopes.
+    pub envelopes: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// The cursor of the newest; 0 if there is none.
+    pub newest: u64,
+}
+
+/// What the whole store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Envelopes.
+    pub envelopes: u64,
+    /// Bytes of envelopes and cards.
+    pub bytes: u64,
+    /// Mailboxes that are not empty.
+    pub mailboxes: usize,
+    /// Doors.
+    pub doors: usize,
+}
+
+/// A door: what a stranger with the right proof is given.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Door {
+    /// SHA-256 of the proof.
+    pub proof_hash: [u8; 32],
+    /// When it is gone.
+    pub expires_at: Timestamp,
+    /// How often it answered.
+    pub uses: u32,
+    /// What it answers.
+    pub card: Arc<[u8]>,
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Door({} uses, {} bytes)", self.uses, self.card.len())
+    }
+}
+
+/// Why the store did not do it. Whatever it was, nothing that was synced is touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No room: refuse puts, keep serving reads.
+    #[error("the relay's disk is full")]
+    DiskFull,
+    /// Another process has the store open.
+    #[error("the relay's data folder is in use by another relay")]
+    InUse,
+    /// The file was written by a later version of this program.
+    #[error("the relay's store has version {found}; this program knows {known}")]
+    Newer {
+        /// What the file says.
+        found: u32,
+        /// What we read.
+        known: u32,
+    },
+    /// The file is no store, or damaged.
+    #[error("the relay's store is damaged: {0}")]
+    Damaged(String),
+    /// Anything else the disk said.
+    #[error("the relay's store failed: {0}")]
+    Io(String),
+}
+
+/// Counts per mailbox, kept in memory by both stores: about 100 bytes per mailbox that is not empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    mailboxes: BTreeMap<Tag, MailboxSize>,
+    envelopes: u64,
+    bytes: u64,
+}
+
+impl Ledger {
+    pub(crate) fn add(&mut self, tag: Tag, cursor: u64, size: u64) {
+        let mailbox = self.mailboxes.entry(tag).or_default();
+        mailbox.envelopes += 1;
+        mailbox.bytes += size;
+        mailbox.newest = mailbox.newest.max(cursor);
+        self.envelopes += 1;
+        self.bytes += size;
+    }
+
+    pub(crate) fn remove(&mut self, tag: &Tag, size: u64) {
+        let Some(mailbox) = self.mailboxes.get_mut(tag) else {
+            return;
+        };
+        mailbox.envelopes = mailbox.envelopes.saturating_sub(1);
+        mailbox.bytes = mailbox.bytes.saturating_sub(size);
+        if mailbox.envelopes == 0 {
+            self.mailboxes.remove(tag);
+        }
+        self.envelopes = self.envelopes.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+
+    pub(crate) fn set(&mut self, tag: Tag, size: MailboxSize) {
+        self.envelopes += size.envelopes;
+        self.bytes += size.bytes;
+        self.mailboxes.insert(tag, size);
+    }
+
+    pub(crate) fn mailbox(&self, tag: &Tag) -> MailboxSize {
+        self.mailboxes.get(tag).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn total(&self, doors: usize, card_bytes: u64) -> Total {
+        let bytes = self.bytes.saturating_add(card_bytes);
+        Total {
+            envelopes: self.envelopes,
+            bytes,
+            mailboxes: self.mailboxes.len(),
+            doors,
+        }
+    }
+}
+
+/// One behaviour, asked of both stores by their tests.
+#[cfg(test)]
+pub(crate) mod conformance {
+    use super::*;
+
+    pub(crate) const WIDE: Budget = Budget {
+        envelopes: 1000,
+        bytes: 1 << 20,
+    };
+
+    pub(crate) fn tag(n: u8) -> Tag {
+        Tag::from_bytes([n; 16])
+    }
+
+    pub(crate) fn envelope(mailbox: u8, n: u8, expires_s: u64) -> NewEnvelope {
+        NewEnvelope {
+            tag: tag(mailbox),
+            id: EnvelopeId::from_bytes([n; 32]),
+            expires_at: Timestamp::from_seconds(expires_s),
+            bytes: Arc::from(vec![n; 256]),
+        }
+    }
+
+    pub(crate) fn contents(store: &impl MailboxStore, mailbox: u8) -> Vec<u8> {
+        let kept = store.read(&tag(mailbox), 0, WIDE).unwrap();
+        kept.iter().map(|kept| kept.bytes[0]).collect()
+    }
+
+    pub(crate) fn duplicates_stay_one_copy_with_the_longer_life(mut store: impl MailboxStore) {
+        assert_eq!(store.append(&envelope(1, 7, 100)), Ok(Appended::New(1)));
+        assert_eq!(store.append(&envelope(1, 7, 200)), Ok(Appended::Known));
+        assert_eq!(store.append(&envelope(2, 7, 100)), Ok(Appended::New(2)));
+        store.sync().unwrap();
+        assert_eq!(store.append(&envelope(1, 7, 50)), Ok(Appended::Known));
+        store.sync().unwrap();
+        assert_eq!(store.total().envelopes, 2);
+        assert_eq!(store.expire(Timestamp::from_seconds(150)), Ok(1));
+        store.sync().unwrap();
+        assert_eq!((contents(&store, 1), contents(&store, 2)), (vec![7], vec![]));
+    }
+
+    pub(crate) fn reads_respect_cursor_and_budget(mut store: impl MailboxStore) {
+        for n in 1..=5 {
+            store.append(&envelope(1, n, 100)).unwrap();
+            store.append(&envelope(2, n, 100)).unwrap();
+        }
+        store.sync().unwrap();
+        let cursors = |after, envelopes, bytes| -> Vec<u64> {
+            let kept = store.read(&tag(1), after, Budget { envelopes, bytes }).unwrap();
+            kept.iter().map(|kept| kept.cursor).collect()
+        };
+        assert_eq!(cursors(0, 10, 10_000), [1, 3, 5, 7, 9]);
+        assert_eq!(cursors(3, 2, 10_000), [5, 7]);
+        assert_eq!(cursors(0, 10, 600), [1, 3]);
+        assert_eq!(cursors(0, 10, 1), [1]);
+        assert_eq!(cursors(9, 10, 10_000), [] as [u64; 0]);
+        assert_eq!(
+            store.mailbox(&tag(1)),
+            MailboxSize {
+                envelopes: 5,
+                bytes: 1280,
+                newest: 9
+            }
+        );
+    }
+
+    pub(crate) fn abandoning_drops_only_what_was_not_synced(mut store: impl MailboxStore) {
+        store.append(&envelope(1, 1, 100)).unwrap();
+        store.sync().unwrap();
+        let before = store.total();
+        store.append(&envelope(1, 2, 100)).unwrap();
+        store.set_door(DoorPath::from_bytes([1; 12]), &door(9, 100)).unwrap();
+        assert_ne!(store.total(), before);
+        store.abandon();
+        assert_eq!(store.total(), before);
+        assert_eq!(contents(&store, 1), [1]);
+        assert_eq!(store.door(&DoorPath::from_bytes([1; 12])), Ok(None));
+    }
+
+    pub(crate) fn expiry_drops_envelopes_and_doors_but_no_cursor(mut store: impl MailboxStore) {
+        store.append(&envelope(1, 1, 10)).unwrap();
+        store.append(&envelope(1, 2, 20)).unwrap();
+        store.set_door(DoorPath::from_bytes([1; 12]), &door(9, 10)).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.expire(Timestamp::from_seconds(30)), Ok(2));
+        store.sync().unwrap();
+        assert_eq!(store.total(), Total::default());
+        assert_eq!(store.high_water(), 2);
+        assert_eq!(store.append(&envelope(1, 3, 40)), Ok(Appended::New(3)));
+    }
+
+    pub(crate) fn doors_are_replaced_counted_and_closed(mut store: impl MailboxStore) {
+        let path = DoorPath::from_bytes([4; 12]);
+        store.set_door(path, &door(1, 10)).unwrap();
+        store.set_door(path, &Door { uses: 3, ..door(2, 20) }).unwrap();
+        store.sync().unwrap();
+        assert_eq!(
+            store.door(&path).unwrap().map(|door| (door.uses, door.card[0])),
+            Some((3, 2))
+        );
+        assert_eq!(
+            store.total(),
+            Total {
+                doors: 1,
+                bytes: 64,
+                ..Total::default()
+            }
+        );
+        store.close_door(&path).unwrap();
+        store.close_door(&path).unwrap();
+        store.sync().unwrap();
+        assert_eq!((store.door(&path), store.total()), (Ok(None), Total::default()));
+    }
+
+    fn door(n: u8, expires_s: u64) -> Door {
+        let card = Arc::from(vec![n; 64]);
+        Door {
+            proof_hash: [n; 32],
+            expires_at: Timestamp::from_seconds(expires_s),
+            uses: 0,
+            card,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A store in memory, for tests and worlds: it keeps what was synced apart from what was not.
+//!
+//! In, out: as [`MailboxStore`]. [`MemoryStore::crash`] drops what was unsynced, as a power loss would;
+//! [`MemoryStore::fail_next_sync`] makes a disk run full. Everything in it is ordered, so worlds replay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
+
+use super::{
+    Appended, Budget, Door, EXPIRE_BATCH, Kept, Ledger, MailboxSize, MailboxStore, NewEnvelope, StoreError, Total,
+};
+
+/// Mailboxes in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    synced: State,
+    live: State,
+    unsynced: Vec<Change>,
+    next_sync: Option<StoreError>,
+}
+
+impl MemoryStore {
+    /// Loses what was not synced, as a crash does.
+    pub fn crash(&mut self) {
+        self.live = self.synced.clone();
+        self.unsynced.clear();
+    }
+
+    /// Lets the next [`MailboxStore::sync`] fail with `error`.
+    pub fn fail_next_sync(&mut self, error: StoreError) {
+        self.next_sync = Some(error);
+    }
+
+    fn change(&mut self, change: Change) {
+        self.live.apply(&change);
+        self.unsynced.push(change);
+    }
+}
+
+impl MailboxStore for MemoryStore {
+    fn append(&mut self, new: &NewEnvelope) -> Result<Appended, StoreError> {
+        if let Some(cursor) = self.live.by_id.get(&(new.tag, new.id)).copied() {
+            self.change(Change::Prolong(new.tag, cursor, new.expires_at));
+            return Ok(Appended::Known);
+        }
+        let cursor = self.live.high_water + 1;
+        self.change(Change::Add(cursor, new.clone()));
+        Ok(Appended::New(cursor))
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = self.next_sync.take() {
+            self.crash();
+            return Err(error);
+        }
+        for change in self.unsynced.drain(..) {
+            self.synced.apply(&change);
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self) {
+        self.crash();
+    }
+
+    fn mailbox(&self, tag: &Tag) -> MailboxSize {
+        self.live.ledger.mailbox(tag)
+    }
+
+    fn total(&self) -> Total {
+        self.live.ledger.total(self.live.doors.len(), self.live.card_bytes)
+    }
+
+    fn high_water(&self) -> u64 {
+        self.live.high_water
+    }
+
+    fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError> {
+        let mut kept = Vec::new();
+        let mut bytes = 0;
+        let from = (*tag, after.saturating_add(1));
+        for ((_, cursor), new) in self
+            .live
+            .envelopes
+            .range(from..=(*tag, u64::MAX))
+            .take(budget.envelopes)
+        {
+            bytes += new.bytes.len();
+            if bytes > budget.bytes && !kept.is_empty() {
+                break;
+            }
+            kept.push(Kept {
+                cursor: *cursor,
+                bytes: new.bytes.clone(),
+            });
+        }
+        Ok(kept)
+    }
+
+    fn expire(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+        let dead: Vec<_> = self
+            .live
+            .by_expiry
+            .iter()
+            .take_while(|dead| dead.0 <= now)
+            .take(EXPIRE_BATCH)
+            .collect();
+        let dead: Vec<_> = dead.into_iter().map(|(_, tag, cursor)| (*tag, *cursor)).collect();
+        let doors = self.live.doors.iter().filter(|(_, door)| door.expires_at <= now);
+        let doors: Vec<_> = doors.map(|(path, _)| *path).collect();
+        doors.into_iter().for_each(|path| self.change(Change::CloseDoor(path)));
+        let count = dead.len();
+        dead.into_iter()
+            .for_each(|(tag, cursor)| self.change(Change::Drop(tag, cursor)));
+        Ok(count)
+    }
+
+    fn set_door(&mut self, path: DoorPath, door: &Door) -> Result<(), StoreError> {
+        self.change(Change::SetDoor(path, door.clone()));
+        Ok(())
+    }
+
+    fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError> {
+        Ok(self.live.doors.get(path).cloned())
+    }
+
+    fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError> {
+        self.change(Change::CloseDoor(*path));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum Change {
+    Add(u64, NewEnvelope),
+    Prolong(Tag, u64, Timestamp),
+    Drop(Tag, u64),
+    SetDoor(DoorPath, Door),
+    CloseDoor(DoorPath),
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    high_water: u64,
+    envelopes: BTreeMap<(Tag, u64), NewEnvelope>,
+    by_id: BTreeMap<(Tag, EnvelopeId), u64>,
+    by_expiry: BTreeSet<(Timestamp, Tag, u64)>,
+    doors: BTreeMap<DoorPath, Door>,
+    card_bytes: u64,
+    ledger: Ledger,
+}
+
+impl State {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Add(cursor, new) => self.add(*cursor, new),
+            Change::Prolong(tag, cursor, until) => self.prolong(*tag, *cursor, *until),
+            Change::Drop(tag, cursor) => self.drop_envelope(*tag, *cursor),
+            Change::SetDoor(path, door) => self.set_door(*path, door),
+            Change::CloseDoor(path) => self.close_door(path),
+        }
+    }
+
+    fn add(&mut self, cursor: u64, new: &NewEnvelope) {
+        self.high_water = self.high_water.max(cursor);
+        self.by_id.insert((new.tag, new.id), cursor);
+        self.by_expiry.insert((new.expires_at, new.tag, cursor));
+        self.ledger.add(new.tag, cursor, new.bytes.len() as u64);
+        self.envelopes.insert((new.tag, cursor), new.clone());
+    }
+
+    fn prolong(&mut self, tag: Tag, cursor: u64, until: Timestamp) {
+        let Some(kept) = self.envelopes.get_mut(&(tag, cursor)) else {
+            return;
+        };
+        if until > kept.expires_at {
+            self.by_expiry.remove(&(kept.expires_at, tag, cursor));
+            self.by_expiry.insert((until, tag, cursor));
+            kept.expires_at = until;
+        }
+    }
+
+    fn drop_envelope(&mut self, tag: Tag, cursor: u64) {
+        let Some(kept) = self.envelopes.remove(&(tag, cursor)) else {
+            return;
+        };
+        self.by_id.remove(&(tag, kept.id));
+        self.by_expiry.remove(&(kept.expires_at, tag, cursor));
+        self.ledger.remove(&tag, kept.bytes.len() as u64);
+    }
+
+    fn set_door(&mut self, path: DoorPath, door: &Door) {
+        self.close_door(&path);
+        self.card_bytes += door.card.len() as u64;
+        self.doors.insert(path, door.clone());
+    }
+
+    fn close_door(&mut self, path: &DoorPath) {
+        if let Some(door) = self.doors.remove(path) {
+            self.card_bytes = self.card_bytes.saturating_sub(door.card.len() as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::{self, contents, envelope};
+    use super::*;
+
+    #[test]
+    fn a_crash_drops_what_was_not_synced_rly_22() {
+        let mut store = MemoryStore::default();
+        store.append(&envelope(1, 1, 100)).unwrap();
+        store.sync().unwrap();
+        store.append(&envelope(1, 2, 100)).unwrap();
+        store.crash();
+        assert_eq!(contents(&store, 1), [1]);
+    }
+
+    #[test]
+    fn a_failed_sync_keeps_nothing_of_its_batch_rly_22() {
+        let mut store = MemoryStore::default();
+        store.append(&envelope(1, 1, 100)).unwrap();
+        store.fail_next_sync(StoreError::DiskFull);
+        assert_eq!(store.sync(), Err(StoreError::DiskFull));
+        assert_eq!(store.total(), Total::default());
+    }
+
+    #[test]
+    fn it_behaves_as_a_store_rly_23() {
+        conformance::duplicates_stay_one_copy_with_the_longer_life(MemoryStore::default());
+        conformance::reads_respect_cursor_and_budget(MemoryStore::default());
+        conformance::abandoning_drops_only_what_was_not_synced(MemoryStore::default());
+        conformance::expiry_drops_envelopes_and_doors_but_no_cursor(MemoryStore::default());
+        conformance::doors_are_replaced_counted_and_closed(MemoryStore::default());
+    }
+}
