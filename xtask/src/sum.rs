@@ -90,6 +90,9 @@ fn part(kind: &str, code: Option<&str>, report: &str) -> Tally {
         "plain" => return failed(&format!("exit code {}", code.trim())),
         "nextest" => nextest(report),
         "cargo" => cargo_test(report),
+        // Crates without examples in their docs are none the worse for it.
+        "doctest" if has_succeeded && report.contains("test result: ok.") => return cargo_test(report),
+        "doctest" => cargo_test(report),
         "vitest" => vitest(report),
         "playwright" => playwright(report),
         other => return failed(&format!("unknown kind of part: {other}")),
@@ -274,6 +277,7 @@ mod tests {
             ("nextest", Some("0"), ""),
             ("cargo", Some("101"), "test result: ok. 3 passed; 0 failed; 0 ignored"),
             ("cargo", Some("0"), "nothing"),
+            ("doctest", Some("0"), "nothing"),
             ("vitest", Some("0"), "not json"),
             ("playwright", Some("0"), "{\"suites\": []}"),
             ("new", Some("0"), ""),
