@@ -9,15 +9,34 @@
 //! The way in: `inbox` (envelope, purpose) → `mls` → `conversation::take_in` (graph, receipts) → event.
 //! Meeting people: `meeting` (invites, claims, answers).
 
+pub mod account;
 pub mod api;
+pub mod query;
+pub mod safety;
 pub mod store;
+
+mod conversation;
 mod dice;
+mod inbox;
+mod listening;
+mod meeting;
 mod mls;
+mod outbox;
+mod profile;
+mod step;
 
 pub use dice::Dice;
 
-use stonechat_wire::ids::Timestamp;
+use api::{Command, Fault, Reply};
+use conversation::receipts;
+use meeting::{accept, invite};
+use mls::{Crypto, Groups, Provider, Rows};
+use rusqlite::Transaction;
+use step::{Step, Stop};
 use stonechat_wire::exchange::{Errand, News};
+use stonechat_wire::ids::Timestamp;
+use stonechat_wire::mailbox::Slot;
+use store::StoreError;
 
 /// What a step may know of the world: the device's clock, and dice.
 #[derive(Debug)]
@@ -34,7 +53,7 @@ pub enum Input {
     /// The process started: listen, send and knock for everything the database holds.
     Started,
     /// A person or program wants something.
-    Command(api::Command),
+    Command(Command),
     /// The courier brings something.
     News(News),
     /// The time asked for has come.
@@ -45,11 +64,127 @@ pub enum Input {
 #[derive(Debug, Default)]
 pub struct Outputs {
     /// The answer, to [`Input::Command`] only.
-    pub reply: Option<Result<api::Reply, api::Fault>>,
+    pub reply: Option<Result<Reply, Fault>>,
     /// For the courier, in this order.
     pub errands: Vec<Errand>,
     /// For whoever looks at the profile.
     pub events: Vec<api::Event>,
     /// When to come back with [`Input::Wake`], by the device's clock.
     pub wake_at: Option<Timestamp>,
+}
+
+/// The messenger. Holds nothing but a cache of the database.
+#[derive(Debug, Default)]
+pub struct Core {
+    groups: Groups,
+    /// The slot that listening and outbox were last turned to.
+    slot: Option<Slot>,
+}
+
+impl Core {
+    /// A core that has read nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Drops what is cached: after any error of [`Core::handle`], and after a commit that failed.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes one input at `world.now` and changes everything it changes inside `tx`, or nothing.
+    ///
+    /// Cannot fail on what a peer sent: that is dropped. What the person got wrong comes back as `reply`.
+    /// Errors: only the store's own; the caller rolls back and calls [`Core::forget`].
+    pub fn handle(
+        &mut self,
+        tx: &Transaction<'_>,
+        world: &mut World<'_>,
+        input: Input,
+    ) -> Result<Outputs, StoreError> {
+        let mls = Provider { crypto: Crypto::new(world.dice.fork()), rows: Rows::of(tx) };
+        let mut step = Step::new(tx, world.now, mls, &mut self.groups).map_err(store_error)?;
+        take(&mut step, input)?;
+        self.slot = step.attempt(|step| settle(step, self.slot))?.ok().or(self.slot);
+        step.finish_events().map_err(store_error)?;
+        step.out.wake_at = wake_at(&step).map_err(store_error)?;
+        Ok(step.out)
+    }
+}
+
+fn take(step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
+    match input {
+        Input::Started => step.attempt(profile::resume).map(|_| ()),
+        Input::Wake => Ok(()),
+        // Each arrival is an attempt of its own; what is left can only be the store's.
+        Input::News(news) => inbox::take_in(step, news).or_else(|stop| store_only(stop).map_or(Ok(()), Err)),
+        Input::Command(command) => {
+            let done = step.attempt(|step| obey(step, command))?;
+            step.out.reply = Some(done.map_err(|stop| match stop {
+                Stop::Fault(fault) => fault,
+                Stop::Refused(_) | Stop::Store(_) => Fault::Internal,
+            }));
+            Ok(())
+        }
+    }
+}
+
+fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
+    match command {
+        Command::Init(wish) => profile::init(step, &wish),
+        Command::Words => profile::words(step),
+        Command::InviteCreate(wish) => invite::create(step, &wish),
+        Command::InviteRevoke(wish) => invite::revoke(step, &wish.id),
+        Command::Accept(wish) => accept::accept(step, &wish),
+        Command::AcceptRetry(wish) => accept::retry(step, &wish),
+        Command::AcceptForget(wish) => accept::forget(step, &wish.id),
+        Command::Approve(wish) => invite::approve(step, &wish.id),
+        Command::Decline(wish) => invite::decline(step, &wish.id),
+        Command::Send(wish) => conversation::send(step, &wish),
+        Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
+        Command::Verify(wish) => profile::verify(step, &wish),
+        Command::ContactRename(wish) => profile::rename_contact(step, &wish),
+        Command::RelayAdd(wish) => profile::add_relay(step, &wish.route),
+        Command::ProfileRename(wish) => profile::rename(step, &wish.name),
+        Command::SettingsSet(wish) => profile::set_settings(step, &wish),
+        Command::DraftSet(wish) => profile::set_draft(step, &wish),
+    }
+}
+
+/// What time itself asks for: slots turned, old invitations closed, resends and receipts sent.
+fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
+    let slot = step.slot();
+    if turned != Some(slot) {
+        listening::turn_slots(step)?;
+    }
+    invite::expire(step)?;
+    outbox::reseal_due(step)?;
+    receipts::flush(step)?;
+    Ok(slot)
+}
+
+fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
+    let turn = step.slot().plus(1).start().0.saturating_sub(step.time.0);
+    let due = [
+        Some(step.now.0.saturating_add(turn.max(1))),
+        outbox::next_due(step)?,
+        receipts::next_due(step)?,
+        invite::next_expiry(step)?,
+    ];
+    // Never in the past: a wake that changes nothing must not ask for another one at once.
+    let floor = step.now.0.saturating_add(1);
+    Ok(due.into_iter().flatten().min().map(|at| Timestamp(at.max(floor))))
+}
+
+fn store_only(stop: Stop) -> Option<StoreError> {
+    match stop {
+        Stop::Store(error) => Some(error),
+        Stop::Fault(_) | Stop::Refused(_) => None,
+    }
+}
+
+/// For parts of a step that read only our own rows: what else stops them is damage.
+fn store_error(stop: Stop) -> StoreError {
+    store_only(stop).unwrap_or(StoreError::Broken)
 }

@@ -305,11 +305,11 @@ impl OpenMlsCrypto for Crypto {
         aad: &[u8],
         m: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
-        let mut hpke = checked(config)?;
+        // `checked` builds hpke-rs's generator, so it is called inside, where that is the keyed one.
         let (kem_output, ciphertext) = self.seal_with([public, info, aad, m], || {
-            // Made anew inside, so that its generator is the keyed one.
-            hpke = checked(config)?;
-            hpke.seal(&public.into(), info, aad, m, None, None, None).map_err(|_| CryptoError::CryptoLibraryError)
+            checked(config)?
+                .seal(&public.into(), info, aad, m, None, None, None)
+                .map_err(|_| CryptoError::CryptoLibraryError)
         })?;
         Ok(HpkeCiphertext { kem_output: kem_output.into(), ciphertext: ciphertext.into() })
     }

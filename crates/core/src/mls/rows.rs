@@ -10,7 +10,7 @@ use openmls_traits::storage::{CURRENT_VERSION, StorageProvider, traits};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::{Cell, RefCell};
-use stonechat_wire::EpochId;
+use stonechat_wire::ids::EpochId;
 use zeroize::Zeroize;
 
 const V: u16 = CURRENT_VERSION;
@@ -46,7 +46,6 @@ enum Kind {
     ResumptionPsks,
     OwnLeafIndex,
     EpochSecrets,
-    ExportTree,
     EpochKeyPairs,
     SignatureKeys = 0x80,
     LeafKeys,
@@ -203,16 +202,6 @@ impl StorageProvider<V> for Rows<'_> {
     fn delete_group_state<G: traits::GroupId<V>>(&self, _: &G) -> R<()> {
         self.del(Kind::GroupState)
     }
-    fn write_application_export_tree<G: traits::GroupId<V>, T: traits::ApplicationExportTree<V>>(&self, _: &G, v: &T) -> R<()> {
-        self.put(Kind::ExportTree, v)
-    }
-    fn application_export_tree<G: traits::GroupId<V>, T: traits::ApplicationExportTree<V>>(&self, _: &G) -> R<Option<T>> {
-        self.get(Kind::ExportTree)
-    }
-    fn delete_application_export_tree<G: traits::GroupId<V>, T: traits::ApplicationExportTree<V>>(&self, _: &G) -> R<()> {
-        self.del(Kind::ExportTree)
-    }
-
     // Lists in one row. By-reference proposals are refused by the protocol, so the queue stays empty.
     fn append_own_leaf_node<G: traits::GroupId<V>, T: traits::LeafNode<V>>(&self, _: &G, v: &T) -> R<()> {
         let mut all: Vec<ciborium::Value> = self.get(Kind::OwnLeafNodes)?.unwrap_or_default();

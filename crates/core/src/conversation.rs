@@ -1,0 +1,418 @@
+//! Conversations: writing a text, taking in what others wrote, saying what was read.
+//!
+//! In: texts of the person, opened MLS messages of members. Out: message rows in causal order, outbox rows, events.
+//! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does.
+//! Opening envelopes is the inbox's job, sealing and resending the outbox's.
+//! Specified in `docs/protocol/05-message.md` and `07-conversation.md`.
+//! Invariant: a message row, its graph, its MLS state and its outbox row change in one transaction.
+
+pub(crate) mod graph;
+pub(crate) mod receipts;
+
+use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
+use crate::listening;
+use crate::mls::{Exports, Gid, Signer};
+use crate::outbox::{self, Waiting};
+use crate::query;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
+use stonechat_wire::mailbox::MailboxRoot;
+use stonechat_wire::message::{self, Kind, MessageHeader};
+
+/// Longest text, bytes of UTF-8 (MSG-6).
+pub(crate) const TEXT_MAX: usize = 16_384;
+/// Parents a message names at most; more heads than that wait for the next message (MSG-3).
+const PARENTS_MAX: usize = 16;
+/// A clock value further ahead of the slot clock than this does not advance mine (MSG-4).
+const HLC_AHEAD_MS: u64 = 24 * 3600 * 1000;
+/// 2025-01-01, where positions start: keeps them below 2^53 until 2094.
+const POSITION_EPOCH_MS: i64 = 1_735_689_600_000;
+const POSITIONS_PER_MS: i64 = 4096;
+
+/// A conversation as the step needs it.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) group: Gid,
+    pub(crate) chat: ChatId,
+    pub(crate) epoch: EpochId,
+    pub(crate) leaf: u32,
+    pub(crate) hidden: bool,
+    pub(crate) signer: Signer,
+}
+
+/// A message as it goes into its row.
+struct NewMessage<'a> {
+    id: MessageId,
+    header: &'a MessageHeader,
+    leaf: u32,
+    epoch: EpochId,
+    sender: AccountId,
+    mine: bool,
+    kind: MessageKind,
+    text: &'a str,
+    body: Option<&'a [u8]>,
+    client_id: Option<&'a str>,
+}
+
+/// Loads a conversation by its group.
+pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversation>, Stop> {
+    let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
+               FROM conversation v JOIN chat c ON c.id = v.chat WHERE v.group_id = ?";
+    Ok(step.tx.prepare_cached(sql)?.query_row([group], row).optional()?)
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
+    Ok(Conversation {
+        group: row.get(0)?,
+        chat: row.get(1)?,
+        epoch: EpochId::from_bytes(row.get(2)?),
+        leaf: row.get(3)?,
+        hidden: row.get(4)?,
+        signer: Signer::new(row.get(5)?),
+    })
+}
+
+/// The conversation a chat writes to: one the other side has let us into before one that waits, then the smaller
+/// group id, so that two people who invited each other end in the same one (MEET-14).
+fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
+    let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
+               FROM conversation v JOIN chat c ON c.id = v.chat
+               WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1";
+    step.tx.prepare_cached(sql)?.query_row([chat], row).optional()?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+/// Makes the rows of a conversation just founded or joined, and listens to it.
+pub(crate) fn begin(
+    step: &mut Step<'_, '_>,
+    chat: ChatId,
+    entered: &crate::mls::Entered,
+    signer: &Signer,
+    waiting: bool,
+    relays: &[RelayId],
+) -> Result<(), Stop> {
+    step.tx.execute(
+        "INSERT INTO conversation(group_id, chat, head, leaf, seq, signer, waiting, created_at)
+         VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+        params![
+            entered.group,
+            chat,
+            entered.epoch.as_bytes(),
+            entered.own_leaf,
+            signer.seed(),
+            waiting,
+            step.time.0.cast_signed()
+        ],
+    )?;
+    for relay in relays {
+        join_relay(step, entered.group, *relay)?;
+    }
+    let Exports { mailbox_root, envelope_key } = &step.groups.export(&step.mls, (entered.group, entered.epoch))?;
+    step.tx.execute(
+        "INSERT INTO epoch(epoch_id, group_id, mailbox_root, envelope_key) VALUES (?, ?, ?, ?)",
+        params![entered.epoch.as_bytes(), entered.group, mailbox_root, envelope_key],
+    )?;
+    let root = MailboxRoot::new(*mailbox_root);
+    listening::follow_epoch(step, entered.group, entered.epoch, &root)
+}
+
+/// Listens on all relays that carry this conversation by now.
+pub(crate) fn follow(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    let sql = "SELECT mailbox_root FROM epoch WHERE epoch_id = ?";
+    let root = step.tx.query_row(sql, [of.epoch.as_bytes()], |row| Ok(MailboxRoot::new(row.get(0)?)))?;
+    listening::follow_epoch(step, of.group, of.epoch, &root)
+}
+
+/// A line by the app at the beginning of a chat, once.
+pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    let began = step.tx.query_row("SELECT 1 FROM message WHERE chat = ? AND kind = 2", [of.chat], |_| Ok(())).optional()?;
+    if began.is_some() {
+        return Ok(());
+    }
+    let id: [u8; 16] = step.mls.crypto.bytes();
+    let first: Option<i64> =
+        step.tx.query_row("SELECT min(position) FROM message WHERE chat = ?", [of.chat], |row| row.get(0))?;
+    let time = step.time.0.cast_signed();
+    let position = first.map_or_else(|| position_of(time), |first| first - 1);
+    step.tx.execute(
+        "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
+                             sent_at, received_at, state, complete, acked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, 1, 2, '', ?7, ?7, 3, 1, 2)",
+        params![id, of.chat, position, of.group, of.epoch.as_bytes(), of.leaf, time, step.me()?.as_bytes()],
+    )?;
+    Ok(())
+}
+
+/// Deletes a conversation; its chat and its person too, where nothing else holds them.
+pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let Some(of) = load(step, group)? else { return Ok(()) };
+    listening::drop_about(step, of.epoch.as_bytes())?;
+    step.groups.forget();
+    step.tx.execute("DELETE FROM epoch_row WHERE group_id = ?", [group])?;
+    step.tx.execute("DELETE FROM message_parent WHERE group_id = ?", [group])?;
+    step.tx.execute("DELETE FROM message_head WHERE group_id = ?", [group])?;
+    step.tx.execute("DELETE FROM conversation WHERE group_id = ?", [group])?;
+    let others = step.tx.prepare("SELECT 1 FROM conversation WHERE chat = ?")?.exists([of.chat])?;
+    if others {
+        step.touch_chat(of.chat);
+        return Ok(());
+    }
+    let contact: [u8; 32] =
+        step.tx.query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| row.get(0))?;
+    step.tx.execute("DELETE FROM contact WHERE account = ?", [contact])?;
+    step.event(Event::ChatRemoved { chat: of.chat });
+    Ok(())
+}
+
+/// Deletes the conversations of a chat that nobody has let us into.
+pub(crate) fn delete_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
+    let groups: Vec<Gid> = step
+        .tx
+        .prepare("SELECT group_id FROM conversation WHERE chat = ? AND waiting = 1")?
+        .query_map([chat], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    groups.iter().try_for_each(|group| delete(step, group))
+}
+
+/// One more relay carries this conversation.
+pub(crate) fn join_relay(
+    step: &Step<'_, '_>,
+    group: Gid,
+    relay: RelayId,
+) -> Result<(), Stop> {
+    step.tx.execute("INSERT OR IGNORE INTO conversation_relay VALUES (?, ?)", params![group, relay.as_bytes()])?;
+    Ok(())
+}
+
+/// Writes a text. Sending twice with one client id sends once.
+pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, Stop> {
+    let text = wish.text.trim();
+    if text.is_empty() || text.len() > TEXT_MAX {
+        return Err(Stop::Fault(Fault::BadText));
+    }
+    if let Some(id) = sent_before(step, wish)? {
+        return Ok(Reply::Message(loaded(step, id)?));
+    }
+    let to = written_to(step, wish.chat)?;
+    let header = next_header(step, &to)?;
+    let body = message::encode_text(text);
+    let id = write(step, &to, &header, &body)?;
+    let new = NewMessage {
+        id,
+        header: &header,
+        leaf: to.leaf,
+        epoch: to.epoch,
+        sender: step.me()?,
+        mine: true,
+        kind: MessageKind::Text,
+        text,
+        body: None,
+        client_id: wish.client_id.as_deref(),
+    };
+    insert(step, &to, &new)?;
+    receipts::told_by_message(step, &to, &header)?;
+    step.tx.execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
+    let message = loaded(step, id)?;
+    step.event(Event::MessageAdded { message: message.clone() });
+    Ok(Reply::Message(message))
+}
+
+fn sent_before(step: &Step<'_, '_>, wish: &api::Send) -> Result<Option<MessageId>, Stop> {
+    let Some(client) = &wish.client_id else { return Ok(None) };
+    Ok(step
+        .tx
+        .prepare_cached("SELECT id FROM message WHERE chat = ? AND client_id = ?")?
+        .query_row(params![wish.chat, client], |row| row.get(0))
+        .optional()?
+        .map(MessageId::from_bytes))
+}
+
+fn loaded(step: &Step<'_, '_>, id: MessageId) -> Result<api::Message, Stop> {
+    query::load_message(step.tx, id.as_bytes())?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+fn next_header(step: &Step<'_, '_>, to: &Conversation) -> Result<MessageHeader, Stop> {
+    let seq: u32 = step
+        .tx
+        .prepare_cached("UPDATE conversation SET seq = seq + 1 WHERE group_id = ? RETURNING seq")?
+        .query_row([to.group], |row| row.get(0))?;
+    let hlc: i64 = step
+        .tx
+        .prepare_cached("UPDATE account SET hlc = max(hlc + 1, ?) RETURNING hlc")?
+        .query_row([step.time.0.cast_signed()], |row| row.get(0))?;
+    let parents = graph::heads(step, &to.group, PARENTS_MAX)?;
+    Ok(MessageHeader {
+        kind: Kind::Text,
+        read_through: receipts::may_tell_reading(step)? && receipts::all_read(step, to)?,
+        seq,
+        hlc: hlc.unsigned_abs(),
+        parents: parents.iter().map(MessageId::short).collect(),
+    })
+}
+
+/// Seals header and body for the group and puts them into the outbox. Out: the message id.
+fn write(
+    step: &mut Step<'_, '_>,
+    to: &Conversation,
+    header: &MessageHeader,
+    body: &[u8],
+) -> Result<MessageId, Stop> {
+    let head = header.encode();
+    let id = message::message_id(&to.group, to.epoch, to.leaf, &head, body);
+    let plain = [head.as_slice(), body].concat();
+    let sealed = step.groups.write(&step.mls, (to.group, to.epoch), &to.signer, &plain)?;
+    let (waiting, about): (_, &[u8]) = match header.kind {
+        Kind::Receipt => (Waiting::Receipt, &to.group),
+        _durable => (Waiting::Message, id.as_bytes()),
+    };
+    outbox::put_group(step, waiting, about, (to.group, to.epoch), &sealed)?;
+    Ok(id)
+}
+
+/// Takes in what a member wrote, once it is decrypted.
+pub(crate) fn take_in(
+    step: &mut Step<'_, '_>,
+    from: &Conversation,
+    epoch: EpochId,
+    leaf: u32,
+    plain: &[u8],
+) -> Result<(), Stop> {
+    let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("message header"))?;
+    let sender = heard(step, from)?;
+    if header.kind == Kind::Receipt {
+        return receipts::take_in(step, from, body);
+    }
+    let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
+    let id = message::message_id(&from.group, epoch, leaf, head, body);
+    receipts::due(step, &from.group)?;
+    if graph::known(step, id)? {
+        return Ok(());
+    }
+    let text = if header.kind == Kind::Text { message::decode_text(body).ok() } else { None };
+    let kind = if text.is_some() { MessageKind::Text } else { MessageKind::Unknown };
+    let text = text.unwrap_or_default();
+    let new = NewMessage {
+        id,
+        header: &header,
+        leaf,
+        epoch,
+        sender,
+        mine: false,
+        kind,
+        text: &text,
+        body: (kind == MessageKind::Unknown).then_some(body),
+        client_id: None,
+    };
+    advance_clock(step, header.hlc)?;
+    insert(step, from, &new)?;
+    let level = if header.read_through { graph::Reached::Read } else { graph::Reached::Delivered };
+    graph::acknowledge(step, from, &header.parents, level)?;
+    if !from.hidden {
+        let message = loaded(step, id)?;
+        step.event(Event::MessageAdded { message });
+    }
+    Ok(())
+}
+
+/// The other account of a 1:1 was heard of. Out: who it is.
+fn heard(step: &Step<'_, '_>, from: &Conversation) -> Result<AccountId, Stop> {
+    let contact: [u8; 32] = step
+        .tx
+        .prepare_cached("SELECT contact FROM chat WHERE id = ?")?
+        .query_row([from.chat], |row| row.get(0))?;
+    step.tx
+        .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
+        .execute(params![step.time.0.cast_signed(), contact])?;
+    Ok(AccountId::from_bytes(contact))
+}
+
+fn advance_clock(step: &Step<'_, '_>, hlc: u64) -> Result<(), Stop> {
+    if hlc <= step.time.0.saturating_add(HLC_AHEAD_MS) {
+        step.tx
+            .prepare_cached("UPDATE account SET hlc = max(hlc, ?)")?
+            .execute([hlc.cast_signed()])?;
+    }
+    Ok(())
+}
+
+fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<(), Stop> {
+    let complete = graph::link(step, &of.group, new.id, &new.header.parents)?;
+    let position = place(step, of, new)?;
+    let (hlc, time) = (new.header.hlc.cast_signed(), step.time.0.cast_signed());
+    let state = if new.mine { MessageState::Queued } else { MessageState::Received };
+    step.tx
+        .prepare_cached(
+            "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
+                                 sent_at, received_at, state, complete, acked, client_id)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            new.id.as_bytes(),
+            of.chat,
+            position,
+            of.group,
+            new.epoch.as_bytes(),
+            new.leaf,
+            new.header.seq,
+            hlc,
+            new.sender.as_bytes(),
+            new.mine,
+            new.kind as u8,
+            new.text,
+            new.body,
+            hlc.min(time),
+            time,
+            state as u8,
+            complete,
+            0,
+            new.client_id,
+        ])?;
+    if complete {
+        graph::completed(step, &of.group, new.id)?;
+    }
+    step.tx
+        .prepare_cached("UPDATE chat SET active_at = max(active_at, ?), unread = unread + ? WHERE id = ?")?
+        .execute(params![time, u8::from(!new.mine), of.chat])?;
+    step.touch_chat(of.chat);
+    Ok(())
+}
+
+/// Where a message stands in its chat: by its clock, but never before what it answers or what its sender wrote
+/// before it, nor after what answers it (MSG-5).
+fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<i64, Stop> {
+    let (above, below) = graph::neighbours(step, &of.group, new.id, new.leaf, new.header.seq)?;
+    let clock = new.header.hlc.min(step.time.0.saturating_add(HLC_AHEAD_MS)).cast_signed();
+    let tie = i64::from(u16::from_be_bytes([new.id.as_bytes()[0], new.id.as_bytes()[1]])) % POSITIONS_PER_MS;
+    let mut position = position_of(clock) + tie;
+    if let Some(below) = below {
+        position = position.min(below - 1);
+    }
+    if let Some(above) = above {
+        position = position.max(above + 1);
+    }
+    let mut taken = step.tx.prepare_cached("SELECT 1 FROM message WHERE chat = ? AND position = ?")?;
+    while taken.exists(params![of.chat, position])? {
+        position += 1;
+    }
+    Ok(position)
+}
+
+const fn position_of(clock_ms: i64) -> i64 {
+    (clock_ms - POSITION_EPOCH_MS) * POSITIONS_PER_MS
+}
+
+/// Everything in the chat up to this position has been read.
+pub(crate) fn mark_read(step: &mut Step<'_, '_>, chat: ChatId, position: i64) -> Result<Reply, Stop> {
+    let read = step
+        .tx
+        .prepare_cached("UPDATE message SET state = 3 WHERE chat = ? AND state = 4 AND position <= ?")?
+        .execute(params![chat, position])?;
+    step.tx
+        .prepare_cached("UPDATE chat SET read_to = max(read_to, ?), unread = max(0, unread - ?) WHERE id = ?")?
+        .execute(params![position, i64::try_from(read).unwrap_or(i64::MAX), chat])?;
+    if read > 0 {
+        step.touch_chat(chat);
+        receipts::reading(step, chat)?;
+    }
+    Ok(Reply::Done {})
+}

@@ -1,0 +1,197 @@
+//! The causal graph of a conversation: who answers what, what is missing, and what that proves.
+//!
+//! In: message ids and their parents (known by 8 bytes). Out: completeness, heads, and for my messages how far they
+//! got. A message is *complete* when all its ancestors are here; only complete heads are named as parents or in
+//! receipts, so naming one confirms all it descends from (MSG-3, RCP-1).
+
+use super::Conversation;
+use crate::api::{Event, MessageState};
+use crate::mls::Gid;
+use crate::outbox::{self, Waiting};
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::ids::MessageId;
+
+/// How far the other side got with a message and all its ancestors; the number is the column `acked`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Reached {
+    Delivered = 1,
+    Read = 2,
+}
+
+type Short = [u8; 8];
+
+/// A message with this id is here.
+pub(crate) fn known(step: &Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
+    Ok(step.tx.prepare_cached("SELECT 1 FROM message WHERE id = ?")?.exists([id.as_bytes()])?)
+}
+
+/// The newest complete heads.
+pub(crate) fn heads(step: &Step<'_, '_>, group: &Gid, most: usize) -> Result<Vec<MessageId>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT h.id FROM message_head h JOIN message m ON m.id = h.id WHERE h.group_id = ? ORDER BY m.hlc DESC, h.id LIMIT ?",
+    )?;
+    let found = rows.query_map(params![group, u32::try_from(most).unwrap_or(u32::MAX)], |row| row.get(0))?;
+    Ok(found.map(|id| id.map(MessageId::from_bytes)).collect::<Result<_, _>>()?)
+}
+
+/// Notes a message's parents. Out: whether all its ancestors are here.
+pub(crate) fn link(step: &Step<'_, '_>, group: &Gid, id: MessageId, parents: &[Short]) -> Result<bool, Stop> {
+    let mut complete = true;
+    for parent in parents {
+        step.tx
+            .prepare_cached("INSERT OR IGNORE INTO message_parent VALUES (?, ?, ?)")?
+            .execute(params![group, id.as_bytes(), parent])?;
+        complete &= find(step, group, *parent)?.is_some_and(|found| found.complete);
+    }
+    Ok(complete)
+}
+
+/// A message has become complete: it is a head, its parents are none, and children that waited for it may follow.
+pub(crate) fn completed(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<(), Stop> {
+    let mut ready = vec![id];
+    while let Some(id) = ready.pop() {
+        for parent in parents(step, group, id)? {
+            if let Some(found) = find(step, group, parent)? {
+                step.tx
+                    .prepare_cached("DELETE FROM message_head WHERE group_id = ? AND id = ?")?
+                    .execute(params![group, found.id.as_bytes()])?;
+            }
+        }
+        let children = children(step, group, id)?;
+        if !children.iter().any(|child| child.complete) {
+            step.tx
+                .prepare_cached("INSERT OR IGNORE INTO message_head VALUES (?, ?)")?
+                .execute(params![group, id.as_bytes()])?;
+        }
+        for child in children.into_iter().filter(|child| !child.complete) {
+            if ancestors_here(step, group, child.id)? {
+                step.tx
+                    .prepare_cached("UPDATE message SET complete = 1 WHERE id = ?")?
+                    .execute([child.id.as_bytes()])?;
+                ready.push(child.id);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The other side has these and everything they descend from: my messages among them got that far (RCP-1).
+pub(crate) fn acknowledge(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    from: &[Short],
+    level: Reached,
+) -> Result<(), Stop> {
+    let mut open: Vec<Short> = from.to_vec();
+    while let Some(short) = open.pop() {
+        let Some(found) = find(step, &of.group, short)? else { continue };
+        if found.acked >= level as u8 {
+            continue; // so are all its ancestors
+        }
+        step.tx
+            .prepare_cached("UPDATE message SET acked = ? WHERE id = ?")?
+            .execute(params![level as u8, found.id.as_bytes()])?;
+        if found.mine {
+            reached(step, of, found.id, level)?;
+        }
+        open.extend(parents(step, &of.group, found.id)?);
+    }
+    Ok(())
+}
+
+/// A message of mine got this far: the outbox is done with it, the interface learns it.
+fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Reached) -> Result<(), Stop> {
+    let state = match level {
+        Reached::Delivered => MessageState::Delivered,
+        Reached::Read => MessageState::Read,
+    };
+    step.tx
+        .prepare_cached("UPDATE message SET state = ?1 WHERE id = ?2 AND state < ?1")?
+        .execute(params![state as u8, id.as_bytes()])?;
+    outbox::done(step, Waiting::Message, id.as_bytes())?;
+    step.touch_chat(of.chat);
+    step.event(Event::MessageState { chat: of.chat, id: hex::encode(id.as_bytes()), state });
+    Ok(())
+}
+
+/// Positions between which a message must stand: after its parents and its sender's earlier ones, before its children
+/// and its sender's later ones.
+pub(crate) fn neighbours(
+    step: &Step<'_, '_>,
+    group: &Gid,
+    id: MessageId,
+    leaf: u32,
+    seq: u32,
+) -> Result<(Option<i64>, Option<i64>), Stop> {
+    let mut above: Option<i64> = step
+        .tx
+        .prepare_cached(
+            "SELECT position FROM message WHERE group_id = ? AND leaf = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(params![group, leaf, seq], |row| row.get(0))
+        .optional()?;
+    let mut below: Option<i64> = step
+        .tx
+        .prepare_cached(
+            "SELECT position FROM message WHERE group_id = ? AND leaf = ? AND seq > ? ORDER BY seq LIMIT 1",
+        )?
+        .query_row(params![group, leaf, seq], |row| row.get(0))
+        .optional()?;
+    for parent in parents(step, group, id)? {
+        above = above.max(find(step, group, parent)?.map(|found| found.position));
+    }
+    for child in children(step, group, id)? {
+        below = Some(below.map_or(child.position, |below| below.min(child.position)));
+    }
+    Ok((above, below))
+}
+
+struct Found {
+    id: MessageId,
+    mine: bool,
+    complete: bool,
+    acked: u8,
+    position: i64,
+}
+
+fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found {
+        id: MessageId::from_bytes(row.get(0)?),
+        mine: row.get(1)?,
+        complete: row.get(2)?,
+        acked: row.get(3)?,
+        position: row.get(4)?,
+    })
+}
+
+fn find(step: &Step<'_, '_>, group: &Gid, short: Short) -> Result<Option<Found>, Stop> {
+    let (low, high) = ([short, [0; 8]].concat(), [short, [0xff; 8]].concat());
+    let sql = "SELECT id, mine, complete, acked, position FROM message WHERE id BETWEEN ? AND ? AND group_id = ?";
+    Ok(step.tx.prepare_cached(sql)?.query_row(params![low, high, group], found).optional()?)
+}
+
+fn parents(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<Vec<Short>, Stop> {
+    let mut rows = step.tx.prepare_cached("SELECT parent FROM message_parent WHERE group_id = ? AND child = ?")?;
+    let found = rows.query_map(params![group, id.as_bytes()], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn children(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<Vec<Found>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT m.id, m.mine, m.complete, m.acked, m.position
+         FROM message_parent p JOIN message m ON m.id = p.child WHERE p.group_id = ? AND p.parent = ?",
+    )?;
+    let found = rows.query_map(params![group, id.short()], found)?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn ancestors_here(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<bool, Stop> {
+    for parent in parents(step, group, id)? {
+        if !find(step, group, parent)?.is_some_and(|found| found.complete) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,128 @@
+//! Standalone receipts: what says "here" and "read" where no message of ours does.
+//!
+//! In: arrivals and reading. Out: receipt messages (graph heads, read mark), the first at once, then at most one per
+//! conversation and five seconds (RCP-2). A claim that waits for approval gets none (RCP-4).
+//! Specified in `docs/protocol/08-outbox.md`.
+
+use super::{Conversation, graph, write};
+use crate::api::ChatId;
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::ids::MessageId;
+use stonechat_wire::message::{Kind, MessageHeader, Receipt};
+
+/// Between two standalone receipts of one conversation (RCP-2).
+pub(crate) const EVERY_MS: u64 = 5_000;
+/// Heads a receipt names at most.
+const HEADS_MAX: usize = 16;
+
+/// Something arrived that deserves a receipt: new, or again because its sender has heard nothing.
+pub(crate) fn due(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE conversation SET receipt_due = 1 WHERE group_id = ? AND receipt_due = 0")?
+        .execute([group])?;
+    Ok(())
+}
+
+/// Messages of this chat were read here.
+pub(crate) fn reading(step: &Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
+    if may_tell_reading(step)? {
+        step.tx.execute("UPDATE conversation SET receipt_due = 1 WHERE chat = ?", [chat])?;
+    }
+    Ok(())
+}
+
+/// The person lets others know what was read.
+pub(crate) fn may_tell_reading(step: &Step<'_, '_>) -> Result<bool, Stop> {
+    Ok(step.setting("read_receipts")?.is_none_or(|value| value == "true"))
+}
+
+/// Nothing of this conversation is unread.
+pub(crate) fn all_read(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    let unread = step
+        .tx
+        .prepare_cached("SELECT 1 FROM message WHERE chat = ? AND state = 4 AND group_id = ?")?
+        .exists(params![of.chat, of.group])?;
+    Ok(!unread)
+}
+
+/// A message of ours says it all: its parents are the receipt.
+pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &MessageHeader) -> Result<(), Stop> {
+    let read = if header.read_through { read_mark(step, of)? } else { None };
+    step.tx
+        .prepare_cached(
+            "UPDATE conversation SET receipt_due = 0, read_told = coalesce(?, read_told) WHERE group_id = ?",
+        )?
+        .execute(params![read.map(|id| *id.as_bytes()), of.group])?;
+    Ok(())
+}
+
+/// Sends the receipts whose time has come.
+pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let groups: Vec<Gid> = {
+        let mut rows = step.tx.prepare_cached(
+            "SELECT v.group_id FROM conversation v JOIN chat c ON c.id = v.chat
+             WHERE v.receipt_due = 1 AND c.hidden = 0 AND (v.receipt_at <= ? OR v.receipt_at > ?)",
+        )?;
+        let now = step.now.0;
+        let found =
+            rows.query_map(params![now.saturating_sub(EVERY_MS).cast_signed(), now.cast_signed()], |row| row.get(0))?;
+        found.collect::<Result<_, _>>()?
+    };
+    groups.iter().try_for_each(|group| say(step, group))
+}
+
+/// When the next one may leave, by the device clock.
+pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
+    let last: Option<i64> = step
+        .tx
+        .prepare_cached(
+            "SELECT min(v.receipt_at) FROM conversation v JOIN chat c ON c.id = v.chat
+             WHERE v.receipt_due = 1 AND c.hidden = 0",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(last.map(|at| at.unsigned_abs().saturating_add(EVERY_MS)))
+}
+
+fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let Some(to) = super::load(step, group)? else { return Ok(()) };
+    let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?.iter().map(MessageId::short).collect();
+    let read = if may_tell_reading(step)? { read_mark(step, &to)? } else { None };
+    step.tx
+        .prepare_cached(
+            "UPDATE conversation SET receipt_due = 0, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
+        )?
+        .execute(params![step.now.0.cast_signed(), read.map(|id| *id.as_bytes()), group])?;
+    if heads.is_empty() {
+        return Ok(());
+    }
+    // An older receipt that still waits says nothing this one does not.
+    crate::outbox::done(step, crate::outbox::Waiting::Receipt, group)?;
+    let header = MessageHeader { kind: Kind::Receipt, read_through: false, seq: 0, hlc: step.time.0, parents: vec![] };
+    write(step, &to, &header, &Receipt { heads, read }.encode())?;
+    Ok(())
+}
+
+/// The newest message of the others that was read here.
+fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached(
+            "SELECT id FROM message WHERE chat = ? AND group_id = ? AND mine = 0 AND state = 3 AND complete = 1
+             ORDER BY position DESC LIMIT 1",
+        )?
+        .query_row(params![of.chat, of.group], |row| row.get(0))
+        .optional()?
+        .map(MessageId::from_bytes))
+}
+
+/// Takes in a receipt of the other side.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8]) -> Result<(), Stop> {
+    let receipt = Receipt::decode(body).map_err(|_| Stop::Refused("receipt"))?;
+    graph::acknowledge(step, from, &receipt.heads, graph::Reached::Delivered)?;
+    if let Some(read) = receipt.read {
+        graph::acknowledge(step, from, &[read.short()], graph::Reached::Read)?;
+    }
+    Ok(())
+}

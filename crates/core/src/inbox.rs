@@ -1,0 +1,102 @@
+//! What the courier brings: envelopes to the right opener, delivery news to the right row.
+//!
+//! In: [`News`]. Out: rows, events, answers. An envelope is opened by what its tag is read for; everything that does
+//! not open is dropped and never answered (ENV-7). Its cursor moves in the same transaction.
+//! What is inside belongs to `conversation` and `meeting`.
+
+use crate::api::{Connection, Event};
+use crate::conversation::{self, receipts};
+use crate::listening::{self, Listening, Purpose};
+use crate::meeting;
+use crate::mls::Read;
+use crate::outbox;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::envelope::{self, Content, Envelope, EnvelopeKey};
+use stonechat_wire::exchange::{Arrival, News};
+use stonechat_wire::ids::{EpochId, RelayId, Timestamp};
+
+/// Takes in one piece of news.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
+    match news {
+        News::Greeting { relay, time } => greeting(step, relay, time),
+        News::Arrived(arrivals) => arrivals.into_iter().try_for_each(|arrival| arrived(step, arrival)),
+        News::Stored { relay, ids } => outbox::stored(step, relay, &ids),
+        News::DoorOpen { relay, path } => meeting::door_open(step, relay, path),
+        News::Knocked { id, card } => meeting::knocked(step, id, &card),
+        News::DoorSpent { id } => meeting::door_spent(step, id),
+        News::Offline => {
+            step.event(Event::ConnectionChanged { connection: Connection::Offline });
+            Ok(())
+        }
+        // Full or refused mailboxes: the message stays in the outbox and is sealed anew within a day (OUT-2).
+        News::Gone { .. } | News::Full { .. } | News::Refused { .. } => Ok(()),
+    }
+}
+
+/// A relay says what time it is (MBX-7).
+fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<(), Stop> {
+    let before = step.clock_offset_ms()?;
+    let offset = time.0.cast_signed().saturating_sub(step.now.0.cast_signed());
+    step.tx
+        .prepare_cached("UPDATE relay SET offset_ms = ? WHERE relay = ?")?
+        .execute(params![offset, relay.as_bytes()])?;
+    let after = step.clock_offset_ms()?;
+    step.read_clock()?;
+    if (before == 0) != (after == 0) {
+        step.event(Event::ClockOff { offset_ms: after });
+    }
+    Ok(())
+}
+
+fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
+    let Arrival { relay, tag, cursor, envelope } = arrival;
+    let Some(listening) = listening::find(step, relay, tag)? else { return Ok(()) };
+    if cursor <= listening.cursor {
+        return Ok(());
+    }
+    listening::advance(step, relay, tag, cursor)?;
+    let Ok(envelope) = Envelope::decode(envelope) else { return Ok(()) };
+    if envelope.tag() != tag || !outbox::see(step, envelope.id())? {
+        return Ok(());
+    }
+    // What is refused leaves nothing behind but its cursor.
+    step.attempt(|step| open(step, &listening, &envelope)).map(|_dropped| ()).map_err(Stop::Store)
+}
+
+fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<(), Stop> {
+    match listening.purpose {
+        Purpose::App => open_app(step, &listening.about, envelope),
+        Purpose::Claims => meeting::claimed(step, &listening.about, envelope),
+        Purpose::Answer => meeting::answered(step, &listening.about, envelope),
+    }
+}
+
+fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
+    let found = step
+        .tx
+        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ?")?
+        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
+        .optional()?;
+    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else { return Ok(()) };
+    let content = whole(&key, sealed)?;
+    let Some(of) = conversation::load(step, &group)? else { return Ok(()) };
+    match step.groups.read(&step.mls, (group, epoch), &content)? {
+        Read::Message { leaf, plain } if leaf != of.leaf => conversation::take_in(step, &of, epoch, leaf, &plain),
+        // Its sender has heard nothing yet: tell again.
+        Read::Again => receipts::due(step, &group),
+        // MSG-7: beyond the window; its sender puts it again until we confirm it.
+        Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
+        Read::Refused(why) => Err(Stop::Refused(why)),
+    }
+}
+
+/// The content of an envelope that is no part of something larger.
+pub(crate) fn whole(key: &EnvelopeKey, sealed: &Envelope) -> Result<Vec<u8>, Stop> {
+    match envelope::open(key, sealed) {
+        Ok(Content::Whole(content)) => Ok(content),
+        // Nothing in this version is larger than one envelope.
+        Ok(Content::Part(_)) => Err(Stop::Refused("a part")),
+        Err(_) => Err(Stop::Refused("does not open")),
+    }
+}

@@ -1,0 +1,173 @@
+//! Which mailboxes are read, on which relays, and how far.
+//!
+//! In: conversations, invites, acceptances, and the slot clock. Out: `Listen` errands and rows with cursors, which
+//! move in the transaction that takes the arrival in. Polling is the courier's job.
+//! Specified in `docs/protocol/02-mailbox.md`.
+//! Invariant: a retained epoch's tags stay read for five slots, so nothing in flight is lost (MBX-5).
+
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeMap;
+use stonechat_wire::exchange::{Errand, Listen};
+use stonechat_wire::ids::{EpochId, RelayId, Tag};
+use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
+
+/// Why a tag is read; the number is the column `purpose`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Purpose {
+    /// App lane of an epoch.
+    App = 0,
+    /// Claims of an invite.
+    Claims = 1,
+    /// Answer to a claim of ours.
+    Answer = 2,
+}
+
+/// What a tag is read for.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    pub(crate) purpose: Purpose,
+    pub(crate) about: Vec<u8>,
+    pub(crate) cursor: u64,
+}
+
+type Changes = BTreeMap<RelayId, (Vec<(Tag, u64)>, Vec<Tag>)>;
+
+/// Reads one tag at one relay from its beginning.
+pub(crate) fn add(step: &mut Step<'_, '_>, relay: RelayId, tag: Tag, purpose: Purpose, about: &[u8]) -> Result<(), Stop> {
+    if insert(step, relay, tag, purpose, about, Slot(0))? {
+        step.errand(Errand::Listen(Listen { relay, add: vec![(tag, 0)], drop: vec![] }));
+    }
+    Ok(())
+}
+
+/// Stops reading everything that is about this.
+pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
+    let mut changes = Changes::new();
+    let mut rows = step.tx.prepare_cached("DELETE FROM listening WHERE about = ? RETURNING relay, tag")?;
+    for row in rows.query_map([about], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))? {
+        let (relay, tag) = row?;
+        changes.entry(relay.into()).or_default().1.push(tag.into());
+    }
+    tell(step, changes);
+    Ok(())
+}
+
+/// Reads an epoch's app lane on all relays of its conversation, in the slots of the moment (MBX-5).
+pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, group: Gid, epoch: EpochId, root: &MailboxRoot) -> Result<(), Stop> {
+    let mut changes = Changes::new();
+    for slot in mailbox::app_slots(step.slot()) {
+        let tag = mailbox::token(root, Lane::App, slot, 0).tag();
+        for relay in relays_of(step, &group)? {
+            if insert(step, relay, tag, Purpose::App, epoch.as_bytes(), slot)? {
+                changes.entry(relay).or_default().0.push((tag, 0));
+            }
+        }
+    }
+    tell(step, changes);
+    Ok(())
+}
+
+/// Moves every epoch's listening to the slots of the moment.
+pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let slots = mailbox::app_slots(step.slot());
+    let (oldest, newest) = (slots[0].0, slots[6].0);
+    let mut changes = Changes::new();
+    {
+        let mut rows = step.tx.prepare_cached(
+            "DELETE FROM listening WHERE purpose = 0 AND (slot < ? OR slot > ?) RETURNING relay, tag",
+        )?;
+        for row in rows.query_map([oldest, newest], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))?
+        {
+            let (relay, tag) = row?;
+            changes.entry(relay.into()).or_default().1.push(tag.into());
+        }
+    }
+    tell(step, changes);
+    for (group, epoch, root) in epochs(step)? {
+        follow_epoch(step, group, epoch, &root)?;
+    }
+    Ok(())
+}
+
+/// Everything that is read, for a courier that has just started.
+pub(crate) fn announce_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let mut changes = Changes::new();
+    {
+        // Oldest slot first: messages of one sender then come in the order they were written.
+        let mut rows = step.tx.prepare_cached("SELECT relay, tag, cursor FROM listening ORDER BY relay, slot, tag")?;
+        let found = rows.query_map([], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?, row.get::<_, i64>(2)?))
+        })?;
+        for row in found {
+            let (relay, tag, cursor) = row?;
+            changes.entry(relay.into()).or_default().0.push((tag.into(), cursor.unsigned_abs()));
+        }
+    }
+    tell(step, changes);
+    Ok(())
+}
+
+/// What this tag is read for at this relay, if it is.
+pub(crate) fn find(step: &Step<'_, '_>, relay: RelayId, tag: Tag) -> Result<Option<Listening>, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT purpose, about, cursor FROM listening WHERE tag = ? AND relay = ?")?
+        .query_row(params![tag.as_bytes(), relay.as_bytes()], |row| {
+            let purpose = match row.get::<_, u8>(0)? {
+                0 => Purpose::App,
+                1 => Purpose::Claims,
+                _answer => Purpose::Answer,
+            };
+            Ok(Listening { purpose, about: row.get(1)?, cursor: row.get::<_, i64>(2)?.unsigned_abs() })
+        })
+        .optional()?)
+}
+
+/// The arrival with this cursor has been taken in.
+pub(crate) fn advance(step: &Step<'_, '_>, relay: RelayId, tag: Tag, cursor: u64) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE listening SET cursor = ?3 WHERE tag = ?1 AND relay = ?2 AND cursor < ?3")?
+        .execute(params![tag.as_bytes(), relay.as_bytes(), cursor.cast_signed()])?;
+    Ok(())
+}
+
+/// The relays of a conversation, oldest first.
+pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay) WHERE c.group_id = ? ORDER BY r.added_at, c.relay",
+    )?;
+    let found = rows.query_map([group], |row| row.get::<_, [u8; 16]>(0))?;
+    Ok(found.map(|relay| relay.map(RelayId::from_bytes)).collect::<Result<_, _>>()?)
+}
+
+fn epochs(step: &Step<'_, '_>) -> Result<Vec<(Gid, EpochId, MailboxRoot)>, Stop> {
+    let mut rows = step.tx.prepare_cached("SELECT group_id, epoch_id, mailbox_root FROM epoch")?;
+    let found = rows.query_map([], |row| {
+        Ok((row.get::<_, Gid>(0)?, EpochId::from_bytes(row.get(1)?), MailboxRoot::new(row.get(2)?)))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn insert(
+    step: &Step<'_, '_>,
+    relay: RelayId,
+    tag: Tag,
+    purpose: Purpose,
+    about: &[u8],
+    slot: Slot,
+) -> Result<bool, Stop> {
+    let added = step
+        .tx
+        .prepare_cached("INSERT OR IGNORE INTO listening(tag, relay, purpose, about, slot, cursor) VALUES (?, ?, ?, ?, ?, 0)")?
+        .execute(params![tag.as_bytes(), relay.as_bytes(), purpose as u8, about, slot.0])?;
+    Ok(added == 1)
+}
+
+fn tell(step: &mut Step<'_, '_>, changes: Changes) {
+    for (relay, (add, drop)) in changes {
+        step.errand(Errand::Listen(Listen { relay, add, drop }));
+    }
+}

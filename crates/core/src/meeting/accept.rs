@@ -1,0 +1,367 @@
+//! The side that comes with an invitation: door, card, claim, answer.
+//!
+//! In: a link, the card behind its door, the answer to the claim. Out: a knock, a conversation one can write to at
+//! once, a claim. Works offline: what is saved goes on when there is a way (MEET-2).
+//! A retry with other words seals the same offer anew, so nothing already written is lost (MEET-7).
+
+use super::{check_card, check_leaf, contact_chat, hash, identity, my_card, name_relay, own_relays};
+use crate::api::{self, AcceptanceState, Event, Fault, Reply};
+use crate::conversation;
+use crate::inbox;
+use crate::listening::{self, Purpose};
+use crate::mls::{self, Signer};
+use crate::outbox::{self, Waiting};
+use crate::query;
+use crate::step::{Step, Stop};
+use ed25519_dalek::{Signature, VerifyingKey};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
+use stonechat_wire::envelope::{self, Envelope};
+use stonechat_wire::exchange::{Errand, Knock};
+use stonechat_wire::ids::RelayId;
+use stonechat_wire::invite::{InviteLink, LinkError, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
+
+/// Acceptances on their way at most.
+const OPEN_MAX: u32 = 64;
+const DAY_S: u64 = 24 * 3600;
+
+struct Acceptance {
+    id: [u8; 16],
+    link: InviteLink,
+    words: Option<String>,
+    state: u8,
+    claim: Option<[u8; 32]>,
+}
+
+/// Takes up a link.
+pub(crate) fn accept(step: &mut Step<'_, '_>, wish: &api::Accept) -> Result<Reply, Stop> {
+    let me = step.me()?;
+    let link = InviteLink::parse(&wish.link).map_err(fault_of)?;
+    if u64::from(link.expiry_day) * DAY_S < step.time.seconds() {
+        return Err(Stop::Fault(Fault::LinkExpired));
+    }
+    if account_pin(&link.secret, me) == link.pin {
+        return Err(Stop::Fault(Fault::OwnInvite));
+    }
+    make_room(step, &link)?;
+    let id: [u8; 16] = step.mls.crypto.bytes();
+    step.tx.execute(
+        "INSERT INTO acceptance(id, link, secret, words, state, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![
+            id,
+            link.to_code(),
+            link.secret.as_bytes(),
+            wish.spoken_words.as_deref().map(str::trim).filter(|words| !words.is_empty()),
+            AcceptanceState::Saved as u8,
+            step.time.0.cast_signed(),
+            (u64::from(link.expiry_day) * DAY_S * 1000).cast_signed()
+        ],
+    )?;
+    knock(step, id, &link);
+    let acceptance = shown(step, &id)?;
+    step.event(Event::AcceptanceChanged { acceptance: acceptance.clone() });
+    Ok(Reply::Acceptance(acceptance))
+}
+
+fn fault_of(error: LinkError) -> Stop {
+    Stop::Fault(match error {
+        LinkError::IsRoute => Fault::RouteNotInvite,
+        LinkError::Newer => Fault::NewerLink,
+        _broken => Fault::BrokenLink,
+    })
+}
+
+/// Refuses a link that is on its way already; forgets an earlier try that ended.
+fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
+    let earlier: Option<([u8; 16], u8)> = step
+        .tx
+        .query_row("SELECT id, state FROM acceptance WHERE secret = ?", [link.secret.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    if let Some((id, state)) = earlier {
+        if state != AcceptanceState::DoorSpent as u8 && state != AcceptanceState::CardWrong as u8 {
+            return Err(Stop::Fault(Fault::AlreadyAccepted));
+        }
+        forget_row(step, &id)?;
+    }
+    let open: u32 =
+        step.tx.query_row("SELECT count(*) FROM acceptance WHERE state < ?", [AcceptanceState::Accepted as u8], |row| {
+            row.get(0)
+        })?;
+    if open >= OPEN_MAX { Err(Stop::Fault(Fault::TooMany)) } else { Ok(()) }
+}
+
+fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
+    step.errand(Errand::Knock(Knock {
+        id,
+        hints: link.hints.clone(),
+        path: link.secret.path(),
+        proof: link.secret.proof(),
+    }));
+}
+
+/// Knocks at every door that has not answered: after a start.
+pub(crate) fn knock_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let ids: Vec<[u8; 16]> = step
+        .tx
+        .prepare("SELECT id FROM acceptance WHERE state = ? ORDER BY created_at, id")?
+        .query_map([AcceptanceState::Saved as u8], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        let acceptance = load(step, &id)?;
+        knock(step, id, &acceptance.link);
+    }
+    Ok(())
+}
+
+/// The door has answered with something.
+pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Result<(), Stop> {
+    let Some(mut acceptance) = find(step, &id)? else { return Ok(()) };
+    if acceptance.state != AcceptanceState::Saved as u8 {
+        return Ok(());
+    }
+    let went = step.attempt(|step| {
+        let card = opened_card(&acceptance.link, card)?;
+        if u64::from(acceptance.link.expiry_day) * DAY_S < step.time.seconds() || card.1.expires_at_s < step.time.seconds()
+        {
+            return set_state(step, &id, AcceptanceState::Expired);
+        }
+        take_card(step, &mut acceptance, &card.0, &card.1)
+    })?;
+    match went {
+        Ok(()) => Ok(()),
+        Err(_wrong_card) => set_state(step, &id, AcceptanceState::CardWrong),
+    }
+}
+
+/// The card must be sealed with the link's secret, signed, and of the account that the link pins (MEET-4).
+fn opened_card(link: &InviteLink, bytes: &[u8]) -> Result<(Vec<u8>, ContactCard), Stop> {
+    let sealed = Envelope::decode(bytes.to_vec()).map_err(|_| Stop::Refused("card envelope"))?;
+    let plain = inbox::whole(&link.secret.key(ROLE_CARD), &sealed)?;
+    let card = ContactCard::decode(&plain).map_err(|_| Stop::Refused("card"))?;
+    check_card(&card)?;
+    if account_pin(&link.secret, card.account_id()) != link.pin {
+        return Err(Stop::Refused("pin"));
+    }
+    Ok((plain, card))
+}
+
+fn take_card(
+    step: &mut Step<'_, '_>,
+    acceptance: &mut Acceptance,
+    plain: &[u8],
+    card: &ContactCard,
+) -> Result<(), Stop> {
+    step.tx.execute(
+        "UPDATE acceptance SET card = ?, name = ?, account = ? WHERE id = ?",
+        params![plain, card.name, card.account_id().as_bytes(), acceptance.id],
+    )?;
+    if card.how == HOW_SPOKEN && acceptance.words.is_none() {
+        return set_state(step, &acceptance.id, AcceptanceState::NeedsWords);
+    }
+    make_offer(step, acceptance, card)?;
+    claim(step, &acceptance.id)
+}
+
+/// Founds the conversation that the claim will bring, on the card's relay and ours.
+fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCard) -> Result<(), Stop> {
+    let me = super::me(step)?;
+    let package = card.key_packages.first().ok_or(Stop::Refused("no key package"))?;
+    check_leaf(card, &mls::leaf_of(&step.mls, package)?)?;
+    let door = card.relays.first().ok_or(Stop::Refused("no relay"))?;
+    let entrance = super::use_relay(step, door)?.ok_or(Stop::Refused("no relay key"))?;
+    let mut ours = own_relays(step)?;
+    ours.retain(|relay| *relay != entrance);
+    ours.truncate(super::RELAYS_NAMED);
+    let signer = Signer::new(step.mls.crypto.bytes());
+    let (entered, welcome) = mls::found(&step.mls, &signer, identity(&me, &signer.public()), package)?;
+    let chat = contact_chat(step, card, false, true)?;
+    let relays: Vec<RelayId> = std::iter::once(entrance).chain(ours.iter().copied()).collect();
+    conversation::begin(step, chat, &entered, &signer, true, &relays)?;
+    let named = ours.iter().map(|relay| name_relay(step, *relay)).collect::<Result<_, _>>()?;
+    let mine = super::sign(&me, my_card(step, &me, named));
+    let offer = Claim { card: mine, welcomes: vec![welcome] }.encode();
+    step.tx.execute(
+        "UPDATE acceptance SET chat = ?, relay = ?, offer = ? WHERE id = ?",
+        params![chat, entrance.as_bytes(), offer, acceptance.id],
+    )?;
+    if let Some(of) = conversation::load(step, &entered.group)? {
+        conversation::note_began(step, &of)?;
+    }
+    if let Some(contact) = query::load_contact(step.tx, card.account_id().as_bytes())? {
+        step.event(Event::ContactChanged { contact });
+    }
+    step.touch_chat(chat);
+    Ok(())
+}
+
+/// Seals the offer under the words of the moment and puts it where the inviter listens.
+fn claim(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
+    let acceptance = load(step, id)?;
+    let (card, offer, relay): (Vec<u8>, Vec<u8>, [u8; 16]) =
+        step.tx.query_row("SELECT card, offer, relay FROM acceptance WHERE id = ?", [id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let secret = &acceptance.link.secret;
+    let seal_key = ContactCard::decode(&card).ok().and_then(|card| card.seal_key).ok_or(Stop::Refused("seal key"))?;
+    let (kem_output, ciphertext) =
+        super::seal_claim(step, &seal_key, secret, acceptance.words.as_deref(), &hash(&card), &offer)?;
+    let content = ClaimSealed { kem_output, ciphertext }.encode();
+    let token = secret.token(ROLE_CLAIM);
+    let crypto = &step.mls.crypto;
+    let sealed = envelope::seal_all(&secret.key(ROLE_CLAIM), token.tag(), &mut || crypto.bytes(), &content)
+        .map_err(|_| Stop::Refused("own claim"))?;
+    let claim = hash(&content);
+    let relay = RelayId::from_bytes(relay);
+    step.tx.execute("UPDATE acceptance SET claim = ? WHERE id = ?", params![claim, id])?;
+    outbox::put_meeting(step, Waiting::Claim, id, sealed, &token, relay)?;
+    listening::add(step, relay, secret.token(&answer_role(claim)).tag(), Purpose::Answer, id)?;
+    set_state(step, id, AcceptanceState::Claimed)
+}
+
+/// The inviter has answered.
+pub(crate) fn answered(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
+    let id = about.try_into().map_err(|_| Stop::Refused("answer"))?;
+    let acceptance = load(step, &id)?;
+    let claim = acceptance.claim.ok_or(Stop::Refused("answer"))?;
+    let content = inbox::whole(&acceptance.link.secret.key(&answer_role(claim)), sealed)?;
+    let answer = Answer::decode(&content).map_err(|_| Stop::Refused("answer"))?;
+    check_answer(step, &id, &claim, &answer)?;
+    match answer.verdict {
+        Verdict::Waiting => {
+            outbox::done(step, Waiting::Claim, &id)?;
+            set_state(step, &id, AcceptanceState::Waiting)
+        }
+        Verdict::Accepted => accepted(step, &id, answer.verified),
+        Verdict::Declined => ended(step, &id, AcceptanceState::Declined),
+        Verdict::Used => ended(step, &id, AcceptanceState::Used),
+        Verdict::Expired => ended(step, &id, AcceptanceState::Expired),
+        Verdict::WordsWrong => ended(step, &id, AcceptanceState::WordsWrong),
+    }
+}
+
+/// Only the account that the link pins can answer (MEET-12).
+fn check_answer(step: &Step<'_, '_>, id: &[u8; 16], claim: &[u8; 32], answer: &Answer) -> Result<(), Stop> {
+    const REFUSED: Stop = Stop::Refused("answer");
+    let key: [u8; 32] = step.tx.query_row(
+        "SELECT c.ed25519 FROM contact c JOIN acceptance a ON a.account = c.account WHERE a.id = ?",
+        [id],
+        |row| row.get(0),
+    )?;
+    VerifyingKey::from_bytes(&key)
+        .and_then(|key| key.verify_strict(&Answer::signed_bytes(answer.verdict, answer.verified, claim), &Signature::from_bytes(&answer.signature)))
+        .map_err(|_| REFUSED)
+}
+
+fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<(), Stop> {
+    let (chat, account): (i64, [u8; 32]) =
+        step.tx.query_row("SELECT chat, account FROM acceptance WHERE id = ?", [id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    step.tx.execute("UPDATE conversation SET waiting = 0 WHERE chat = ?", [chat])?;
+    step.tx.execute("UPDATE chat SET waiting = 0 WHERE id = ?", [chat])?;
+    if verified {
+        step.tx.execute("UPDATE contact SET verified = 1 WHERE account = ?", [account])?;
+    }
+    if let Some(contact) = query::load_contact(step.tx, &account)? {
+        step.event(Event::ContactChanged { contact });
+    }
+    step.touch_chat(chat);
+    ended(step, id, AcceptanceState::Accepted)
+}
+
+fn ended(step: &mut Step<'_, '_>, id: &[u8; 16], state: AcceptanceState) -> Result<(), Stop> {
+    outbox::done(step, Waiting::Claim, id)?;
+    if state != AcceptanceState::WordsWrong {
+        listening::drop_about(step, id)?;
+    }
+    set_state(step, id, state)
+}
+
+/// Nobody lives behind this door (any more).
+pub(crate) fn door_spent(step: &mut Step<'_, '_>, id: [u8; 16]) -> Result<(), Stop> {
+    match find(step, &id)? {
+        Some(acceptance) if acceptance.state == AcceptanceState::Saved as u8 => {
+            set_state(step, &id, AcceptanceState::DoorSpent)
+        }
+        _late => Ok(()),
+    }
+}
+
+/// Once more, with other words.
+pub(crate) fn retry(step: &mut Step<'_, '_>, wish: &api::AcceptRetry) -> Result<Reply, Stop> {
+    let id = id_of(&wish.id)?;
+    let acceptance = find(step, &id)?.ok_or(Stop::Fault(Fault::NotFound))?;
+    step.tx.execute("UPDATE acceptance SET words = ? WHERE id = ?", params![wish.spoken_words, id])?;
+    match acceptance.state {
+        state if state == AcceptanceState::NeedsWords as u8 => {
+            let card: Vec<u8> = step.tx.query_row("SELECT card FROM acceptance WHERE id = ?", [id], |row| row.get(0))?;
+            let card = ContactCard::decode(&card).map_err(|_| Stop::Refused("card"))?;
+            make_offer(step, &load(step, &id)?, &card)?;
+            claim(step, &id)?;
+        }
+        state if state == AcceptanceState::WordsWrong as u8 => {
+            listening::drop_about(step, &id)?;
+            claim(step, &id)?;
+        }
+        state if state == AcceptanceState::DoorSpent as u8 => {
+            set_state(step, &id, AcceptanceState::Saved)?;
+            knock(step, id, &acceptance.link);
+        }
+        _on_its_way => {}
+    }
+    Ok(Reply::Acceptance(shown(step, &id)?))
+}
+
+/// Forgets an acceptance; a chat that nobody let us into goes with it.
+pub(crate) fn forget(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
+    let id = id_of(id)?;
+    if find(step, &id)?.is_none() {
+        return Err(Stop::Fault(Fault::NotFound));
+    }
+    forget_row(step, &id)?;
+    Ok(Reply::Done {})
+}
+
+fn forget_row(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
+    let (state, chat): (u8, Option<i64>) =
+        step.tx.query_row("SELECT state, chat FROM acceptance WHERE id = ?", [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    outbox::done(step, Waiting::Claim, id)?;
+    listening::drop_about(step, id)?;
+    step.tx.execute("DELETE FROM acceptance WHERE id = ?", [id])?;
+    step.errand(Errand::ForgetKnock(*id));
+    match chat {
+        Some(chat) if state != AcceptanceState::Accepted as u8 => conversation::delete_waiting(step, chat),
+        _in_or_none => Ok(()),
+    }
+}
+
+fn set_state(step: &mut Step<'_, '_>, id: &[u8; 16], state: AcceptanceState) -> Result<(), Stop> {
+    step.tx.execute("UPDATE acceptance SET state = ? WHERE id = ?", params![state as u8, id])?;
+    let acceptance = shown(step, id)?;
+    step.event(Event::AcceptanceChanged { acceptance });
+    Ok(())
+}
+
+fn shown(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<api::Acceptance, Stop> {
+    query::load_acceptance(step.tx, id)?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+fn load(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<Acceptance, Stop> {
+    find(step, id)?.ok_or(Stop::Refused("no such acceptance"))
+}
+
+fn find(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<Option<Acceptance>, Stop> {
+    let sql = "SELECT link, words, state, claim FROM acceptance WHERE id = ?";
+    let row = step.tx.prepare_cached(sql)?.query_row([id], |row| {
+        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    });
+    let Some((link, words, state, claim)) = row.optional()? else { return Ok(None) };
+    let link = InviteLink::parse(&link).map_err(|_| Stop::Refused("own link"))?;
+    Ok(Some(Acceptance { id: *id, link, words, state, claim }))
+}
+
+fn id_of(id: &str) -> Result<[u8; 16], Stop> {
+    hex::decode(id).ok().and_then(|id| id.try_into().ok()).ok_or(Stop::Fault(Fault::NotFound))
+}

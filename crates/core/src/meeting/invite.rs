@@ -1,0 +1,538 @@
+//! The side that invites: doors, claims, approval, answers.
+//!
+//! In: wishes of the person, claims. Out: a card behind a door, conversations, signed answers.
+//! An invitation is *open* until it is used up, revoked, expired or attacked; closing it deletes its seal key and the
+//! private half of its key package, so that no claim opens any more (MEET-9). First approved wins; later claims are
+//! answered "used" and keep the alarm (MEET-10). Ten claims that do not open close it (MEET-11).
+
+use super::{check_card, check_leaf, contact_chat, hash, identity, my_card, name_relay, own_relays, reach};
+use crate::api::{self, ChatId, Event, Fault, How, InviteState, Reply, Who};
+use crate::conversation;
+use crate::inbox;
+use crate::listening::{self, Purpose};
+use crate::mls::{self, Gid, Signer};
+use crate::outbox::{self, Waiting};
+use crate::query;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::card::{
+    Answer, Claim, ClaimSealed, ContactCard, HOW_IN_PERSON, HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_ONE,
+};
+use stonechat_wire::envelope::{self, Envelope};
+use stonechat_wire::exchange::{Door, Errand};
+use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
+use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
+use zeroize::Zeroizing;
+
+/// People one family invitation lets in (MEET-8).
+const FAMILY_MAX: u32 = 10;
+/// Claims that may fail to open before it closes (MEET-11).
+const UNOPENED_MAX: u32 = 10;
+/// Claims kept for one invitation; later ones are answered "used" and not kept.
+const CLAIMS_MAX: u32 = 64;
+/// Open invitations at most.
+const OPEN_MAX: u32 = 64;
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// What the door answers, bytes (INV: padded to 16 kB).
+const CARD_BUCKET: usize = 16 * 1024;
+
+struct Invite {
+    id: Vec<u8>,
+    secret: InviteSecret,
+    who: Who,
+    how: How,
+    words: Option<String>,
+    relay: RelayId,
+    seal_private: Option<Zeroizing<Vec<u8>>>,
+    signer: Option<Signer>,
+    card_hash: [u8; 32],
+    state: u8,
+    approved: u32,
+    unopened: u32,
+    expires_at: u64,
+}
+
+impl Invite {
+    fn is_open(&self) -> bool {
+        self.state <= InviteState::Open as u8
+    }
+}
+
+/// Makes an invitation: keys, card, door, and an ear for claims.
+pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Result<Reply, Stop> {
+    let me = super::me(step)?;
+    let relay = *own_relays(step)?.first().ok_or(Stop::Fault(Fault::NoRelay))?;
+    let open: u32 = step.tx.query_row("SELECT count(*) FROM invite WHERE state <= 1", [], |row| row.get(0))?;
+    if open >= OPEN_MAX {
+        return Err(Stop::Fault(Fault::TooMany));
+    }
+    let id: [u8; 16] = step.mls.crypto.bytes();
+    let secret = InviteSecret::from_bytes(step.mls.crypto.bytes());
+    let words = (wish.how == How::Spoken).then(|| crate::account::spoken_words(step.mls.crypto.bytes()));
+    let signer = Signer::new(step.mls.crypto.bytes());
+    let package = mls::key_package(&step.mls, &signer, identity(&me, &signer.public()))?;
+    let seed = Zeroizing::new(step.mls.crypto.bytes::<32>());
+    let (seal_private, seal_public) = mls::seal_key_pair(&seed).map_err(|_| Stop::Refused("seal key"))?;
+    let expires_at = step.time.plus_ms(life_ms(wish.who));
+    let named = name_relay(step, relay)?;
+    let address = named.address.clone();
+    let mut card = my_card(step, &me, vec![named]);
+    card.seal_key = Some(seal_public);
+    card.key_packages = vec![package.clone()];
+    card.who = if wish.who == Who::Family { WHO_FAMILY } else { WHO_ONE };
+    card.how = if wish.how == How::Spoken { HOW_SPOKEN } else { HOW_IN_PERSON };
+    card.expires_at_s = expires_at.seconds();
+    let card = super::sign(&me, card).encode();
+    let link = InviteLink {
+        hints: vec![address.clone()],
+        pin: account_pin(&secret, me.id()),
+        expiry_day: u16::try_from(expires_at.0.div_ceil(DAY_MS)).unwrap_or(u16::MAX),
+        secret: secret.clone(),
+    };
+    let tag = secret.token(ROLE_CARD).tag();
+    let sealed = envelope::seal_into(&secret.key(ROLE_CARD), tag, step.mls.crypto.bytes(), &card, CARD_BUCKET)
+        .map_err(|_| Stop::Refused("own card"))?;
+    step.tx.execute(
+        "INSERT INTO invite(id, secret, who, how, words, relay, link, code, reach, seal_private, key_package, signer,
+                            card, card_hash, state, created_at, expires_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        params![
+            id,
+            secret.as_bytes(),
+            wish.who as u8,
+            wish.how as u8,
+            words,
+            relay.as_bytes(),
+            link.to_url(),
+            link.to_code(),
+            reach(&address) as u8,
+            seal_private,
+            package,
+            signer.seed(),
+            sealed.bytes(),
+            hash(&card),
+            step.time.0.cast_signed(),
+            expires_at.0.cast_signed()
+        ],
+    )?;
+    listening::add(step, relay, secret.token(ROLE_CLAIM).tag(), Purpose::Claims, &id)?;
+    open_door(step, &id)?;
+    Ok(Reply::Invite(shown(step, &id)?))
+}
+
+const fn life_ms(who: Who) -> u64 {
+    match who {
+        Who::Family => 2 * DAY_MS,
+        Who::One => 14 * DAY_MS,
+    }
+}
+
+/// Asks for the doors of all open invitations: after a start.
+pub(crate) fn open_doors(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let ids: Vec<Vec<u8>> = step
+        .tx
+        .prepare("SELECT id FROM invite WHERE state <= 1 ORDER BY created_at, id")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    ids.iter().try_for_each(|id| open_door(step, id))
+}
+
+fn open_door(step: &mut Step<'_, '_>, id: &[u8]) -> Result<(), Stop> {
+    let invite = load(step, id)?;
+    let card = step.tx.query_row("SELECT card FROM invite WHERE id = ?", [id], |row| row.get(0))?;
+    step.errand(Errand::OpenDoor(Door {
+        relay: invite.relay,
+        path: invite.secret.path(),
+        proof_hash: invite.secret.proof_hash(),
+        expires_s: Timestamp(invite.expires_at).seconds(),
+        card,
+    }));
+    Ok(())
+}
+
+/// The relay has set the door up.
+pub(crate) fn door_open(step: &mut Step<'_, '_>, relay: RelayId, path: DoorPath) -> Result<(), Stop> {
+    let ids: Vec<(Vec<u8>, [u8; 20])> = step
+        .tx
+        .prepare("SELECT id, secret FROM invite WHERE state = 0 AND relay = ?")?
+        .query_map([relay.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, secret) in ids {
+        if InviteSecret::from_bytes(secret).path() == path {
+            set_state(step, &id, InviteState::Open)?;
+        }
+    }
+    Ok(())
+}
+
+/// Closes an invitation on its owner's wish.
+pub(crate) fn revoke(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
+    let invite = load(step, &bytes_of(id)?)?;
+    if invite.is_open() {
+        close(step, &invite, InviteState::Revoked)?;
+    }
+    Ok(Reply::Done {})
+}
+
+/// Closes what is past its time, and forgets the alarm's ear 48 hours after use.
+pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let ids: Vec<Vec<u8>> = step
+        .tx
+        .prepare_cached("SELECT id FROM invite WHERE state <= 1 AND expires_at < ?")?
+        .query_map([step.time.0.cast_signed()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        let invite = load(step, &id)?;
+        close(step, &invite, InviteState::Expired)?;
+    }
+    Ok(())
+}
+
+/// When the next one expires, by the device clock.
+pub(crate) fn next_expiry(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
+    let at: Option<i64> = step
+        .tx
+        .prepare_cached("SELECT min(expires_at) FROM invite WHERE state <= 1")?
+        .query_row([], |row| row.get(0))?;
+    let wait = at.map(|at| at.unsigned_abs().saturating_sub(step.time.0).saturating_add(1));
+    Ok(wait.map(|wait| step.now.0.saturating_add(wait)))
+}
+
+/// Deletes what opens claims. The ear stays, so that late claims get their answer and raise the alarm.
+fn close(step: &mut Step<'_, '_>, invite: &Invite, state: InviteState) -> Result<(), Stop> {
+    let package: Option<Vec<u8>> =
+        step.tx.query_row("SELECT key_package FROM invite WHERE id = ?", [&invite.id], |row| row.get(0))?;
+    if let Some(package) = package {
+        mls::forget_key_package(&step.mls, &package)?;
+    }
+    step.tx.execute(
+        "UPDATE invite SET seal_private = NULL, key_package = NULL, signer = NULL, used_at = ? WHERE id = ?",
+        params![step.time.0.cast_signed(), invite.id],
+    )?;
+    if matches!(state, InviteState::Revoked | InviteState::Expired | InviteState::Attacked) {
+        step.errand(Errand::CloseDoor { relay: invite.relay, path: invite.secret.path() });
+    }
+    set_state(step, &invite.id, state)
+}
+
+fn set_state(step: &mut Step<'_, '_>, id: &[u8], state: InviteState) -> Result<(), Stop> {
+    step.tx.execute("UPDATE invite SET state = ? WHERE id = ?", params![state as u8, id])?;
+    tell(step, id)
+}
+
+fn tell(step: &mut Step<'_, '_>, id: &[u8]) -> Result<(), Stop> {
+    let invite = shown(step, id)?;
+    step.event(Event::InviteChanged { invite });
+    Ok(())
+}
+
+fn shown(step: &Step<'_, '_>, id: &[u8]) -> Result<api::Invite, Stop> {
+    query::load_invite(step.tx, id)?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+/// A claim has arrived: whoever sent it knows the link's secret, and no more than that.
+pub(crate) fn claimed(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
+    let invite = load(step, about)?;
+    let content = inbox::whole(&invite.secret.key(ROLE_CLAIM), sealed)?;
+    let claim = hash(&content);
+    if let Some(verdict) = answered_before(step, &claim)? {
+        return answer(step, &invite, claim, verdict, false);
+    }
+    let verdict = judge(step, &invite, claim, &content)?;
+    tell(step, &invite.id)?;
+    match verdict {
+        // Approving answers by itself.
+        None => Ok(()),
+        Some(verdict) => {
+            note(step, &invite, claim, verdict)?;
+            answer(step, &invite, claim, verdict, false)
+        }
+    }
+}
+
+/// What to answer; none where the claim was approved at once.
+fn judge(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], content: &[u8]) -> Result<Option<Verdict>, Stop> {
+    if !invite.is_open() {
+        return Ok(Some(late(step, invite)?));
+    }
+    if invite.expires_at < step.time.0 {
+        close(step, invite, InviteState::Expired)?;
+        return Ok(Some(Verdict::Expired));
+    }
+    let places = waiting_or_in(step, invite)?;
+    if invite.who == Who::Family && places >= FAMILY_MAX {
+        return Ok(Some(Verdict::Used));
+    }
+    let Some(offer) = opened(invite, content) else {
+        unopened(step, invite)?;
+        return Ok(Some(Verdict::WordsWrong));
+    };
+    if step.attempt(|step| let_in(step, invite, claim, &offer))?.is_err() {
+        unopened(step, invite)?;
+        return Ok(Some(Verdict::Declined));
+    }
+    if invite.who == Who::One && invite.how != How::InPerson {
+        approve_claim(step, &claim)?;
+        return Ok(None);
+    }
+    Ok(Some(Verdict::Waiting))
+}
+
+/// A claim on a closed invitation: used ones raise the alarm, somebody else holds the link (MEET-10).
+fn late(step: &Step<'_, '_>, invite: &Invite) -> Result<Verdict, Stop> {
+    if invite.state == InviteState::Expired as u8 {
+        return Ok(Verdict::Expired);
+    }
+    if invite.state == InviteState::Used as u8 {
+        step.tx.execute("UPDATE invite SET used_twice = 1 WHERE id = ?", [&invite.id])?;
+    }
+    Ok(Verdict::Used)
+}
+
+fn opened(invite: &Invite, content: &[u8]) -> Option<Claim> {
+    let sealed = ClaimSealed::decode(content).ok()?;
+    let plain = super::open_claim(
+        invite.seal_private.as_deref()?,
+        &invite.secret,
+        invite.words.as_deref(),
+        &invite.card_hash,
+        (&sealed.kem_output, &sealed.ciphertext),
+    )?;
+    Claim::decode(&plain).ok()
+}
+
+fn unopened(step: &mut Step<'_, '_>, invite: &Invite) -> Result<(), Stop> {
+    step.tx.execute("UPDATE invite SET unopened = unopened + 1 WHERE id = ?", [&invite.id])?;
+    if invite.unopened + 1 >= UNOPENED_MAX {
+        close(step, invite, InviteState::Attacked)?;
+    }
+    Ok(())
+}
+
+/// Joins the conversation that a claim brings; it stays hidden until approval.
+fn let_in(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], offer: &Claim) -> Result<(), Stop> {
+    let (card, signer) = (&offer.card, invite.signer.as_ref().ok_or(Stop::Refused("closed"))?);
+    check_card(card)?;
+    if card.account_id() == step.me()? {
+        return Err(Stop::Refused("own claim"));
+    }
+    let welcome = offer.welcomes.first().ok_or(Stop::Refused("no welcome"))?;
+    let entered = mls::join(&step.mls, welcome)?;
+    check_members(card, signer, &entered)?;
+    if conversation::load(step, &entered.group)?.is_some() {
+        return Err(Stop::Refused("known group"));
+    }
+    let chat = contact_chat(step, card, true, false)?;
+    conversation::begin(step, chat, &entered, signer, false, &[invite.relay])?;
+    step.tx.execute(
+        "INSERT INTO claim(id, invite, account, card, group_id, answer, received_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![
+            claim,
+            invite.id,
+            card.account_id().as_bytes(),
+            card.encode(),
+            entered.group,
+            Verdict::Waiting.code(),
+            step.time.0.cast_signed()
+        ],
+    )?;
+    if let Some(request) = query::load_request(step.tx, &claim)? {
+        step.event(Event::RequestAdded { request });
+    }
+    Ok(())
+}
+
+/// Exactly two leaves: mine by this invitation's key package, and one of the claim's account.
+fn check_members(card: &ContactCard, signer: &Signer, entered: &mls::Entered) -> Result<(), Stop> {
+    let [a, b] = entered.members.as_slice() else { return Err(Stop::Refused("members")) };
+    let (mine, other) = if a.index == entered.own_leaf { (a, b) } else { (b, a) };
+    if mine.public != signer.public() {
+        return Err(Stop::Refused("own leaf"));
+    }
+    check_leaf(card, other)
+}
+
+/// Lets a waiting person in, on the person's wish.
+pub(crate) fn approve(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
+    let claim = waiting_claim(step, id)?;
+    let chat = approve_claim(step, &claim)?;
+    let contact: Vec<u8> = step.tx.query_row("SELECT contact FROM chat WHERE id = ?", [chat], |row| row.get(0))?;
+    Ok(Reply::Contact(query::load_contact(step.tx, &contact)?.ok_or(Stop::Fault(Fault::NotFound))?))
+}
+
+fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, Stop> {
+    let (id, group, card): (Vec<u8>, Gid, Vec<u8>) =
+        step.tx.query_row("SELECT invite, group_id, card FROM claim WHERE id = ?", [claim], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let invite = load(step, &id)?;
+    let card = ContactCard::decode(&card).map_err(|_| Stop::Refused("card"))?;
+    let of = conversation::load(step, &group)?.ok_or(Stop::Fault(Fault::NotFound))?;
+    let in_person = invite.how == How::InPerson;
+    step.tx.execute("UPDATE claim SET answer = ?, card = NULL WHERE id = ?", params![Verdict::Accepted.code(), claim])?;
+    step.tx.execute("UPDATE chat SET hidden = 0 WHERE id = ?", [of.chat])?;
+    step.tx.execute("UPDATE invite SET approved = approved + 1 WHERE id = ?", [&invite.id])?;
+    if in_person {
+        step.tx.execute("UPDATE contact SET verified = 1 WHERE account = ?", [card.account_id().as_bytes()])?;
+    }
+    follow_their_relays(step, &of, &card)?;
+    answer(step, &invite, *claim, Verdict::Accepted, in_person)?;
+    conversation::receipts::due(step, &group)?;
+    conversation::note_began(step, &of)?;
+    if invite.who == Who::One || invite.approved + 1 >= FAMILY_MAX {
+        close(step, &invite, InviteState::Used)?;
+        turn_away_others(step, &invite, claim)?;
+    }
+    show_person(step, &of, &card.account_id(), claim)?;
+    tell(step, &invite.id)?;
+    Ok(of.chat)
+}
+
+fn show_person(
+    step: &mut Step<'_, '_>,
+    of: &conversation::Conversation,
+    account: &stonechat_wire::ids::AccountId,
+    claim: &[u8; 32],
+) -> Result<(), Stop> {
+    step.event(Event::RequestRemoved { id: hex::encode(claim) });
+    if let Some(contact) = query::load_contact(step.tx, account.as_bytes())? {
+        step.event(Event::ContactChanged { contact });
+    }
+    step.touch_chat(of.chat);
+    Ok(())
+}
+
+/// Only now may their relays be used: before, anybody with the link could have made us call an address.
+fn follow_their_relays(
+    step: &mut Step<'_, '_>,
+    of: &conversation::Conversation,
+    card: &ContactCard,
+) -> Result<(), Stop> {
+    for named in card.relays.iter().take(super::RELAYS_NAMED) {
+        if let Some(relay) = super::use_relay(step, named)? {
+            conversation::join_relay(step, of.group, relay)?;
+        }
+    }
+    conversation::follow(step, of)
+}
+
+/// The first approved claim wins (MEET-10).
+fn turn_away_others(step: &mut Step<'_, '_>, invite: &Invite, winner: &[u8; 32]) -> Result<(), Stop> {
+    let others: Vec<[u8; 32]> = step
+        .tx
+        .prepare("SELECT id FROM claim WHERE invite = ? AND answer = ? AND id <> ?")?
+        .query_map(params![invite.id, Verdict::Waiting.code(), winner], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    others.iter().try_for_each(|claim| turn_away(step, invite, claim, Verdict::Used))
+}
+
+/// Turns a waiting person away: the claim's conversation is deleted.
+pub(crate) fn decline(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
+    let claim = waiting_claim(step, id)?;
+    let invite: Vec<u8> = step.tx.query_row("SELECT invite FROM claim WHERE id = ?", [claim], |row| row.get(0))?;
+    let invite = load(step, &invite)?;
+    turn_away(step, &invite, &claim, Verdict::Declined)?;
+    tell(step, &invite.id)?;
+    Ok(Reply::Done {})
+}
+
+fn turn_away(step: &mut Step<'_, '_>, invite: &Invite, claim: &[u8; 32], verdict: Verdict) -> Result<(), Stop> {
+    let group: Gid = step.tx.query_row("SELECT group_id FROM claim WHERE id = ?", [claim], |row| row.get(0))?;
+    conversation::delete(step, &group)?;
+    step.tx.execute(
+        "UPDATE claim SET answer = ?, card = NULL, group_id = NULL WHERE id = ?",
+        params![verdict.code(), claim],
+    )?;
+    step.event(Event::RequestRemoved { id: hex::encode(claim) });
+    answer(step, invite, *claim, verdict, false)
+}
+
+fn waiting_claim(step: &Step<'_, '_>, id: &str) -> Result<[u8; 32], Stop> {
+    let id = bytes_of(id)?;
+    let sql = "SELECT id FROM claim WHERE id = ? AND answer = ?";
+    let found = step.tx.query_row(sql, params![id, Verdict::Waiting.code()], |row| row.get(0)).optional()?;
+    found.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+fn waiting_or_in(step: &Step<'_, '_>, invite: &Invite) -> Result<u32, Stop> {
+    let waiting: u32 = step.tx.query_row(
+        "SELECT count(*) FROM claim WHERE invite = ? AND answer = ?",
+        params![invite.id, Verdict::Waiting.code()],
+        |row| row.get(0),
+    )?;
+    Ok(waiting + invite.approved)
+}
+
+fn answered_before(step: &Step<'_, '_>, claim: &[u8; 32]) -> Result<Option<Verdict>, Stop> {
+    let number: Option<u8> =
+        step.tx.query_row("SELECT answer FROM claim WHERE id = ?", [claim], |row| row.get(0)).optional()?;
+    Ok(number.and_then(Verdict::from_code))
+}
+
+/// Remembers what a claim was answered, as long as there is room.
+fn note(step: &Step<'_, '_>, invite: &Invite, claim: [u8; 32], verdict: Verdict) -> Result<(), Stop> {
+    let kept: u32 =
+        step.tx.query_row("SELECT count(*) FROM claim WHERE invite = ?", [&invite.id], |row| row.get(0))?;
+    if kept < CLAIMS_MAX {
+        step.tx.execute(
+            "INSERT OR IGNORE INTO claim(id, invite, answer, received_at) VALUES (?, ?, ?, ?)",
+            params![claim, invite.id, verdict.code(), step.time.0.cast_signed()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Puts a signed answer where the claimant listens.
+fn answer(
+    step: &mut Step<'_, '_>,
+    invite: &Invite,
+    claim: [u8; 32],
+    verdict: Verdict,
+    verified: bool,
+) -> Result<(), Stop> {
+    let me = super::me(step)?;
+    let signature = me.sign(&Answer::signed_bytes(verdict, verified, &claim));
+    let answer = Answer { verdict, verified, signature };
+    let role = answer_role(claim);
+    let token = invite.secret.token(&role);
+    let sealed = envelope::seal(
+        &invite.secret.key(&role),
+        token.tag(),
+        step.mls.crypto.bytes(),
+        &answer.encode(),
+    )
+    .map_err(|_| Stop::Refused("answer"))?;
+    outbox::done(step, Waiting::Answer, &claim)?;
+    outbox::put_meeting(step, Waiting::Answer, &claim, vec![sealed], &token, invite.relay)
+}
+
+fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
+    let sql = "SELECT id, secret, who, how, words, relay, seal_private, signer, card_hash, state, approved, unopened,
+                      expires_at FROM invite WHERE id = ?";
+    let found = step.tx.prepare_cached(sql)?.query_row([id], |row| {
+        Ok(Invite {
+            id: row.get(0)?,
+            secret: InviteSecret::from_bytes(row.get(1)?),
+            who: if row.get::<_, u8>(2)? == 0 { Who::Family } else { Who::One },
+            how: match row.get::<_, u8>(3)? {
+                0 => How::InPerson,
+                1 => How::Spoken,
+                _plain => How::Plain,
+            },
+            words: row.get(4)?,
+            relay: RelayId::from_bytes(row.get(5)?),
+            seal_private: row.get::<_, Option<Vec<u8>>>(6)?.map(Zeroizing::new),
+            signer: row.get::<_, Option<[u8; 32]>>(7)?.map(Signer::new),
+            card_hash: row.get(8)?,
+            state: row.get(9)?,
+            approved: row.get(10)?,
+            unopened: row.get(11)?,
+            expires_at: row.get::<_, i64>(12)?.unsigned_abs(),
+        })
+    });
+    found.optional()?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+fn bytes_of(id: &str) -> Result<Vec<u8>, Stop> {
+    hex::decode(id).map_err(|_| Stop::Fault(Fault::NotFound))
+}

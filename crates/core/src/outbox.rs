@@ -1,0 +1,301 @@
+//! What is to leave, until somebody confirms it.
+//!
+//! In: sealed contents with their purpose; delivery news. Out: parcels. A message stays until a recipient's receipt
+//! (OUT-1), a receipt or an answer until a relay has stored it, a claim until it is answered. "Stored" is a relay's
+//! word and only a hint: what nobody confirmed within a day is sealed anew, with a new seed, into the mailbox of the
+//! current slot (OUT-2). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
+
+use crate::api::{ChatId, Event, MessageState};
+use crate::listening;
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
+use stonechat_wire::exchange::{Class, Errand, Parcel};
+use stonechat_wire::ids::{EnvelopeId, EpochId, MessageId, RelayId, Token};
+use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
+
+/// Not confirmed for so long: sealed anew (OUT-2).
+pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
+/// A message is put to at most this many relays of its conversation (OUT-3).
+const PUT_RELAYS: usize = 2;
+/// How long a relay keeps what is put (RLY): 30 days.
+const TTL_S: u32 = 30 * 24 * 3600;
+
+/// What waits; the number is the column `purpose`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Waiting {
+    /// A message, until a recipient confirms it.
+    Message = 0,
+    /// A standalone receipt, until stored.
+    Receipt = 1,
+    /// A claim, until answered.
+    Claim = 2,
+    /// An answer to a claim, until stored.
+    Answer = 3,
+}
+
+impl Waiting {
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Message,
+            1 => Self::Receipt,
+            2 => Self::Claim,
+            _answer => Self::Answer,
+        }
+    }
+    const fn class(self) -> Class {
+        match self {
+            Self::Message => Class::Text,
+            Self::Receipt => Class::Receipt,
+            Self::Claim | Self::Answer => Class::Invite,
+        }
+    }
+}
+
+/// Puts an MLS message of the conversation's epoch.
+pub(crate) fn put_group(
+    step: &mut Step<'_, '_>,
+    waiting: Waiting,
+    about: &[u8],
+    (group, epoch): (Gid, EpochId),
+    content: &[u8],
+) -> Result<(), Stop> {
+    let slot = step.slot();
+    let (envelope, token) = seal(step, epoch, slot, content)?;
+    let relays: Vec<_> = listening::relays_of(step, &group)?.into_iter().take(PUT_RELAYS).collect();
+    let row = Row { waiting, about, group: Some(group), epoch: Some(epoch), content, slot };
+    insert(step, &row, envelope, token, relays)
+}
+
+/// Puts something of a meeting (claim, answer): its envelopes are made by the meeting's own keys and stay the same.
+pub(crate) fn put_meeting(
+    step: &mut Step<'_, '_>,
+    waiting: Waiting,
+    about: &[u8],
+    envelopes: Vec<Envelope>,
+    token: &Token,
+    relay: RelayId,
+) -> Result<(), Stop> {
+    for envelope in envelopes {
+        let row = Row { waiting, about, group: None, epoch: None, content: &[], slot: Slot(0) };
+        insert(step, &row, envelope, token.clone(), vec![relay])?;
+    }
+    Ok(())
+}
+
+/// Nothing about this waits any more.
+pub(crate) fn done(step: &Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM outbox WHERE about = ? AND purpose = ?")?
+        .execute(params![about, waiting as u8])?;
+    Ok(())
+}
+
+/// A relay says that it has stored these.
+pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]) -> Result<(), Stop> {
+    for id in ids {
+        let found = step
+            .tx
+            .prepare_cached("SELECT id, purpose, about FROM outbox WHERE envelope_id = ?")?
+            .query_row([id.as_bytes()], |row| {
+                Ok((row.get::<_, i64>(0)?, Waiting::of(row.get(1)?), row.get::<_, Vec<u8>>(2)?))
+            })
+            .optional()?;
+        let Some((row, waiting, about)) = found else { continue };
+        step.tx
+            .prepare_cached("UPDATE outbox_relay SET stored = 1 WHERE outbox = ? AND relay = ?")?
+            .execute(params![row, relay.as_bytes()])?;
+        match waiting {
+            Waiting::Message => carried(step, &about)?,
+            Waiting::Receipt | Waiting::Answer => {
+                step.tx.prepare_cached("DELETE FROM outbox WHERE id = ?")?.execute([row])?;
+            }
+            Waiting::Claim => {}
+        }
+    }
+    Ok(())
+}
+
+/// Hands out everything that some relay has not confirmed as stored: after a start.
+pub(crate) fn send_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let rows: Vec<i64> = step
+        .tx
+        .prepare_cached("SELECT DISTINCT outbox FROM outbox_relay WHERE stored = 0 ORDER BY outbox")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    rows.into_iter().try_for_each(|row| send(step, row))
+}
+
+/// Seals anew what nobody confirmed in time, or what waits for a slot that has passed (OUT-2).
+pub(crate) fn reseal_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let rows: Vec<(i64, Waiting)> = step
+        .tx
+        .prepare_cached(
+            "SELECT id, purpose FROM outbox
+             WHERE sealed_at <= ?1 OR sealed_at > ?2 OR (epoch_id IS NOT NULL AND slot <> ?3) ORDER BY id",
+        )?
+        .query_map(
+            params![
+                step.now.0.saturating_sub(RESEAL_MS).cast_signed(),
+                step.now.0.cast_signed(),
+                step.slot().0
+            ],
+            |row| Ok((row.get(0)?, Waiting::of(row.get(1)?))),
+        )?
+        .collect::<Result<_, _>>()?;
+    for (row, waiting) in rows {
+        match waiting {
+            Waiting::Message | Waiting::Receipt => reseal(step, row)?,
+            Waiting::Claim | Waiting::Answer => again(step, row)?,
+        }
+        send(step, row)?;
+    }
+    Ok(())
+}
+
+/// When the next row falls due, by the device clock.
+pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
+    let oldest: Option<i64> =
+        step.tx.prepare_cached("SELECT min(sealed_at) FROM outbox")?.query_row([], |row| row.get(0))?;
+    Ok(oldest.map(|at| at.unsigned_abs().saturating_add(RESEAL_MS)))
+}
+
+struct Row<'a> {
+    waiting: Waiting,
+    about: &'a [u8],
+    group: Option<Gid>,
+    epoch: Option<EpochId>,
+    content: &'a [u8],
+    slot: Slot,
+}
+
+fn insert(
+    step: &mut Step<'_, '_>,
+    row: &Row<'_>,
+    envelope: Envelope,
+    token: Token,
+    relays: Vec<RelayId>,
+) -> Result<(), Stop> {
+    let id = envelope.id();
+    step.tx
+        .prepare_cached(
+            "INSERT INTO outbox(purpose, about, group_id, content, epoch_id, slot, envelope, envelope_id, token, sealed_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            row.waiting as u8,
+            row.about,
+            row.group,
+            row.content,
+            row.epoch.map(|epoch| *epoch.as_bytes()),
+            row.slot.0,
+            envelope.bytes(),
+            id.as_bytes(),
+            token.as_bytes(),
+            step.now.0.cast_signed(),
+        ])?;
+    let number = step.tx.last_insert_rowid();
+    for relay in &relays {
+        step.tx
+            .prepare_cached("INSERT INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 0)")?
+            .execute(params![number, relay.as_bytes()])?;
+    }
+    see(step, id)?;
+    hand_out(step, row.waiting, envelope, token, relays);
+    Ok(())
+}
+
+fn hand_out(step: &mut Step<'_, '_>, waiting: Waiting, envelope: Envelope, token: Token, relays: Vec<RelayId>) {
+    if relays.is_empty() {
+        return;
+    }
+    let deadline = step.now.plus_ms(RESEAL_MS);
+    let class = waiting.class();
+    step.errand(Errand::Send(Parcel { envelope, token, relays, class, ttl_s: TTL_S, deadline }));
+}
+
+fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    let (waiting, envelope, token) = step
+        .tx
+        .prepare_cached("SELECT purpose, envelope, token FROM outbox WHERE id = ?")?
+        .query_row([row], |row| {
+            Ok((Waiting::of(row.get(0)?), row.get::<_, Vec<u8>>(1)?, Token::from_bytes(row.get(2)?)))
+        })?;
+    let relays = step
+        .tx
+        .prepare_cached("SELECT relay FROM outbox_relay WHERE outbox = ? AND stored = 0 ORDER BY relay")?
+        .query_map([row], |row| row.get::<_, [u8; 16]>(0))?
+        .map(|relay| relay.map(RelayId::from_bytes))
+        .collect::<Result<_, _>>()?;
+    let envelope = Envelope::decode(envelope).map_err(|_| Stop::Refused("own envelope"))?;
+    hand_out(step, waiting, envelope, token, relays);
+    Ok(())
+}
+
+fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    let (epoch, content) = step
+        .tx
+        .prepare_cached("SELECT epoch_id, content FROM outbox WHERE id = ?")?
+        .query_row([row], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
+    let slot = step.slot();
+    let (envelope, token) = seal(step, epoch, slot, &content)?;
+    see(step, envelope.id())?;
+    step.tx
+        .prepare_cached(
+            "UPDATE outbox SET slot = ?, envelope = ?, envelope_id = ?, token = ?, sealed_at = ? WHERE id = ?",
+        )?
+        .execute(params![
+            slot.0,
+            envelope.bytes(),
+            envelope.id().as_bytes(),
+            token.as_bytes(),
+            step.now.0.cast_signed(),
+            row
+        ])?;
+    step.tx.prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?.execute([row])?;
+    Ok(())
+}
+
+/// The same envelope once more.
+fn again(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE id = ?")?
+        .execute(params![step.now.0.cast_signed(), row])?;
+    step.tx.prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?.execute([row])?;
+    Ok(())
+}
+
+fn seal(step: &Step<'_, '_>, epoch: EpochId, slot: Slot, content: &[u8]) -> Result<(Envelope, Token), Stop> {
+    let (root, key) = step
+        .tx
+        .prepare_cached("SELECT mailbox_root, envelope_key FROM epoch WHERE epoch_id = ?")?
+        .query_row([epoch.as_bytes()], |row| Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?))))?;
+    let token = mailbox::token(&root, Lane::App, slot, 0);
+    let envelope = envelope::seal(&key, token.tag(), step.mls.crypto.bytes(), content)
+        .map_err(|_| Stop::Refused("too long for one envelope"))?;
+    Ok((envelope, token))
+}
+
+/// Remembers an envelope, so that its echo is not opened. Out: false where it was known.
+pub(crate) fn see(step: &Step<'_, '_>, id: EnvelopeId) -> Result<bool, Stop> {
+    let added = step
+        .tx
+        .prepare_cached("INSERT OR IGNORE INTO envelope_seen(id, at) VALUES (?, ?)")?
+        .execute(params![id.as_bytes().as_slice().get(..16), step.time.0.cast_signed()])?;
+    Ok(added == 1)
+}
+
+fn carried(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
+    let chat: Option<ChatId> = step
+        .tx
+        .prepare_cached("UPDATE message SET state = 1 WHERE id = ? AND state = 0 RETURNING chat")?
+        .query_row([about], |row| row.get(0))
+        .optional()?;
+    if let (Some(chat), Some(id)) = (chat, MessageId::from_slice(about)) {
+        let id = hex::encode(id.as_bytes());
+        step.event(Event::MessageState { chat, id, state: MessageState::Carried });
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The account on this device and what the person sets: name, relays, settings, drafts, verification.
+//!
+//! In: wishes. Out: rows and events. Also what a fresh start asks of the courier ([`resume`]).
+
+use crate::account::{self, Account};
+use crate::api::{self, Event, Fault, Me, Reply, Words};
+use crate::conversation;
+use crate::listening;
+use crate::meeting::{accept, invite};
+use crate::outbox;
+use crate::query;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::exchange::Errand;
+use stonechat_wire::ids::RelayId;
+use stonechat_wire::route::{RelayKeys, RelayRoute, RouteError};
+
+/// Longest name, characters.
+const NAME_MAX: usize = 64;
+/// Relays a profile uses at most.
+const RELAYS_MAX: u32 = 64;
+/// Longest kept draft, bytes.
+const DRAFT_MAX: usize = 4 * conversation::TEXT_MAX;
+
+/// Everything the courier must know after a start: relays, tags, what waits, doors.
+pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let relays: Vec<(RelayRoute, Option<RelayKeys>)> = step
+        .tx
+        .prepare("SELECT relay, address, secret, key FROM relay ORDER BY added_at, relay")?
+        .query_map([], |row| {
+            let relay = RelayId::from_bytes(row.get(0)?);
+            let keys: Option<Vec<u8>> = row.get(3)?;
+            let route = RelayRoute { address: row.get(1)?, relay, secret: row.get(2)? };
+            Ok((route, keys.and_then(|keys| RelayKeys::from_slice(&keys))))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (route, keys) in relays {
+        step.errand(Errand::UseRelay(route, keys));
+    }
+    listening::announce_all(step)?;
+    outbox::send_all(step)?;
+    invite::open_doors(step)?;
+    accept::knock_all(step)
+}
+
+/// Makes the account.
+pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, Stop> {
+    if step.me().is_ok() {
+        return Err(Stop::Fault(Fault::AccountExists));
+    }
+    let name = name_of(&wish.name)?;
+    let seed = match &wish.words {
+        Some(words) => account::seed_from_words(words).map_err(|_| Stop::Fault(Fault::BadWords))?,
+        None => step.mls.crypto.bytes().into(),
+    };
+    let device = (step.mls.crypto.bytes(), step.mls.crypto.bytes());
+    let me = Account::create(&seed, name, device, step.time.seconds());
+    account::store(step.tx, &me, wish.words.is_some(), step.time)?;
+    for route in &wish.relays {
+        add_relay(step, route)?;
+    }
+    step.event(Event::StatusChanged {});
+    Ok(Reply::Me(Me { id: hex::encode(me.id().as_bytes()), name: name.to_owned() }))
+}
+
+fn name_of(name: &str) -> Result<&str, Stop> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX || name.len() > 2 * NAME_MAX {
+        return Err(Stop::Fault(Fault::BadName));
+    }
+    Ok(name)
+}
+
+pub(crate) fn words(step: &Step<'_, '_>) -> Result<Reply, Stop> {
+    let me = account::load(step.tx)?.ok_or(Stop::Fault(Fault::NoAccount))?;
+    Ok(Reply::Words(Words { words: me.words() }))
+}
+
+pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, Stop> {
+    let route = RelayRoute::parse(route).map_err(|error| {
+        Stop::Fault(match error {
+            RouteError::IsInvite => Fault::InviteNotRoute,
+            _broken => Fault::BrokenRoute,
+        })
+    })?;
+    let known: u32 = step.tx.query_row("SELECT count(*) FROM relay", [], |row| row.get(0))?;
+    if known >= RELAYS_MAX {
+        return Err(Stop::Fault(Fault::TooMany));
+    }
+    step.tx.execute(
+        "INSERT INTO relay(relay, address, secret, own, added_at) VALUES (?, ?, ?, 1, ?)
+         ON CONFLICT(relay) DO UPDATE SET own = 1, address = excluded.address, secret = excluded.secret",
+        params![route.relay.as_bytes(), route.address, route.secret, step.time.0.cast_signed()],
+    )?;
+    step.errand(Errand::UseRelay(route, None));
+    step.event(Event::StatusChanged {});
+    Ok(Reply::Done {})
+}
+
+pub(crate) fn rename(step: &mut Step<'_, '_>, name: &str) -> Result<Reply, Stop> {
+    step.me()?;
+    step.tx.execute("UPDATE account SET name = ?", [name_of(name)?])?;
+    step.event(Event::StatusChanged {});
+    Ok(Reply::Done {})
+}
+
+pub(crate) fn verify(step: &mut Step<'_, '_>, wish: &api::Verify) -> Result<Reply, Stop> {
+    change_contact(step, &wish.id, |step, account| {
+        step.tx.execute("UPDATE contact SET verified = ? WHERE account = ?", params![wish.verified, account])
+    })
+}
+
+pub(crate) fn rename_contact(step: &mut Step<'_, '_>, wish: &api::ContactRename) -> Result<Reply, Stop> {
+    let name = wish.name.trim();
+    let alias = if name.is_empty() { None } else { Some(name_of(name)?) };
+    change_contact(step, &wish.id, |step, account| {
+        step.tx.execute("UPDATE contact SET alias = ? WHERE account = ?", params![alias, account])
+    })
+}
+
+fn change_contact(
+    step: &mut Step<'_, '_>,
+    id: &str,
+    change: impl FnOnce(&Step<'_, '_>, &[u8]) -> rusqlite::Result<usize>,
+) -> Result<Reply, Stop> {
+    let account = hex::decode(id).map_err(|_| Stop::Fault(Fault::NotFound))?;
+    if change(step, &account)? == 0 {
+        return Err(Stop::Fault(Fault::NotFound));
+    }
+    if let Some(contact) = query::load_contact(step.tx, &account)? {
+        if let Some(chat) = contact.chat {
+            step.touch_chat(chat);
+        }
+        step.event(Event::ContactChanged { contact });
+    }
+    Ok(Reply::Done {})
+}
+
+pub(crate) fn set_settings(step: &mut Step<'_, '_>, wish: &api::Settings) -> Result<Reply, Stop> {
+    step.set_setting("language", wish.language.as_deref())?;
+    step.set_setting("theme", wish.theme.as_deref())?;
+    step.set_setting("read_receipts", Some(if wish.read_receipts { "true" } else { "false" }))?;
+    step.event(Event::StatusChanged {});
+    Ok(Reply::Done {})
+}
+
+pub(crate) fn set_draft(step: &mut Step<'_, '_>, wish: &api::DraftSet) -> Result<Reply, Stop> {
+    if wish.text.len() > DRAFT_MAX {
+        return Err(Stop::Fault(Fault::BadText));
+    }
+    let draft = Some(wish.text.as_str()).filter(|text| !text.is_empty());
+    let chat = step
+        .tx
+        .query_row("UPDATE chat SET draft = ? WHERE id = ? RETURNING id", params![draft, wish.chat], |row| row.get(0))
+        .optional()?
+        .ok_or(Stop::Fault(Fault::NotFound))?;
+    step.touch_chat(chat);
+    Ok(Reply::Done {})
+}
