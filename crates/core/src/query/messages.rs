@@ -1,0 +1,166 @@
+//! Messages: one, or a stretch of a chat by position.
+//!
+//! In: ids and positions. Out: [`Message`]s and [`Messages`]. A page costs what it shows; its counts come from the
+//! index over (chat, position) alone (API-3).
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+
+use super::{QueryError, check_limit, choice_at, hex_at, number_at};
+use crate::api::{ChatId, Message, MessageKind, MessageState, Messages, MessagesOf};
+use crate::store::StoreError;
+
+/// What one [`message_row`] needs, from `message m`.
+///
+/// Parents are known by the first 8 bytes of their id: the least id from there on is theirs, or they are missing.
+pub(super) const COLUMNS: &str = "
+    m.id, m.chat, m.position, m.sender, m.mine, m.kind, m.text, m.sent_at, m.state, m.client_id,
+    CASE m.mine WHEN 1 THEN (SELECT name FROM account)
+                ELSE (SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender) END AS from_name,
+    CASE m.complete WHEN 1 THEN 0 ELSE (
+        SELECT count(*) FROM message_parent p WHERE p.group_id = m.group_id AND p.child = m.id AND p.parent IS NOT
+            (SELECT substr(known.id, 1, 8) FROM message known WHERE known.id >= p.parent ORDER BY known.id LIMIT 1)
+    ) END AS missing_before";
+
+const STATES: [MessageState; 5] = [
+    MessageState::Queued,
+    MessageState::Carried,
+    MessageState::Delivered,
+    MessageState::Read,
+    MessageState::Received,
+];
+const KINDS: [MessageKind; 3] = [MessageKind::Text, MessageKind::Unknown, MessageKind::Began];
+
+/// The message with this id (16 bytes), hidden chats included.
+///
+/// Errors: the database's own.
+pub fn load_message(db: &Connection, id: &[u8]) -> Result<Option<Message>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM message m WHERE m.id = ?"))?;
+    Ok(statement.query_row([id], message_row).optional()?)
+}
+
+/// The same for the interface: what is in a hidden chat is not found.
+pub(super) fn shown_message(db: &Connection, id: &[u8]) -> Result<Message, QueryError> {
+    let message = load_message(db, id)?.ok_or(QueryError::NotFound)?;
+    check_shown(db, message.chat)?;
+    Ok(message)
+}
+
+/// The newest message of a chat.
+pub(super) fn last_of(db: &Connection, chat: ChatId) -> Result<Option<Message>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM message m WHERE m.chat = ? ORDER BY m.position DESC LIMIT 1");
+    Ok(db.prepare_cached(&sql)?.query_row([chat], message_row).optional()?)
+}
+
+/// Where the first message of others stands that has not been read.
+pub(super) fn first_unread(db: &Connection, chat: ChatId) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT min(position) FROM message WHERE chat = ? AND state = 4";
+    Ok(db.prepare_cached(sql)?.query_row([chat], |row| row.get(0))?)
+}
+
+/// A page of a chat, as asked for.
+pub(super) fn messages(db: &Connection, of: &MessagesOf) -> Result<Messages, QueryError> {
+    check_limit(of.limit, 500)?;
+    check_shown(db, of.chat)?;
+    let messages = match (of.before, of.after, of.around) {
+        (None, None, None) => before(db, of.chat, i64::MAX, of.limit)?,
+        (Some(position), None, None) => before(db, of.chat, position, of.limit)?,
+        (None, Some(position), None) => from(db, of.chat, position.saturating_add(1), of.limit)?,
+        (None, None, Some(position)) => around(db, of.chat, position, of.limit)?,
+        _ => return Err(QueryError::BadParams),
+    };
+    Ok(placed(db, of, messages)?)
+}
+
+fn check_shown(db: &Connection, chat: ChatId) -> Result<(), QueryError> {
+    let sql = "SELECT hidden FROM chat WHERE id = ?";
+    match db
+        .prepare_cached(sql)?
+        .query_row([chat], |row| row.get::<_, bool>(0))
+        .optional()?
+    {
+        Some(false) => Ok(()),
+        Some(true) | None => Err(QueryError::NotFound),
+    }
+}
+
+fn around(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    let mut messages = before(db, chat, position, limit / 2)?;
+    messages.extend(from(db, chat, position, limit.div_ceil(2))?);
+    Ok(messages)
+}
+
+fn before(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    let mut messages = stretch(
+        db,
+        "m.position < :position ORDER BY m.position DESC",
+        chat,
+        position,
+        limit,
+    )?;
+    messages.reverse();
+    Ok(messages)
+}
+
+fn from(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    stretch(db, "m.position >= :position ORDER BY m.position", chat, position, limit)
+}
+
+fn stretch(db: &Connection, part: &str, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM message m WHERE m.chat = :chat AND {part} LIMIT :limit");
+    let mut statement = db.prepare_cached(&sql)?;
+    let asked = named_params! {":chat": chat, ":position": position, ":limit": limit};
+    Ok(statement.query_map(asked, message_row)?.collect::<Result<_, _>>()?)
+}
+
+/// A page with its place in the chat. An empty page stands where it was asked for.
+fn placed(db: &Connection, of: &MessagesOf, messages: Vec<Message>) -> Result<Messages, StoreError> {
+    let total = count(db, of.chat, i64::MIN, i64::MAX)?;
+    let asked = of
+        .before
+        .or(of.around)
+        .or(of.after.map(|after| after.saturating_add(1)))
+        .unwrap_or(i64::MAX);
+    let first = messages.first().map_or(asked, |message| message.position);
+    let index = match of.before.or(of.after).or(of.around) {
+        Some(_) => count(db, of.chat, i64::MIN, first)?,
+        None => total.saturating_sub(length(&messages)),
+    };
+    let behind = index.saturating_add(length(&messages));
+    Ok(Messages {
+        more_before: index > 0,
+        more_after: behind < total,
+        messages,
+        total,
+        index,
+    })
+}
+
+fn length(messages: &[Message]) -> u32 {
+    u32::try_from(messages.len()).unwrap_or(u32::MAX)
+}
+
+/// How many messages of the chat stand from `first` up to but not with `end`.
+fn count(db: &Connection, chat: ChatId, first: i64, end: i64) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) AS n FROM message WHERE chat = ? AND position >= ? AND position < ?";
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row([chat, first, end], |row| number_at(row, "n"))?)
+}
+
+/// A row of [`COLUMNS`].
+pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+    Ok(Message {
+        id: hex_at(row, "id")?,
+        chat: row.get("chat")?,
+        position: row.get("position")?,
+        from: hex_at(row, "sender")?,
+        from_name: row.get::<_, Option<String>>("from_name")?.unwrap_or_default(),
+        mine: row.get("mine")?,
+        kind: choice_at(row, "kind", &KINDS)?,
+        text: row.get("text")?,
+        sent_at: number_at(row, "sent_at")?,
+        state: choice_at(row, "state", &STATES)?,
+        client_id: row.get("client_id")?,
+        missing_before: number_at(row, "missing_before")?,
+    })
+}

@@ -1,0 +1,280 @@
+//! Chats, contacts, and those on the way in: invitations, acceptances, requests.
+//!
+//! In: ids. Out: api entries. A contact that only waits for approval is in no list of this module but `requests`.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+
+use super::messages::{first_unread, last_of};
+use super::{QueryError, choice_at, hex_at, number_at, optional_number_at};
+use crate::account;
+use crate::api::{
+    Acceptance, AcceptanceState, Chat, ChatId, Contact, Draft, How, Invite, InviteState, Page, Reach, Request,
+    SafetyNumber, Who,
+};
+use crate::safety;
+use crate::store::StoreError;
+
+/// `claim.answer` of a person who waits (wire's `Verdict::Waiting`).
+const WAITING: &str = "1";
+/// Texts of a waiting person that are shown.
+const FIRST_MESSAGES: u32 = 3;
+
+const CHAT: &str = "
+    SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, c.verified, c.heard_at,
+           coalesce(nullif(c.alias, ''), c.own_name) AS name
+    FROM chat h CROSS JOIN contact c ON c.account = h.contact";
+const CONTACT: &str = "
+    SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
+           h.id AS chat
+    FROM contact c LEFT JOIN chat h ON h.contact = c.account AND h.hidden = 0";
+const INVITE: &str = "
+    SELECT i.id, i.who, i.how, i.link, i.code, i.words, i.reach, i.state, i.created_at, i.expires_at, i.approved,
+           i.used_twice, (SELECT count(*) FROM claim w WHERE w.invite = i.id AND w.answer = 1) AS waiting
+    FROM invite i";
+const ACCEPTANCE: &str = "SELECT id, state, name, chat, created_at FROM acceptance";
+const REQUEST: &str = "
+    SELECT w.id, w.invite, w.account, w.received_at, i.how, coalesce(nullif(c.alias, ''), c.own_name) AS name,
+           h.id AS chat
+    FROM claim w JOIN invite i ON i.id = w.invite JOIN contact c ON c.account = w.account
+    LEFT JOIN chat h ON h.contact = w.account AND h.hidden = 1";
+
+/// How an invitation is passed on, by its number in the schema.
+const HOW: [How; 3] = [How::InPerson, How::Spoken, How::Plain];
+
+/// The entry of a chat, hidden ones included.
+///
+/// Errors: the database's own.
+pub fn load_chat(db: &Connection, id: ChatId) -> Result<Option<Chat>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("{CHAT} WHERE h.id = ?"))?;
+    let chat = statement.query_row([id], chat_row).optional()?;
+    chat.map(|chat| with_messages(db, chat)).transpose()
+}
+
+/// The entry of a contact (account id, 32 bytes), waiting ones included.
+///
+/// Errors: the database's own.
+pub fn load_contact(db: &Connection, account: &[u8]) -> Result<Option<Contact>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("{CONTACT} WHERE c.account = ?"))?;
+    Ok(statement.query_row([account], contact_row).optional()?)
+}
+
+/// The entry of an invitation (16 bytes).
+///
+/// Errors: the database's own.
+pub fn load_invite(db: &Connection, id: &[u8]) -> Result<Option<Invite>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("{INVITE} WHERE i.id = ?"))?;
+    Ok(statement.query_row([id], invite_row).optional()?)
+}
+
+/// The entry of an acceptance (16 bytes).
+///
+/// Errors: the database's own.
+pub fn load_acceptance(db: &Connection, id: &[u8]) -> Result<Option<Acceptance>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("{ACCEPTANCE} WHERE id = ?"))?;
+    Ok(statement.query_row([id], acceptance_row).optional()?)
+}
+
+/// The request of a claim (32 bytes), while it waits.
+///
+/// Errors: the database's own.
+pub fn load_request(db: &Connection, claim: &[u8]) -> Result<Option<Request>, StoreError> {
+    let mut statement = db.prepare_cached(&format!("{REQUEST} WHERE w.id = ? AND w.answer = {WAITING}"))?;
+    let request = statement.query_row([claim], request_row).optional()?;
+    request
+        .map(|(request, chat)| with_first_messages(db, request, chat))
+        .transpose()
+}
+
+/// A page of the chat list, newest activity first.
+pub(super) fn chats(db: &Connection, page: Page) -> Result<Vec<Chat>, StoreError> {
+    let sql = format!("{CHAT} WHERE h.hidden = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset");
+    let mut statement = db.prepare_cached(&sql)?;
+    let asked = named_params! {":limit": page.limit, ":offset": page.offset};
+    let chats: Vec<Chat> = statement.query_map(asked, chat_row)?.collect::<Result<_, _>>()?;
+    chats.into_iter().map(|chat| with_messages(db, chat)).collect()
+}
+
+/// All contacts that were let in, by name.
+pub(super) fn contacts(db: &Connection) -> Result<Vec<Contact>, StoreError> {
+    let sql = format!("{CONTACT} WHERE NOT EXISTS (SELECT 1 FROM chat w WHERE w.contact = c.account AND w.hidden = 1)");
+    let mut contacts: Vec<Contact> = list(db, &sql, contact_row)?;
+    contacts.sort_by_cached_key(|contact| (contact.name.to_lowercase(), contact.id.clone()));
+    Ok(contacts)
+}
+
+/// All invitations, newest first.
+pub(super) fn invites(db: &Connection) -> Result<Vec<Invite>, StoreError> {
+    list(db, &format!("{INVITE} ORDER BY i.created_at DESC, i.id"), invite_row)
+}
+
+/// All acceptances, newest first.
+pub(super) fn acceptances(db: &Connection) -> Result<Vec<Acceptance>, StoreError> {
+    list(
+        db,
+        &format!("{ACCEPTANCE} ORDER BY created_at DESC, id"),
+        acceptance_row,
+    )
+}
+
+/// Everybody who waits for approval, first come first.
+pub(super) fn requests(db: &Connection) -> Result<Vec<Request>, StoreError> {
+    let sql = format!("{REQUEST} WHERE w.answer = {WAITING} ORDER BY w.received_at, w.id");
+    let requests: Vec<(Request, Option<ChatId>)> = list(db, &sql, request_row)?;
+    requests
+        .into_iter()
+        .map(|(request, chat)| with_first_messages(db, request, chat))
+        .collect()
+}
+
+/// How many wait for approval.
+pub(super) fn request_count(db: &Connection) -> Result<u32, StoreError> {
+    let sql = format!("SELECT count(*) AS n FROM claim WHERE answer = {WAITING}");
+    Ok(db.prepare_cached(&sql)?.query_row([], |row| number_at(row, "n"))?)
+}
+
+/// The unsent text of a chat.
+pub(super) fn draft(db: &Connection, chat: ChatId) -> Result<Draft, QueryError> {
+    let mut statement = db.prepare_cached("SELECT draft FROM chat WHERE id = ? AND hidden = 0")?;
+    let draft: Option<String> = statement
+        .query_row([chat], |row| row.get(0))
+        .optional()?
+        .ok_or(QueryError::NotFound)?;
+    Ok(Draft {
+        text: draft.unwrap_or_default(),
+    })
+}
+
+/// The number that both sides compare (SAFE-1).
+pub(super) fn safety_number(db: &Connection, contact: &[u8]) -> Result<SafetyNumber, QueryError> {
+    let mine = account::load_public(db)?.ok_or(QueryError::NoAccount)?;
+    let mut statement = db.prepare_cached("SELECT account, ed25519, verified FROM contact WHERE account = ?")?;
+    let row = statement.query_row([contact], |row| {
+        Ok((
+            safety::Person {
+                account: row.get::<_, [u8; 32]>(0)?.into(),
+                ed25519: row.get(1)?,
+            },
+            row.get(2)?,
+        ))
+    });
+    let (theirs, verified) = row.optional()?.ok_or(QueryError::NotFound)?;
+    Ok(SafetyNumber {
+        groups: safety::number(&mine, &theirs).to_vec(),
+        verified,
+    })
+}
+
+fn list<T>(db: &Connection, sql: &str, map: fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
+    Ok(statement.query_map([], map)?.collect::<Result<_, _>>()?)
+}
+
+fn with_messages(db: &Connection, mut chat: Chat) -> Result<Chat, StoreError> {
+    chat.last = last_of(db, chat.id)?;
+    if chat.unread > 0 {
+        chat.first_unread = first_unread(db, chat.id)?;
+    }
+    Ok(chat)
+}
+
+fn with_first_messages(db: &Connection, mut request: Request, chat: Option<ChatId>) -> Result<Request, StoreError> {
+    let sql = "SELECT text FROM message WHERE chat = ? AND mine = 0 AND kind = 0 ORDER BY position LIMIT ?";
+    let mut statement = db.prepare_cached(sql)?;
+    let texts = statement.query_map((chat, FIRST_MESSAGES), |row| row.get(0))?;
+    request.first_messages = texts.collect::<Result<_, _>>()?;
+    Ok(request)
+}
+
+fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
+    Ok(Chat {
+        id: row.get("id")?,
+        contact: hex_at(row, "contact")?,
+        name: row.get("name")?,
+        verified: row.get("verified")?,
+        last: None,
+        unread: number_at(row, "unread")?,
+        first_unread: None,
+        waiting: row.get("waiting")?,
+        draft: row.get::<_, Option<String>>("draft")?.filter(|draft| !draft.is_empty()),
+        active_at: number_at(row, "active_at")?,
+        heard_at: optional_number_at(row, "heard_at")?,
+    })
+}
+
+fn contact_row(row: &Row<'_>) -> rusqlite::Result<Contact> {
+    Ok(Contact {
+        id: hex_at(row, "account")?,
+        name: row.get("name")?,
+        own_name: row.get("own_name")?,
+        verified: row.get("verified")?,
+        chat: row.get("chat")?,
+        heard_at: optional_number_at(row, "heard_at")?,
+    })
+}
+
+fn invite_row(row: &Row<'_>) -> rusqlite::Result<Invite> {
+    const STATES: [InviteState; 6] = [
+        InviteState::Preparing,
+        InviteState::Open,
+        InviteState::Used,
+        InviteState::Expired,
+        InviteState::Revoked,
+        InviteState::Attacked,
+    ];
+    Ok(Invite {
+        id: hex_at(row, "id")?,
+        who: choice_at(row, "who", &[Who::Family, Who::One])?,
+        how: choice_at(row, "how", &HOW)?,
+        link: row.get("link")?,
+        code: row.get("code")?,
+        spoken_words: row.get("words")?,
+        reach: choice_at(
+            row,
+            "reach",
+            &[Reach::ThisComputer, Reach::LocalNetwork, Reach::Internet],
+        )?,
+        state: choice_at(row, "state", &STATES)?,
+        created_at: number_at(row, "created_at")?,
+        expires_at: number_at(row, "expires_at")?,
+        approved: number_at(row, "approved")?,
+        waiting: number_at(row, "waiting")?,
+        used_twice: row.get("used_twice")?,
+    })
+}
+
+fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
+    const STATES: [AcceptanceState; 11] = [
+        AcceptanceState::Saved,
+        AcceptanceState::NeedsWords,
+        AcceptanceState::Claimed,
+        AcceptanceState::Waiting,
+        AcceptanceState::Accepted,
+        AcceptanceState::Declined,
+        AcceptanceState::Used,
+        AcceptanceState::Expired,
+        AcceptanceState::WordsWrong,
+        AcceptanceState::DoorSpent,
+        AcceptanceState::CardWrong,
+    ];
+    Ok(Acceptance {
+        id: hex_at(row, "id")?,
+        state: choice_at(row, "state", &STATES)?,
+        name: row.get("name")?,
+        chat: row.get("chat")?,
+        created_at: number_at(row, "created_at")?,
+    })
+}
+
+/// A request, and the hidden chat whose first texts belong to it.
+fn request_row(row: &Row<'_>) -> rusqlite::Result<(Request, Option<ChatId>)> {
+    let request = Request {
+        id: hex_at(row, "id")?,
+        invite: hex_at(row, "invite")?,
+        name: row.get("name")?,
+        account: hex_at(row, "account")?,
+        in_person: matches!(choice_at(row, "how", &HOW)?, How::InPerson),
+        received_at: number_at(row, "received_at")?,
+        first_messages: Vec::new(),
+    };
+    Ok((request, row.get("chat")?))
+}

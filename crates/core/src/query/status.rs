@@ -1,0 +1,94 @@
+//! Status: who this profile is and how it is doing.
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::people::request_count;
+use super::{Live, hex_at, number_at};
+use crate::api::{Me, Relay, Status};
+use crate::store::StoreError;
+
+/// A clock that is off by less is not worth a word.
+const CLOCK_OFF_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The status of a profile that cannot be read: locked, or without a database.
+#[must_use]
+pub fn locked_status(live: &Live) -> Status {
+    Status {
+        version: live.version.clone(),
+        me: None,
+        locked: live.locked,
+        has_passphrase: live.has_passphrase,
+        connection: live.connection,
+        relays: Vec::new(),
+        clock_offset_ms: 0,
+        queued: 0,
+        restored: false,
+        unread: 0,
+        requests: 0,
+    }
+}
+
+pub(super) fn status(db: &Connection, live: &Live) -> Result<Status, StoreError> {
+    let (me, restored) = account(db)?.map_or((None, false), |(me, restored)| (Some(me), restored));
+    Ok(Status {
+        me,
+        restored,
+        relays: relays(db, live)?,
+        clock_offset_ms: clock_offset(db)?,
+        // As the index `message_open` is written.
+        queued: count(
+            db,
+            "SELECT count(*) AS n FROM message WHERE mine = 1 AND state < 3 AND state = 0",
+        )?,
+        unread: count(db, "SELECT coalesce(sum(unread), 0) AS n FROM chat WHERE hidden = 0")?,
+        requests: request_count(db)?,
+        ..locked_status(live)
+    })
+}
+
+fn account(db: &Connection) -> Result<Option<(Me, bool)>, StoreError> {
+    let map = |row: &Row<'_>| {
+        Ok((
+            Me {
+                id: hex_at(row, "account")?,
+                name: row.get("name")?,
+            },
+            row.get("restored")?,
+        ))
+    };
+    Ok(db
+        .prepare_cached("SELECT account, name, restored FROM account")?
+        .query_row([], map)
+        .optional()?)
+}
+
+fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT relay, address, own FROM relay ORDER BY own DESC, added_at, relay")?;
+    let relays = statement.query_map([], |row| {
+        let relay = row.get::<_, [u8; 16]>("relay")?.into();
+        Ok(Relay {
+            address: row.get("address")?,
+            own: row.get("own")?,
+            connected: live.connected.contains(&relay),
+        })
+    })?;
+    Ok(relays.collect::<Result<_, _>>()?)
+}
+
+/// Median of relay clock minus device clock, where it is more than a day.
+fn clock_offset(db: &Connection) -> Result<i64, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT offset_ms FROM relay WHERE offset_ms IS NOT NULL ORDER BY offset_ms")?;
+    let offsets: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let median = offsets.get(offsets.len() / 2).copied().unwrap_or(0);
+    Ok(if median.unsigned_abs() > CLOCK_OFF_MS {
+        median
+    } else {
+        0
+    })
+}
+
+fn count(db: &Connection, sql: &str) -> Result<u32, StoreError> {
+    Ok(db.prepare_cached(sql)?.query_row([], |row| number_at(row, "n"))?)
+}
