@@ -79,7 +79,11 @@ fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
     let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
                FROM conversation v JOIN chat c ON c.id = v.chat
                WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1";
-    step.tx.prepare_cached(sql)?.query_row([chat], row).optional()?.ok_or(Stop::Fault(Fault::NotFound))
+    step.tx
+        .prepare_cached(sql)?
+        .query_row([chat], row)
+        .optional()?
+        .ok_or(Stop::Fault(Fault::NotFound))
 }
 
 /// Makes the rows of a conversation just founded or joined, and listens to it.
@@ -107,7 +111,10 @@ pub(crate) fn begin(
     for relay in relays {
         join_relay(step, entered.group, *relay)?;
     }
-    let Exports { mailbox_root, envelope_key } = &step.groups.export(&step.mls, (entered.group, entered.epoch))?;
+    let Exports {
+        mailbox_root,
+        envelope_key,
+    } = &step.groups.export(&step.mls, (entered.group, entered.epoch))?;
     step.tx.execute(
         "INSERT INTO epoch(epoch_id, group_id, mailbox_root, envelope_key) VALUES (?, ?, ?, ?)",
         params![entered.epoch.as_bytes(), entered.group, mailbox_root, envelope_key],
@@ -119,26 +126,45 @@ pub(crate) fn begin(
 /// Listens on all relays that carry this conversation by now.
 pub(crate) fn follow(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
     let sql = "SELECT mailbox_root FROM epoch WHERE epoch_id = ?";
-    let root = step.tx.query_row(sql, [of.epoch.as_bytes()], |row| Ok(MailboxRoot::new(row.get(0)?)))?;
+    let root = step
+        .tx
+        .query_row(sql, [of.epoch.as_bytes()], |row| Ok(MailboxRoot::new(row.get(0)?)))?;
     listening::follow_epoch(step, of.group, of.epoch, &root)
 }
 
 /// A line by the app at the beginning of a chat, once.
 pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
-    let began = step.tx.query_row("SELECT 1 FROM message WHERE chat = ? AND kind = 2", [of.chat], |_| Ok(())).optional()?;
+    let began = step
+        .tx
+        .query_row("SELECT 1 FROM message WHERE chat = ? AND kind = 2", [of.chat], |_| {
+            Ok(())
+        })
+        .optional()?;
     if began.is_some() {
         return Ok(());
     }
     let id: [u8; 16] = step.mls.crypto.bytes();
     let first: Option<i64> =
-        step.tx.query_row("SELECT min(position) FROM message WHERE chat = ?", [of.chat], |row| row.get(0))?;
+        step.tx
+            .query_row("SELECT min(position) FROM message WHERE chat = ?", [of.chat], |row| {
+                row.get(0)
+            })?;
     let time = step.time.0.cast_signed();
     let position = first.map_or_else(|| position_of(time), |first| first - 1);
     step.tx.execute(
         "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
                              sent_at, received_at, state, complete, acked)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, 1, 2, '', ?7, ?7, 3, 1, 2)",
-        params![id, of.chat, position, of.group, of.epoch.as_bytes(), of.leaf, time, step.me()?.as_bytes()],
+        params![
+            id,
+            of.chat,
+            position,
+            of.group,
+            of.epoch.as_bytes(),
+            of.leaf,
+            time,
+            step.me()?.as_bytes()
+        ],
     )?;
     Ok(())
 }
@@ -149,16 +175,25 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     listening::drop_about(step, of.epoch.as_bytes())?;
     step.groups.forget();
     step.tx.execute("DELETE FROM epoch_row WHERE group_id = ?", [group])?;
-    step.tx.execute("DELETE FROM message_parent WHERE group_id = ?", [group])?;
-    step.tx.execute("DELETE FROM message_head WHERE group_id = ?", [group])?;
-    step.tx.execute("DELETE FROM conversation WHERE group_id = ?", [group])?;
-    let others = step.tx.prepare("SELECT 1 FROM conversation WHERE chat = ?")?.exists([of.chat])?;
+    step.tx
+        .execute("DELETE FROM message_parent WHERE group_id = ?", [group])?;
+    step.tx
+        .execute("DELETE FROM message_head WHERE group_id = ?", [group])?;
+    step.tx
+        .execute("DELETE FROM conversation WHERE group_id = ?", [group])?;
+    let others = step
+        .tx
+        .prepare("SELECT 1 FROM conversation WHERE chat = ?")?
+        .exists([of.chat])?;
     if others {
         step.touch_chat(of.chat);
         return Ok(());
     }
-    let contact: [u8; 32] =
-        step.tx.query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| row.get(0))?;
+    let contact: [u8; 32] = step
+        .tx
+        .query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| {
+            row.get(0)
+        })?;
     step.tx.execute("DELETE FROM contact WHERE account = ?", [contact])?;
     step.event(Event::ChatRemoved { chat: of.chat });
     Ok(())
@@ -175,12 +210,11 @@ pub(crate) fn delete_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<()
 }
 
 /// One more relay carries this conversation.
-pub(crate) fn join_relay(
-    step: &Step<'_, '_>,
-    group: Gid,
-    relay: RelayId,
-) -> Result<(), Stop> {
-    step.tx.execute("INSERT OR IGNORE INTO conversation_relay VALUES (?, ?)", params![group, relay.as_bytes()])?;
+pub(crate) fn join_relay(step: &Step<'_, '_>, group: Gid, relay: RelayId) -> Result<(), Stop> {
+    step.tx.execute(
+        "INSERT OR IGNORE INTO conversation_relay VALUES (?, ?)",
+        params![group, relay.as_bytes()],
+    )?;
     Ok(())
 }
 
@@ -211,9 +245,12 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     };
     insert(step, &to, &new)?;
     receipts::told_by_message(step, &to, &header)?;
-    step.tx.execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
+    step.tx
+        .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
     let message = loaded(step, id)?;
-    step.event(Event::MessageAdded { message: message.clone() });
+    step.event(Event::MessageAdded {
+        message: message.clone(),
+    });
     Ok(Reply::Message(message))
 }
 
@@ -251,12 +288,7 @@ fn next_header(step: &Step<'_, '_>, to: &Conversation) -> Result<MessageHeader, 
 }
 
 /// Seals header and body for the group and puts them into the outbox. Out: the message id.
-fn write(
-    step: &mut Step<'_, '_>,
-    to: &Conversation,
-    header: &MessageHeader,
-    body: &[u8],
-) -> Result<MessageId, Stop> {
+fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, body: &[u8]) -> Result<MessageId, Stop> {
     let head = header.encode();
     let id = message::message_id(&to.group, to.epoch, to.leaf, &head, body);
     let plain = [head.as_slice(), body].concat();
@@ -288,8 +320,16 @@ pub(crate) fn take_in(
     if graph::known(step, id)? {
         return Ok(());
     }
-    let text = if header.kind == Kind::Text { message::decode_text(body).ok() } else { None };
-    let kind = if text.is_some() { MessageKind::Text } else { MessageKind::Unknown };
+    let text = if header.kind == Kind::Text {
+        message::decode_text(body).ok()
+    } else {
+        None
+    };
+    let kind = if text.is_some() {
+        MessageKind::Text
+    } else {
+        MessageKind::Unknown
+    };
     let text = text.unwrap_or_default();
     let new = NewMessage {
         id,
@@ -305,7 +345,11 @@ pub(crate) fn take_in(
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
-    let level = if header.read_through { graph::Reached::Read } else { graph::Reached::Delivered };
+    let level = if header.read_through {
+        graph::Reached::Read
+    } else {
+        graph::Reached::Delivered
+    };
     graph::acknowledge(step, from, &header.parents, level)?;
     if !from.hidden {
         let message = loaded(step, id)?;
@@ -339,7 +383,11 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
     let complete = graph::link(step, &of.group, new.id, &new.header.parents)?;
     let position = place(step, of, new)?;
     let (hlc, time) = (new.header.hlc.cast_signed(), step.time.0.cast_signed());
-    let state = if new.mine { MessageState::Queued } else { MessageState::Received };
+    let state = if new.mine {
+        MessageState::Queued
+    } else {
+        MessageState::Received
+    };
     step.tx
         .prepare_cached(
             "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
@@ -381,7 +429,11 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
 /// before it, nor after what answers it (MSG-5).
 fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<i64, Stop> {
     let (above, below) = graph::neighbours(step, &of.group, new.id, new.leaf, new.header.seq)?;
-    let clock = new.header.hlc.min(step.time.0.saturating_add(HLC_AHEAD_MS)).cast_signed();
+    let clock = new
+        .header
+        .hlc
+        .min(step.time.0.saturating_add(HLC_AHEAD_MS))
+        .cast_signed();
     let tie = i64::from(u16::from_be_bytes([new.id.as_bytes()[0], new.id.as_bytes()[1]])) % POSITIONS_PER_MS;
     let mut position = position_of(clock) + tie;
     if let Some(below) = below {
@@ -390,7 +442,9 @@ fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result
     if let Some(above) = above {
         position = position.max(above + 1);
     }
-    let mut taken = step.tx.prepare_cached("SELECT 1 FROM message WHERE chat = ? AND position = ?")?;
+    let mut taken = step
+        .tx
+        .prepare_cached("SELECT 1 FROM message WHERE chat = ? AND position = ?")?;
     while taken.exists(params![of.chat, position])? {
         position += 1;
     }

@@ -26,7 +26,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         News::Knocked { id, card } => meeting::knocked(step, id, &card),
         News::DoorSpent { id } => meeting::door_spent(step, id),
         News::Offline => {
-            step.event(Event::ConnectionChanged { connection: Connection::Offline });
+            step.event(Event::ConnectionChanged {
+                connection: Connection::Offline,
+            });
             Ok(())
         }
         // Full or refused mailboxes: the message stays in the outbox and is sealed anew within a day (OUT-2).
@@ -50,18 +52,29 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
 }
 
 fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
-    let Arrival { relay, tag, cursor, envelope } = arrival;
-    let Some(listening) = listening::find(step, relay, tag)? else { return Ok(()) };
+    let Arrival {
+        relay,
+        tag,
+        cursor,
+        envelope,
+    } = arrival;
+    let Some(listening) = listening::find(step, relay, tag)? else {
+        return Ok(());
+    };
     if cursor <= listening.cursor {
         return Ok(());
     }
     listening::advance(step, relay, tag, cursor)?;
-    let Ok(envelope) = Envelope::decode(envelope) else { return Ok(()) };
+    let Ok(envelope) = Envelope::decode(envelope) else {
+        return Ok(());
+    };
     if envelope.tag() != tag || !outbox::see(step, envelope.id())? {
         return Ok(());
     }
     // What is refused leaves nothing behind but its cursor.
-    step.attempt(|step| open(step, &listening, &envelope)).map(|_dropped| ()).map_err(Stop::Store)
+    step.attempt(|step| open(step, &listening, &envelope))
+        .map(|_dropped| ())
+        .map_err(Stop::Store)
 }
 
 fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<(), Stop> {
@@ -78,9 +91,13 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
         .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ?")?
         .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
         .optional()?;
-    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else { return Ok(()) };
+    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
+        return Ok(());
+    };
     let content = whole(&key, sealed)?;
-    let Some(of) = conversation::load(step, &group)? else { return Ok(()) };
+    let Some(of) = conversation::load(step, &group)? else {
+        return Ok(());
+    };
     match step.groups.read(&step.mls, (group, epoch), &content)? {
         Read::Message { leaf, plain } if leaf != of.leaf => conversation::take_in(step, &of, epoch, leaf, &plain),
         // Its sender has heard nothing yet: tell again.

@@ -97,13 +97,11 @@ impl Core {
     ///
     /// Cannot fail on what a peer sent: that is dropped. What the person got wrong comes back as `reply`.
     /// Errors: only the store's own; the caller rolls back and calls [`Core::forget`].
-    pub fn handle(
-        &mut self,
-        tx: &Transaction<'_>,
-        world: &mut World<'_>,
-        input: Input,
-    ) -> Result<Outputs, StoreError> {
-        let mls = Provider { crypto: Crypto::new(world.dice.fork()), rows: Rows::of(tx) };
+    pub fn handle(&mut self, tx: &Transaction<'_>, world: &mut World<'_>, input: Input) -> Result<Outputs, StoreError> {
+        let mls = Provider {
+            crypto: Crypto::new(world.dice.fork()),
+            rows: Rows::of(tx),
+        };
         let mut step = Step::new(tx, world.now, mls, &mut self.groups).map_err(store_error)?;
         take(&mut step, input)?;
         self.slot = step.attempt(|step| settle(step, self.slot))?.ok().or(self.slot);

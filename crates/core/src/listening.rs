@@ -36,9 +36,19 @@ pub(crate) struct Listening {
 type Changes = BTreeMap<RelayId, (Vec<(Tag, u64)>, Vec<Tag>)>;
 
 /// Reads one tag at one relay from its beginning.
-pub(crate) fn add(step: &mut Step<'_, '_>, relay: RelayId, tag: Tag, purpose: Purpose, about: &[u8]) -> Result<(), Stop> {
+pub(crate) fn add(
+    step: &mut Step<'_, '_>,
+    relay: RelayId,
+    tag: Tag,
+    purpose: Purpose,
+    about: &[u8],
+) -> Result<(), Stop> {
     if insert(step, relay, tag, purpose, about, Slot(0))? {
-        step.errand(Errand::Listen(Listen { relay, add: vec![(tag, 0)], drop: vec![] }));
+        step.errand(Errand::Listen(Listen {
+            relay,
+            add: vec![(tag, 0)],
+            drop: vec![],
+        }));
     }
     Ok(())
 }
@@ -46,8 +56,12 @@ pub(crate) fn add(step: &mut Step<'_, '_>, relay: RelayId, tag: Tag, purpose: Pu
 /// Stops reading everything that is about this.
 pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
     let mut changes = Changes::new();
-    let mut rows = step.tx.prepare_cached("DELETE FROM listening WHERE about = ? RETURNING relay, tag")?;
-    for row in rows.query_map([about], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))? {
+    let mut rows = step
+        .tx
+        .prepare_cached("DELETE FROM listening WHERE about = ? RETURNING relay, tag")?;
+    for row in rows.query_map([about], |row| {
+        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
+    })? {
         let (relay, tag) = row?;
         changes.entry(relay.into()).or_default().1.push(tag.into());
     }
@@ -56,7 +70,12 @@ pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), St
 }
 
 /// Reads an epoch's app lane on all relays of its conversation, in the slots of the moment (MBX-5).
-pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, group: Gid, epoch: EpochId, root: &MailboxRoot) -> Result<(), Stop> {
+pub(crate) fn follow_epoch(
+    step: &mut Step<'_, '_>,
+    group: Gid,
+    epoch: EpochId,
+    root: &MailboxRoot,
+) -> Result<(), Stop> {
     let mut changes = Changes::new();
     for slot in mailbox::app_slots(step.slot()) {
         let tag = mailbox::token(root, Lane::App, slot, 0).tag();
@@ -79,8 +98,9 @@ pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         let mut rows = step.tx.prepare_cached(
             "DELETE FROM listening WHERE purpose = 0 AND (slot < ? OR slot > ?) RETURNING relay, tag",
         )?;
-        for row in rows.query_map([oldest, newest], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))?
-        {
+        for row in rows.query_map([oldest, newest], |row| {
+            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
+        })? {
             let (relay, tag) = row?;
             changes.entry(relay.into()).or_default().1.push(tag.into());
         }
@@ -97,13 +117,23 @@ pub(crate) fn announce_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let mut changes = Changes::new();
     {
         // Oldest slot first: messages of one sender then come in the order they were written.
-        let mut rows = step.tx.prepare_cached("SELECT relay, tag, cursor FROM listening ORDER BY relay, slot, tag")?;
+        let mut rows = step
+            .tx
+            .prepare_cached("SELECT relay, tag, cursor FROM listening ORDER BY relay, slot, tag")?;
         let found = rows.query_map([], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?, row.get::<_, i64>(2)?))
+            Ok((
+                row.get::<_, [u8; 16]>(0)?,
+                row.get::<_, [u8; 16]>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
         })?;
         for row in found {
             let (relay, tag, cursor) = row?;
-            changes.entry(relay.into()).or_default().0.push((tag.into(), cursor.unsigned_abs()));
+            changes
+                .entry(relay.into())
+                .or_default()
+                .0
+                .push((tag.into(), cursor.unsigned_abs()));
         }
     }
     tell(step, changes);
@@ -121,7 +151,11 @@ pub(crate) fn find(step: &Step<'_, '_>, relay: RelayId, tag: Tag) -> Result<Opti
                 1 => Purpose::Claims,
                 _answer => Purpose::Answer,
             };
-            Ok(Listening { purpose, about: row.get(1)?, cursor: row.get::<_, i64>(2)?.unsigned_abs() })
+            Ok(Listening {
+                purpose,
+                about: row.get(1)?,
+                cursor: row.get::<_, i64>(2)?.unsigned_abs(),
+            })
         })
         .optional()?)
 }
@@ -140,13 +174,21 @@ pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>
         "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay) WHERE c.group_id = ? ORDER BY r.added_at, c.relay",
     )?;
     let found = rows.query_map([group], |row| row.get::<_, [u8; 16]>(0))?;
-    Ok(found.map(|relay| relay.map(RelayId::from_bytes)).collect::<Result<_, _>>()?)
+    Ok(found
+        .map(|relay| relay.map(RelayId::from_bytes))
+        .collect::<Result<_, _>>()?)
 }
 
 fn epochs(step: &Step<'_, '_>) -> Result<Vec<(Gid, EpochId, MailboxRoot)>, Stop> {
-    let mut rows = step.tx.prepare_cached("SELECT group_id, epoch_id, mailbox_root FROM epoch")?;
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT group_id, epoch_id, mailbox_root FROM epoch")?;
     let found = rows.query_map([], |row| {
-        Ok((row.get::<_, Gid>(0)?, EpochId::from_bytes(row.get(1)?), MailboxRoot::new(row.get(2)?)))
+        Ok((
+            row.get::<_, Gid>(0)?,
+            EpochId::from_bytes(row.get(1)?),
+            MailboxRoot::new(row.get(2)?),
+        ))
     })?;
     Ok(found.collect::<Result<_, _>>()?)
 }
@@ -161,7 +203,9 @@ fn insert(
 ) -> Result<bool, Stop> {
     let added = step
         .tx
-        .prepare_cached("INSERT OR IGNORE INTO listening(tag, relay, purpose, about, slot, cursor) VALUES (?, ?, ?, ?, ?, 0)")?
+        .prepare_cached(
+            "INSERT OR IGNORE INTO listening(tag, relay, purpose, about, slot, cursor) VALUES (?, ?, ?, ?, ?, 0)",
+        )?
         .execute(params![tag.as_bytes(), relay.as_bytes(), purpose as u8, about, slot.0])?;
     Ok(added == 1)
 }

@@ -40,8 +40,15 @@ pub(crate) fn me(step: &Step<'_, '_>) -> Result<Account, Stop> {
 
 /// What an MLS credential says (MLS-7): account 32 | device 8 | signature by the device key over the leaf's key.
 pub(crate) fn identity(me: &Account, leaf_public: &[u8; 32]) -> Vec<u8> {
-    let binding = me.device_key().sign(&binding(me.id(), me.device().as_bytes(), leaf_public));
-    [me.id().as_bytes().as_slice(), me.device().as_bytes(), &binding.to_bytes()].concat()
+    let binding = me
+        .device_key()
+        .sign(&binding(me.id(), me.device().as_bytes(), leaf_public));
+    [
+        me.id().as_bytes().as_slice(),
+        me.device().as_bytes(),
+        &binding.to_bytes(),
+    ]
+    .concat()
 }
 
 fn binding(account: AccountId, device: &[u8; 8], leaf_public: &[u8]) -> Vec<u8> {
@@ -65,7 +72,11 @@ pub(crate) fn check_leaf(card: &ContactCard, leaf: &Leaf) -> Result<(), Stop> {
 }
 
 fn device_entry<'a>(card: &'a ContactCard, device: &[u8; 8]) -> Option<&'a DeviceEntry> {
-    card.device_log.entries.iter().map(|logged| &logged.entry).find(|entry| entry.device_id.as_bytes() == device)
+    card.device_log
+        .entries
+        .iter()
+        .map(|logged| &logged.entry)
+        .find(|entry| entry.device_id.as_bytes() == device)
 }
 
 /// A card is signed by its account, and so is every entry of its device log (CARD-3).
@@ -73,7 +84,8 @@ pub(crate) fn check_card(card: &ContactCard) -> Result<(), Stop> {
     const REFUSED: Stop = Stop::Refused("card");
     let key = VerifyingKey::from_bytes(&card.account_ed25519).map_err(|_| REFUSED)?;
     let signature = Signature::from_bytes(&card.signature);
-    key.verify_strict(&card.signed_bytes(), &signature).map_err(|_| REFUSED)?;
+    key.verify_strict(&card.signed_bytes(), &signature)
+        .map_err(|_| REFUSED)?;
     account::check_log(&card.device_log, &card.account_ed25519).map_err(|_| REFUSED)
 }
 
@@ -135,7 +147,9 @@ fn contact_chat(step: &mut Step<'_, '_>, card: &ContactCard, hidden: bool, waiti
     )?;
     let there = step
         .tx
-        .query_row("SELECT id FROM chat WHERE contact = ?", [account.as_bytes()], |row| row.get(0))
+        .query_row("SELECT id FROM chat WHERE contact = ?", [account.as_bytes()], |row| {
+            row.get(0)
+        })
         .optional()?;
     if let Some(chat) = there {
         return Ok(chat);
@@ -148,8 +162,7 @@ fn contact_chat(step: &mut Step<'_, '_>, card: &ContactCard, hidden: bool, waiti
 }
 
 /// Uses a relay that a card names; one known already keeps what is known. Out: its id.
-fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<Option<RelayId>, Stop> {
-    let Some(keys) = &named.keys else { return Ok(None) };
+fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop> {
     let relay = named.relay;
     let added = step.tx.execute(
         "INSERT OR IGNORE INTO relay(relay, address, secret, key, own, lan, added_at) VALUES (?, ?, ?, ?, 0, ?, ?)",
@@ -157,16 +170,20 @@ fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<Option<RelayI
             relay.as_bytes(),
             named.address,
             named.secret,
-            keys.as_bytes(),
+            named.keys.as_ref().map(RelayKeys::as_bytes),
             named.lan,
             step.time.0.cast_signed()
         ],
     )?;
     if added == 1 {
-        let route = RelayRoute { address: named.address.clone(), relay, secret: named.secret };
-        step.errand(Errand::UseRelay(route, Some(keys.clone())));
+        let route = RelayRoute {
+            address: named.address.clone(),
+            relay,
+            secret: named.secret,
+        };
+        step.errand(Errand::UseRelay(route, named.keys.clone()));
     }
-    Ok(Some(relay))
+    Ok(relay)
 }
 
 /// How a relay of ours is named in a card.
@@ -179,7 +196,9 @@ fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRelay, Stop> {
                 address: row.get(0)?,
                 relay,
                 secret: row.get(1)?,
-                keys: row.get::<_, Option<Vec<u8>>>(2)?.and_then(|keys| RelayKeys::from_slice(&keys)),
+                keys: row
+                    .get::<_, Option<Vec<u8>>>(2)?
+                    .and_then(|keys| RelayKeys::from_slice(&keys)),
                 lan: row.get(3)?,
             })
         },
@@ -188,15 +207,22 @@ fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRelay, Stop> {
 
 /// The relays given by the person, oldest first.
 fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
-    let mut rows = step.tx.prepare("SELECT relay FROM relay ORDER BY own DESC, added_at, relay")?;
+    let mut rows = step
+        .tx
+        .prepare("SELECT relay FROM relay ORDER BY own DESC, added_at, relay")?;
     let found = rows.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
-    Ok(found.map(|relay| relay.map(RelayId::from_bytes)).collect::<Result<_, _>>()?)
+    Ok(found
+        .map(|relay| relay.map(RelayId::from_bytes))
+        .collect::<Result<_, _>>()?)
 }
 
 /// How far an address can be reached from: what an invitation says about itself (MEET-15).
 fn reach(address: &str) -> Reach {
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
-    let ip = address.parse::<SocketAddr>().map(|socket| socket.ip()).or_else(|_| host.parse::<IpAddr>());
+    let ip = address
+        .parse::<SocketAddr>()
+        .map(|socket| socket.ip())
+        .or_else(|_| host.parse::<IpAddr>());
     match ip {
         Ok(ip) if ip.is_loopback() => Reach::ThisComputer,
         Ok(IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => Reach::LocalNetwork,

@@ -14,7 +14,6 @@ pub(crate) use rows::{Rows, RowsError, UNPLACED};
 
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{JoinBuilder, ProcessedWelcome};
-use tls_codec::{Deserialize as _, Serialize as _};
 use openmls::prelude::{
     BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, GroupContext, GroupId, KeyPackage,
     KeyPackageIn, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
@@ -27,6 +26,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use stonechat_wire::ids::EpochId;
+use tls_codec::{Deserialize as _, Serialize as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// X-Wing, AES-128-GCM, SHA-256, Ed25519: the only suite (MLS-2).
@@ -87,7 +87,9 @@ impl Signer {
         &self.0
     }
     pub(crate) fn public(&self) -> [u8; 32] {
-        ed25519_dalek::SigningKey::from_bytes(&self.0).verifying_key().to_bytes()
+        ed25519_dalek::SigningKey::from_bytes(&self.0)
+            .verifying_key()
+            .to_bytes()
     }
     fn pair(&self) -> SignatureKeyPair {
         SignatureKeyPair::from_raw(SignatureScheme::ED25519, self.0.to_vec(), self.public().to_vec())
@@ -159,9 +161,12 @@ pub(crate) fn key_package(p: &Provider<'_>, signer: &Signer, identity: Vec<u8>) 
 /// Deletes the private halves of a key package: no Welcome to it opens any more.
 pub(crate) fn forget_key_package(p: &Provider<'_>, bytes: &[u8]) -> Result<(), MlsError> {
     let package = decode_key_package(p, bytes)?;
-    let reference = package.hash_ref(&p.crypto).map_err(|_| MlsError::Refused("key package"))?;
+    let reference = package
+        .hash_ref(&p.crypto)
+        .map_err(|_| MlsError::Refused("key package"))?;
     p.rows.delete_key_package(&reference)?;
-    p.rows.delete_encryption_key_pair(package.leaf_node().encryption_key())?;
+    p.rows
+        .delete_encryption_key_pair(package.leaf_node().encryption_key())?;
     Ok(())
 }
 
@@ -207,7 +212,9 @@ pub(crate) fn found(
     let welcome = bundle.into_welcome_msg().ok_or(MlsError::Refused("no welcome"))?;
     let welcome = welcome.tls_serialize_detached().map_err(refused("welcome"))?;
     // The founding commit has no rival: it is merged at once and no parent is kept.
-    group.merge_pending_commit(p).map_err(|_| MlsError::Refused("founding commit"))?;
+    group
+        .merge_pending_commit(p)
+        .map_err(|_| MlsError::Refused("founding commit"))?;
     Ok((entered(p, &group, group_id)?, welcome))
 }
 
@@ -227,7 +234,10 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
     let group_id: Gid = info.group_id().as_slice().try_into().map_err(|_| refused("group id"))?;
     p.rows.at(&group_id, UNPLACED);
     // Lifetimes are not validated: OpenMLS would read the clock (MLS-3).
-    let staged = JoinBuilder::new(p, processed).skip_lifetime_validation().build().map_err(|_| refused("welcome"))?;
+    let staged = JoinBuilder::new(p, processed)
+        .skip_lifetime_validation()
+        .build()
+        .map_err(|_| refused("welcome"))?;
     let group = staged.into_group(p).map_err(|_| refused("welcome"))?;
     entered(p, &group, group_id)
 }
@@ -243,7 +253,12 @@ fn entered(p: &Provider<'_>, group: &MlsGroup, group_id: Gid) -> Result<Entered,
             public: m.signature_key,
         })
         .collect();
-    Ok(Entered { group: group_id, epoch, own_leaf: group.own_leaf_index().u32(), members })
+    Ok(Entered {
+        group: group_id,
+        epoch,
+        own_leaf: group.own_leaf_index().u32(),
+        members,
+    })
 }
 
 /// `SHA-256(GroupContext)[..16]`: unique per branch (MLS-4).
@@ -277,7 +292,9 @@ impl Groups {
             self.0.remove(&at);
             return Err(MlsError::Refused("cannot write"));
         };
-        message.tls_serialize_detached().map_err(|_| MlsError::Refused("cannot write"))
+        message
+            .tls_serialize_detached()
+            .map_err(|_| MlsError::Refused("cannot write"))
     }
 
     /// Opens one MLSMessage in the given epoch.
@@ -306,7 +323,10 @@ impl Groups {
             let bytes = Zeroizing::new(bytes.map_err(|_| MlsError::Refused("export"))?);
             bytes.as_slice().try_into().map_err(|_| MlsError::Refused("export"))
         };
-        Ok(Exports { mailbox_root: secret("stonechat/mailbox")?, envelope_key: secret("stonechat/env")? })
+        Ok(Exports {
+            mailbox_root: secret("stonechat/mailbox")?,
+            envelope_key: secret("stonechat/env")?,
+        })
     }
 
     fn at(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<&mut MlsGroup, MlsError> {
@@ -330,9 +350,10 @@ impl fmt::Debug for Groups {
 
 fn verdict(sender: Sender, content: ProcessedMessageContent) -> Read {
     match (sender, content) {
-        (Sender::Member(leaf), ProcessedMessageContent::ApplicationMessage(message)) => {
-            Read::Message { leaf: leaf.u32(), plain: message.into_bytes() }
-        }
+        (Sender::Member(leaf), ProcessedMessageContent::ApplicationMessage(message)) => Read::Message {
+            leaf: leaf.u32(),
+            plain: message.into_bytes(),
+        },
         (_, ProcessedMessageContent::OwnPrivateMessage) => Read::Own,
         // MLS-5: no commit after the founding one in this version, no proposals by reference ever.
         (_, _commit_or_proposal) => Read::Refused("commit or proposal"),
@@ -358,15 +379,24 @@ fn decode_key_package(p: &Provider<'_>, bytes: &[u8]) -> Result<KeyPackage, MlsE
         .map_err(|_| MlsError::Refused("key package bytes"))?
         .validate(&p.crypto, ProtocolVersion::Mls10)
         .map_err(|_| MlsError::Refused("key package"))?;
-    if package.ciphersuite() == SUITE { Ok(package) } else { Err(MlsError::Refused("suite")) }
+    if package.ciphersuite() == SUITE {
+        Ok(package)
+    } else {
+        Err(MlsError::Refused("suite"))
+    }
 }
 
 fn encode<T: tls_codec::Serialize>(value: &T) -> Result<Vec<u8>, MlsError> {
-    value.tls_serialize_detached().map_err(|_| MlsError::Refused("encoding"))
+    value
+        .tls_serialize_detached()
+        .map_err(|_| MlsError::Refused("encoding"))
 }
 
 fn capabilities() -> Capabilities {
-    Capabilities::builder().ciphersuites(vec![SUITE]).extensions(vec![ExtensionType::LastResort]).build()
+    Capabilities::builder()
+        .ciphersuites(vec![SUITE])
+        .extensions(vec![ExtensionType::LastResort])
+        .build()
 }
 
 fn join_config() -> MlsGroupJoinConfig {

@@ -64,8 +64,18 @@ pub(crate) fn put_group(
 ) -> Result<(), Stop> {
     let slot = step.slot();
     let (envelope, token) = seal(step, epoch, slot, content)?;
-    let relays: Vec<_> = listening::relays_of(step, &group)?.into_iter().take(PUT_RELAYS).collect();
-    let row = Row { waiting, about, group: Some(group), epoch: Some(epoch), content, slot };
+    let relays: Vec<_> = listening::relays_of(step, &group)?
+        .into_iter()
+        .take(PUT_RELAYS)
+        .collect();
+    let row = Row {
+        waiting,
+        about,
+        group: Some(group),
+        epoch: Some(epoch),
+        content,
+        slot,
+    };
     insert(step, &row, envelope, token, relays)
 }
 
@@ -79,7 +89,14 @@ pub(crate) fn put_meeting(
     relay: RelayId,
 ) -> Result<(), Stop> {
     for envelope in envelopes {
-        let row = Row { waiting, about, group: None, epoch: None, content: &[], slot: Slot(0) };
+        let row = Row {
+            waiting,
+            about,
+            group: None,
+            epoch: None,
+            content: &[],
+            slot: Slot(0),
+        };
         insert(step, &row, envelope, token.clone(), vec![relay])?;
     }
     Ok(())
@@ -100,7 +117,11 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
             .tx
             .prepare_cached("SELECT id, purpose, about FROM outbox WHERE envelope_id = ?")?
             .query_row([id.as_bytes()], |row| {
-                Ok((row.get::<_, i64>(0)?, Waiting::of(row.get(1)?), row.get::<_, Vec<u8>>(2)?))
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    Waiting::of(row.get(1)?),
+                    row.get::<_, Vec<u8>>(2)?,
+                ))
             })
             .optional()?;
         let Some((row, waiting, about)) = found else { continue };
@@ -110,7 +131,9 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
         match waiting {
             Waiting::Message => carried(step, &about)?,
             Waiting::Receipt | Waiting::Answer => {
-                step.tx.prepare_cached("DELETE FROM outbox WHERE id = ?")?.execute([row])?;
+                step.tx
+                    .prepare_cached("DELETE FROM outbox WHERE id = ?")?
+                    .execute([row])?;
             }
             Waiting::Claim => {}
         }
@@ -157,8 +180,10 @@ pub(crate) fn reseal_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// When the next row falls due, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let oldest: Option<i64> =
-        step.tx.prepare_cached("SELECT min(sealed_at) FROM outbox")?.query_row([], |row| row.get(0))?;
+    let oldest: Option<i64> = step
+        .tx
+        .prepare_cached("SELECT min(sealed_at) FROM outbox")?
+        .query_row([], |row| row.get(0))?;
     Ok(oldest.map(|at| at.unsigned_abs().saturating_add(RESEAL_MS)))
 }
 
@@ -213,7 +238,14 @@ fn hand_out(step: &mut Step<'_, '_>, waiting: Waiting, envelope: Envelope, token
     }
     let deadline = step.now.plus_ms(RESEAL_MS);
     let class = waiting.class();
-    step.errand(Errand::Send(Parcel { envelope, token, relays, class, ttl_s: TTL_S, deadline }));
+    step.errand(Errand::Send(Parcel {
+        envelope,
+        token,
+        relays,
+        class,
+        ttl_s: TTL_S,
+        deadline,
+    }));
 }
 
 fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
@@ -221,7 +253,11 @@ fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
         .tx
         .prepare_cached("SELECT purpose, envelope, token FROM outbox WHERE id = ?")?
         .query_row([row], |row| {
-            Ok((Waiting::of(row.get(0)?), row.get::<_, Vec<u8>>(1)?, Token::from_bytes(row.get(2)?)))
+            Ok((
+                Waiting::of(row.get(0)?),
+                row.get::<_, Vec<u8>>(1)?,
+                Token::from_bytes(row.get(2)?),
+            ))
         })?;
     let relays = step
         .tx
@@ -238,7 +274,9 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
     let (epoch, content) = step
         .tx
         .prepare_cached("SELECT epoch_id, content FROM outbox WHERE id = ?")?
-        .query_row([row], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
+        .query_row([row], |row| {
+            Ok((EpochId::from_bytes(row.get(0)?), row.get::<_, Vec<u8>>(1)?))
+        })?;
     let slot = step.slot();
     let (envelope, token) = seal(step, epoch, slot, &content)?;
     see(step, envelope.id())?;
@@ -254,7 +292,9 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
             step.now.0.cast_signed(),
             row
         ])?;
-    step.tx.prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?.execute([row])?;
+    step.tx
+        .prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?
+        .execute([row])?;
     Ok(())
 }
 
@@ -263,7 +303,9 @@ fn again(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE id = ?")?
         .execute(params![step.now.0.cast_signed(), row])?;
-    step.tx.prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?.execute([row])?;
+    step.tx
+        .prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?
+        .execute([row])?;
     Ok(())
 }
 
@@ -271,7 +313,9 @@ fn seal(step: &Step<'_, '_>, epoch: EpochId, slot: Slot, content: &[u8]) -> Resu
     let (root, key) = step
         .tx
         .prepare_cached("SELECT mailbox_root, envelope_key FROM epoch WHERE epoch_id = ?")?
-        .query_row([epoch.as_bytes()], |row| Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?))))?;
+        .query_row([epoch.as_bytes()], |row| {
+            Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?)))
+        })?;
     let token = mailbox::token(&root, Lane::App, slot, 0);
     let envelope = envelope::seal(&key, token.tag(), step.mls.crypto.bytes(), content)
         .map_err(|_| Stop::Refused("too long for one envelope"))?;
@@ -295,7 +339,11 @@ fn carried(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
         .optional()?;
     if let (Some(chat), Some(id)) = (chat, MessageId::from_slice(about)) {
         let id = hex::encode(id.as_bytes());
-        step.event(Event::MessageState { chat, id, state: MessageState::Carried });
+        step.event(Event::MessageState {
+            chat,
+            id,
+            state: MessageState::Carried,
+        });
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! In: wishes. Out: rows and events. Also what a fresh start asks of the courier ([`resume`]).
 
-use crate::account::{self, Account};
+use crate::Dice;
+use crate::account::{self, Account, Origin, RootSeed};
 use crate::api::{self, Event, Fault, Me, Reply, Words};
 use crate::conversation;
 use crate::listening;
@@ -30,7 +31,11 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .query_map([], |row| {
             let relay = RelayId::from_bytes(row.get(0)?);
             let keys: Option<Vec<u8>> = row.get(3)?;
-            let route = RelayRoute { address: row.get(1)?, relay, secret: row.get(2)? };
+            let route = RelayRoute {
+                address: row.get(1)?,
+                relay,
+                secret: row.get(2)?,
+            };
             Ok((route, keys.and_then(|keys| RelayKeys::from_slice(&keys))))
         })?
         .collect::<Result<_, _>>()?;
@@ -49,18 +54,20 @@ pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, S
         return Err(Stop::Fault(Fault::AccountExists));
     }
     let name = name_of(&wish.name)?;
-    let seed = match &wish.words {
-        Some(words) => account::seed_from_words(words).map_err(|_| Stop::Fault(Fault::BadWords))?,
-        None => step.mls.crypto.bytes().into(),
+    let origin = match &wish.words {
+        Some(words) => Origin::Restored(RootSeed::from_words(words).map_err(|_| Stop::Fault(Fault::BadWords))?),
+        None => Origin::Fresh,
     };
-    let device = (step.mls.crypto.bytes(), step.mls.crypto.bytes());
-    let me = Account::create(&seed, name, device, step.time.seconds());
-    account::store(step.tx, &me, wish.words.is_some(), step.time)?;
+    let mut dice = Dice::seeded(step.mls.crypto.bytes());
+    let me = Account::found(step.tx, origin, name, step.time, &mut dice)?;
     for route in &wish.relays {
         add_relay(step, route)?;
     }
     step.event(Event::StatusChanged {});
-    Ok(Reply::Me(Me { id: hex::encode(me.id().as_bytes()), name: name.to_owned() }))
+    Ok(Reply::Me(Me {
+        id: hex::encode(me.id().as_bytes()),
+        name: name.to_owned(),
+    }))
 }
 
 fn name_of(name: &str) -> Result<&str, Stop> {
@@ -90,7 +97,12 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, S
     step.tx.execute(
         "INSERT INTO relay(relay, address, secret, own, added_at) VALUES (?, ?, ?, 1, ?)
          ON CONFLICT(relay) DO UPDATE SET own = 1, address = excluded.address, secret = excluded.secret",
-        params![route.relay.as_bytes(), route.address, route.secret, step.time.0.cast_signed()],
+        params![
+            route.relay.as_bytes(),
+            route.address,
+            route.secret,
+            step.time.0.cast_signed()
+        ],
     )?;
     step.errand(Errand::UseRelay(route, None));
     step.event(Event::StatusChanged {});
@@ -106,7 +118,10 @@ pub(crate) fn rename(step: &mut Step<'_, '_>, name: &str) -> Result<Reply, Stop>
 
 pub(crate) fn verify(step: &mut Step<'_, '_>, wish: &api::Verify) -> Result<Reply, Stop> {
     change_contact(step, &wish.id, |step, account| {
-        step.tx.execute("UPDATE contact SET verified = ? WHERE account = ?", params![wish.verified, account])
+        step.tx.execute(
+            "UPDATE contact SET verified = ? WHERE account = ?",
+            params![wish.verified, account],
+        )
     })
 }
 
@@ -114,7 +129,10 @@ pub(crate) fn rename_contact(step: &mut Step<'_, '_>, wish: &api::ContactRename)
     let name = wish.name.trim();
     let alias = if name.is_empty() { None } else { Some(name_of(name)?) };
     change_contact(step, &wish.id, |step, account| {
-        step.tx.execute("UPDATE contact SET alias = ? WHERE account = ?", params![alias, account])
+        step.tx.execute(
+            "UPDATE contact SET alias = ? WHERE account = ?",
+            params![alias, account],
+        )
     })
 }
 
@@ -151,7 +169,11 @@ pub(crate) fn set_draft(step: &mut Step<'_, '_>, wish: &api::DraftSet) -> Result
     let draft = Some(wish.text.as_str()).filter(|text| !text.is_empty());
     let chat = step
         .tx
-        .query_row("UPDATE chat SET draft = ? WHERE id = ? RETURNING id", params![draft, wish.chat], |row| row.get(0))
+        .query_row(
+            "UPDATE chat SET draft = ? WHERE id = ? RETURNING id",
+            params![draft, wish.chat],
+            |row| row.get(0),
+        )
         .optional()?
         .ok_or(Stop::Fault(Fault::NotFound))?;
     step.touch_chat(chat);

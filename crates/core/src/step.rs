@@ -71,8 +71,15 @@ impl<'a, 't> Step<'a, 't> {
         mls: Provider<'a>,
         groups: &'a mut Groups,
     ) -> Result<Self, Stop> {
-        let mut step =
-            Self { tx, now, time: now, mls, groups, out: Outputs::default(), touched_chats: BTreeSet::new() };
+        let mut step = Self {
+            tx,
+            now,
+            time: now,
+            mls,
+            groups,
+            out: Outputs::default(),
+            touched_chats: BTreeSet::new(),
+        };
         step.read_clock()?;
         Ok(step)
     }
@@ -91,7 +98,11 @@ impl<'a, 't> Step<'a, 't> {
             .prepare_cached("SELECT offset_ms FROM relay WHERE offset_ms IS NOT NULL ORDER BY offset_ms")?;
         let offsets: Vec<i64> = rows.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let median = offsets.get(offsets.len() / 2).copied().unwrap_or(0);
-        Ok(if median.unsigned_abs() > CLOCK_TRUSTED_MS.unsigned_abs() { median } else { 0 })
+        Ok(if median.unsigned_abs() > CLOCK_TRUSTED_MS.unsigned_abs() {
+            median
+        } else {
+            0
+        })
     }
 
     pub(crate) fn slot(&self) -> Slot {
@@ -127,7 +138,11 @@ impl<'a, 't> Step<'a, 't> {
         part: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<Result<T, Stop>, StoreError> {
         self.tx.execute_batch("SAVEPOINT part")?;
-        let marks = (self.out.errands.len(), self.out.events.len(), self.touched_chats.clone());
+        let marks = (
+            self.out.errands.len(),
+            self.out.events.len(),
+            self.touched_chats.clone(),
+        );
         match part(self) {
             Ok(done) => {
                 self.tx.execute_batch("RELEASE part")?;
@@ -147,10 +162,17 @@ impl<'a, 't> Step<'a, 't> {
 
     /// Turns what was touched into events, and many messages into one.
     pub(crate) fn finish_events(&mut self) -> Result<(), Stop> {
-        let added = self.out.events.iter().filter(|e| matches!(e, Event::MessageAdded { .. })).count();
+        let added = self
+            .out
+            .events
+            .iter()
+            .filter(|e| matches!(e, Event::MessageAdded { .. }))
+            .count();
         if added > EVENTS_EACH_MAX {
             self.out.events.retain(|e| !matches!(e, Event::MessageAdded { .. }));
-            self.event(Event::Ingested { messages: u32::try_from(added).unwrap_or(u32::MAX) });
+            self.event(Event::Ingested {
+                messages: u32::try_from(added).unwrap_or(u32::MAX),
+            });
         }
         for chat in std::mem::take(&mut self.touched_chats) {
             if let Some(chat) = query::load_chat(self.tx, chat)? {
@@ -172,7 +194,8 @@ impl<'a, 't> Step<'a, 't> {
     pub(crate) fn set_setting(&self, key: &str, value: Option<&str>) -> Result<(), Stop> {
         match value {
             Some(value) => {
-                self.tx.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", params![key, value])?;
+                self.tx
+                    .execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", params![key, value])?;
             }
             None => {
                 self.tx.execute("DELETE FROM setting WHERE key = ?", [key])?;

@@ -24,7 +24,10 @@ type Short = [u8; 8];
 
 /// A message with this id is here.
 pub(crate) fn known(step: &Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
-    Ok(step.tx.prepare_cached("SELECT 1 FROM message WHERE id = ?")?.exists([id.as_bytes()])?)
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM message WHERE id = ?")?
+        .exists([id.as_bytes()])?)
 }
 
 /// The newest complete heads.
@@ -32,8 +35,12 @@ pub(crate) fn heads(step: &Step<'_, '_>, group: &Gid, most: usize) -> Result<Vec
     let mut rows = step.tx.prepare_cached(
         "SELECT h.id FROM message_head h JOIN message m ON m.id = h.id WHERE h.group_id = ? ORDER BY m.hlc DESC, h.id LIMIT ?",
     )?;
-    let found = rows.query_map(params![group, u32::try_from(most).unwrap_or(u32::MAX)], |row| row.get(0))?;
-    Ok(found.map(|id| id.map(MessageId::from_bytes)).collect::<Result<_, _>>()?)
+    let found = rows.query_map(params![group, u32::try_from(most).unwrap_or(u32::MAX)], |row| {
+        row.get(0)
+    })?;
+    Ok(found
+        .map(|id| id.map(MessageId::from_bytes))
+        .collect::<Result<_, _>>()?)
 }
 
 /// Notes a message's parents. Out: whether all its ancestors are here.
@@ -86,7 +93,9 @@ pub(crate) fn acknowledge(
 ) -> Result<(), Stop> {
     let mut open: Vec<Short> = from.to_vec();
     while let Some(short) = open.pop() {
-        let Some(found) = find(step, &of.group, short)? else { continue };
+        let Some(found) = find(step, &of.group, short)? else {
+            continue;
+        };
         if found.acked >= level as u8 {
             continue; // so are all its ancestors
         }
@@ -112,7 +121,11 @@ fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Rea
         .execute(params![state as u8, id.as_bytes()])?;
     outbox::done(step, Waiting::Message, id.as_bytes())?;
     step.touch_chat(of.chat);
-    step.event(Event::MessageState { chat: of.chat, id: hex::encode(id.as_bytes()), state });
+    step.event(Event::MessageState {
+        chat: of.chat,
+        id: hex::encode(id.as_bytes()),
+        state,
+    });
     Ok(())
 }
 
@@ -169,11 +182,17 @@ fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
 fn find(step: &Step<'_, '_>, group: &Gid, short: Short) -> Result<Option<Found>, Stop> {
     let (low, high) = ([short, [0; 8]].concat(), [short, [0xff; 8]].concat());
     let sql = "SELECT id, mine, complete, acked, position FROM message WHERE id BETWEEN ? AND ? AND group_id = ?";
-    Ok(step.tx.prepare_cached(sql)?.query_row(params![low, high, group], found).optional()?)
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![low, high, group], found)
+        .optional()?)
 }
 
 fn parents(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<Vec<Short>, Stop> {
-    let mut rows = step.tx.prepare_cached("SELECT parent FROM message_parent WHERE group_id = ? AND child = ?")?;
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT parent FROM message_parent WHERE group_id = ? AND child = ?")?;
     let found = rows.query_map(params![group, id.as_bytes()], |row| row.get(0))?;
     Ok(found.collect::<Result<_, _>>()?)
 }

@@ -28,7 +28,8 @@ pub(crate) fn due(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 /// Messages of this chat were read here.
 pub(crate) fn reading(step: &Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
     if may_tell_reading(step)? {
-        step.tx.execute("UPDATE conversation SET receipt_due = 1 WHERE chat = ?", [chat])?;
+        step.tx
+            .execute("UPDATE conversation SET receipt_due = 1 WHERE chat = ?", [chat])?;
     }
     Ok(())
 }
@@ -49,7 +50,11 @@ pub(crate) fn all_read(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, S
 
 /// A message of ours says it all: its parents are the receipt.
 pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &MessageHeader) -> Result<(), Stop> {
-    let read = if header.read_through { read_mark(step, of)? } else { None };
+    let read = if header.read_through {
+        read_mark(step, of)?
+    } else {
+        None
+    };
     step.tx
         .prepare_cached(
             "UPDATE conversation SET receipt_due = 0, read_told = coalesce(?, read_told) WHERE group_id = ?",
@@ -66,8 +71,10 @@ pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
              WHERE v.receipt_due = 1 AND c.hidden = 0 AND (v.receipt_at <= ? OR v.receipt_at > ?)",
         )?;
         let now = step.now.0;
-        let found =
-            rows.query_map(params![now.saturating_sub(EVERY_MS).cast_signed(), now.cast_signed()], |row| row.get(0))?;
+        let found = rows.query_map(
+            params![now.saturating_sub(EVERY_MS).cast_signed(), now.cast_signed()],
+            |row| row.get(0),
+        )?;
         found.collect::<Result<_, _>>()?
     };
     groups.iter().try_for_each(|group| say(step, group))
@@ -86,9 +93,18 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 }
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let Some(to) = super::load(step, group)? else { return Ok(()) };
-    let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?.iter().map(MessageId::short).collect();
-    let read = if may_tell_reading(step)? { read_mark(step, &to)? } else { None };
+    let Some(to) = super::load(step, group)? else {
+        return Ok(());
+    };
+    let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?
+        .iter()
+        .map(MessageId::short)
+        .collect();
+    let read = if may_tell_reading(step)? {
+        read_mark(step, &to)?
+    } else {
+        None
+    };
     step.tx
         .prepare_cached(
             "UPDATE conversation SET receipt_due = 0, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
@@ -99,7 +115,13 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     }
     // An older receipt that still waits says nothing this one does not.
     crate::outbox::done(step, crate::outbox::Waiting::Receipt, group)?;
-    let header = MessageHeader { kind: Kind::Receipt, read_through: false, seq: 0, hlc: step.time.0, parents: vec![] };
+    let header = MessageHeader {
+        kind: Kind::Receipt,
+        read_through: false,
+        seq: 0,
+        hlc: step.time.0,
+        parents: vec![],
+    };
     write(step, &to, &header, &Receipt { heads, read }.encode())?;
     Ok(())
 }

@@ -51,7 +51,10 @@ pub(crate) fn accept(step: &mut Step<'_, '_>, wish: &api::Accept) -> Result<Repl
             id,
             link.to_code(),
             link.secret.as_bytes(),
-            wish.spoken_words.as_deref().map(str::trim).filter(|words| !words.is_empty()),
+            wish.spoken_words
+                .as_deref()
+                .map(str::trim)
+                .filter(|words| !words.is_empty()),
             AcceptanceState::Saved as u8,
             step.time.0.cast_signed(),
             (u64::from(link.expiry_day) * DAY_S * 1000).cast_signed()
@@ -59,7 +62,9 @@ pub(crate) fn accept(step: &mut Step<'_, '_>, wish: &api::Accept) -> Result<Repl
     )?;
     knock(step, id, &link);
     let acceptance = shown(step, &id)?;
-    step.event(Event::AcceptanceChanged { acceptance: acceptance.clone() });
+    step.event(Event::AcceptanceChanged {
+        acceptance: acceptance.clone(),
+    });
     Ok(Reply::Acceptance(acceptance))
 }
 
@@ -75,9 +80,11 @@ fn fault_of(error: LinkError) -> Stop {
 fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
     let earlier: Option<([u8; 16], u8)> = step
         .tx
-        .query_row("SELECT id, state FROM acceptance WHERE secret = ?", [link.secret.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(
+            "SELECT id, state FROM acceptance WHERE secret = ?",
+            [link.secret.as_bytes()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()?;
     if let Some((id, state)) = earlier {
         if state != AcceptanceState::DoorSpent as u8 && state != AcceptanceState::CardWrong as u8 {
@@ -85,11 +92,16 @@ fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
         }
         forget_row(step, &id)?;
     }
-    let open: u32 =
-        step.tx.query_row("SELECT count(*) FROM acceptance WHERE state < ?", [AcceptanceState::Accepted as u8], |row| {
-            row.get(0)
-        })?;
-    if open >= OPEN_MAX { Err(Stop::Fault(Fault::TooMany)) } else { Ok(()) }
+    let open: u32 = step.tx.query_row(
+        "SELECT count(*) FROM acceptance WHERE state < ?",
+        [AcceptanceState::Accepted as u8],
+        |row| row.get(0),
+    )?;
+    if open >= OPEN_MAX {
+        Err(Stop::Fault(Fault::TooMany))
+    } else {
+        Ok(())
+    }
 }
 
 fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
@@ -117,13 +129,16 @@ pub(crate) fn knock_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// The door has answered with something.
 pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Result<(), Stop> {
-    let Some(mut acceptance) = find(step, &id)? else { return Ok(()) };
+    let Some(mut acceptance) = find(step, &id)? else {
+        return Ok(());
+    };
     if acceptance.state != AcceptanceState::Saved as u8 {
         return Ok(());
     }
     let went = step.attempt(|step| {
         let card = opened_card(&acceptance.link, card)?;
-        if u64::from(acceptance.link.expiry_day) * DAY_S < step.time.seconds() || card.1.expires_at_s < step.time.seconds()
+        if u64::from(acceptance.link.expiry_day) * DAY_S < step.time.seconds()
+            || card.1.expires_at_s < step.time.seconds()
         {
             return set_state(step, &id, AcceptanceState::Expired);
         }
@@ -170,7 +185,7 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     let package = card.key_packages.first().ok_or(Stop::Refused("no key package"))?;
     check_leaf(card, &mls::leaf_of(&step.mls, package)?)?;
     let door = card.relays.first().ok_or(Stop::Refused("no relay"))?;
-    let entrance = super::use_relay(step, door)?.ok_or(Stop::Refused("no relay key"))?;
+    let entrance = super::use_relay(step, door)?;
     let mut ours = own_relays(step)?;
     ours.retain(|relay| *relay != entrance);
     ours.truncate(super::RELAYS_NAMED);
@@ -179,9 +194,16 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     let chat = contact_chat(step, card, false, true)?;
     let relays: Vec<RelayId> = std::iter::once(entrance).chain(ours.iter().copied()).collect();
     conversation::begin(step, chat, &entered, &signer, true, &relays)?;
-    let named = ours.iter().map(|relay| name_relay(step, *relay)).collect::<Result<_, _>>()?;
+    let named = ours
+        .iter()
+        .map(|relay| name_relay(step, *relay))
+        .collect::<Result<_, _>>()?;
     let mine = super::sign(&me, my_card(step, &me, named));
-    let offer = Claim { card: mine, welcomes: vec![welcome] }.encode();
+    let offer = Claim {
+        card: mine,
+        welcomes: vec![welcome],
+    }
+    .encode();
     step.tx.execute(
         "UPDATE acceptance SET chat = ?, relay = ?, offer = ? WHERE id = ?",
         params![chat, entrance.as_bytes(), offer, acceptance.id],
@@ -200,13 +222,23 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
 fn claim(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     let acceptance = load(step, id)?;
     let (card, offer, relay): (Vec<u8>, Vec<u8>, [u8; 16]) =
-        step.tx.query_row("SELECT card, offer, relay FROM acceptance WHERE id = ?", [id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
+        step.tx
+            .query_row("SELECT card, offer, relay FROM acceptance WHERE id = ?", [id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
     let secret = &acceptance.link.secret;
-    let seal_key = ContactCard::decode(&card).ok().and_then(|card| card.seal_key).ok_or(Stop::Refused("seal key"))?;
-    let (kem_output, ciphertext) =
-        super::seal_claim(step, &seal_key, secret, acceptance.words.as_deref(), &hash(&card), &offer)?;
+    let seal_key = ContactCard::decode(&card)
+        .ok()
+        .and_then(|card| card.seal_key)
+        .ok_or(Stop::Refused("seal key"))?;
+    let (kem_output, ciphertext) = super::seal_claim(
+        step,
+        &seal_key,
+        secret,
+        acceptance.words.as_deref(),
+        &hash(&card),
+        &offer,
+    )?;
     let content = ClaimSealed { kem_output, ciphertext }.encode();
     let token = secret.token(ROLE_CLAIM);
     let crypto = &step.mls.crypto;
@@ -214,9 +246,16 @@ fn claim(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
         .map_err(|_| Stop::Refused("own claim"))?;
     let claim = hash(&content);
     let relay = RelayId::from_bytes(relay);
-    step.tx.execute("UPDATE acceptance SET claim = ? WHERE id = ?", params![claim, id])?;
+    step.tx
+        .execute("UPDATE acceptance SET claim = ? WHERE id = ?", params![claim, id])?;
     outbox::put_meeting(step, Waiting::Claim, id, sealed, &token, relay)?;
-    listening::add(step, relay, secret.token(&answer_role(claim)).tag(), Purpose::Answer, id)?;
+    listening::add(
+        step,
+        relay,
+        secret.token(&answer_role(claim)).tag(),
+        Purpose::Answer,
+        id,
+    )?;
     set_state(step, id, AcceptanceState::Claimed)
 }
 
@@ -250,19 +289,27 @@ fn check_answer(step: &Step<'_, '_>, id: &[u8; 16], claim: &[u8; 32], answer: &A
         |row| row.get(0),
     )?;
     VerifyingKey::from_bytes(&key)
-        .and_then(|key| key.verify_strict(&Answer::signed_bytes(answer.verdict, answer.verified, claim), &Signature::from_bytes(&answer.signature)))
+        .and_then(|key| {
+            key.verify_strict(
+                &Answer::signed_bytes(answer.verdict, answer.verified, claim),
+                &Signature::from_bytes(&answer.signature),
+            )
+        })
         .map_err(|_| REFUSED)
 }
 
 fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<(), Stop> {
     let (chat, account): (i64, [u8; 32]) =
-        step.tx.query_row("SELECT chat, account FROM acceptance WHERE id = ?", [id], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    step.tx.execute("UPDATE conversation SET waiting = 0 WHERE chat = ?", [chat])?;
+        step.tx
+            .query_row("SELECT chat, account FROM acceptance WHERE id = ?", [id], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+    step.tx
+        .execute("UPDATE conversation SET waiting = 0 WHERE chat = ?", [chat])?;
     step.tx.execute("UPDATE chat SET waiting = 0 WHERE id = ?", [chat])?;
     if verified {
-        step.tx.execute("UPDATE contact SET verified = 1 WHERE account = ?", [account])?;
+        step.tx
+            .execute("UPDATE contact SET verified = 1 WHERE account = ?", [account])?;
     }
     if let Some(contact) = query::load_contact(step.tx, &account)? {
         step.event(Event::ContactChanged { contact });
@@ -293,10 +340,15 @@ pub(crate) fn door_spent(step: &mut Step<'_, '_>, id: [u8; 16]) -> Result<(), St
 pub(crate) fn retry(step: &mut Step<'_, '_>, wish: &api::AcceptRetry) -> Result<Reply, Stop> {
     let id = id_of(&wish.id)?;
     let acceptance = find(step, &id)?.ok_or(Stop::Fault(Fault::NotFound))?;
-    step.tx.execute("UPDATE acceptance SET words = ? WHERE id = ?", params![wish.spoken_words, id])?;
+    step.tx.execute(
+        "UPDATE acceptance SET words = ? WHERE id = ?",
+        params![wish.spoken_words, id],
+    )?;
     match acceptance.state {
         state if state == AcceptanceState::NeedsWords as u8 => {
-            let card: Vec<u8> = step.tx.query_row("SELECT card FROM acceptance WHERE id = ?", [id], |row| row.get(0))?;
+            let card: Vec<u8> = step
+                .tx
+                .query_row("SELECT card FROM acceptance WHERE id = ?", [id], |row| row.get(0))?;
             let card = ContactCard::decode(&card).map_err(|_| Stop::Refused("card"))?;
             make_offer(step, &load(step, &id)?, &card)?;
             claim(step, &id)?;
@@ -326,7 +378,10 @@ pub(crate) fn forget(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
 
 fn forget_row(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     let (state, chat): (u8, Option<i64>) =
-        step.tx.query_row("SELECT state, chat FROM acceptance WHERE id = ?", [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        step.tx
+            .query_row("SELECT state, chat FROM acceptance WHERE id = ?", [id], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
     outbox::done(step, Waiting::Claim, id)?;
     listening::drop_about(step, id)?;
     step.tx.execute("DELETE FROM acceptance WHERE id = ?", [id])?;
@@ -338,7 +393,8 @@ fn forget_row(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
 }
 
 fn set_state(step: &mut Step<'_, '_>, id: &[u8; 16], state: AcceptanceState) -> Result<(), Stop> {
-    step.tx.execute("UPDATE acceptance SET state = ? WHERE id = ?", params![state as u8, id])?;
+    step.tx
+        .execute("UPDATE acceptance SET state = ? WHERE id = ?", params![state as u8, id])?;
     let acceptance = shown(step, id)?;
     step.event(Event::AcceptanceChanged { acceptance });
     Ok(())
@@ -357,11 +413,22 @@ fn find(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<Option<Acceptance>, Stop> 
     let row = step.tx.prepare_cached(sql)?.query_row([id], |row| {
         Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
     });
-    let Some((link, words, state, claim)) = row.optional()? else { return Ok(None) };
+    let Some((link, words, state, claim)) = row.optional()? else {
+        return Ok(None);
+    };
     let link = InviteLink::parse(&link).map_err(|_| Stop::Refused("own link"))?;
-    Ok(Some(Acceptance { id: *id, link, words, state, claim }))
+    Ok(Some(Acceptance {
+        id: *id,
+        link,
+        words,
+        state,
+        claim,
+    }))
 }
 
 fn id_of(id: &str) -> Result<[u8; 16], Stop> {
-    hex::decode(id).ok().and_then(|id| id.try_into().ok()).ok_or(Stop::Fault(Fault::NotFound))
+    hex::decode(id)
+        .ok()
+        .and_then(|id| id.try_into().ok())
+        .ok_or(Stop::Fault(Fault::NotFound))
 }

@@ -62,7 +62,9 @@ impl Invite {
 pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Result<Reply, Stop> {
     let me = super::me(step)?;
     let relay = *own_relays(step)?.first().ok_or(Stop::Fault(Fault::NoRelay))?;
-    let open: u32 = step.tx.query_row("SELECT count(*) FROM invite WHERE state <= 1", [], |row| row.get(0))?;
+    let open: u32 = step
+        .tx
+        .query_row("SELECT count(*) FROM invite WHERE state <= 1", [], |row| row.get(0))?;
     if open >= OPEN_MAX {
         return Err(Stop::Fault(Fault::TooMany));
     }
@@ -80,7 +82,11 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
     card.seal_key = Some(seal_public);
     card.key_packages = vec![package.clone()];
     card.who = if wish.who == Who::Family { WHO_FAMILY } else { WHO_ONE };
-    card.how = if wish.how == How::Spoken { HOW_SPOKEN } else { HOW_IN_PERSON };
+    card.how = if wish.how == How::Spoken {
+        HOW_SPOKEN
+    } else {
+        HOW_IN_PERSON
+    };
     card.expires_at_s = expires_at.seconds();
     let card = super::sign(&me, card).encode();
     let link = InviteLink {
@@ -139,7 +145,9 @@ pub(crate) fn open_doors(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 fn open_door(step: &mut Step<'_, '_>, id: &[u8]) -> Result<(), Stop> {
     let invite = load(step, id)?;
-    let card = step.tx.query_row("SELECT card FROM invite WHERE id = ?", [id], |row| row.get(0))?;
+    let card = step
+        .tx
+        .query_row("SELECT card FROM invite WHERE id = ?", [id], |row| row.get(0))?;
     step.errand(Errand::OpenDoor(Door {
         relay: invite.relay,
         path: invite.secret.path(),
@@ -201,7 +209,10 @@ pub(crate) fn next_expiry(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 /// Deletes what opens claims. The ear stays, so that late claims get their answer and raise the alarm.
 fn close(step: &mut Step<'_, '_>, invite: &Invite, state: InviteState) -> Result<(), Stop> {
     let package: Option<Vec<u8>> =
-        step.tx.query_row("SELECT key_package FROM invite WHERE id = ?", [&invite.id], |row| row.get(0))?;
+        step.tx
+            .query_row("SELECT key_package FROM invite WHERE id = ?", [&invite.id], |row| {
+                row.get(0)
+            })?;
     if let Some(package) = package {
         mls::forget_key_package(&step.mls, &package)?;
     }
@@ -209,14 +220,21 @@ fn close(step: &mut Step<'_, '_>, invite: &Invite, state: InviteState) -> Result
         "UPDATE invite SET seal_private = NULL, key_package = NULL, signer = NULL, used_at = ? WHERE id = ?",
         params![step.time.0.cast_signed(), invite.id],
     )?;
-    if matches!(state, InviteState::Revoked | InviteState::Expired | InviteState::Attacked) {
-        step.errand(Errand::CloseDoor { relay: invite.relay, path: invite.secret.path() });
+    if matches!(
+        state,
+        InviteState::Revoked | InviteState::Expired | InviteState::Attacked
+    ) {
+        step.errand(Errand::CloseDoor {
+            relay: invite.relay,
+            path: invite.secret.path(),
+        });
     }
     set_state(step, &invite.id, state)
 }
 
 fn set_state(step: &mut Step<'_, '_>, id: &[u8], state: InviteState) -> Result<(), Stop> {
-    step.tx.execute("UPDATE invite SET state = ? WHERE id = ?", params![state as u8, id])?;
+    step.tx
+        .execute("UPDATE invite SET state = ? WHERE id = ?", params![state as u8, id])?;
     tell(step, id)
 }
 
@@ -284,7 +302,8 @@ fn late(step: &Step<'_, '_>, invite: &Invite) -> Result<Verdict, Stop> {
         return Ok(Verdict::Expired);
     }
     if invite.state == InviteState::Used as u8 {
-        step.tx.execute("UPDATE invite SET used_twice = 1 WHERE id = ?", [&invite.id])?;
+        step.tx
+            .execute("UPDATE invite SET used_twice = 1 WHERE id = ?", [&invite.id])?;
     }
     Ok(Verdict::Used)
 }
@@ -302,7 +321,8 @@ fn opened(invite: &Invite, content: &[u8]) -> Option<Claim> {
 }
 
 fn unopened(step: &mut Step<'_, '_>, invite: &Invite) -> Result<(), Stop> {
-    step.tx.execute("UPDATE invite SET unopened = unopened + 1 WHERE id = ?", [&invite.id])?;
+    step.tx
+        .execute("UPDATE invite SET unopened = unopened + 1 WHERE id = ?", [&invite.id])?;
     if invite.unopened + 1 >= UNOPENED_MAX {
         close(step, invite, InviteState::Attacked)?;
     }
@@ -344,7 +364,9 @@ fn let_in(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], offer: &Cla
 
 /// Exactly two leaves: mine by this invitation's key package, and one of the claim's account.
 fn check_members(card: &ContactCard, signer: &Signer, entered: &mls::Entered) -> Result<(), Stop> {
-    let [a, b] = entered.members.as_slice() else { return Err(Stop::Refused("members")) };
+    let [a, b] = entered.members.as_slice() else {
+        return Err(Stop::Refused("members"));
+    };
     let (mine, other) = if a.index == entered.own_leaf { (a, b) } else { (b, a) };
     if mine.public != signer.public() {
         return Err(Stop::Refused("own leaf"));
@@ -356,24 +378,36 @@ fn check_members(card: &ContactCard, signer: &Signer, entered: &mls::Entered) ->
 pub(crate) fn approve(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     let claim = waiting_claim(step, id)?;
     let chat = approve_claim(step, &claim)?;
-    let contact: Vec<u8> = step.tx.query_row("SELECT contact FROM chat WHERE id = ?", [chat], |row| row.get(0))?;
-    Ok(Reply::Contact(query::load_contact(step.tx, &contact)?.ok_or(Stop::Fault(Fault::NotFound))?))
+    let contact: Vec<u8> = step
+        .tx
+        .query_row("SELECT contact FROM chat WHERE id = ?", [chat], |row| row.get(0))?;
+    Ok(Reply::Contact(
+        query::load_contact(step.tx, &contact)?.ok_or(Stop::Fault(Fault::NotFound))?,
+    ))
 }
 
 fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, Stop> {
-    let (id, group, card): (Vec<u8>, Gid, Vec<u8>) =
-        step.tx.query_row("SELECT invite, group_id, card FROM claim WHERE id = ?", [claim], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
+    let (id, group, card): (Vec<u8>, Gid, Vec<u8>) = step.tx.query_row(
+        "SELECT invite, group_id, card FROM claim WHERE id = ?",
+        [claim],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
     let invite = load(step, &id)?;
     let card = ContactCard::decode(&card).map_err(|_| Stop::Refused("card"))?;
     let of = conversation::load(step, &group)?.ok_or(Stop::Fault(Fault::NotFound))?;
     let in_person = invite.how == How::InPerson;
-    step.tx.execute("UPDATE claim SET answer = ?, card = NULL WHERE id = ?", params![Verdict::Accepted.code(), claim])?;
+    step.tx.execute(
+        "UPDATE claim SET answer = ?, card = NULL WHERE id = ?",
+        params![Verdict::Accepted.code(), claim],
+    )?;
     step.tx.execute("UPDATE chat SET hidden = 0 WHERE id = ?", [of.chat])?;
-    step.tx.execute("UPDATE invite SET approved = approved + 1 WHERE id = ?", [&invite.id])?;
+    step.tx
+        .execute("UPDATE invite SET approved = approved + 1 WHERE id = ?", [&invite.id])?;
     if in_person {
-        step.tx.execute("UPDATE contact SET verified = 1 WHERE account = ?", [card.account_id().as_bytes()])?;
+        step.tx.execute(
+            "UPDATE contact SET verified = 1 WHERE account = ?",
+            [card.account_id().as_bytes()],
+        )?;
     }
     follow_their_relays(step, &of, &card)?;
     answer(step, &invite, *claim, Verdict::Accepted, in_person)?;
@@ -409,9 +443,8 @@ fn follow_their_relays(
     card: &ContactCard,
 ) -> Result<(), Stop> {
     for named in card.relays.iter().take(super::RELAYS_NAMED) {
-        if let Some(relay) = super::use_relay(step, named)? {
-            conversation::join_relay(step, of.group, relay)?;
-        }
+        let relay = super::use_relay(step, named)?;
+        conversation::join_relay(step, of.group, relay)?;
     }
     conversation::follow(step, of)
 }
@@ -423,13 +456,17 @@ fn turn_away_others(step: &mut Step<'_, '_>, invite: &Invite, winner: &[u8; 32])
         .prepare("SELECT id FROM claim WHERE invite = ? AND answer = ? AND id <> ?")?
         .query_map(params![invite.id, Verdict::Waiting.code(), winner], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    others.iter().try_for_each(|claim| turn_away(step, invite, claim, Verdict::Used))
+    others
+        .iter()
+        .try_for_each(|claim| turn_away(step, invite, claim, Verdict::Used))
 }
 
 /// Turns a waiting person away: the claim's conversation is deleted.
 pub(crate) fn decline(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     let claim = waiting_claim(step, id)?;
-    let invite: Vec<u8> = step.tx.query_row("SELECT invite FROM claim WHERE id = ?", [claim], |row| row.get(0))?;
+    let invite: Vec<u8> = step
+        .tx
+        .query_row("SELECT invite FROM claim WHERE id = ?", [claim], |row| row.get(0))?;
     let invite = load(step, &invite)?;
     turn_away(step, &invite, &claim, Verdict::Declined)?;
     tell(step, &invite.id)?;
@@ -437,7 +474,9 @@ pub(crate) fn decline(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> 
 }
 
 fn turn_away(step: &mut Step<'_, '_>, invite: &Invite, claim: &[u8; 32], verdict: Verdict) -> Result<(), Stop> {
-    let group: Gid = step.tx.query_row("SELECT group_id FROM claim WHERE id = ?", [claim], |row| row.get(0))?;
+    let group: Gid = step
+        .tx
+        .query_row("SELECT group_id FROM claim WHERE id = ?", [claim], |row| row.get(0))?;
     conversation::delete(step, &group)?;
     step.tx.execute(
         "UPDATE claim SET answer = ?, card = NULL, group_id = NULL WHERE id = ?",
@@ -450,7 +489,10 @@ fn turn_away(step: &mut Step<'_, '_>, invite: &Invite, claim: &[u8; 32], verdict
 fn waiting_claim(step: &Step<'_, '_>, id: &str) -> Result<[u8; 32], Stop> {
     let id = bytes_of(id)?;
     let sql = "SELECT id FROM claim WHERE id = ? AND answer = ?";
-    let found = step.tx.query_row(sql, params![id, Verdict::Waiting.code()], |row| row.get(0)).optional()?;
+    let found = step
+        .tx
+        .query_row(sql, params![id, Verdict::Waiting.code()], |row| row.get(0))
+        .optional()?;
     found.ok_or(Stop::Fault(Fault::NotFound))
 }
 
@@ -464,15 +506,20 @@ fn waiting_or_in(step: &Step<'_, '_>, invite: &Invite) -> Result<u32, Stop> {
 }
 
 fn answered_before(step: &Step<'_, '_>, claim: &[u8; 32]) -> Result<Option<Verdict>, Stop> {
-    let number: Option<u8> =
-        step.tx.query_row("SELECT answer FROM claim WHERE id = ?", [claim], |row| row.get(0)).optional()?;
+    let number: Option<u8> = step
+        .tx
+        .query_row("SELECT answer FROM claim WHERE id = ?", [claim], |row| row.get(0))
+        .optional()?;
     Ok(number.and_then(Verdict::from_code))
 }
 
 /// Remembers what a claim was answered, as long as there is room.
 fn note(step: &Step<'_, '_>, invite: &Invite, claim: [u8; 32], verdict: Verdict) -> Result<(), Stop> {
-    let kept: u32 =
-        step.tx.query_row("SELECT count(*) FROM claim WHERE invite = ?", [&invite.id], |row| row.get(0))?;
+    let kept: u32 = step
+        .tx
+        .query_row("SELECT count(*) FROM claim WHERE invite = ?", [&invite.id], |row| {
+            row.get(0)
+        })?;
     if kept < CLAIMS_MAX {
         step.tx.execute(
             "INSERT OR IGNORE INTO claim(id, invite, answer, received_at) VALUES (?, ?, ?, ?)",
@@ -492,7 +539,11 @@ fn answer(
 ) -> Result<(), Stop> {
     let me = super::me(step)?;
     let signature = me.sign(&Answer::signed_bytes(verdict, verified, &claim));
-    let answer = Answer { verdict, verified, signature };
+    let answer = Answer {
+        verdict,
+        verified,
+        signature,
+    };
     let role = answer_role(claim);
     let token = invite.secret.token(&role);
     let sealed = envelope::seal(
@@ -513,7 +564,11 @@ fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
         Ok(Invite {
             id: row.get(0)?,
             secret: InviteSecret::from_bytes(row.get(1)?),
-            who: if row.get::<_, u8>(2)? == 0 { Who::Family } else { Who::One },
+            who: if row.get::<_, u8>(2)? == 0 {
+                Who::Family
+            } else {
+                Who::One
+            },
             how: match row.get::<_, u8>(3)? {
                 0 => How::InPerson,
                 1 => How::Spoken,

@@ -45,7 +45,11 @@ impl Crypto {
     pub(crate) fn new(mut dice: ChaCha20Rng) -> Self {
         let mut seal_seed = [0; 32];
         dice.fill_bytes(&mut seal_seed);
-        Self { stock: RustCrypto::default(), stream: Mutex::new(dice), seal_seed }
+        Self {
+            stock: RustCrypto::default(),
+            stream: Mutex::new(dice),
+            seal_seed,
+        }
     }
 
     pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
@@ -109,19 +113,35 @@ pub(crate) fn open_psk(
     psk_id: &[u8],
 ) -> Option<Vec<u8>> {
     hpke(Mode::Psk)
-        .open(kem_output, &private.into(), info, &[], ciphertext, Some(psk), Some(psk_id), None)
+        .open(
+            kem_output,
+            &private.into(),
+            info,
+            &[],
+            ciphertext,
+            Some(psk),
+            Some(psk_id),
+            None,
+        )
         .ok()
 }
 
 /// An X-Wing key pair from 32 bytes: (private, public).
 pub(crate) fn seal_key_pair(seed: &[u8; 32]) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
-    let (private, public) =
-        hpke(Mode::Base).derive_key_pair(seed).map_err(|_| CryptoError::CryptoLibraryError)?.into_keys();
+    let (private, public) = hpke(Mode::Base)
+        .derive_key_pair(seed)
+        .map_err(|_| CryptoError::CryptoLibraryError)?
+        .into_keys();
     Ok((private.as_slice().to_vec(), public.as_slice().to_vec()))
 }
 
 fn hpke(mode: Mode) -> Hpke<XWing> {
-    Hpke::new(mode, ht::KemAlgorithm::XWingDraft06, ht::KdfAlgorithm::HkdfSha256, ht::AeadAlgorithm::Aes128Gcm)
+    Hpke::new(
+        mode,
+        ht::KemAlgorithm::XWingDraft06,
+        ht::KdfAlgorithm::HkdfSha256,
+        ht::AeadAlgorithm::Aes128Gcm,
+    )
 }
 
 fn checked(config: HpkeConfig) -> Result<Hpke<XWing>, CryptoError> {
@@ -155,7 +175,9 @@ impl rand_core::TryRng for SealDice {
 impl rand_core::TryCryptoRng for SealDice {}
 impl SealDice {
     fn inside(&mut self) -> &mut ChaCha20Rng {
-        self.0.as_mut().expect("hpke-rs draws only while it encapsulates, which happens only in seal_with")
+        self.0
+            .as_mut()
+            .expect("hpke-rs draws only while it encapsulates, which happens only in seal_with")
     }
 }
 impl Zeroize for SealDice {
@@ -191,11 +213,7 @@ impl HpkeCrypto for XWing {
             })
         }))
     }
-    fn kem_encaps(
-        alg: ht::KemAlgorithm,
-        public: &[u8],
-        dice: &mut SealDice,
-    ) -> Result<(Vec<u8>, Vec<u8>), HpkeFault> {
+    fn kem_encaps(alg: ht::KemAlgorithm, public: &[u8], dice: &mut SealDice) -> Result<(Vec<u8>, Vec<u8>), HpkeFault> {
         use x_wing::{Encapsulate, TryKeyInit};
         if alg != ht::KemAlgorithm::XWingDraft06 {
             return Err(HpkeFault::UnknownKemAlgorithm);
@@ -261,7 +279,11 @@ impl OpenMlsRand for Crypto {
 
 impl OpenMlsCrypto for Crypto {
     fn supports(&self, suite: Ciphersuite) -> Result<(), CryptoError> {
-        if suite == SUITE { Ok(()) } else { Err(CryptoError::UnsupportedCiphersuite) }
+        if suite == SUITE {
+            Ok(())
+        } else {
+            Err(CryptoError::UnsupportedCiphersuite)
+        }
     }
     fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
         vec![SUITE]
@@ -311,7 +333,10 @@ impl OpenMlsCrypto for Crypto {
                 .seal(&public.into(), info, aad, m, None, None, None)
                 .map_err(|_| CryptoError::CryptoLibraryError)
         })?;
-        Ok(HpkeCiphertext { kem_output: kem_output.into(), ciphertext: ciphertext.into() })
+        Ok(HpkeCiphertext {
+            kem_output: kem_output.into(),
+            ciphertext: ciphertext.into(),
+        })
     }
     fn hpke_open(
         &self,
@@ -356,8 +381,13 @@ impl OpenMlsCrypto for Crypto {
         Err(CryptoError::ReceiverSetupError)
     }
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
-        let (private, public) =
-            checked(config)?.derive_key_pair(ikm).map_err(|_| CryptoError::CryptoLibraryError)?.into_keys();
-        Ok(HpkeKeyPair { private: private.as_slice().to_vec().into(), public: public.as_slice().to_vec() })
+        let (private, public) = checked(config)?
+            .derive_key_pair(ikm)
+            .map_err(|_| CryptoError::CryptoLibraryError)?
+            .into_keys();
+        Ok(HpkeKeyPair {
+            private: private.as_slice().to_vec().into(),
+            public: public.as_slice().to_vec(),
+        })
     }
 }

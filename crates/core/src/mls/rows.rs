@@ -68,7 +68,11 @@ pub(crate) struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub(crate) fn of(tx: &'t Transaction<'_>) -> Self {
-        Self { db: tx, group: RefCell::default(), object: Cell::new(UNPLACED) }
+        Self {
+            db: tx,
+            group: RefCell::default(),
+            object: Cell::new(UNPLACED),
+        }
     }
 
     /// All OpenMLS calls from here on read and write this epoch object.
@@ -115,14 +119,19 @@ impl<'t> Rows<'t> {
         } else {
             self.db
                 .prepare_cached("SELECT value FROM epoch_row WHERE group_id = ? AND object = ? AND key = ?")?
-                .query_row(params![*self.group.borrow(), self.object.get().as_bytes(), key], |row| row.get(0))
+                .query_row(
+                    params![*self.group.borrow(), self.object.get().as_bytes(), key],
+                    |row| row.get(0),
+                )
                 .optional()?
         })
     }
 
     fn drop_row(&self, kind: Kind, key: &[u8]) -> R<()> {
         if kind.is_loose() {
-            self.db.prepare_cached("DELETE FROM loose_row WHERE key = ?")?.execute(params![key])?;
+            self.db
+                .prepare_cached("DELETE FROM loose_row WHERE key = ?")?
+                .execute(params![key])?;
         } else {
             self.db
                 .prepare_cached("DELETE FROM epoch_row WHERE group_id = ? AND object = ? AND key = ?")?
@@ -145,7 +154,9 @@ impl<'t> Rows<'t> {
         self.put_row(kind, &Self::name(kind, key)?, encode(value)?)
     }
     fn get_by<K: Serialize, T: DeserializeOwned>(&self, kind: Kind, key: &K) -> R<Option<T>> {
-        self.row(kind, &Self::name(kind, key)?)?.map(|value| decode(value)).transpose()
+        self.row(kind, &Self::name(kind, key)?)?
+            .map(|value| decode(value))
+            .transpose()
     }
     fn del_by<K: Serialize>(&self, kind: Kind, key: &K) -> R<()> {
         self.drop_row(kind, &Self::name(kind, key)?)
@@ -256,7 +267,12 @@ impl StorageProvider<V> for Rows<'_> {
     ) -> R<Vec<K>> {
         Ok(self.get_by(Kind::EpochKeyPairs, &(e, leaf))?.unwrap_or_default())
     }
-    fn delete_encryption_epoch_key_pairs<G: traits::GroupId<V>, E: traits::EpochKey<V>>(&self, _: &G, e: &E, leaf: u32) -> R<()> {
+    fn delete_encryption_epoch_key_pairs<G: traits::GroupId<V>, E: traits::EpochKey<V>>(
+        &self,
+        _: &G,
+        e: &E,
+        leaf: u32,
+    ) -> R<()> {
         self.del_by(Kind::EpochKeyPairs, &(e, leaf))
     }
 
@@ -272,10 +288,17 @@ impl StorageProvider<V> for Rows<'_> {
     }
 
     // Loose rows.
-    fn write_signature_key_pair<K: traits::SignaturePublicKey<V>, T: traits::SignatureKeyPair<V>>(&self, k: &K, v: &T) -> R<()> {
+    fn write_signature_key_pair<K: traits::SignaturePublicKey<V>, T: traits::SignatureKeyPair<V>>(
+        &self,
+        k: &K,
+        v: &T,
+    ) -> R<()> {
         self.put_by(Kind::SignatureKeys, k, v)
     }
-    fn signature_key_pair<K: traits::SignaturePublicKey<V>, T: traits::SignatureKeyPair<V>>(&self, k: &K) -> R<Option<T>> {
+    fn signature_key_pair<K: traits::SignaturePublicKey<V>, T: traits::SignatureKeyPair<V>>(
+        &self,
+        k: &K,
+    ) -> R<Option<T>> {
         self.get_by(Kind::SignatureKeys, k)
     }
     fn delete_signature_key_pair<K: traits::SignaturePublicKey<V>>(&self, k: &K) -> R<()> {

@@ -1,0 +1,307 @@
+//! A test bench: devices with real stores, and a relay made of maps that loses nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use stonechat_core::api::{self, Command, Event, Fault, Reply};
+use stonechat_core::store::{Store, StoreKey};
+use stonechat_core::{Core, Dice, Input, Outputs, World};
+use stonechat_wire::exchange::{Arrival, Errand, News, Parcel};
+use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
+use stonechat_wire::invite::proof_hash;
+use stonechat_wire::route::{RelayKeys, RelayRoute};
+
+pub(crate) const START: u64 = 1_800_000_000_000;
+
+pub(crate) struct Device {
+    pub(crate) store: Store,
+    pub(crate) core: Core,
+    pub(crate) dice: Dice,
+    pub(crate) now: u64,
+    pub(crate) events: Vec<Event>,
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) queue: VecDeque<Input>,
+    pub(crate) listening: BTreeMap<Tag, u64>,
+    /// Parcels handed out, in order.
+    pub(crate) sent: Vec<Parcel>,
+    _home: tempfile::TempDir,
+}
+
+#[derive(Default)]
+pub(crate) struct Relay {
+    pub(crate) boxes: BTreeMap<Tag, Vec<Vec<u8>>>,
+    pub(crate) doors: BTreeMap<DoorPath, ([u8; 32], Vec<u8>)>,
+    /// A relay that takes puts but says nothing and gives nothing.
+    pub(crate) silent: bool,
+}
+
+pub(crate) struct Bench {
+    pub(crate) relay: Relay,
+    pub(crate) devices: Vec<Device>,
+}
+
+pub(crate) fn relay_keys() -> RelayKeys {
+    RelayKeys::from_bytes([7; RelayKeys::SIZE])
+}
+
+pub(crate) fn route() -> String {
+    RelayRoute {
+        address: "127.0.0.1:9".into(),
+        relay: relay_keys().id(),
+        secret: Some([3; 16]),
+    }
+    .to_text()
+}
+
+impl Device {
+    pub(crate) fn new(seed: u8) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::create(home.path(), &StoreKey::from_bytes([seed; 32])).unwrap();
+        Self {
+            store,
+            core: Core::new(),
+            dice: Dice::seeded([seed; 32]),
+            now: START,
+            events: vec![],
+            wake_at: None,
+            queue: VecDeque::new(),
+            listening: BTreeMap::new(),
+            sent: vec![],
+            _home: home,
+        }
+    }
+
+    pub(crate) fn step(&mut self, input: Input) -> Outputs {
+        let mut world = World {
+            now: Timestamp(self.now),
+            dice: &mut self.dice,
+        };
+        let tx = self.store.begin().unwrap();
+        let outputs = self.core.handle(&tx, &mut world, input).unwrap();
+        tx.commit().unwrap();
+        self.wake_at = outputs.wake_at.map(|at| at.0);
+        self.events.extend(outputs.events.iter().cloned());
+        outputs
+    }
+}
+
+impl Bench {
+    /// Devices with accounts named a, b, c ... on one relay.
+    pub(crate) fn with(count: u8) -> Self {
+        let mut bench = Self {
+            relay: Relay::default(),
+            devices: (1..=count).map(Device::new).collect(),
+        };
+        for (device, name) in (0..count.into()).zip(["Ana", "Bo", "Cy", "Di", "Ed"]) {
+            bench
+                .ask(
+                    device,
+                    Command::Init(api::Init {
+                        name: name.into(),
+                        relays: vec![route()],
+                        words: None,
+                    }),
+                )
+                .unwrap();
+        }
+        bench
+    }
+
+    pub(crate) fn ask(&mut self, device: usize, command: Command) -> Result<Reply, Fault> {
+        let outputs = self.devices[device].step(Input::Command(command));
+        let reply = outputs.reply.clone().unwrap();
+        self.release(device, outputs);
+        self.settle();
+        reply
+    }
+
+    /// Lets everything arrive that can.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..200 {
+            let mut quiet = true;
+            for device in 0..self.devices.len() {
+                while let Some(input) = self.devices[device].queue.pop_front() {
+                    quiet = false;
+                    let outputs = self.devices[device].step(input);
+                    self.release(device, outputs);
+                }
+                quiet &= !self.deliver(device);
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("the bench does not come to rest");
+    }
+
+    /// Moves all clocks on, waking whoever asked for it.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let end = self.devices[0].now + ms;
+        loop {
+            let next = (0..self.devices.len())
+                .filter_map(|d| self.devices[d].wake_at.map(|at| (at, d)))
+                .filter(|(at, _)| *at <= end)
+                .min();
+            let Some((at, device)) = next else { break };
+            for d in &mut self.devices {
+                d.now = d.now.max(at);
+            }
+            let outputs = self.devices[device].step(Input::Wake);
+            self.release(device, outputs);
+            self.settle();
+        }
+        for d in &mut self.devices {
+            d.now = end;
+        }
+    }
+
+    fn deliver(&mut self, device: usize) -> bool {
+        if self.relay.silent {
+            return false;
+        }
+        let mut arrivals = vec![];
+        let d = &mut self.devices[device];
+        for (tag, cursor) in &mut d.listening {
+            let waiting = self.relay.boxes.get(tag).map_or(&[][..], |b| b.as_slice());
+            while let Some(envelope) = waiting.get(usize::try_from(*cursor).unwrap()) {
+                *cursor += 1;
+                arrivals.push(Arrival {
+                    relay: relay_keys().id(),
+                    tag: *tag,
+                    cursor: *cursor,
+                    envelope: envelope.clone(),
+                });
+            }
+        }
+        if arrivals.is_empty() {
+            return false;
+        }
+        d.queue.push_back(Input::News(News::Arrived(arrivals)));
+        true
+    }
+
+    pub(crate) fn release(&mut self, device: usize, outputs: Outputs) {
+        let relay = relay_keys().id();
+        for errand in outputs.errands {
+            let d = &mut self.devices[device];
+            match errand {
+                Errand::Send(parcel) => {
+                    let bytes = parcel.envelope.bytes().to_vec();
+                    let tag = parcel.token.tag();
+                    assert_eq!(tag, parcel.envelope.tag());
+                    let id = parcel.envelope.id();
+                    let there = self.relay.boxes.entry(tag).or_default();
+                    if !there.contains(&bytes) {
+                        there.push(bytes);
+                    }
+                    d.sent.push(parcel);
+                    if !self.relay.silent {
+                        d.queue.push_back(Input::News(News::Stored { relay, ids: vec![id] }));
+                    }
+                }
+                Errand::Listen(listen) => {
+                    for (tag, cursor) in listen.add {
+                        d.listening.insert(tag, cursor);
+                    }
+                    for tag in listen.drop {
+                        d.listening.remove(&tag);
+                    }
+                }
+                Errand::OpenDoor(door) => {
+                    self.relay.doors.insert(door.path, (door.proof_hash, door.card));
+                    d.queue
+                        .push_back(Input::News(News::DoorOpen { relay, path: door.path }));
+                }
+                Errand::CloseDoor { path, .. } => {
+                    self.relay.doors.remove(&path);
+                }
+                Errand::Knock(knock) => d.queue.push_back(Input::News(match self.relay.doors.get(&knock.path) {
+                    Some((hash, card)) if *hash == proof_hash(&knock.proof) => News::Knocked {
+                        id: knock.id,
+                        card: card.clone(),
+                    },
+                    _ => News::DoorSpent { id: knock.id },
+                })),
+                Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn invite(&mut self, device: usize, who: api::Who, how: api::How) -> api::Invite {
+        match self.ask(device, Command::InviteCreate(api::InviteCreate { who, how })) {
+            Ok(Reply::Invite(invite)) => invite,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn accept(&mut self, device: usize, link: &str, words: Option<&str>) -> Result<api::Acceptance, Fault> {
+        let wish = api::Accept {
+            link: link.into(),
+            spoken_words: words.map(str::to_owned),
+        };
+        match self.ask(device, Command::Accept(wish))? {
+            Reply::Acceptance(acceptance) => Ok(acceptance),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The newest state of the only acceptance of this device.
+    pub(crate) fn acceptance(&self, device: usize) -> api::Acceptance {
+        let newest = self.devices[device].events.iter().rev().find_map(|event| match event {
+            Event::AcceptanceChanged { acceptance } => Some(acceptance.clone()),
+            _ => None,
+        });
+        newest.expect("an acceptance")
+    }
+
+    pub(crate) fn say(&mut self, device: usize, chat: i64, text: &str) -> String {
+        match self.ask(
+            device,
+            Command::Send(api::Send {
+                chat,
+                text: text.into(),
+                client_id: None,
+            }),
+        ) {
+            Ok(Reply::Message(message)) => message.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Texts of all chats in the order shown, `>` before own ones.
+    pub(crate) fn texts(&mut self, device: usize) -> Vec<String> {
+        let tx = self.devices[device].store.begin().unwrap();
+        let mut rows = tx
+            .prepare("SELECT mine, text FROM message WHERE kind < 2 ORDER BY chat, position")
+            .unwrap();
+        let texts = rows.query_map([], |row| {
+            let (mine, text): (bool, String) = (row.get(0)?, row.get(1)?);
+            Ok(if mine { format!("> {text}") } else { text })
+        });
+        texts.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// State numbers of own messages, in the order shown.
+    pub(crate) fn states(&mut self, device: usize) -> Vec<u8> {
+        self.numbers(
+            device,
+            "SELECT state FROM message WHERE mine = 1 AND kind < 2 ORDER BY chat, position",
+        )
+    }
+
+    pub(crate) fn numbers(&mut self, device: usize, sql: &str) -> Vec<u8> {
+        let tx = self.devices[device].store.begin().unwrap();
+        let mut rows = tx.prepare(sql).unwrap();
+        rows.query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
+    /// Ana and Bo, met by a plain invitation for one person.
+    pub(crate) fn friends() -> Self {
+        let mut bench = Self::with(2);
+        let invite = bench.invite(0, api::Who::One, api::How::Plain);
+        bench.accept(1, &invite.link, None).unwrap();
+        assert_eq!(bench.acceptance(1).state, api::AcceptanceState::Accepted);
+        bench
+    }
+}

@@ -1,0 +1,12 @@
+//! Core through its only door: inputs in, outputs out, a relay made of maps between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod bench;
+mod meeting;
+mod talking;

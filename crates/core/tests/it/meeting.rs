@@ -1,0 +1,137 @@
+//! Invitations, claims and their answers.
+
+use crate::bench::Bench;
+use stonechat_core::api::{AcceptanceState, ById, Command, Fault, How, InviteState, Who};
+
+#[test]
+fn one_person_is_approved_at_once_and_the_next_finds_it_used_meet_10() {
+    let mut bench = Bench::with(3);
+    let invite = bench.invite(0, Who::One, How::Plain);
+    assert!(invite.link.len() <= 120, "{}", invite.link);
+    bench.accept(1, &invite.link, None).unwrap();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Accepted);
+    bench.accept(2, &invite.code, None).unwrap();
+    assert_eq!(bench.acceptance(2).state, AcceptanceState::Used);
+    assert_eq!(bench.numbers(0, "SELECT used_twice FROM invite"), [1]);
+}
+
+#[test]
+fn wrong_words_do_not_use_it_up_and_right_ones_open_it_meet_7() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::One, How::Spoken);
+    let words = invite.spoken_words.clone().unwrap();
+    bench.accept(1, &invite.link, None).unwrap();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::NeedsWords);
+    let id = bench.acceptance(1).id;
+    let mut retry = |words: &str| {
+        let wish = stonechat_core::api::AcceptRetry {
+            id: id.clone(),
+            spoken_words: Some(words.into()),
+        };
+        bench.ask(1, Command::AcceptRetry(wish)).unwrap();
+        bench.acceptance(1).state
+    };
+    assert_eq!(retry("these are wrong"), AcceptanceState::WordsWrong);
+    assert_eq!(retry(&words.to_uppercase()), AcceptanceState::Accepted);
+}
+
+#[test]
+fn ten_claims_that_do_not_open_close_it_meet_11() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::One, How::Spoken);
+    bench.accept(1, &invite.link, Some("no idea at all")).unwrap();
+    let id = bench.acceptance(1).id;
+    for n in 0..10 {
+        let wish = stonechat_core::api::AcceptRetry {
+            id: id.clone(),
+            spoken_words: Some(format!("guess {n}")),
+        };
+        bench.ask(1, Command::AcceptRetry(wish)).unwrap();
+    }
+    assert_eq!(
+        bench.numbers(0, "SELECT state FROM invite"),
+        [InviteState::Attacked as u8]
+    );
+    assert_eq!(bench.numbers(0, "SELECT count(*) FROM loose_row"), [0]);
+}
+
+#[test]
+fn a_family_claim_waits_for_approval_and_may_write_meanwhile_meet_8() {
+    let mut bench = Bench::with(3);
+    let invite = bench.invite(0, Who::Family, How::Plain);
+    for device in [1, 2] {
+        bench.accept(device, &invite.link, None).unwrap();
+        assert_eq!(bench.acceptance(device).state, AcceptanceState::Waiting);
+        bench.say(device, 1, "it is me");
+    }
+    bench.pass(60_000);
+    assert_eq!(bench.states(1), [1]);
+    let claims = claims(&mut bench);
+    assert_eq!(claims.len(), 2);
+    bench.ask(0, Command::Approve(ById { id: claims[0].clone() })).unwrap();
+    bench.ask(0, Command::Decline(ById { id: claims[1].clone() })).unwrap();
+    bench.pass(60_000);
+    let states = [bench.acceptance(1).state, bench.acceptance(2).state];
+    assert!(states.contains(&AcceptanceState::Accepted) && states.contains(&AcceptanceState::Declined));
+    assert_eq!(bench.texts(0), ["it is me"]);
+}
+
+fn claims(bench: &mut Bench) -> Vec<String> {
+    let tx = bench.devices[0].store.begin().unwrap();
+    let mut rows = tx.prepare("SELECT lower(hex(id)) FROM claim").unwrap();
+    rows.query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+#[test]
+fn meeting_in_person_verifies_both_sides_when_confirmed_meet_5() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::One, How::InPerson);
+    bench.accept(1, &invite.code, None).unwrap();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Waiting);
+    let claims = claims(&mut bench);
+    bench.ask(0, Command::Approve(ById { id: claims[0].clone() })).unwrap();
+    for device in [0, 1] {
+        assert_eq!(bench.numbers(device, "SELECT verified FROM contact"), [1]);
+    }
+}
+
+#[test]
+fn old_links_and_own_links_and_routes_are_told_apart_meet_3() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::Family, How::Plain);
+    assert_eq!(bench.accept(0, &invite.link, None).unwrap_err(), Fault::OwnInvite);
+    assert_eq!(
+        bench.accept(1, &crate::bench::route(), None).unwrap_err(),
+        Fault::RouteNotInvite
+    );
+    assert_eq!(bench.accept(1, "hello", None).unwrap_err(), Fault::BrokenLink);
+    bench.pass(5 * 24 * 3_600_000);
+    assert_eq!(bench.accept(1, &invite.link, None).unwrap_err(), Fault::LinkExpired);
+    assert_eq!(
+        bench.numbers(0, "SELECT state FROM invite"),
+        [InviteState::Expired as u8]
+    );
+}
+
+#[test]
+fn two_who_invite_each_other_have_one_chat_meet_14() {
+    let mut bench = Bench::with(2);
+    let from_ana = bench.invite(0, Who::One, How::Plain);
+    let from_bo = bench.invite(1, Who::One, How::Plain);
+    bench.accept(1, &from_ana.link, None).unwrap();
+    bench.accept(0, &from_bo.link, None).unwrap();
+    bench.say(0, 1, "one");
+    bench.say(1, 1, "two");
+    bench.pass(60_000);
+    for device in [0, 1] {
+        assert_eq!(bench.numbers(device, "SELECT count(*) FROM chat"), [1]);
+        assert_eq!(
+            bench.numbers(device, "SELECT count(DISTINCT group_id) FROM message WHERE kind = 0"),
+            [1]
+        );
+        assert_eq!(bench.texts(device).len(), 2);
+    }
+}

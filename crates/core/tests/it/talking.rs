@@ -1,0 +1,93 @@
+//! Texts and receipts between two.
+
+use crate::bench::{Bench, START};
+use stonechat_core::Input;
+use stonechat_core::api::{Command, MarkRead};
+
+#[test]
+fn a_text_arrives_and_is_confirmed_and_read_rcp_1() {
+    let mut bench = Bench::friends();
+    bench.say(0, 1, "hello");
+    bench.pass(6_000);
+    assert_eq!(bench.texts(1), ["hello"]);
+    assert_eq!(bench.states(0), [2]);
+    bench
+        .ask(
+            1,
+            Command::MarkRead(MarkRead {
+                chat: 1,
+                position: i64::MAX / 2,
+            }),
+        )
+        .unwrap();
+    bench.pass(6_000);
+    assert_eq!(bench.states(0), [3]);
+    bench.say(1, 1, "hi");
+    bench.pass(6_000);
+    assert_eq!(bench.texts(0), ["> hello", "hi"]);
+    assert_eq!(bench.states(1), [2]);
+}
+
+#[test]
+fn a_text_of_thirty_bytes_is_one_envelope_of_256_msg_2() {
+    let mut bench = Bench::friends();
+    bench.say(0, 1, "first, so that there is a parent");
+    bench.pass(6_000);
+    let before = bench.devices[0].sent.len();
+    bench.say(0, 1, &"x".repeat(30));
+    let sent = &bench.devices[0].sent[before..];
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].envelope.bytes().len(), 256);
+}
+
+#[test]
+fn what_nobody_confirms_is_sealed_anew_after_a_day_out_2() {
+    let mut bench = Bench::friends();
+    bench.relay.silent = true;
+    bench.say(0, 1, "are you there");
+    let first = bench.devices[0].sent.last().unwrap().envelope.clone();
+    bench.pass(25 * 3_600_000);
+    let again = bench.devices[0].sent.last().unwrap().envelope.clone();
+    assert_ne!(first.id(), again.id());
+    bench.relay.silent = false;
+    bench.settle();
+    bench.pass(6_000);
+    assert_eq!(bench.texts(1), ["are you there"]);
+    assert_eq!(bench.states(0), [2]);
+}
+
+#[test]
+fn a_restart_hands_out_what_was_not_stored_out_4() {
+    let mut bench = Bench::friends();
+    let outputs = bench.devices[0].step(Input::Command(Command::Send(stonechat_core::api::Send {
+        chat: 1,
+        text: "lost on the way out".into(),
+        client_id: None,
+    })));
+    drop(outputs); // crashed after the commit, before anything was released
+    bench.devices[0].core.forget();
+    bench.devices[0].listening.clear();
+    let outputs = bench.devices[0].step(Input::Started);
+    bench.release(0, outputs);
+    bench.settle();
+    bench.pass(6_000);
+    assert_eq!(bench.texts(1), ["lost on the way out"]);
+    assert_eq!(bench.states(0), [2]);
+    assert!(bench.devices[0].now > START);
+}
+
+#[test]
+fn ten_thousand_queued_texts_need_few_receipts_rcp_2() {
+    let mut bench = Bench::friends();
+    bench.relay.silent = true;
+    for n in 0..500 {
+        bench.say(0, 1, &format!("text {n}"));
+    }
+    let before = bench.devices[1].sent.len();
+    bench.relay.silent = false;
+    bench.settle();
+    bench.pass(60_000);
+    assert_eq!(bench.texts(1).len(), 500);
+    assert!(bench.states(0).iter().all(|state| *state == 2));
+    assert!(bench.devices[1].sent.len() - before <= 2);
+}
