@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 /// Longest `host:port`, in bytes.
-pub(crate) const ADDRESS_BYTES_MAX: usize = 120;
+pub(crate) const ADDRESS_BYTES_MAX: usize = 104;
 
 /// The address as given, if it is `host:port` with a plausible host (a name, IPv4, or IPv6 in brackets).
 pub(crate) fn check(address: &str) -> Option<&str> {

@@ -515,3 +515,6 @@ fn read_list(
         reader.bytes(what, size_max).map(<[u8]>::to_vec)
     })
 }
+
+#[cfg(test)]
+mod tests;

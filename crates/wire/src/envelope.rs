@@ -432,3 +432,6 @@ impl Gather {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

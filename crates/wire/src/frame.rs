@@ -642,3 +642,6 @@ fn read_fetched(reader: &mut Reader<'_>) -> Result<FromRelay, DecodeError> {
         more: reader.bool("more")?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,7 +59,7 @@ id!(
     16
 );
 id!(
-    /// SHA-256 of an envelope's bytes; carriers dedupe by it (ENV-10).
+    /// SHA-256 of an envelope's bytes; carriers dedupe by it (ENV-9).
     EnvelopeId,
     32
 );

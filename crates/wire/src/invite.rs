@@ -162,7 +162,7 @@ impl InviteLink {
         }
         let mut error = LinkError::NotALink;
         for word in text.split_whitespace() {
-            let word = word.trim_matches(['<', '>', '"', '\'', '(', ')', ',', ';']);
+            let word = word.trim_matches(['<', '>', '"', '\'', '(', ')', ',', ';', '.']);
             match Self::parse_word(word) {
                 Err(LinkError::NotALink) => {}
                 Err(found) => error = found,
@@ -187,13 +187,14 @@ impl InviteLink {
     }
 
     fn parse_url(rest: &str, port: u16) -> Result<Self, LinkError> {
-        let (place, fragment) = rest.split_once('#').ok_or(LinkError::NotALink)?;
+        let (place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
         let (authority, path) = place.split_once('/').ok_or(LinkError::NotALink)?;
+        let path = DoorPath::from_text(path).ok_or(LinkError::NotALink)?;
         let bytes = read_base64(fragment)?;
         let mut reader = Reader::new(&bytes);
         let mut link = Self::read_fragment(&mut reader).map_err(|_| LinkError::Broken)?;
         reader.end().map_err(|_| LinkError::Broken)?;
-        if path != link.secret.path().to_text() {
+        if path != link.secret.path() {
             return Err(LinkError::Broken);
         }
         link.hints
@@ -251,3 +252,6 @@ fn read_base64(text: &str) -> Result<Vec<u8>, LinkError> {
         _ => Ok(bytes),
     }
 }
+
+#[cfg(test)]
+mod tests;

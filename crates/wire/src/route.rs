@@ -17,7 +17,7 @@ use crate::kdf::{first, sha256};
 /// What a route's text begins with.
 pub const ROUTE_PREFIX: &str = "stone:r";
 /// Longest route text, in characters (RTE-1).
-pub const ROUTE_TEXT_MAX: usize = 240;
+pub const ROUTE_TEXT_MAX: usize = 200;
 const VERSION: u8 = 1;
 const CHECK: usize = 4;
 
