@@ -1,0 +1,243 @@
+//! Settings of the process: flag, else environment, else `config.toml`, else the default.
+//!
+//! In: what the command line gave, the environment, the home's `config.toml`. Out: [`Config`].
+//! What the person sets in the interface lives in the database, not here.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// What one source wishes; absent: ask the next source.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wishes {
+    /// Port of the interface on loopback; 0: any.
+    pub port: Option<u16>,
+    /// Serve the interface at `NAME.localhost` too, and print that address.
+    pub name: Option<String>,
+    /// Routes of relays to use when an account is made without any.
+    pub relays: Option<Vec<String>>,
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
+    pub log: Option<String>,
+    /// File whose first line is the passphrase.
+    pub passphrase_file: Option<PathBuf>,
+    /// Whether `run` makes its relay reachable on the local network.
+    pub lan: Option<bool>,
+}
+
+/// Settled settings.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// As in [`Wishes`]; absent: [`DEFAULT_PORT`], or any where that is taken.
+    pub port: Option<u16>,
+    /// As in [`Wishes`].
+    pub name: Option<String>,
+    /// As in [`Wishes`].
+    pub relays: Vec<String>,
+    /// As in [`Wishes`].
+    pub log: LogLevel,
+    /// As in [`Wishes`].
+    pub passphrase_file: Option<PathBuf>,
+    /// As in [`Wishes`].
+    pub lan: bool,
+}
+
+/// Tried first when nobody asked for a port.
+pub const DEFAULT_PORT: u16 = 7480;
+
+/// How much the log holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What needs a person.
+    Error,
+    /// And what went wrong without harm.
+    Warn,
+    /// And a line for each change of state.
+    #[default]
+    Info,
+    /// And more of them.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// `config.toml` is not readable.
+    #[error("config.toml cannot be read: {0}")]
+    Unreadable(std::io::Error),
+    /// `config.toml` is not valid.
+    #[error("config.toml: {0}")]
+    Malformed(String),
+    /// A value outside its range.
+    #[error("{name} cannot be \"{value}\"")]
+    BadValue {
+        /// Which setting.
+        name: &'static str,
+        /// What it was.
+        value: String,
+    },
+}
+
+impl Config {
+    /// Settles the settings of a home.
+    ///
+    /// Errors: see [`ConfigError`]; a missing `config.toml` is none.
+    pub fn settle(dir: &Path, flags: Wishes, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let environment = from_environment(variable)?;
+        let file = from_file(&dir.join("config.toml"))?;
+        let wishes = flags.or(environment).or(file);
+        let log = wishes
+            .log
+            .as_deref()
+            .map_or_else(|| Ok(LogLevel::default()), LogLevel::parse)?;
+        if let Some(name) = wishes.name.as_deref().filter(|name| !is_host_label(name)) {
+            return Err(ConfigError::BadValue {
+                name: "name",
+                value: name.to_owned(),
+            });
+        }
+        Ok(Self {
+            port: wishes.port,
+            name: wishes.name,
+            relays: wishes.relays.unwrap_or_default(),
+            log,
+            passphrase_file: wishes.passphrase_file,
+            lan: wishes.lan.unwrap_or(false),
+        })
+    }
+}
+
+impl Wishes {
+    fn or(self, next: Self) -> Self {
+        Self {
+            port: self.port.or(next.port),
+            name: self.name.or(next.name),
+            relays: self.relays.or(next.relays),
+            log: self.log.or(next.log),
+            passphrase_file: self.passphrase_file.or(next.passphrase_file),
+            lan: self.lan.or(next.lan),
+        }
+    }
+}
+
+impl LogLevel {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        match text {
+            "off" => Ok(Self::Off),
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            "trace" => Ok(Self::Trace),
+            other => Err(ConfigError::BadValue {
+                name: "log",
+                value: other.to_owned(),
+            }),
+        }
+    }
+}
+
+fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Wishes, ConfigError> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let port = variable("STONECHAT_PORT")
+        .map(|value| number("STONECHAT_PORT", value))
+        .transpose()?;
+    let relays = variable("STONECHAT_RELAY").map(|list| list.split_whitespace().map(str::to_owned).collect());
+    Ok(Wishes {
+        port,
+        name: variable("STONECHAT_NAME"),
+        relays,
+        log: variable("STONECHAT_LOG"),
+        passphrase_file: variable("STONECHAT_PASSPHRASE_FILE").map(PathBuf::from),
+        lan: variable("STONECHAT_LAN").map(|value| value == "1" || value == "true"),
+    })
+}
+
+fn number(name: &'static str, value: String) -> Result<u16, ConfigError> {
+    value.parse().map_err(|_| ConfigError::BadValue { name, value })
+}
+
+fn from_file(path: &Path) -> Result<Wishes, ConfigError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Malformed(error.message().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Wishes::default()),
+        Err(error) => Err(ConfigError::Unreadable(error)),
+    }
+}
+
+/// One label of a host name: letters, digits and inner hyphens, at most 63.
+fn is_host_label(name: &str) -> bool {
+    let inside = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    (1..=63).contains(&name.len()) && inside && !name.starts_with('-') && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(flags: Wishes, environment: &[(&str, &str)], file: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.toml"), file).unwrap();
+        let find = |name: &str| {
+            environment
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
+        Config::settle(dir.path(), flags, find)
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let flags = Wishes {
+            port: Some(1),
+            ..Wishes::default()
+        };
+        let config = settle(
+            flags,
+            &[("STONECHAT_PORT", "2"), ("STONECHAT_LOG", "warn")],
+            "port = 3\nlog = \"debug\"\nname = \"bo\"",
+        )
+        .unwrap();
+        assert_eq!(
+            (config.port, config.log, config.name.as_deref()),
+            (Some(1), LogLevel::Warn, Some("bo"))
+        );
+    }
+
+    #[test]
+    fn an_absent_file_gives_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::settle(dir.path(), Wishes::default(), |_| None).unwrap();
+        assert_eq!((config.port, config.log, config.lan), (None, LogLevel::Info, false));
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_named() {
+        assert!(matches!(
+            settle(Wishes::default(), &[], "prot = 1"),
+            Err(ConfigError::Malformed(_))
+        ));
+        assert!(matches!(
+            settle(Wishes::default(), &[("STONECHAT_PORT", "x")], ""),
+            Err(ConfigError::BadValue {
+                name: "STONECHAT_PORT",
+                ..
+            })
+        ));
+        assert!(matches!(
+            settle(Wishes::default(), &[], "name = \"a.b\""),
+            Err(ConfigError::BadValue { name: "name", .. })
+        ));
+        assert!(matches!(
+            settle(Wishes::default(), &[], "log = \"loud\""),
+            Err(ConfigError::BadValue { name: "log", .. })
+        ));
+    }
+}

@@ -1,0 +1,446 @@
+//! The one loop around the messenger, on a thread of its own.
+//!
+//! In: commands, the courier's news, the time. Out: answers, errands, events, each released only after the commit of
+//! the step that made it. Clock and dice are given here and nowhere else. News that a full disk refuses is kept and
+//! tried again; commands are answered meanwhile. Which profile file opens how is [`crate::machine`]'s job.
+
+mod intake;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use stonechat_core::api::{Command, Connection, Event, Fault, Reply};
+use stonechat_core::query::Live;
+use stonechat_core::{Dice, Input, Outputs};
+use stonechat_wire::exchange::News;
+use stonechat_wire::ids::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::intake::{Intake, Outcome};
+use crate::events::Events;
+use crate::home::Home;
+use crate::link::Link;
+use crate::machine::{self, Machine, StepError};
+use crate::random;
+use crate::readers::{READERS, Readers};
+use crate::rpc::Secret;
+use crate::ways::Ways;
+
+/// OpenMLS recurses deeply while it decodes.
+const STACK_BYTES: usize = 8 << 20;
+/// Commands and controls that wait.
+const ASKS_MAX: usize = 64;
+/// News that waits; the courier is held back beyond.
+const NEWS_MAX: usize = 64;
+/// The clock is looked at again at least this often, since it may jump (a laptop that slept).
+const NAP_MAX: Duration = Duration::from_secs(60);
+
+/// What the rest of the daemon asks of the engine.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// A change, for core.
+    Command(Command, oneshot::Sender<Result<Reply, Fault>>),
+    /// Something about the profile as a whole.
+    Control(Control, oneshot::Sender<Result<(), Fault>>),
+}
+
+/// What concerns the profile as a whole.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// Sets, changes or removes the passphrase.
+    PassphraseSet {
+        /// The one in force.
+        old: Option<Secret>,
+        /// The next.
+        new: Option<Secret>,
+    },
+    /// Closes it until the passphrase is given.
+    Lock,
+    /// Opens it.
+    Unlock(Secret),
+    /// Destroys it and begins a fresh one.
+    Wipe,
+    /// Ends the loop.
+    Stop,
+}
+
+/// What the engine shares with the rest of the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    /// Where changes are told.
+    pub(crate) events: Arc<Events>,
+    /// The connections for queries.
+    pub(crate) readers: Arc<Readers>,
+    /// What is known only while running.
+    pub(crate) live: Arc<Mutex<Live>>,
+    /// Envelopes and doors that no relay has confirmed yet.
+    pub(crate) unconfirmed: watch::Sender<usize>,
+}
+
+impl Shared {
+    /// A copy of what is known only while running.
+    pub(crate) fn live(&self) -> Live {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The running loop's handle.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    asks: mpsc::Sender<Ask>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Opens the profile and starts the loop on its thread.
+    ///
+    /// Errors: the system gives no thread. A profile that does not open is no error: it stays closed, and says why.
+    pub(crate) fn start(
+        home: Arc<Home>,
+        passphrase: Option<Secret>,
+        shared: Shared,
+        runtime: Handle,
+    ) -> std::io::Result<Self> {
+        let (asks, receive) = mpsc::channel(ASKS_MAX);
+        let (opened, wait) = std::sync::mpsc::sync_channel::<()>(1);
+        let body = move || {
+            let mut engine = Loop::new(home, shared, runtime);
+            engine.open(passphrase.as_ref());
+            drop(opened);
+            engine.run(receive);
+        };
+        let thread = std::thread::Builder::new()
+            .name("core".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(body)?;
+        // Ends when the loop has opened the profile, or died trying.
+        let _ = wait.recv();
+        Ok(Self {
+            asks,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Queues a change. Out: where its answer will be.
+    pub(crate) async fn command(&self, command: Command) -> oneshot::Receiver<Result<Reply, Fault>> {
+        let (answer, receive) = oneshot::channel();
+        // A loop that ended drops the answer's sender, which the receiver sees.
+        let _ = self.asks.send(Ask::Command(command, answer)).await;
+        receive
+    }
+
+    /// Queues something about the profile as a whole. Out: where its answer will be.
+    pub(crate) async fn control(&self, control: Control) -> oneshot::Receiver<Result<(), Fault>> {
+        let (answer, receive) = oneshot::channel();
+        let _ = self.asks.send(Ask::Control(control, answer)).await;
+        receive
+    }
+
+    /// Ends the loop and waits for its thread.
+    pub(crate) async fn stop(&self) {
+        let _ = self.control(Control::Stop).await.await;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+        }
+    }
+}
+
+struct Loop {
+    home: Arc<Home>,
+    shared: Shared,
+    runtime: Handle,
+    dice: Dice,
+    state: State,
+}
+
+enum State {
+    Open(Box<Open>),
+    Closed,
+}
+
+struct Open {
+    machine: Machine,
+    ways: Ways,
+    news: mpsc::Receiver<News>,
+    link: Link,
+    intake: Intake,
+    wake_at: Option<Timestamp>,
+}
+
+enum Next {
+    Ask(Ask),
+    News(News),
+    Time,
+    End,
+}
+
+impl Loop {
+    fn new(home: Arc<Home>, shared: Shared, runtime: Handle) -> Self {
+        Self {
+            home,
+            shared,
+            runtime,
+            dice: Dice::seeded(random::bytes()),
+            state: State::Closed,
+        }
+    }
+
+    fn run(&mut self, mut asks: mpsc::Receiver<Ask>) {
+        let runtime = self.runtime.clone();
+        loop {
+            match runtime.block_on(self.next(&mut asks)) {
+                Next::Ask(Ask::Command(command, answer)) => {
+                    let _ = answer.send(self.command(command));
+                }
+                Next::Ask(Ask::Control(Control::Stop, answer)) => {
+                    self.close(Fault::Locked);
+                    let _ = answer.send(Ok(()));
+                    return;
+                }
+                Next::Ask(Ask::Control(control, answer)) => {
+                    let _ = answer.send(self.control(control));
+                }
+                Next::News(news) => self.news(news),
+                Next::Time => self.time(),
+                Next::End => return self.close(Fault::Locked),
+            }
+        }
+    }
+
+    /// Commands first: a person waits for them.
+    async fn next(&mut self, asks: &mut mpsc::Receiver<Ask>) -> Next {
+        let nap = self.nap();
+        let State::Open(open) = &mut self.state else {
+            return asks.recv().await.map_or(Next::End, Next::Ask);
+        };
+        let takes_news = open.intake.is_free();
+        tokio::select! {
+            biased;
+            ask = asks.recv() => ask.map_or(Next::End, Next::Ask),
+            () = tokio::time::sleep(nap) => Next::Time,
+            Some(news) = open.news.recv(), if takes_news => Next::News(news),
+        }
+    }
+
+    /// How long there is nothing to do but wait.
+    fn nap(&self) -> Duration {
+        let State::Open(open) = &self.state else { return NAP_MAX };
+        let due = [open.wake_at, open.intake.retry_at()].into_iter().flatten().min();
+        let left = due.map_or(u64::MAX, |due| due.0.saturating_sub(now().0));
+        Duration::from_millis(left).min(NAP_MAX)
+    }
+
+    fn command(&mut self, command: Command) -> Result<Reply, Fault> {
+        let State::Open(_) = &self.state else {
+            return Err(self.shared.readers.closed_by().unwrap_or(Fault::Locked));
+        };
+        match self.step(Input::Command(command)) {
+            Ok(outputs) => outputs.unwrap_or(Err(Fault::Internal)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn news(&mut self, first: News) {
+        let State::Open(open) = &mut self.state else { return };
+        open.intake.take(first, || open.news.try_recv().ok());
+        self.take_in();
+    }
+
+    fn time(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        if open.intake.is_due(now()) {
+            self.take_in();
+        }
+        let State::Open(open) = &mut self.state else { return };
+        if open.wake_at.is_some_and(|due| due <= now()) {
+            open.wake_at = None;
+            if self.step(Input::Wake).is_err() {
+                self.wake_again();
+            }
+        }
+    }
+
+    fn wake_again(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.wake_at = Some(Timestamp(now().0.saturating_add(intake::RETRY_MS)));
+        }
+    }
+
+    /// Gives core what the intake holds until it is empty or must wait.
+    fn take_in(&mut self) {
+        loop {
+            let State::Open(open) = &mut self.state else { return };
+            let Some(input) = open.intake.next(now()) else { return };
+            let result = self.step(input);
+            let State::Open(open) = &mut self.state else { return };
+            open.intake.done(match result {
+                Ok(_) => Outcome::Taken,
+                Err(StepError::Full) => Outcome::NoRoom(now()),
+                Err(StepError::Broken | StepError::Internal) => Outcome::Impossible,
+            });
+        }
+    }
+
+    /// One step, and what it wants done once it is committed. Out: the answer, where the input was a command.
+    fn step(&mut self, input: Input) -> Result<Option<Result<Reply, Fault>>, StepError> {
+        let State::Open(open) = &mut self.state else {
+            return Err(StepError::Internal);
+        };
+        if let Input::News(news) = &input {
+            open.ways.heard(news);
+            open.link.heard(news);
+        }
+        match open.machine.step(now(), &mut self.dice, input) {
+            Ok(outputs) => Ok(self.release(outputs)),
+            Err(error) => {
+                self.failed(error);
+                Err(error)
+            }
+        }
+    }
+
+    fn release(&mut self, outputs: Outputs) -> Option<Result<Reply, Fault>> {
+        let State::Open(open) = &mut self.state else {
+            return outputs.reply;
+        };
+        open.wake_at = outputs.wake_at;
+        for errand in outputs.errands {
+            open.link.asked(&errand);
+            open.ways.accept(errand);
+        }
+        self.shared.unconfirmed.send_replace(open.ways.unconfirmed());
+        self.publish(outputs.events);
+        self.tell_connection();
+        outputs.reply
+    }
+
+    fn failed(&mut self, error: StepError) {
+        tracing::warn!(?error, "a step did not happen");
+        match error {
+            StepError::Full => self.publish(vec![Event::DiskFull {}]),
+            StepError::Broken => self.close(Fault::BrokenDatabase),
+            StepError::Internal => {}
+        }
+    }
+
+    fn publish(&self, events: Vec<Event>) {
+        // The connection is told below: core does not see all of it.
+        let events = events
+            .iter()
+            .filter(|event| !matches!(event, Event::ConnectionChanged { .. }));
+        self.shared
+            .events
+            .publish(events.filter_map(|event| serde_json::to_string(event).ok()));
+    }
+
+    /// Tells the way to the relays where it changed.
+    fn tell_connection(&self) {
+        let (connection, connected) = match &self.state {
+            State::Open(open) => (open.link.word(), open.link.answering()),
+            State::Closed => (Connection::NoRelay, Vec::new()),
+        };
+        let mut live = self.shared.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.connected = connected;
+        if live.connection != connection {
+            live.connection = connection;
+            let event = serde_json::to_string(&Event::ConnectionChanged { connection });
+            self.shared.events.publish(event);
+        }
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), Fault> {
+        match control {
+            Control::PassphraseSet { old, new } => self.set_passphrase(old.as_ref(), new.as_ref()),
+            Control::Lock => self.lock(),
+            Control::Unlock(passphrase) => self.unlock(&passphrase),
+            Control::Wipe => self.wipe(),
+            Control::Stop => Ok(()),
+        }
+    }
+
+    fn set_passphrase(&mut self, old: Option<&Secret>, new: Option<&Secret>) -> Result<(), Fault> {
+        let State::Open(_) = &self.state else {
+            return Err(Fault::Locked);
+        };
+        machine::set_passphrase(
+            self.home.dir(),
+            old.map(Secret::expose),
+            new.map(Secret::expose),
+            &mut self.dice,
+        )?;
+        self.publish(vec![Event::StatusChanged {}]);
+        Ok(())
+    }
+
+    fn lock(&mut self) -> Result<(), Fault> {
+        let State::Open(_) = &self.state else { return Ok(()) };
+        if !machine::has_passphrase(self.home.dir()) {
+            return Err(Fault::BadParams);
+        }
+        self.close(Fault::Locked);
+        self.publish(vec![Event::Locked {}]);
+        Ok(())
+    }
+
+    fn unlock(&mut self, passphrase: &Secret) -> Result<(), Fault> {
+        if let State::Open(_) = &self.state {
+            return Ok(());
+        }
+        self.try_open(Some(passphrase))?;
+        self.publish(vec![Event::Unlocked {}]);
+        Ok(())
+    }
+
+    /// The key goes first; then everything else in the home; then a fresh profile takes its place.
+    fn wipe(&mut self) -> Result<(), Fault> {
+        self.close(Fault::Locked);
+        let wiped = crate::wipe(&self.home);
+        self.publish(vec![Event::Wiped {}]);
+        self.open(None);
+        wiped.map_err(|error| {
+            tracing::error!(error = %error.kind(), "not everything could be removed");
+            Fault::Internal
+        })
+    }
+
+    fn open(&mut self, passphrase: Option<&Secret>) {
+        if let Err(fault) = self.try_open(passphrase) {
+            tracing::warn!(?fault, "the profile stays closed");
+            self.shared.readers.close(fault);
+        }
+    }
+
+    fn try_open(&mut self, passphrase: Option<&Secret>) -> Result<(), Fault> {
+        let machine = Machine::open(self.home.dir(), passphrase.map(Secret::expose), &mut self.dice)?;
+        let readers = (0..READERS).map(|_| machine.reader()).collect::<Result<Vec<_>, _>>()?;
+        let (send, news) = mpsc::channel(NEWS_MAX);
+        let ways = Ways::start(&self.runtime, send);
+        self.state = State::Open(Box::new(Open {
+            machine,
+            ways,
+            news,
+            link: Link::default(),
+            intake: Intake::new(Input::Started),
+            wake_at: None,
+        }));
+        self.shared.readers.open(readers);
+        self.take_in();
+        Ok(())
+    }
+
+    /// Drops the database, core's memory, keys and the courier.
+    fn close(&mut self, fault: Fault) {
+        self.shared.readers.close(fault);
+        self.state = State::Closed;
+        self.tell_connection();
+        self.shared.unconfirmed.send_replace(0);
+    }
+}
+
+/// The device's clock. One that stands before 1970 counts as 1970.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

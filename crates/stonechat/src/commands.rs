@@ -1,0 +1,56 @@
+//! The commands that talk to a profile.
+//!
+//! In: a verb of the grammar and a [`Client`]. Out: lines on standard output; what is only for a person's eye goes to
+//! standard error. Running daemons and relays is in [`crate::serve`], [`crate::relay`] and [`crate::supervise`].
+
+mod account;
+mod find;
+mod meeting;
+mod profile;
+mod receive;
+mod talk;
+
+use crate::client::{Client, IfMissing, Place};
+use crate::failure::CommandError;
+use crate::grammar::Verb;
+
+/// Does one command against the profile at `place`.
+pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
+    let missing = if matches!(verb, Verb::Init(_)) {
+        IfMissing::Make
+    } else {
+        IfMissing::Refuse
+    };
+    match verb {
+        Verb::Open => return profile::open(place).await,
+        Verb::Lock => return profile::lock(place).await,
+        Verb::Wipe => return profile::wipe(place).await,
+        _ => {}
+    }
+    let mut client = Client::open(place, missing).await?;
+    let result = with(verb, &mut client, place).await;
+    client.close().await;
+    result
+}
+
+async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), CommandError> {
+    match verb {
+        Verb::Init(init) => account::init(client, &init, place).await,
+        Verb::Words => account::words(client).await,
+        Verb::Status(listing) => account::status(client, &listing).await,
+        Verb::Invite(invite) => meeting::invite(client, &invite).await,
+        Verb::Accept(accept) => meeting::accept(client, &accept).await,
+        Verb::Requests(listing) => meeting::requests(client, &listing).await,
+        Verb::Approve(by) => meeting::approve(client, &by).await,
+        Verb::Decline(by) => meeting::decline(client, &by).await,
+        Verb::Contacts(listing) => talk::contacts(client, &listing).await,
+        Verb::Send(send) => talk::send(client, &send).await,
+        Verb::Messages(messages) => talk::messages(client, &messages).await,
+        Verb::Receive(receive) => receive::receive(client, &receive).await,
+        Verb::SafetyNumber(of) => talk::safety_number(client, &of).await,
+        Verb::Search(search) => talk::search(client, &search).await,
+        Verb::Open | Verb::Lock | Verb::Wipe | Verb::Serve(_) | Verb::Relay(_) | Verb::Run(_) | Verb::Demo(_) => {
+            Err(anyhow::anyhow!("this command is done elsewhere").into())
+        }
+    }
+}

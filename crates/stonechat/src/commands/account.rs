@@ -1,0 +1,93 @@
+//! `init`, `words`, `status`.
+
+use serde_json::{Value, json};
+use stonechat_daemon::types::{Connection, Me, Status, Words};
+use tokio::time::Instant;
+
+use crate::client::{Client, PATIENCE, Place};
+use crate::failure::CommandError;
+use crate::grammar::{Init, Listing};
+use crate::show;
+
+/// Makes the account and prints its id.
+pub(super) async fn init(client: &mut Client, init: &Init, place: &Place) -> Result<(), CommandError> {
+    let words = init.words_file.as_deref().map(crate::read_file).transpose()?;
+    let restored = words.is_some();
+    let params = json!({ "name": init.name, "relays": init.relay, "words": words });
+    let me: Me = client.call("init", params).await?;
+    protect(client, place).await?;
+    show::line(&me.id)?;
+    if restored {
+        show::note("the account is back; its contacts and messages are not: ask people for new invitations");
+    }
+    Ok(())
+}
+
+/// A daemon that ran already made the profile without a passphrase: set the one given.
+async fn protect(client: &mut Client, place: &Place) -> Result<(), CommandError> {
+    let Some(passphrase) = &place.passphrase else {
+        return Ok(());
+    };
+    let status: Status = client.call("status", json!({})).await?;
+    if !status.has_passphrase {
+        client
+            .call::<Value>("passphrase.set", json!({ "new": passphrase.expose() }))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Prints the 24 recovery words on one line.
+pub(super) async fn words(client: &mut Client) -> Result<(), CommandError> {
+    let words: Words = client.call("words", json!({})).await?;
+    Ok(show::line(&words.words.join(" "))?)
+}
+
+/// Prints who this is and how it is connected.
+pub(super) async fn status(client: &mut Client, listing: &Listing) -> Result<(), CommandError> {
+    if client.is_own() {
+        client.connected_before(Instant::now() + PATIENCE).await?;
+    }
+    let status: Status = client.call("status", json!({})).await?;
+    if listing.json {
+        show::json_line(&status)?
+    } else {
+        print(&status)?
+    }
+    Ok(())
+}
+
+fn print(status: &Status) -> Result<(), CommandError> {
+    match &status.me {
+        Some(me) => show::line(&format!("{}  {}", show::tame(&me.name), me.id))?,
+        None if status.locked => show::line("locked")?,
+        None => show::line("no account yet")?,
+    }
+    show::line(&format!("connection: {}", connection_word(status.connection)))?;
+    for relay in &status.relays {
+        let (whose, state) = (
+            if relay.own { "own" } else { "lent" },
+            if relay.connected { "connected" } else { "not connected" },
+        );
+        show::line(&format!("relay: {} ({whose}, {state})", show::tame(&relay.address)))?;
+    }
+    show::line(&format!(
+        "queued: {}  unread: {}  requests: {}",
+        status.queued, status.unread, status.requests
+    ))?;
+    show::line(&format!(
+        "passphrase: {}",
+        if status.has_passphrase { "set" } else { "none" }
+    ))?;
+    show::line(&format!("version: {}", status.version))?;
+    Ok(())
+}
+
+fn connection_word(connection: Connection) -> &'static str {
+    match connection {
+        Connection::NoRelay => "no relay yet",
+        Connection::Connected => "connected",
+        Connection::Connecting => "connecting",
+        Connection::Offline => "offline",
+    }
+}

@@ -1,0 +1,99 @@
+//! Finds what a person means by a name or the beginning of an id.
+
+use serde_json::json;
+use stonechat_daemon::types::{ChatId, Contact, Request};
+
+use crate::client::Client;
+use crate::failure::CommandError;
+
+/// An id's beginning must have at least so many characters, so that no short name is taken for one.
+const ID_CHARACTERS_MIN: usize = 8;
+
+/// The contact meant.
+///
+/// Errors: none fits; several fit.
+pub(super) async fn contact(client: &mut Client, wanted: &str) -> Result<Contact, CommandError> {
+    let contacts: Vec<Contact> = client.call("contacts", json!({})).await?;
+    pick(contacts, wanted)
+}
+
+fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, CommandError> {
+    let exactly = |contact: &Contact| contact.id == wanted || contact.name == wanted;
+    let folded = wanted.trim().to_lowercase();
+    let loosely = |contact: &Contact| contact.name.to_lowercase() == folded || begins(&contact.id, &folded);
+    let matches = |fits: &dyn Fn(&Contact) -> bool| {
+        contacts
+            .iter()
+            .filter(|contact| fits(contact))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let exact = matches(&exactly);
+    let mut found = if exact.is_empty() { matches(&loosely) } else { exact };
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(CommandError::NoContact(wanted.to_owned())),
+        (Some(contact), true) => Ok(contact),
+        (Some(_), false) => Err(CommandError::ManyContacts(wanted.to_owned())),
+    }
+}
+
+/// The chat with the contact meant.
+pub(super) async fn chat(client: &mut Client, wanted: &str) -> Result<ChatId, CommandError> {
+    contact(client, wanted)
+        .await?
+        .chat
+        .ok_or_else(|| CommandError::NoContact(wanted.to_owned()))
+}
+
+/// The waiting person meant, by the beginning of the request's id, or by name.
+pub(super) async fn request(client: &mut Client, wanted: &str) -> Result<Request, CommandError> {
+    let requests: Vec<Request> = client.call("requests", json!({})).await?;
+    let mut found: Vec<Request> = requests
+        .into_iter()
+        .filter(|r| begins(&r.id, wanted) || r.name == wanted)
+        .collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(request), true) => Ok(request),
+        _ => Err(CommandError::NoRequest(wanted.to_owned())),
+    }
+}
+
+fn begins(id: &str, wanted: &str) -> bool {
+    wanted.len() >= ID_CHARACTERS_MIN && id.starts_with(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(id: &str, name: &str) -> Contact {
+        let (id, name) = (id.repeat(32), name.to_owned());
+        Contact {
+            id,
+            own_name: name.clone(),
+            name,
+            verified: false,
+            chat: Some(1),
+            heard_at: None,
+        }
+    }
+
+    #[test]
+    fn a_contact_is_found_by_name_or_by_the_beginning_of_its_id() {
+        let all = || vec![contact("ab", "Bo"), contact("cd", "Ünal")];
+        assert_eq!(pick(all(), "Bo").unwrap().name, "Bo");
+        assert_eq!(pick(all(), "bo").unwrap().name, "Bo");
+        assert_eq!(pick(all(), "ünal").unwrap().name, "Ünal");
+        assert_eq!(pick(all(), "cdcdcdcd").unwrap().name, "Ünal");
+        assert!(matches!(pick(all(), "cdcdcd"), Err(CommandError::NoContact(_))));
+        assert!(matches!(pick(all(), "Bob"), Err(CommandError::NoContact(_))));
+    }
+
+    #[test]
+    fn two_people_of_one_name_are_told_apart_by_case_or_id() {
+        let all = || vec![contact("ab", "Bo"), contact("cd", "Bo"), contact("ef", "bo")];
+        assert!(matches!(pick(all(), "Bo"), Err(CommandError::ManyContacts(_))));
+        assert_eq!(pick(all(), "bo").unwrap().id, "ef".repeat(32));
+        assert_eq!(pick(all(), &"cd".repeat(32)).unwrap().id, "cd".repeat(32));
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a command was not done: one line for a person, one exit code for a script.
+
+use std::io;
+
+use stonechat_daemon::rpc::Failure;
+use stonechat_daemon::types::{AcceptanceState, Fault};
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error("profile in use")]
+    InUse,
+    #[error("{0}")]
+    Refused(#[from] Failure),
+    #[error("{0}")]
+    Link(String),
+    #[error("there is no contact \"{0}\"")]
+    NoContact(String),
+    #[error("\"{0}\" fits more than one contact; use the id")]
+    ManyContacts(String),
+    #[error("nothing waits under \"{0}\"")]
+    NoRequest(String),
+    #[error("no daemon runs for this profile: start it with `stonechat serve`")]
+    NotRunning,
+    #[error("the file {0} cannot be read: {1}")]
+    File(String, io::Error),
+    #[error("the running daemon went away")]
+    Gone,
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull => Self::Refused(Fault::DiskFull.into()),
+            _ => Self::Other(error.into()),
+        }
+    }
+}
+
+impl CommandError {
+    /// What the process ends with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::InUse => 3,
+            Self::Refused(failure) => code_of(failure.kind),
+            Self::Link(_) => 5,
+            Self::NoContact(_) | Self::ManyContacts(_) | Self::NoRequest(_) => 6,
+            Self::NotRunning | Self::File(..) | Self::Gone | Self::Other(_) => 1,
+        }
+    }
+}
+
+fn code_of(fault: Fault) -> u8 {
+    match fault {
+        Fault::Locked | Fault::WrongPassphrase => 4,
+        Fault::BrokenLink
+        | Fault::RouteNotInvite
+        | Fault::InviteNotRoute
+        | Fault::BrokenRoute
+        | Fault::NewerLink
+        | Fault::LinkExpired
+        | Fault::OwnInvite
+        | Fault::AlreadyAccepted => 5,
+        Fault::NotFound => 6,
+        Fault::NewerDatabase | Fault::BrokenDatabase => 7,
+        Fault::DiskFull => 8,
+        // The rest is told apart by its words.
+        _ => 1,
+    }
+}
+
+/// What to say when taking up an invitation came to an end without success; `None`: it did not.
+pub(crate) fn refusal_of(state: AcceptanceState) -> Option<&'static str> {
+    match state {
+        AcceptanceState::Saved | AcceptanceState::Claimed | AcceptanceState::Waiting | AcceptanceState::Accepted => {
+            None
+        }
+        AcceptanceState::NeedsWords => Some("this invitation needs the three spoken words: --spoken \"a b c\""),
+        AcceptanceState::Declined => Some("the inviter declined"),
+        AcceptanceState::Used => {
+            Some("this invitation was already used; if it was not you, ask for a new one in person")
+        }
+        AcceptanceState::Expired => Some("this invitation has expired"),
+        AcceptanceState::WordsWrong => Some("the spoken words do not match"),
+        AcceptanceState::DoorSpent => {
+            Some("nobody answers at this invitation any more: it was used, closed, or has expired")
+        }
+        AcceptanceState::CardWrong => Some("what was found at this link is not what the link names; do not trust it"),
+    }
+}

@@ -1,0 +1,280 @@
+//! The command line's grammar.
+//!
+//! In: the words after `stonechat`. Out: [`Line`]. What the commands do is in [`crate::commands`] and beside it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 not done · 2 wrong usage · 3 profile in use · 4 wrong or missing passphrase · \
+5 the link or route is no good · 6 no such contact, message or request · 7 newer or damaged database · 8 disk full";
+
+/// A private messenger.
+#[derive(Debug, Parser)]
+#[command(name = "stonechat", version = crate::VERSION, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Line {
+    /// Folder of the profile (one account each).
+    #[arg(long, global = true, env = "STONECHAT_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// File whose first line is the profile's passphrase.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Makes the account, or restores it from its recovery words.
+    Init(Init),
+    /// Shows the 24 recovery words.
+    Words,
+    /// Makes an invitation and prints its link (with --spoken: and three words to say by phone).
+    Invite(Invite),
+    /// Takes up an invitation.
+    Accept(Accept),
+    /// Lists the people who wait for approval.
+    Requests(Listing),
+    /// Lets a waiting person in.
+    Approve(ById),
+    /// Turns a waiting person away.
+    Decline(ById),
+    /// Lists the contacts.
+    Contacts(Listing),
+    /// Sends a text and prints its message id; waits up to 5 s for a relay to take it.
+    Send(Send),
+    /// Shows the newest messages with a contact.
+    Messages(Messages),
+    /// Prints messages of others that were not printed before, and marks them read.
+    Receive(Receive),
+    /// Shows the 60 digits to compare with a contact.
+    SafetyNumber(OfContact),
+    /// Finds messages.
+    Search(Search),
+    /// Shows who this is and how it is connected.
+    Status(Listing),
+    /// Prints a fresh address of the running interface, and opens it where there is a desktop.
+    Open,
+    /// Locks the running profile behind its passphrase.
+    Lock,
+    /// Destroys the profile at once: its key first.
+    Wipe,
+    /// Runs the profile and its interface in the foreground.
+    Serve(Serve),
+    /// Runs a relay in the foreground.
+    Relay(Relay),
+    /// Runs a relay and this profile together.
+    Run(Run),
+    /// Runs a relay and two profiles, Ana and Bo, to talk to one another in one browser.
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Name that others see.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Route of a relay (stone:r...); may be given more than once.
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) relay: Vec<String>,
+    /// File with 24 recovery words: restores that account.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invite {
+    /// For up to ten people, each approved by you, for 48 hours.
+    #[arg(long)]
+    pub(crate) family: bool,
+    /// Adds three words to be said by phone: for a channel that others may read.
+    #[arg(long)]
+    pub(crate) spoken: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Accept {
+    /// http://... or stone:i...
+    pub(crate) link: String,
+    /// The three words you were told.
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) spoken: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ById {
+    /// The id, or its beginning, as `requests` shows it.
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Name or id of the contact.
+    pub(crate) contact: String,
+    /// The text.
+    pub(crate) text: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Messages {
+    /// Name or id of the contact.
+    pub(crate) contact: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// At most this many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receive {
+    /// If there are none, wait this long for the first.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u32>,
+    /// One JSON object a line: id, chat, from, text, sent_at, state.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfContact {
+    /// Name or id of the contact.
+    pub(crate) contact: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Words to find; the last may be a beginning.
+    #[arg(required = true)]
+    pub(crate) words: Vec<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Port of the interface on loopback; 0: any.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Serve the interface at NAME.localhost.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Route of a relay to use (stone:r...); may be given more than once.
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) relay: Vec<String>,
+    /// off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    /// End when standard input ends: for a program that started this one.
+    #[arg(long, hide = true)]
+    pub(crate) while_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Relay {
+    #[command(subcommand)]
+    pub(crate) verb: Option<RelayVerb>,
+    #[command(flatten)]
+    pub(crate) run: RelayRun,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RelayVerb {
+    /// Runs the relay (the same as without this word).
+    Run(RelayRun),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RelayRun {
+    /// Where to listen: ADDRESS:PORT; port 0: any.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7481")]
+    pub(crate) listen: SocketAddr,
+    /// Folder of the relay's data.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// HOST:PORT that the route names, where it is not the address listened on.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) public: Option<String>,
+    /// Anyone may use it, without the secret in its route.
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// End when standard input ends: for a program that started this one.
+    #[arg(long, hide = true)]
+    pub(crate) while_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Make the relay reachable on the local network.
+    #[arg(long)]
+    pub(crate) lan: bool,
+    /// Port of the interface on loopback; 0: any.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Any free ports instead of the usual ones.
+    #[arg(long)]
+    pub(crate) any_port: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_lines_are_understood() {
+        for line in [
+            "--home d init --name Ana --relay stone:ra --relay stone:rb --passphrase-file f --words-file w",
+            "words",
+            "invite --family --spoken",
+            "accept http://x/y#z --spoken abc",
+            "requests",
+            "approve 12",
+            "decline 12",
+            "contacts --json",
+            "send Bo hello",
+            "messages Bo --json --limit 5",
+            "receive --wait 3 --json",
+            "safety-number Bo",
+            "search two words",
+            "status --json",
+            "open",
+            "lock",
+            "wipe",
+            "serve --port 0 --name ana --relay stone:ra",
+            "relay --listen 127.0.0.1:0 --data d",
+            "relay run --listen 127.0.0.1:0 --data d",
+            "run --lan",
+            "demo",
+        ] {
+            let words = std::iter::once("stonechat").chain(line.split(' '));
+            assert!(Line::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_text_may_begin_with_a_dash_after_two_dashes() {
+        let line = Line::try_parse_from(["stonechat", "send", "Bo", "--", "-1"]).unwrap();
+        assert!(matches!(line.verb, Verb::Send(Send { text, .. }) if text == "-1"));
+    }
+}

@@ -1,0 +1,130 @@
+//! How things look on a terminal, and as JSON lines.
+//!
+//! In: typed answers. Out: text. Names and texts come from others: control characters never reach the terminal.
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use stonechat_daemon::types::{Message, MessageKind, MessageState};
+
+/// Prints one line and sees to it that it has left: what is marked as printed must have been.
+///
+/// Errors: standard output is closed or full.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Prints one JSON object as a line.
+pub(crate) fn json_line(value: &impl Serialize) -> io::Result<()> {
+    line(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Tells a person something that is not the command's result.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "stonechat: {text}");
+}
+
+/// Text of others, safe for a terminal: control and direction-changing characters become a mark.
+pub(crate) fn tame(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let tame = |c: char| {
+        if c == '\n' || !(c.is_control() || turns(c)) {
+            c
+        } else {
+            '\u{fffd}'
+        }
+    };
+    text.chars().map(tame).collect::<String>().replace('\n', "\n    ")
+}
+
+/// A message as a JSON line.
+pub(crate) fn message_json(message: &Message) -> Value {
+    json!({
+        "id": message.id,
+        "chat": message.chat,
+        "from": message.from_name,
+        "from_id": message.from,
+        "mine": message.mine,
+        "text": message.text,
+        "sent_at": message.sent_at,
+        "state": message.state,
+    })
+}
+
+/// A message as a line for a person.
+pub(crate) fn message_line(message: &Message) -> String {
+    let text = match message.kind {
+        MessageKind::Text => tame(&message.text),
+        MessageKind::Unknown => "(needs a newer version)".to_owned(),
+        MessageKind::Began => "(the conversation began)".to_owned(),
+    };
+    let state = if message.mine {
+        format!("  [{}]", state_word(message.state))
+    } else {
+        String::new()
+    };
+    format!("{}  {}: {text}{state}", time(message.sent_at), tame(&message.from_name))
+}
+
+/// The same words everywhere.
+pub(crate) fn state_word(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Queued => "queued",
+        MessageState::Carried => "carried",
+        MessageState::Delivered => "delivered",
+        MessageState::Read => "read",
+        MessageState::Received => "received",
+    }
+}
+
+/// Unix milliseconds as `2026-01-31 12:00 UTC`.
+pub(crate) fn time(unix_ms: u64) -> String {
+    let minutes = unix_ms / 60_000;
+    let (year, month, day) = date(minutes / 1_440);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
+        minutes / 60 % 24,
+        minutes % 60
+    )
+}
+
+/// Days since 1970 as year, month, day of the Gregorian calendar.
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn date(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(time(0), "1970-01-01 00:00 UTC");
+        assert_eq!(time(951_782_400_000), "2000-02-29 00:00 UTC");
+        assert_eq!(time(1_798_761_540_000), "2026-12-31 23:59 UTC");
+    }
+
+    #[test]
+    fn text_of_others_cannot_steer_the_terminal() {
+        assert_eq!(
+            tame("a\u{1b}[2Jb\u{202e}c\nd\r"),
+            "a\u{fffd}[2Jb\u{fffd}c\n    d\u{fffd}"
+        );
+        assert_eq!(tame("Привет 👋"), "Привет 👋");
+    }
+}
