@@ -32,7 +32,49 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     findings.extend(tree.file("ARCHITECTURE.md").and_then(check_length));
     findings.extend(tree.files.iter().filter_map(check_header));
     findings.extend(tree.ending("/Cargo.toml").filter_map(check_lints));
+    findings.extend(tree.ending(".md").flat_map(|file| dead_links(tree, file)));
     findings
+}
+
+/// Links of a page to files of the repository that are not there.
+fn dead_links(tree: &Tree, file: &File) -> Vec<Finding> {
+    let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut findings = Vec::new();
+    for (index, line) in file.text.lines().enumerate() {
+        let targets = line
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next());
+        let is_local = |target: &&str| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:");
+        for target in targets.filter(is_local) {
+            let path = joined(folder, target);
+            let is_there =
+                tree.file(&path).is_some() || tree.files.iter().any(|f| f.path.starts_with(&format!("{path}/")));
+            if !is_there {
+                findings.push(Finding::at(
+                    &file.path,
+                    index,
+                    format!("links to {target}, which is not there"),
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// `target` as a page in `folder` means it, from the root.
+fn joined(folder: &str, target: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(target.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 fn check_executable(tree: &Tree, path: &str) -> Option<Finding> {
@@ -77,6 +119,20 @@ mod tests {
         assert!(findings.contains(&Finding::new("README.md", "is missing")));
         assert!(findings.contains(&Finding::new("run", "is not executable")));
         assert!(findings.contains(&Finding::new("test", "is missing")));
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_found() {
+        let page = "[a](b.md) [c](../README.md#x) [d](https://example.org) [e](#f) [g](gone.md)";
+        let tree = Tree::of(&[("docs/a.md", page), ("docs/b.md", ""), ("README.md", "")]);
+        let dead: Vec<Finding> = check(&tree)
+            .into_iter()
+            .filter(|finding| finding.what.contains("links to"))
+            .collect();
+        assert_eq!(
+            dead,
+            [Finding::at("docs/a.md", 0, "links to gone.md, which is not there")]
+        );
     }
 
     #[test]
