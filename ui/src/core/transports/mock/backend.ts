@@ -1,0 +1,426 @@
+//! A whole daemon in memory, for tests and `npm run dev:mock`: same methods, same events, same faults.
+//!
+//! In: calls. Out: answers and events with a growing seq. What the other side would do is told by the test
+//! (`peer...` methods), or happens by itself a moment later when `lively` is on.
+//! Not in the ordinary build.
+
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Hit, Invite, Message, MessageState, Piece, Relay, Request, Settings } from '../../gen/api';
+import { CallError, type UiFault } from '../../faults';
+import type { Answer, Method, Params } from '../../methods';
+
+export type Emit = (seq: number, event: Event) => void;
+
+type Handlers = { [M in Exclude<Method, 'subscribe'>]: (params: Params<M>) => Answer<M> };
+
+const DAY_MS = 86_400_000;
+const WORDS24 = 'stone chat winter bridge lamp river quiet garden seven window paper bread cloud north ticket salt violin mirror forest kettle silver button harbour moss'.split(' ');
+
+export class Backend {
+  now: () => number = () => Date.now();
+  me: { id: string; name: string } | null = null;
+  settings: Settings = { language: null, theme: null, readReceipts: true };
+  passphrase: string | null = null;
+  locked = false;
+  restored = false;
+  connection: Connection = 'noRelay';
+  relays: Relay[] = [];
+  clockOffsetMs = 0;
+  /** `status` fails with this: the daemon serves the page but has nothing behind it. */
+  statusFault: UiFault | null = null;
+  /** The next call of a method fails with this. */
+  readonly failing = new Map<string, UiFault>();
+  /** Where the next acceptance goes. */
+  nextAcceptance: AcceptanceState = 'saved';
+  nextInvite: Partial<Invite> = {};
+  /** Messages travel by themselves. */
+  lively = true;
+
+  readonly contacts = new Map<string, Contact>();
+  readonly chats = new Map<number, Chat>();
+  readonly messages = new Map<number, Message[]>();
+  readonly requests = new Map<string, Request>();
+  readonly invites = new Map<string, Invite>();
+  readonly acceptances = new Map<string, Acceptance>();
+
+  #seq = 0;
+  #serial = 0;
+  #emit: Emit = () => undefined;
+
+  get seq(): number {
+    return this.#seq;
+  }
+
+  hear(emit: Emit): void {
+    this.#emit = emit;
+  }
+
+  emit(event: Event): void {
+    this.#seq += 1;
+    this.#emit(this.#seq, event);
+  }
+
+  /** Answers a call or throws [`CallError`]. */
+  call(method: string, params: unknown): unknown {
+    const failing = this.failing.get(method);
+    if (failing !== undefined) {
+      this.failing.delete(method);
+      throw new CallError(failing);
+    }
+    const handler = this.#handlers[method as keyof Handlers] as ((params: unknown) => unknown) | undefined;
+    if (handler === undefined) throw new CallError('noMethod');
+    if (this.locked && method !== 'status' && method !== 'unlock' && method !== 'wipe') throw new CallError('locked');
+    return handler(params);
+  }
+
+  hex(length: number): string {
+    this.#serial += 1;
+    const seed = (this.#serial * 2654435761) >>> 0;
+    return (seed.toString(16).padStart(8, '0') + this.#serial.toString(16)).padEnd(length, '5').slice(0, length);
+  }
+
+  // ---- what a test or a scenario arranges ----
+
+  addContact(name: string, change: Partial<Chat & Contact> = {}): Chat {
+    const id = change.contact ?? this.hex(64);
+    const chat: Chat = {
+      id: this.chats.size + 1, contact: id, name, verified: false, last: null, unread: 0, firstUnread: null,
+      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+    };
+    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
+    this.chats.set(chat.id, chat);
+    this.messages.set(chat.id, []);
+    return chat;
+  }
+
+  /** Puts a message into a chat without an event. */
+  place(chat: Chat, text: string, change: Partial<Message> = {}): Message {
+    const list = this.messages.get(chat.id)!;
+    const mine = change.mine ?? false;
+    const message: Message = {
+      id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
+      fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
+      clientId: null, missingBefore: 0, ...change,
+    };
+    list.push(message);
+    chat.last = message;
+    chat.activeAt = message.sentAt;
+    if (message.state === 'received') {
+      chat.unread += 1;
+      chat.firstUnread ??= message.position;
+    }
+    return message;
+  }
+
+  /** A message of the other side arrives. */
+  peerSays(chatId: number, text: string): Message {
+    const chat = this.chats.get(chatId)!;
+    const message = this.place(chat, text, { state: 'received' });
+    chat.heardAt = this.now();
+    this.emit({ kind: 'messageAdded', message });
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    return message;
+  }
+
+  /** A message of mine gets further. */
+  reach(message: Message, state: MessageState): void {
+    const list = this.messages.get(message.chat)!;
+    const at = list.findIndex(({ id }) => id === message.id);
+    const old = list[at];
+    if (old === undefined) return;
+    list[at] = { ...old, state };
+    const chat = this.chats.get(message.chat)!;
+    if (chat.last?.id === message.id) chat.last = list[at]!;
+    this.emit({ kind: 'messageState', chat: message.chat, id: message.id, state });
+  }
+
+  setConnection(connection: Connection): void {
+    this.connection = connection;
+    for (const relay of this.relays) relay.connected = connection === 'connected';
+    this.emit({ kind: 'connectionChanged', connection });
+  }
+
+  addRequest(name: string, change: Partial<Request> = {}): Request {
+    const request: Request = { id: this.hex(32), invite: [...this.invites.keys()].at(-1) ?? '', name, account: this.hex(64), inPerson: false, receivedAt: this.now(), firstMessages: [], ...change };
+    this.requests.set(request.id, request);
+    this.emit({ kind: 'requestAdded', request });
+    return request;
+  }
+
+  setAcceptance(id: string, state: AcceptanceState, name: string | null = null): Acceptance {
+    const old = this.acceptances.get(id)!;
+    const acceptance: Acceptance = { ...old, state, name: name ?? old.name };
+    if (acceptance.chat === null && acceptance.name !== null && ['claimed', 'waiting', 'accepted'].includes(state)) {
+      const chat = this.addContact(acceptance.name, { waiting: state !== 'accepted', heardAt: null });
+      acceptance.chat = chat.id;
+      this.emit({ kind: 'contactChanged', contact: this.contacts.get(chat.contact)! });
+    }
+    if (acceptance.chat !== null) {
+      const chat = this.chats.get(acceptance.chat)!;
+      chat.waiting = state === 'claimed' || state === 'waiting';
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    }
+    this.acceptances.set(id, acceptance);
+    this.emit({ kind: 'acceptanceChanged', acceptance });
+    return acceptance;
+  }
+
+  changeInvite(id: string, change: Partial<Invite>): void {
+    const invite = { ...this.invites.get(id)!, ...change };
+    this.invites.set(id, invite);
+    this.emit({ kind: 'inviteChanged', invite });
+  }
+
+  /** As `addInvite` of the daemon, without an event. */
+  makeInvite(who: Invite['who'], how: Invite['how'], change: Partial<Invite> = {}): Invite {
+    const id = this.hex(32);
+    const secret = btoa(`invitation ${id}`).replaceAll('=', '').replaceAll('+', '-').slice(0, 52);
+    const invite: Invite = {
+      id, who, how, link: `http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#${secret}`, code: `stone:i${btoa('127.0.0.1:4180').replaceAll('=', '')}${secret}`,
+      spokenWords: how === 'spoken' ? 'lamp river quiet' : null, reach: 'thisComputer', state: 'open', createdAt: this.now(),
+      expiresAt: this.now() + (who === 'family' ? 2 : 14) * DAY_MS, approved: 0, waiting: 0, usedTwice: false, ...change,
+    };
+    this.invites.set(id, invite);
+    return invite;
+  }
+
+  #need<T>(value: T | undefined | null): T {
+    if (value === undefined || value === null) throw new CallError('notFound');
+    return value;
+  }
+
+  #later(ms: number, what: () => void): void {
+    if (this.lively) setTimeout(what, ms);
+  }
+
+  #travel(message: Message): void {
+    if (this.connection !== 'connected' || this.chats.get(message.chat)?.waiting === true) return;
+    this.#later(150, () => this.reach(message, 'carried'));
+    this.#later(500, () => this.reach(message, 'delivered'));
+    this.#later(900, () => this.reach(message, 'read'));
+  }
+
+  readonly #handlers: Handlers = {
+    status: () => {
+      if (this.statusFault !== null) throw new CallError(this.statusFault);
+      const queued = [...this.messages.values()].flat().filter(({ mine, state }) => mine && state === 'queued').length;
+      const unread = [...this.chats.values()].reduce((sum, chat) => sum + chat.unread, 0);
+      return {
+        version: '0.1.0 (mock)', me: this.locked ? null : this.me, locked: this.locked, hasPassphrase: this.passphrase !== null,
+        connection: this.connection, relays: this.relays.map((relay) => ({ ...relay })), clockOffsetMs: this.clockOffsetMs, queued,
+        restored: this.restored, unread, requests: this.requests.size,
+      };
+    },
+    init: ({ name, words }) => {
+      if (this.me !== null) throw new CallError('accountExists');
+      if (name.trim() === '' || [...name.trim()].length > 64) throw new CallError('badName');
+      if (words != null && words.trim().split(/\s+/).length !== 24) throw new CallError('badWords');
+      this.me = { id: this.hex(64), name: name.trim() };
+      this.restored = words != null;
+      this.emit({ kind: 'statusChanged' });
+      return this.me;
+    },
+    words: () => ({ words: WORDS24 }),
+    'invite.create': ({ who, how }) => {
+      if (this.relays.length === 0) throw new CallError('noRelay');
+      const invite = this.makeInvite(who, how, this.nextInvite);
+      this.emit({ kind: 'inviteChanged', invite });
+      return invite;
+    },
+    'invite.revoke': ({ id }) => {
+      this.#need(this.invites.get(id));
+      this.changeInvite(id, { state: 'revoked' });
+      return {};
+    },
+    accept: ({ link, spokenWords }) => {
+      if (/^stone:r/.test(link)) throw new CallError('routeNotInvite');
+      if (!/^(stone:i|https?:\/\/[^#]+#).{8,}/.test(link)) throw new CallError('brokenLink');
+      if ([...this.invites.values()].some((invite) => invite.link === link || invite.code === link)) throw new CallError('ownInvite');
+      const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, createdAt: this.now() };
+      this.acceptances.set(acceptance.id, acceptance);
+      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected' });
+      const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
+      this.emit({ kind: 'acceptanceChanged', acceptance });
+      if (next !== 'saved') this.#later(250, () => this.setAcceptance(acceptance.id, next, next === 'doorSpent' || next === 'cardWrong' ? null : 'Лена'));
+      return acceptance;
+    },
+    'accept.retry': ({ id }) => {
+      this.#need(this.acceptances.get(id));
+      this.#later(150, () => this.setAcceptance(id, 'waiting', 'Лена'));
+      return {};
+    },
+    'accept.forget': ({ id }) => {
+      this.#need(this.acceptances.get(id));
+      this.acceptances.delete(id);
+      return {};
+    },
+    approve: ({ id }) => {
+      const request = this.#need(this.requests.get(id));
+      this.requests.delete(id);
+      const chat = this.addContact(request.name, { contact: request.account, verified: request.inPerson });
+      for (const text of request.firstMessages) this.place(chat, text, { state: 'received' });
+      const contact = this.contacts.get(chat.contact)!;
+      this.emit({ kind: 'requestRemoved', id });
+      this.emit({ kind: 'contactChanged', contact });
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return contact;
+    },
+    decline: ({ id }) => {
+      this.#need(this.requests.get(id));
+      this.requests.delete(id);
+      this.emit({ kind: 'requestRemoved', id });
+      return {};
+    },
+    send: ({ chat: chatId, text, clientId }) => {
+      const chat = this.#need(this.chats.get(chatId));
+      const body = text.trim();
+      if (body === '' || new TextEncoder().encode(body).length > 16_384) throw new CallError('badText');
+      const twin = this.messages.get(chatId)!.find((message) => clientId != null && message.clientId === clientId);
+      if (twin !== undefined) return twin;
+      const message = this.place(chat, body, { mine: true, state: 'queued', clientId: clientId ?? null });
+      this.emit({ kind: 'messageAdded', message });
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      this.#travel(message);
+      return message;
+    },
+    markRead: ({ chat: chatId, position }) => {
+      const chat = this.#need(this.chats.get(chatId));
+      const list = this.messages.get(chatId)!;
+      list.forEach((message, at) => {
+        if (message.state === 'received' && message.position <= position) list[at] = { ...message, state: 'read' };
+      });
+      const unread = list.filter(({ state }) => state === 'received');
+      chat.unread = unread.length;
+      chat.firstUnread = unread[0]?.position ?? null;
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return {};
+    },
+    verify: ({ id, verified }) => {
+      const contact = { ...this.#need(this.contacts.get(id)), verified };
+      this.#setContact(contact);
+      return {};
+    },
+    'contact.rename': ({ id, name }) => {
+      const contact = this.#need(this.contacts.get(id));
+      if ([...name].length > 64) throw new CallError('badName');
+      this.#setContact({ ...contact, name: name.trim() === '' ? contact.ownName : name.trim() });
+      return {};
+    },
+    'relay.add': ({ route }) => {
+      if (/^(stone:i|https?:)/.test(route)) throw new CallError('inviteNotRoute');
+      if (!/^stone:r.{8,}/.test(route)) throw new CallError('brokenRoute');
+      this.relays.push({ address: '192.0.2.7:4180', own: true, connected: false });
+      this.emit({ kind: 'statusChanged' });
+      this.setConnection('connecting');
+      this.#later(300, () => this.setConnection('connected'));
+      return {};
+    },
+    'profile.rename': ({ name }) => {
+      if (name.trim() === '' || [...name.trim()].length > 64) throw new CallError('badName');
+      this.me = { ...this.me!, name: name.trim() };
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
+    'settings.set': (settings) => {
+      if (this.me === null) throw new CallError('noAccount');
+      this.settings = settings;
+      return {};
+    },
+    'draft.set': ({ chat: chatId, text }) => {
+      const chat = this.#need(this.chats.get(chatId));
+      chat.draft = text === '' ? null : text;
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return {};
+    },
+    'draft.get': ({ chat }) => ({ text: this.#need(this.chats.get(chat)).draft ?? '' }),
+    'settings.get': () => this.settings,
+    invites: () => [...this.invites.values()].reverse(),
+    acceptances: () => [...this.acceptances.values()],
+    requests: () => [...this.requests.values()],
+    contacts: () => [...this.contacts.values()],
+    chats: ({ limit, offset = 0 }) => [...this.chats.values()].sort((a, b) => b.activeAt - a.activeAt).slice(offset, offset + limit).map((chat) => ({ ...chat })),
+    messages: ({ chat, limit, before, after, around }) => {
+      const all = this.#need(this.messages.get(chat));
+      const at = (position: number): number => {
+        const found = all.findIndex((message) => message.position >= position);
+        return found < 0 ? all.length : found;
+      };
+      let from = Math.max(0, all.length - limit);
+      let to = all.length;
+      if (before != null) [from, to] = [Math.max(0, at(before) - limit), at(before)];
+      else if (after != null) [from, to] = [at(after + 1), at(after + 1) + limit];
+      else if (around != null) [from, to] = [Math.max(0, at(around) - Math.floor(limit / 2)), at(around) + Math.ceil(limit / 2)];
+      const messages = all.slice(from, to);
+      return { messages, moreBefore: from > 0, moreAfter: to < all.length, total: all.length, index: from };
+    },
+    message: ({ id }) => this.#need([...this.messages.values()].flat().find((message) => message.id === id)),
+    search: ({ words, chat, limit }) => {
+      const wanted = words.toLocaleLowerCase().split(/\s+/).filter((word) => word !== '');
+      if (wanted.length === 0) return [];
+      const hits: Hit[] = [];
+      for (const message of [...this.messages.values()].flat().sort((a, b) => b.sentAt - a.sentAt)) {
+        if (chat != null && message.chat !== chat) continue;
+        if (!wanted.every((word) => message.text.toLocaleLowerCase().includes(word))) continue;
+        hits.push({ message, chatName: this.chats.get(message.chat)!.name, pieces: pieces(message.text, wanted) });
+        if (hits.length === limit) break;
+      }
+      return hits;
+    },
+    safetyNumber: ({ id }) => ({ groups: Array.from({ length: 12 }, (_, at) => String((at * 7919 + 10_403) % 100_000).padStart(5, '0')), verified: this.#need(this.contacts.get(id)).verified }),
+    'passphrase.set': ({ old, new: fresh }) => {
+      if (this.passphrase !== null && old !== this.passphrase) throw new CallError('wrongPassphrase');
+      this.passphrase = fresh ?? null;
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
+    lock: () => {
+      this.locked = true;
+      this.emit({ kind: 'locked' });
+      return {};
+    },
+    unlock: ({ passphrase }) => {
+      if (passphrase !== this.passphrase) throw new CallError('wrongPassphrase');
+      this.locked = false;
+      this.emit({ kind: 'unlocked' });
+      return {};
+    },
+    wipe: () => {
+      this.me = null;
+      for (const map of [this.contacts, this.chats, this.messages, this.requests, this.invites, this.acceptances]) map.clear();
+      this.emit({ kind: 'wiped' });
+      return {};
+    },
+  };
+
+  #setContact(contact: Contact): void {
+    this.contacts.set(contact.id, contact);
+    this.emit({ kind: 'contactChanged', contact });
+    const chat = contact.chat === null ? undefined : this.chats.get(contact.chat);
+    if (chat === undefined) return;
+    chat.name = contact.name;
+    chat.verified = contact.verified;
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+  }
+}
+
+export type { Fault };
+
+function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Partial<Pick<T, K>> {
+  return Object.fromEntries(keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]])) as Partial<Pick<T, K>>;
+}
+
+/** Cuts a text around the first match and marks the matches. */
+function pieces(text: string, wanted: readonly string[]): Piece[] {
+  const low = text.toLocaleLowerCase();
+  const start = Math.max(0, low.indexOf(wanted[0]!) - 30);
+  const out: Piece[] = start > 0 ? [{ text: '…', marked: false }] : [];
+  let at = start;
+  while (at < Math.min(text.length, start + 140)) {
+    const next = wanted.map((word) => ({ word, found: low.indexOf(word, at) })).filter(({ found }) => found >= 0).sort((a, b) => a.found - b.found)[0];
+    if (next === undefined) break;
+    if (next.found > at) out.push({ text: text.slice(at, next.found), marked: false });
+    out.push({ text: text.slice(next.found, next.found + next.word.length), marked: true });
+    at = next.found + next.word.length;
+  }
+  if (at < text.length) out.push({ text: text.slice(at, start + 160), marked: false });
+  return out;
+}

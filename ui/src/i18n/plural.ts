@@ -1,0 +1,18 @@
+//! Plural forms and safe insertion of names into sentences.
+//!
+//! In: a number and its forms in one language. Out: the sentence, with `#` replaced by the number.
+
+/** Forms a language may need; `other` is the one that every language has. */
+export type Forms = { other: string } & Partial<Record<Intl.LDMLPluralRule, string>>;
+
+/** Makes the chooser for one language. */
+export function plural(locale: string): (count: number, forms: Forms) => string {
+  const rules = new Intl.PluralRules(locale);
+  const digits = new Intl.NumberFormat(locale);
+  return (count, forms) => (forms[rules.select(count)] ?? forms.other).replaceAll('#', digits.format(count));
+}
+
+/** Wraps a name in direction isolates, so that it cannot turn the sentence around it. */
+export function isolate(name: string): string {
+  return `\u2068${name}\u2069`;
+}
