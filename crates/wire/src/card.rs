@@ -170,7 +170,7 @@ impl ContactCard {
         out
     }
 
-    /// SHA-256 of the encoded card: the psk id of a claim (MEET-5).
+    /// SHA-256 of the encoded card: the psk id of a claim (MEET-6).
     pub fn hash(&self) -> [u8; 32] {
         sha256(&[&self.encode()])
     }
@@ -388,7 +388,7 @@ impl ClaimSealed {
     }
 }
 
-/// What the inviter says to a claim (MEET-9).
+/// What the inviter says to a claim (CARD-7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// You are in.

@@ -1,6 +1,6 @@
 //! Spoken words: how the three words of an invite are read, however they were typed.
 //!
-//! In: what a person typed. Out: one spelling for the key derivation. Choosing words is core's job. (MEET-8)
+//! In: what a person typed. Out: one spelling for the key derivation. Choosing words is core's job. (INV-8)
 
 use alloc::string::String;
 
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_read_however_they_were_typed_meet_8() {
+    fn words_are_read_however_they_were_typed_inv_8() {
         for typed in [
             "river moon chair",
             "  River,Moon ,  CHAIR ",

@@ -115,6 +115,7 @@ fn every_from_relay() -> Vec<FromRelay> {
     ]
 }
 
+// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10
 #[test]
 fn every_frame_reads_back_and_unknown_ones_are_skipped_rly_1() {
     let mut up = vec![200, 0, 0, 0, 3, 1, 2, 3];
