@@ -21,6 +21,15 @@ pub(super) const COLUMNS: &str = "
             (SELECT substr(known.id, 1, 8) FROM message known WHERE known.id >= p.parent ORDER BY known.id LIMIT 1)
     ) END AS missing_before";
 
+/// Of a page: from a position back.
+pub(super) const NEWEST_FIRST: &str = "m.position < :position ORDER BY m.position DESC";
+/// Of a page: from a position on.
+pub(super) const OLDEST_FIRST: &str = "m.position >= :position ORDER BY m.position";
+/// From the index alone.
+pub(super) const COUNT: &str = "SELECT count(*) AS n FROM message WHERE chat = ? AND position >= ? AND position < ?";
+/// From an index that holds nothing but unread messages.
+pub(super) const FIRST_UNREAD: &str = "SELECT min(position) FROM message WHERE chat = ? AND state = 4";
+
 const STATES: [MessageState; 5] = [
     MessageState::Queued,
     MessageState::Carried,
@@ -53,8 +62,7 @@ pub(super) fn last_of(db: &Connection, chat: ChatId) -> Result<Option<Message>, 
 
 /// Where the first message of others stands that has not been read.
 pub(super) fn first_unread(db: &Connection, chat: ChatId) -> Result<Option<i64>, StoreError> {
-    let sql = "SELECT min(position) FROM message WHERE chat = ? AND state = 4";
-    Ok(db.prepare_cached(sql)?.query_row([chat], |row| row.get(0))?)
+    Ok(db.prepare_cached(FIRST_UNREAD)?.query_row([chat], |row| row.get(0))?)
 }
 
 /// A page of a chat, as asked for.
@@ -90,26 +98,23 @@ fn around(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Ve
 }
 
 fn before(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
-    let mut messages = stretch(
-        db,
-        "m.position < :position ORDER BY m.position DESC",
-        chat,
-        position,
-        limit,
-    )?;
+    let mut messages = stretch(db, NEWEST_FIRST, chat, position, limit)?;
     messages.reverse();
     Ok(messages)
 }
 
 fn from(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
-    stretch(db, "m.position >= :position ORDER BY m.position", chat, position, limit)
+    stretch(db, OLDEST_FIRST, chat, position, limit)
 }
 
 fn stretch(db: &Connection, part: &str, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM message m WHERE m.chat = :chat AND {part} LIMIT :limit");
-    let mut statement = db.prepare_cached(&sql)?;
+    let mut statement = db.prepare_cached(&stretch_sql(part))?;
     let asked = named_params! {":chat": chat, ":position": position, ":limit": limit};
     Ok(statement.query_map(asked, message_row)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn stretch_sql(part: &str) -> String {
+    format!("SELECT {COLUMNS} FROM message m WHERE m.chat = :chat AND {part} LIMIT :limit")
 }
 
 /// A page with its place in the chat. An empty page stands where it was asked for.
@@ -118,7 +123,7 @@ fn placed(db: &Connection, of: &MessagesOf, messages: Vec<Message>) -> Result<Me
     let asked = of
         .before
         .or(of.around)
-        .or(of.after.map(|after| after.saturating_add(1)))
+        .or_else(|| of.after.map(|after| after.saturating_add(1)))
         .unwrap_or(i64::MAX);
     let first = messages.first().map_or(asked, |message| message.position);
     let index = match of.before.or(of.after).or(of.around) {
@@ -141,9 +146,8 @@ fn length(messages: &[Message]) -> u32 {
 
 /// How many messages of the chat stand from `first` up to but not with `end`.
 fn count(db: &Connection, chat: ChatId, first: i64, end: i64) -> Result<u32, StoreError> {
-    let sql = "SELECT count(*) AS n FROM message WHERE chat = ? AND position >= ? AND position < ?";
     Ok(db
-        .prepare_cached(sql)?
+        .prepare_cached(COUNT)?
         .query_row([chat, first, end], |row| number_at(row, "n"))?)
 }
 

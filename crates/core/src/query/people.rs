@@ -15,7 +15,7 @@ use crate::safety;
 use crate::store::StoreError;
 
 /// `claim.answer` of a person who waits (wire's `Verdict::Waiting`).
-const WAITING: &str = "1";
+const WAITING: &str = "2";
 /// Texts of a waiting person that are shown.
 const FIRST_MESSAGES: u32 = 3;
 
@@ -29,7 +29,7 @@ const CONTACT: &str = "
     FROM contact c LEFT JOIN chat h ON h.contact = c.account AND h.hidden = 0";
 const INVITE: &str = "
     SELECT i.id, i.who, i.how, i.link, i.code, i.words, i.reach, i.state, i.created_at, i.expires_at, i.approved,
-           i.used_twice, (SELECT count(*) FROM claim w WHERE w.invite = i.id AND w.answer = 1) AS waiting
+           i.used_twice, (SELECT count(*) FROM claim w WHERE w.invite = i.id AND w.answer = 2) AS waiting
     FROM invite i";
 const ACCEPTANCE: &str = "SELECT id, state, name, chat, created_at FROM acceptance";
 const REQUEST: &str = "
@@ -87,11 +87,14 @@ pub fn load_request(db: &Connection, claim: &[u8]) -> Result<Option<Request>, St
 
 /// A page of the chat list, newest activity first.
 pub(super) fn chats(db: &Connection, page: Page) -> Result<Vec<Chat>, StoreError> {
-    let sql = format!("{CHAT} WHERE h.hidden = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset");
-    let mut statement = db.prepare_cached(&sql)?;
+    let mut statement = db.prepare_cached(&chats_sql())?;
     let asked = named_params! {":limit": page.limit, ":offset": page.offset};
     let chats: Vec<Chat> = statement.query_map(asked, chat_row)?.collect::<Result<_, _>>()?;
     chats.into_iter().map(|chat| with_messages(db, chat)).collect()
+}
+
+pub(super) fn chats_sql() -> String {
+    format!("{CHAT} WHERE h.hidden = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset")
 }
 
 /// All contacts that were let in, by name.

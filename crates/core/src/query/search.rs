@@ -32,7 +32,7 @@ pub(super) fn search(db: &Connection, search: &Search) -> Result<Vec<Hit>, Query
     Ok(statement.query_map(asked, hit_row)?.collect::<Result<_, _>>()?)
 }
 
-fn sql() -> String {
+pub(super) fn sql() -> String {
     format!(
         "SELECT {COLUMNS}, highlight(message_fts, 0, char(1), char(2)) AS marked,
                 coalesce(nullif(c.alias, ''), c.own_name) AS chat_name

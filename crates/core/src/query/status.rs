@@ -10,6 +10,9 @@ use crate::store::StoreError;
 /// A clock that is off by less is not worth a word.
 const CLOCK_OFF_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// Its condition repeats that of the index `message_open`.
+pub(super) const QUEUED: &str = "SELECT count(*) AS n FROM message WHERE mine = 1 AND state < 3 AND state = 0";
+
 /// The status of a profile that cannot be read: locked, or without a database.
 #[must_use]
 pub fn locked_status(live: &Live) -> Status {
@@ -35,11 +38,7 @@ pub(super) fn status(db: &Connection, live: &Live) -> Result<Status, StoreError>
         restored,
         relays: relays(db, live)?,
         clock_offset_ms: clock_offset(db)?,
-        // As the index `message_open` is written.
-        queued: count(
-            db,
-            "SELECT count(*) AS n FROM message WHERE mine = 1 AND state < 3 AND state = 0",
-        )?,
+        queued: count(db, QUEUED)?,
         unread: count(db, "SELECT coalesce(sum(unread), 0) AS n FROM chat WHERE hidden = 0")?,
         requests: request_count(db)?,
         ..locked_status(live)

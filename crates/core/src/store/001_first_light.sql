@@ -165,6 +165,8 @@ CREATE TABLE outbox(
   about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again
+  plain        BLOB,                     -- header and body of a message, to encrypt it again
+  tries        INTEGER NOT NULL DEFAULT 0, -- how often it was sealed anew
   epoch_id     BLOB,                     -- purpose 0 and 1
   slot         INTEGER NOT NULL,
   envelope     BLOB NOT NULL,
@@ -212,7 +214,7 @@ CREATE TABLE claim(
   account      BLOB,                     -- who, where it opened
   card         BLOB,                     -- that person's card, until approved or declined
   group_id     BLOB,                     -- the conversation joined
-  answer       INTEGER NOT NULL,         -- last answer given (MEET-*)
+  answer       INTEGER NOT NULL,         -- last answer given: the code of wire's Verdict
   received_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX claim_by_invite ON claim(invite);
