@@ -297,7 +297,8 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
         Kind::Receipt => (Waiting::Receipt, &to.group),
         _durable => (Waiting::Message, id.as_bytes()),
     };
-    outbox::put_group(step, waiting, about, (to.group, to.epoch), &sealed)?;
+    let plain = (waiting == Waiting::Message).then_some(plain.as_slice());
+    outbox::put_group(step, waiting, about, (to.group, to.epoch), &sealed, plain)?;
     Ok(id)
 }
 

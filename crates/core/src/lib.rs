@@ -157,6 +157,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
         listening::turn_slots(step)?;
     }
     invite::expire(step)?;
+    accept::expire(step)?;
     outbox::reseal_due(step)?;
     receipts::flush(step)?;
     Ok(slot)

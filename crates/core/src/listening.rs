@@ -106,6 +106,9 @@ pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         }
     }
     tell(step, changes);
+    // What lies in no mailbox that is read any more cannot come back.
+    let gone = slots[0].start().0.saturating_sub(mailbox::SLOT_MS).cast_signed();
+    step.tx.execute("DELETE FROM envelope_seen WHERE at < ?", [gone])?;
     for (group, epoch, root) in epochs(step)? {
         follow_epoch(step, group, epoch, &root)?;
     }

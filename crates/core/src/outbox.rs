@@ -3,9 +3,10 @@
 //! In: sealed contents with their purpose; delivery news. Out: parcels. A message stays until a recipient's receipt
 //! (OUT-1), a receipt or an answer until a relay has stored it, a claim until it is answered. "Stored" is a relay's
 //! word and only a hint: what nobody confirmed within a day is sealed anew, with a new seed, into the mailbox of the
-//! current slot (OUT-2). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
+//! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
 use crate::api::{ChatId, Event, MessageState};
+use crate::conversation;
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -17,6 +18,9 @@ use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
 
 /// Not confirmed for so long: sealed anew (OUT-2).
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
+/// The tries that encrypt again. The others repeat the MLS message: one would help a reader whose window has passed it,
+/// the other one whose window does not reach so far ahead yet. Few, so that generations do not run away (OUT-5).
+const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
 /// A message is put to at most this many relays of its conversation (OUT-3).
 const PUT_RELAYS: usize = 2;
 /// How long a relay keeps what is put (RLY): 30 days.
@@ -61,6 +65,7 @@ pub(crate) fn put_group(
     about: &[u8],
     (group, epoch): (Gid, EpochId),
     content: &[u8],
+    plain: Option<&[u8]>,
 ) -> Result<(), Stop> {
     let slot = step.slot();
     let (envelope, token) = seal(step, epoch, slot, content)?;
@@ -74,6 +79,7 @@ pub(crate) fn put_group(
         group: Some(group),
         epoch: Some(epoch),
         content,
+        plain,
         slot,
     };
     insert(step, &row, envelope, token, relays)
@@ -95,6 +101,7 @@ pub(crate) fn put_meeting(
             group: None,
             epoch: None,
             content: &[],
+            plain: None,
             slot: Slot(0),
         };
         insert(step, &row, envelope, token.clone(), vec![relay])?;
@@ -193,6 +200,7 @@ struct Row<'a> {
     group: Option<Gid>,
     epoch: Option<EpochId>,
     content: &'a [u8],
+    plain: Option<&'a [u8]>,
     slot: Slot,
 }
 
@@ -206,14 +214,16 @@ fn insert(
     let id = envelope.id();
     step.tx
         .prepare_cached(
-            "INSERT INTO outbox(purpose, about, group_id, content, epoch_id, slot, envelope, envelope_id, token, sealed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outbox(purpose, about, group_id, content, plain, epoch_id, slot, envelope, envelope_id, token,
+                                sealed_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.waiting as u8,
             row.about,
             row.group,
             row.content,
+            row.plain,
             row.epoch.map(|epoch| *epoch.as_bytes()),
             row.slot.0,
             envelope.bytes(),
@@ -271,12 +281,11 @@ fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
 }
 
 fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
-    let (epoch, content) = step
+    let content = again_inside(step, row)?;
+    let epoch = step
         .tx
-        .prepare_cached("SELECT epoch_id, content FROM outbox WHERE id = ?")?
-        .query_row([row], |row| {
-            Ok((EpochId::from_bytes(row.get(0)?), row.get::<_, Vec<u8>>(1)?))
-        })?;
+        .prepare_cached("UPDATE outbox SET tries = min(tries + 1, 255), content = ? WHERE id = ? RETURNING epoch_id")?
+        .query_row(params![content, row], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
     let slot = step.slot();
     let (envelope, token) = seal(step, epoch, slot, &content)?;
     see(step, envelope.id())?;
@@ -296,6 +305,20 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
         .prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?
         .execute([row])?;
     Ok(())
+}
+
+/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id (OUT-5).
+fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Vec<u8>, Stop> {
+    let (tries, group, content, plain): (u8, Gid, Vec<u8>, Option<Vec<u8>>) = step
+        .tx
+        .prepare_cached("SELECT tries, group_id, content, plain FROM outbox WHERE id = ?")?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    match (plain, conversation::load(step, &group)?) {
+        (Some(plain), Some(of)) if ENCRYPTED_AGAIN.contains(&tries.saturating_add(1)) => {
+            Ok(step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?)
+        }
+        _repeat => Ok(content),
+    }
 }
 
 /// The same envelope once more.

@@ -336,6 +336,20 @@ pub(crate) fn door_spent(step: &mut Step<'_, '_>, id: [u8; 16]) -> Result<(), St
     }
 }
 
+/// Gives up on doors that did not answer while the invitation lasted.
+pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let ids: Vec<[u8; 16]> = step
+        .tx
+        .prepare_cached("SELECT id FROM acceptance WHERE state = 0 AND expires_at < ?")?
+        .query_map([step.time.0.cast_signed()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        step.errand(Errand::ForgetKnock(id));
+        set_state(step, &id, AcceptanceState::Expired)?;
+    }
+    Ok(())
+}
+
 /// Once more, with other words.
 pub(crate) fn retry(step: &mut Step<'_, '_>, wish: &api::AcceptRetry) -> Result<Reply, Stop> {
     let id = id_of(&wish.id)?;

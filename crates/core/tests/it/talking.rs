@@ -91,3 +91,24 @@ fn ten_thousand_queued_texts_need_few_receipts_rcp_2() {
     assert!(bench.states(0).iter().all(|state| *state == 2));
     assert!(bench.devices[1].sent.len() - before <= 2);
 }
+
+#[test]
+fn a_text_that_the_window_has_passed_is_encrypted_again_out_5() {
+    let mut bench = Bench::friends();
+    bench.relay.silent = true;
+    bench.say(0, 1, "the first one is lost");
+    let lost = bench.devices[0].sent.last().unwrap().envelope.clone();
+    for mailbox in bench.relay.boxes.values_mut() {
+        mailbox.retain(|bytes| bytes != lost.bytes());
+    }
+    for n in 0..600 {
+        bench.say(0, 1, &format!("later {n}"));
+    }
+    bench.relay.silent = false;
+    bench.settle();
+    assert_eq!(bench.texts(1).len(), 600);
+    bench.pass(60 * 3_600_000);
+    assert_eq!(bench.texts(1).len(), 601);
+    assert_eq!(bench.texts(1)[0], "the first one is lost");
+    assert!(bench.states(0).iter().all(|state| *state == 2));
+}
