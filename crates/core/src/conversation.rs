@@ -20,11 +20,11 @@ use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
 use stonechat_wire::mailbox::MailboxRoot;
 use stonechat_wire::message::{self, Kind, MessageHeader};
 
-/// Longest text, bytes of UTF-8 (MSG-6).
+/// Longest text, bytes of UTF-8 (CNV-5).
 pub(crate) const TEXT_MAX: usize = 16_384;
-/// Parents a message names at most; more heads than that wait for the next message (MSG-3).
+/// Parents a message names at most; more heads than that wait for the next message (MSG-2).
 const PARENTS_MAX: usize = 16;
-/// A clock value further ahead of the slot clock than this does not advance mine (MSG-4).
+/// A clock value further ahead of the slot clock than this does not advance mine (MSG-3).
 const HLC_AHEAD_MS: u64 = 24 * 3600 * 1000;
 /// 2025-01-01, where positions start: keeps them below 2^53 until 2094.
 const POSITION_EPOCH_MS: i64 = 1_735_689_600_000;
@@ -427,7 +427,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
 }
 
 /// Where a message stands in its chat: by its clock, but never before what it answers or what its sender wrote
-/// before it, nor after what answers it (MSG-5).
+/// before it, nor after what answers it (CNV-2).
 fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<i64, Stop> {
     let (above, below) = graph::neighbours(step, &of.group, new.id, new.leaf, new.header.seq)?;
     let clock = new

@@ -1,7 +1,7 @@
 //! What the courier brings: envelopes to the right opener, delivery news to the right row.
 //!
 //! In: [`News`]. Out: rows, events, answers. An envelope is opened by what its tag is read for; everything that does
-//! not open is dropped and never answered (ENV-7). Its cursor moves in the same transaction.
+//! not open is dropped and never answered (ENV-8). Its cursor moves in the same transaction.
 //! What is inside belongs to `conversation` and `meeting`.
 
 use crate::api::{Connection, Event};
@@ -102,7 +102,7 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
         Read::Message { leaf, plain } if leaf != of.leaf => conversation::take_in(step, &of, epoch, leaf, &plain),
         // Its sender has heard nothing yet: tell again.
         Read::Again => receipts::due(step, &group),
-        // MSG-7: beyond the window; its sender puts it again until we confirm it.
+        // MLS-6: beyond the window; its sender puts it again until we confirm it.
         Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
         Read::Refused(why) => Err(Stop::Refused(why)),
     }

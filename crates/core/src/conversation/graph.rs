@@ -2,7 +2,7 @@
 //!
 //! In: message ids and their parents (known by 8 bytes). Out: completeness, heads, and for my messages how far they
 //! got. A message is *complete* when all its ancestors are here; only complete heads are named as parents or in
-//! receipts, so naming one confirms all it descends from (MSG-3, RCP-1).
+//! receipts, so naming one confirms all it descends from (CNV-3, RCP-1).
 
 use super::Conversation;
 use crate::api::{Event, MessageState};
