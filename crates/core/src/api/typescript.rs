@@ -52,7 +52,7 @@ export type Done = Record<string, never>;
 "#;
 
 #[test]
-fn typescript_types_are_those_of_the_api_api_1() {
+fn typescript_types_are_those_of_the_api_api_4() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui/src/core/gen/api.ts");
     let wanted = typescript();
     if std::env::var_os("UPDATE_TS").is_some() {
@@ -67,7 +67,7 @@ fn typescript_types_are_those_of_the_api_api_1() {
 }
 
 #[test]
-fn every_method_names_its_answer_api_1() {
+fn every_method_names_its_answer_api_5() {
     let declared = format!("{}{}", declare::<Command>(), declare::<Query>());
     let methods = declared
         .split("\"method\": \"")

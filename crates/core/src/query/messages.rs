@@ -1,7 +1,7 @@
 //! Messages: one, or a stretch of a chat by position.
 //!
 //! In: ids and positions. Out: [`Message`]s and [`Messages`]. A page costs what it shows; its counts come from the
-//! index over (chat, position) alone (API-3).
+//! index over (chat, position) alone (API-7).
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 

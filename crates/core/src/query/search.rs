@@ -1,7 +1,7 @@
 //! Search: messages that hold all the words, the last one perhaps only begun.
 //!
 //! In: what a person typed. Out: [`Hit`]s, newest arrival first, each with the text around its first match. Typed text
-//! never reaches FTS5 as syntax (API-4). Hidden chats are not searched.
+//! never reaches FTS5 as syntax (API-8). Hidden chats are not searched.
 
 use rusqlite::{Connection, Row, named_params};
 
