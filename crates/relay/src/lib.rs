@@ -4,4 +4,12 @@
 //! what is inside an envelope, and who talks to whom, is none of its business. Specified in
 //! `docs/protocol/03-relay.md` (RLY).
 
+pub mod limits;
+pub mod service;
 pub mod store;
+
+pub mod home;
+pub mod listen;
+
+pub use limits::Limits;
+pub use listen::{AccessChoice, Config, Relay, Running, StartError, run};

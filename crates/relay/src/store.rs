@@ -26,6 +26,9 @@ pub trait MailboxStore {
     /// Drops everything since the last [`MailboxStore::sync`].
     fn abandon(&mut self);
 
+    /// Whether a mailbox has an envelope, unsynced ones included.
+    fn holds(&self, tag: &Tag, id: &EnvelopeId) -> Result<bool, StoreError>;
+
     /// What one mailbox holds, unsynced envelopes included.
     fn mailbox(&self, tag: &Tag) -> MailboxSize;
 
@@ -46,6 +49,9 @@ pub trait MailboxStore {
 
     /// The door at a path.
     fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError>;
+
+    /// Counts that a door answered once more; no error if there is none.
+    fn count_use(&mut self, path: &DoorPath) -> Result<(), StoreError>;
 
     /// Takes a door down; no error if there is none.
     fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError>;
@@ -247,6 +253,8 @@ pub(crate) mod conformance {
         assert_eq!(store.append(&envelope(1, 7, 100)), Ok(Appended::New(1)));
         assert_eq!(store.append(&envelope(1, 7, 200)), Ok(Appended::Known));
         assert_eq!(store.append(&envelope(2, 7, 100)), Ok(Appended::New(2)));
+        assert_eq!(store.holds(&tag(1), &EnvelopeId::from_bytes([7; 32])), Ok(true));
+        assert_eq!(store.holds(&tag(3), &EnvelopeId::from_bytes([7; 32])), Ok(false));
         store.sync().unwrap();
         assert_eq!(store.append(&envelope(1, 7, 50)), Ok(Appended::Known));
         store.sync().unwrap();
@@ -323,6 +331,9 @@ pub(crate) mod conformance {
                 ..Total::default()
             }
         );
+        store.count_use(&path).unwrap();
+        store.count_use(&DoorPath::from_bytes([5; 12])).unwrap();
+        assert_eq!(store.door(&path).unwrap().map(|door| door.uses), Some(4));
         store.close_door(&path).unwrap();
         store.close_door(&path).unwrap();
         store.sync().unwrap();

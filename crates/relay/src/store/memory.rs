@@ -64,6 +64,10 @@ impl MailboxStore for MemoryStore {
         self.crash();
     }
 
+    fn holds(&self, tag: &Tag, id: &EnvelopeId) -> Result<bool, StoreError> {
+        Ok(self.live.by_id.contains_key(&(*tag, *id)))
+    }
+
     fn mailbox(&self, tag: &Tag) -> MailboxSize {
         self.live.ledger.mailbox(tag)
     }
@@ -125,6 +129,11 @@ impl MailboxStore for MemoryStore {
         Ok(self.live.doors.get(path).cloned())
     }
 
+    fn count_use(&mut self, path: &DoorPath) -> Result<(), StoreError> {
+        self.change(Change::CountUse(*path));
+        Ok(())
+    }
+
     fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError> {
         self.change(Change::CloseDoor(*path));
         Ok(())
@@ -137,6 +146,7 @@ enum Change {
     Prolong(Tag, u64, Timestamp),
     Drop(Tag, u64),
     SetDoor(DoorPath, Door),
+    CountUse(DoorPath),
     CloseDoor(DoorPath),
 }
 
@@ -158,6 +168,7 @@ impl State {
             Change::Prolong(tag, cursor, until) => self.prolong(*tag, *cursor, *until),
             Change::Drop(tag, cursor) => self.drop_envelope(*tag, *cursor),
             Change::SetDoor(path, door) => self.set_door(*path, door),
+            Change::CountUse(path) => self.count_use(path),
             Change::CloseDoor(path) => self.close_door(path),
         }
     }
@@ -194,6 +205,12 @@ impl State {
         self.close_door(&path);
         self.card_bytes += door.card.len() as u64;
         self.doors.insert(path, door.clone());
+    }
+
+    fn count_use(&mut self, path: &DoorPath) {
+        if let Some(door) = self.doors.get_mut(path) {
+            door.uses = door.uses.saturating_add(1);
+        }
     }
 
     fn close_door(&mut self, path: &DoorPath) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
+use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
 
 use super::{
     Appended, Budget, Door, EXPIRE_BATCH, Kept, Ledger, MailboxSize, MailboxStore, NewEnvelope, StoreError, Total,
@@ -50,6 +50,13 @@ impl SqliteStore {
             self.in_batch = true;
         }
         Ok(())
+    }
+
+    fn find(&self, tag: &Tag, id: &EnvelopeId) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT cursor FROM envelope WHERE tag = ?1 AND id = ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row(params![tag.as_bytes(), id.as_bytes()], |row| row.get(0));
+        Ok(found.optional()?)
     }
 
     fn prolong(&self, cursor: i64, until_ms: i64) -> Result<(), StoreError> {
@@ -112,14 +119,7 @@ impl SqliteStore {
 impl MailboxStore for SqliteStore {
     fn append(&mut self, new: &NewEnvelope) -> Result<Appended, StoreError> {
         self.begin()?;
-        let sql = "SELECT cursor FROM envelope WHERE tag = ?1 AND id = ?2";
-        let known: Option<i64> = {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement
-                .query_row(params![new.tag.as_bytes(), new.id.as_bytes()], |row| row.get(0))
-                .optional()?
-        };
-        if let Some(cursor) = known {
+        if let Some(cursor) = self.find(&new.tag, &new.id)? {
             self.prolong(cursor, signed(new.expires_at.0))?;
             return Ok(Appended::Known);
         }
@@ -151,6 +151,10 @@ impl MailboxStore for SqliteStore {
             Ok(counts) => self.counts = counts,
             Err(error) => tracing::error!(%error, "counts could not be read again after a failed batch"),
         }
+    }
+
+    fn holds(&self, tag: &Tag, id: &EnvelopeId) -> Result<bool, StoreError> {
+        Ok(self.find(tag, id)?.is_some())
     }
 
     fn mailbox(&self, tag: &Tag) -> MailboxSize {
@@ -219,6 +223,13 @@ impl MailboxStore for SqliteStore {
                 })
             });
         Ok(door.optional()?)
+    }
+
+    fn count_use(&mut self, path: &DoorPath) -> Result<(), StoreError> {
+        self.begin()?;
+        let sql = "UPDATE door SET uses = uses + 1 WHERE path = ?1";
+        self.connection.prepare_cached(sql)?.execute([path.as_bytes()])?;
+        Ok(())
     }
 
     fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError> {

@@ -1,0 +1,174 @@
+//! The relay's data folder: its keys, its access secret, and the lock that keeps a second relay out.
+//!
+//! In: a path. Out: what is in it, made on the first start and kept from then on. Files are readable by their owner
+//! only, where the system knows such a thing. The mailboxes' file beside them is the store's.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use stonechat_wire::face::RelaySecret;
+use zeroize::Zeroizing;
+
+const LOCK: &str = "lock";
+const SEED: &str = "relay.key";
+const SECRET: &str = "access.secret";
+const MAILBOXES: &str = "mailboxes.sqlite";
+
+/// An open data folder; nobody else has it until it is dropped.
+#[derive(Debug)]
+pub struct Home {
+    /// The relay's private keys.
+    pub keys: RelaySecret,
+    /// What a closed relay asks for.
+    pub secret: [u8; 16],
+    /// Where the mailboxes are.
+    pub mailboxes: PathBuf,
+    _lock: File,
+}
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// Another relay has it.
+    #[error("the relay's data folder is in use by another relay")]
+    InUse,
+    /// A key file with a length that no key has; nothing is written over it.
+    #[error("{0} in the relay's data folder is damaged")]
+    Damaged(&'static str),
+    /// No random bytes to be had.
+    #[error("the system gives no random bytes")]
+    NoDice,
+    /// The disk's own.
+    #[error("the relay's data folder cannot be used: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Home {
+    /// Opens the folder, making it, the keys and the secret on the first start.
+    pub fn open(folder: &Path) -> Result<Self, HomeError> {
+        make_folder(folder)?;
+        let lock = own_file(OpenOptions::new().write(true).create(true).truncate(false)).open(folder.join(LOCK))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => HomeError::InUse,
+            TryLockError::Error(error) => HomeError::Io(error),
+        })?;
+        let seed = Zeroizing::new(kept_or_made::<32>(folder, SEED)?);
+        let secret = kept_or_made::<16>(folder, SECRET)?;
+        let mailboxes = folder.join(MAILBOXES);
+        Ok(Self {
+            keys: RelaySecret::from_seed(&seed),
+            secret,
+            mailboxes,
+            _lock: lock,
+        })
+    }
+}
+
+/// `N` random bytes from the system.
+pub(crate) fn dice<const N: usize>() -> Result<[u8; N], HomeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| HomeError::NoDice)?;
+    Ok(bytes)
+}
+
+/// Reads a file of random bytes; where there is none, makes it durably first.
+fn kept_or_made<const N: usize>(folder: &Path, name: &'static str) -> Result<[u8; N], HomeError> {
+    let file = folder.join(name);
+    match fs::read(&file) {
+        Ok(bytes) => bytes.try_into().map_err(|_| HomeError::Damaged(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let bytes = dice::<N>()?;
+            write_durably(folder, &file, &bytes)?;
+            Ok(bytes)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All of it or nothing: a half-written key would be a relay that nobody finds again.
+fn write_durably(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = file.with_extension("new");
+    let mut open = own_file(OpenOptions::new().write(true).create(true).truncate(true)).open(&fresh)?;
+    open.write_all(bytes)?;
+    open.sync_all()?;
+    fs::rename(&fresh, file)?;
+    sync_folder(folder)
+}
+
+#[cfg(unix)]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn own_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn own_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_secret_are_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep").join("relay");
+        let first = Home::open(&path).unwrap();
+        let (id, secret) = (first.keys.keys().id(), first.secret);
+        drop(first);
+        let again = Home::open(&path).unwrap();
+        assert_eq!((again.keys.keys().id(), again.secret), (id, secret));
+    }
+
+    #[test]
+    fn a_second_relay_is_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = Home::open(folder.path()).unwrap();
+        assert!(matches!(Home::open(folder.path()), Err(HomeError::InUse)));
+    }
+
+    #[test]
+    fn a_damaged_key_is_told_and_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(SEED), b"short").unwrap();
+        assert!(matches!(Home::open(folder.path()), Err(HomeError::Damaged(SEED))));
+        assert_eq!(fs::read(folder.path().join(SEED)).unwrap(), b"short");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_reads_the_keys() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay");
+        let _home = Home::open(&path).unwrap();
+        for (name, mode) in [("", 0o700), (SEED, 0o600), (SECRET, 0o600), (LOCK, 0o600)] {
+            let found = fs::metadata(path.join(name)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{name}");
+        }
+    }
+}

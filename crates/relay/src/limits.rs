@@ -1,0 +1,107 @@
+//! What a stranger can grow, and how far. Every limit has a name here and a test that pushes it.
+//!
+//! Specified in `docs/protocol/03-relay.md` (RLY-33).
+
+use stonechat_wire::frame::FromRelay;
+
+/// How far a relay lets things grow. The defaults are what ships; tests take smaller ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Envelopes in one mailbox (RLY-27).
+    pub mailbox_envelopes: u64,
+    /// Bytes in one mailbox (RLY-27).
+    pub mailbox_bytes: u64,
+    /// Mailboxes that are not empty: each costs about 100 bytes of memory.
+    pub mailboxes: usize,
+    /// Bytes of envelopes and cards on disk (RLY-28).
+    pub total_bytes: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// Mailboxes one connection reads: each costs about 150 bytes of memory.
+    pub subscriptions_per_connection: usize,
+    /// Mailboxes all connections read together.
+    pub subscriptions: usize,
+    /// Doors that stand.
+    pub doors: usize,
+    /// How often one door answers (RLY-29).
+    pub door_uses: u32,
+    /// Bytes of envelopes taken between two syncs; beyond them a put is answered busy (RLY-33).
+    pub batch_bytes: usize,
+    /// Bytes pushed to a connection that it has not taken yet (RLY-26).
+    pub push_bytes: usize,
+    /// Bytes of all answers that a connection has not taken yet; beyond them it is closed (RLY-26).
+    pub outstanding_bytes: usize,
+    /// Bytes of one answer to a fetch; the first envelope may exceed them.
+    pub fetch_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mailbox_envelopes: 65_536,
+            mailbox_bytes: 16 << 20,
+            mailboxes: 4_000_000,
+            total_bytes: 64 << 30,
+            connections: 10_000,
+            subscriptions_per_connection: 32_768,
+            subscriptions: 2_000_000,
+            doors: 16_384,
+            door_uses: 1024,
+            batch_bytes: 16 << 20,
+            push_bytes: 256 << 10,
+            outstanding_bytes: 2 << 20,
+            fetch_bytes: 256 << 10,
+        }
+    }
+}
+
+/// Longest life of an envelope or a door, in seconds: 60 days (RLY-32).
+pub const TTL_S_MAX: u64 = 60 * 24 * 3600;
+/// Above this share of [`Limits::total_bytes`], in percent, no mailbox is opened that was empty (RLY-28).
+pub const NEW_MAILBOX_PERCENT_MAX: u64 = 80;
+/// Above this share, in percent, nothing is taken (RLY-28).
+pub const PUT_PERCENT_MAX: u64 = 90;
+/// How often expired envelopes are looked for, in ms (RLY-32).
+pub const EXPIRE_EVERY_MS: u64 = 60_000;
+/// How long nothing new is taken after the store failed, in ms: a full disk is not asked again at once (RLY-28).
+pub const UNSYNCED_PAUSE_MS: u64 = 5_000;
+/// What a busy relay asks for, in ms (RLY-33).
+pub const BUSY_RETRY_MS: u32 = 250;
+/// Most envelopes read from the store for one mailbox in one go.
+pub const READ_ENVELOPES_MAX: usize = 512;
+
+/// Connections of one address at once (RLY-33).
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1024;
+/// Connections that have not said hello yet, all addresses together (RLY-33).
+pub const STRANGERS_MAX: usize = 512;
+/// Longest head of an HTTP request, in bytes (RLY-30).
+pub const HEAD_BYTES_MAX: usize = 8192;
+/// Most header lines of an HTTP request (RLY-30).
+pub const HEADERS_MAX: usize = 64;
+/// Time from the first byte to the hello, in ms (RLY-35).
+pub const HELLO_MS_MAX: u64 = 10_000;
+/// Longest silence of a connection, in ms; clients ping (RLY-35).
+pub const SILENCE_MS_MAX: u64 = 120_000;
+/// Longest time one write may hang, in ms (RLY-35).
+pub const WRITE_MS_MAX: u64 = 60_000;
+/// Requests that wait for the service's thread.
+pub const REQUESTS_WAITING_MAX: usize = 1024;
+/// Bytes of frames that wait for the service's thread.
+pub const REQUEST_BYTES_WAITING_MAX: usize = 32 << 20;
+
+/// What a frame counts against a connection's budget, in bytes: its length, or a little more.
+pub fn weight(frame: &FromRelay) -> usize {
+    const FIXED: usize = 64;
+    const ID: usize = 32;
+    let body = match frame {
+        FromRelay::Stored { ids, .. } | FromRelay::Full { ids, .. } => ids.len().saturating_mul(ID),
+        FromRelay::Arrived { envelope, .. } | FromRelay::Ephemeral { envelope, .. } => envelope.len(),
+        FromRelay::Fetched { items, .. } => items.iter().map(|(_, bytes)| bytes.len().saturating_add(16)).sum(),
+        FromRelay::Hello { .. }
+        | FromRelay::Refused { .. }
+        | FromRelay::Busy { .. }
+        | FromRelay::DoorOpen { .. }
+        | FromRelay::Quota { .. } => 0,
+    };
+    body.saturating_add(FIXED)
+}

@@ -1,0 +1,305 @@
+//! The relay on the network: a TCP listener, and what stands behind it.
+//!
+//! In: a [`Config`]. Out: a running relay and its route. Plain HTTP/1.1: TLS and a cover site come later. What is
+//! answered is the service's job; here are sockets, limits on them, and the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use stonechat_wire::face::{FaceRelay, RelaySecret};
+use stonechat_wire::route::RelayRoute;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::home::{Home, HomeError, dice};
+use crate::limits::{CONNECTIONS_PER_ADDRESS_MAX, Limits, STRANGERS_MAX};
+use crate::service::{Access, ConnectionId, Service};
+use crate::store::StoreError;
+use crate::store::sqlite::SqliteStore;
+
+mod connection;
+mod engine;
+pub mod http;
+
+pub use connection::EndReason;
+use connection::{Seat, serve};
+use engine::Engine;
+
+/// Pause after a failed accept, for instance when the process has too many files open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How a relay is run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes any.
+    pub listen: SocketAddr,
+    /// The data folder: keys, secret, mailboxes.
+    pub data: PathBuf,
+    /// `host:port` that goes into the route; else the address listened on.
+    pub advertise: Option<String>,
+    /// Who may use it.
+    pub access: AccessChoice,
+    /// Where the address listened on is "any", the route names this machine's address on the local network; without
+    /// it, loopback.
+    pub lan: bool,
+    /// How far it lets things grow.
+    pub limits: Limits,
+}
+
+/// Who may use a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessChoice {
+    /// Whoever has the route: its secret lies in the data folder.
+    Secret,
+    /// Everybody.
+    Open,
+}
+
+/// Why a relay does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The mailboxes.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address to listen on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The system gives no thread.
+    #[error("cannot start the store's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A relay that is about to run.
+#[derive(Debug)]
+pub struct Relay;
+
+impl Relay {
+    /// Opens the data folder, listens, and serves until [`Running::stop`]. Wants a tokio runtime with time and I/O.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let home = Home::open(&config.data)?;
+        let store = SqliteStore::open(&home.mailboxes)?;
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
+        let local_addr = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen(config.listen, error))?;
+        let route = route(&config, &home, local_addr);
+        let access = match config.access {
+            AccessChoice::Secret => Access::Secret(home.secret),
+            AccessChoice::Open => Access::Open,
+        };
+        let service = Service::new(store, access, config.limits);
+        let (engine, ended) = Engine::start(service).map_err(StartError::Thread)?;
+        let (stop, stopping) = watch::channel(false);
+        let keys = home.keys.clone();
+        let hall = Arc::new(Hall::new(engine, keys, stopping));
+        let accepting = tokio::spawn(accept_all(listener, hall));
+        tracing::info!("relay is up");
+        Ok(Running {
+            local_addr,
+            route,
+            stop,
+            accepting,
+            ended,
+            _home: home,
+        })
+    }
+}
+
+/// Runs a relay until Ctrl-C or SIGTERM; `started` is told once it listens.
+pub async fn run(config: Config, started: impl FnOnce(&Running)) -> Result<(), StartError> {
+    let running = Relay::start(config).await?;
+    started(&running);
+    asked_to_end().await;
+    running.stop().await;
+    Ok(())
+}
+
+/// A relay that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub local_addr: SocketAddr,
+    /// How to reach it. Whoever has it may use the relay.
+    pub route: RelayRoute,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+    _home: Home,
+}
+
+impl Running {
+    /// The route as text, `stone:r...`.
+    pub fn route_text(&self) -> String {
+        self.route.to_text()
+    }
+
+    /// Takes no more connections, ends those there are, finishes what is in hand, closes the store.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = self.accepting.await;
+        let _ = self.ended.await;
+        tracing::info!("relay is down");
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Hall {
+    engine: Engine,
+    keys: RelaySecret,
+    stopping: watch::Receiver<bool>,
+    next_id: AtomicU64,
+    strangers: Arc<Semaphore>,
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Hall {
+    fn new(engine: Engine, keys: RelaySecret, stopping: watch::Receiver<bool>) -> Self {
+        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+        Self {
+            engine,
+            keys,
+            stopping,
+            next_id: AtomicU64::new(1),
+            strangers,
+            addresses: Mutex::default(),
+        }
+    }
+
+    /// Out: false when this address has too many connections.
+    fn enter(&self, address: IpAddr) -> bool {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.entry(address).or_default();
+        let has_room = *count < CONNECTIONS_PER_ADDRESS_MAX;
+        *count += usize::from(has_room);
+        has_room
+    }
+
+    fn leave(&self, address: IpAddr) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                addresses.remove(&address);
+            }
+        }
+    }
+
+    fn seat(&self) -> Option<Seat> {
+        let stranger = Arc::clone(&self.strangers).try_acquire_owned().ok()?;
+        let face = FaceRelay::new(&self.keys, dice().ok()?);
+        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        Some(Seat {
+            id,
+            engine: self.engine.clone(),
+            face,
+            stopping: self.stopping.clone(),
+            stranger,
+        })
+    }
+}
+
+async fn accept_all(listener: TcpListener, hall: Arc<Hall>) {
+    let mut connections = JoinSet::new();
+    let mut stopping = hall.stopping.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                connections.spawn(welcome(stream, from.ip(), Arc::clone(&hall)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    let _ = hall.engine.stop().await;
+}
+
+/// One connection, if there is room. One that finds none is closed without a word.
+async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
+    if !hall.enter(from) {
+        return;
+    }
+    // Answers are small and somebody waits for each.
+    let _ = stream.set_nodelay(true);
+    if let Some(seat) = hall.seat() {
+        let why = serve(stream, seat).await;
+        tracing::debug!(%why, "a connection ended");
+    }
+    hall.leave(from);
+}
+
+fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {
+    let address = config
+        .advertise
+        .clone()
+        .unwrap_or_else(|| reachable(local, config.lan).to_string());
+    let secret = (config.access == AccessChoice::Secret).then_some(home.secret);
+    RelayRoute {
+        address,
+        relay: home.keys.keys().id(),
+        secret,
+    }
+}
+
+/// The address others can use: "any" becomes this machine's address on the local network, or loopback.
+fn reachable(local: SocketAddr, lan: bool) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    let loopback = if local.is_ipv4() {
+        Ipv4Addr::LOCALHOST.into()
+    } else {
+        Ipv6Addr::LOCALHOST.into()
+    };
+    let ip = if lan {
+        lan_address().unwrap_or(loopback)
+    } else {
+        loopback
+    };
+    SocketAddr::new(ip, local.port())
+}
+
+/// This machine's address towards other networks. Connecting a UDP socket sends nothing.
+fn lan_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(unix)]
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() {
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,383 @@
+//! One connection: from its first request to its end.
+//!
+//! In: a socket. Out: frames to the engine, and back. First the HTTP head, then the WebSocket, inside it the face,
+//! inside that frames. Slow, silent and malformed connections end here, and are told nothing.
+
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use stonechat_wire::face::{FaceError, FaceRelay};
+use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
+use stonechat_wire::ids::DoorPath;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+
+use super::engine::{Ended, Engine, Outgoing};
+use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
+use crate::limits::{HEAD_BYTES_MAX, HELLO_MS_MAX, SILENCE_MS_MAX, WRITE_MS_MAX, weight};
+use crate::service::{Closed, ConnectionId};
+
+/// Longest WebSocket message, in bytes: one face message of 1 MiB and its records.
+const MESSAGE_BYTES_MAX: usize = (1 << 20) + (64 << 10);
+/// Most frame bytes sealed into one message: more than a write takes, little enough to interleave.
+const WRITE_BYTES: usize = 128 << 10;
+/// Most frames taken out of the outbox at once.
+const WRITE_FRAMES: usize = 256;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Most bytes read after an answer, so that it is not lost to a reset.
+const LINGER_BYTES_MAX: usize = 64 << 10;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The other side closed it.
+    #[error("closed by the other side")]
+    Left,
+    /// The relay is going down.
+    #[error("the relay is going down")]
+    GoingDown,
+    /// Its first request was none of ours; it got the 404.
+    #[error("not for us: {0}")]
+    Request(#[from] RequestError),
+    /// The handshake or a record does not hold.
+    #[error("face: {0}")]
+    Face(#[from] FaceError),
+    /// Frames that are none.
+    #[error("frame: {0}")]
+    Frame(#[from] FrameError),
+    /// A WebSocket message that is not binary.
+    #[error("a text message")]
+    Text,
+    /// The WebSocket layer's own.
+    #[error("websocket: {0}")]
+    WebSocket(#[from] Box<WebSocketError>),
+    /// No hello in time.
+    #[error("no hello in time")]
+    NoHello,
+    /// Silent for too long.
+    #[error("silent for too long")]
+    Silent,
+    /// It does not read.
+    #[error("a write hung for too long")]
+    Stuck,
+    /// Too many connections.
+    #[error("too many connections")]
+    TooMany,
+    /// The service closed it.
+    #[error("{0}")]
+    Service(Closed),
+}
+
+impl From<Ended> for EndReason {
+    fn from(_: Ended) -> Self {
+        Self::GoingDown
+    }
+}
+
+impl From<WebSocketError> for EndReason {
+    fn from(error: WebSocketError) -> Self {
+        match error {
+            WebSocketError::ConnectionClosed | WebSocketError::AlreadyClosed => Self::Left,
+            other => Self::WebSocket(Box::new(other)),
+        }
+    }
+}
+
+/// What a connection is given at its start.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) id: ConnectionId,
+    pub(super) engine: Engine,
+    pub(super) face: FaceRelay,
+    pub(super) stopping: watch::Receiver<bool>,
+    /// Its place among the strangers, given back with the hello.
+    pub(super) stranger: OwnedSemaphorePermit,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat) -> EndReason {
+    let deadline = Instant::now() + Duration::from_millis(HELLO_MS_MAX);
+    let mut stopping = seat.stopping.clone();
+    let request = tokio::select! {
+        request = tokio::time::timeout_at(deadline, read_request(&mut stream)) => request,
+        _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
+    };
+    match request.unwrap_or(Err(RequestError::Slow)) {
+        Ok((Asked::Relay { accept }, rest)) => upgrade(stream, &accept, rest, &mut seat, deadline).await,
+        Ok((Asked::Door(path), proof)) => answer_door(stream, &seat.engine, path, &proof).await,
+        Err(error) => {
+            if !matches!(error, RequestError::Slow | RequestError::Cut) {
+                answer_and_close(stream, &[NOT_FOUND]).await;
+            }
+            error.into()
+        }
+    }
+}
+
+/// Reads a head, and for a door its body. Out: what is asked, and the bytes that came after the head.
+async fn read_request(stream: &mut TcpStream) -> Result<(Asked, Vec<u8>), RequestError> {
+    let mut bytes = Vec::with_capacity(1024);
+    loop {
+        if let Some((asked, head)) = read_head(&bytes)? {
+            let mut rest = bytes.split_off(head);
+            if matches!(asked, Asked::Door(_)) {
+                while rest.len() < PROOF_SIZE {
+                    read_some(stream, &mut rest).await?;
+                }
+            }
+            return Ok((asked, rest));
+        }
+        read_some(stream, &mut bytes).await?;
+    }
+}
+
+async fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), RequestError> {
+    let mut chunk = [0; HEAD_BYTES_MAX];
+    let count = stream.read(&mut chunk).await.map_err(|_| RequestError::Cut)?;
+    bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
+    if count == 0 { Err(RequestError::Cut) } else { Ok(()) }
+}
+
+async fn answer_door(stream: TcpStream, engine: &Engine, path: DoorPath, proof: &[u8]) -> EndReason {
+    let proof = proof.first_chunk::<PROOF_SIZE>();
+    let card = match proof {
+        Some(proof) => engine.knock(path, *proof).await,
+        None => Ok(None),
+    };
+    match card {
+        Ok(Some(card)) => answer_and_close(stream, &[http::found(card.len()).as_bytes(), &card]).await,
+        Ok(None) | Err(Ended) => answer_and_close(stream, &[NOT_FOUND]).await,
+    }
+    EndReason::Left
+}
+
+/// Writes an answer, then waits a moment for the other side to take it: a close with unread bytes would reset it.
+async fn answer_and_close(mut stream: TcpStream, parts: &[&[u8]]) {
+    let answer = parts.concat();
+    let farewell = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await?;
+        let mut sink = [0; 4096];
+        let mut left = LINGER_BYTES_MAX;
+        while left > 0 {
+            let count = stream.read(&mut sink).await?;
+            left = if count == 0 { 0 } else { left.saturating_sub(count) };
+        }
+        std::io::Result::Ok(())
+    };
+    // Whether it arrived is the other side's concern.
+    let _ = timeout(Duration::from_millis(HELLO_MS_MAX), farewell).await;
+}
+
+async fn upgrade(mut stream: TcpStream, accept: &str, rest: Vec<u8>, seat: &mut Seat, hello_by: Instant) -> EndReason {
+    if stream.write_all(http::switching(accept).as_bytes()).await.is_err() {
+        return EndReason::Left;
+    }
+    let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
+    let (outbox, inbox) = mpsc::unbounded_channel();
+    match seat.engine.connect(seat.id, outbox).await {
+        Ok(true) => {}
+        Ok(false) => return EndReason::TooMany,
+        Err(ended) => return ended.into(),
+    }
+    let why = Talk::new(socket, inbox, seat, hello_by).run().await;
+    // The engine only fails when everything ends.
+    let _ = seat.engine.gone(seat.id).await;
+    why
+}
+
+fn web_socket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(16 << 10)
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX))
+}
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// What a conversation waits for.
+enum Event {
+    Message(Option<Result<Message, WebSocketError>>),
+    Flushed(Result<(), WebSocketError>),
+    Outgoing(Vec<Outgoing>),
+    Overdue,
+    Stopping,
+}
+
+/// The conversation with one client.
+struct Talk<'a> {
+    seat: &'a mut Seat,
+    sink: SplitSink<Socket, Message>,
+    stream: SplitStream<Socket>,
+    inbox: mpsc::UnboundedReceiver<Outgoing>,
+    /// Weight of the frames that are being written.
+    writing_bytes: usize,
+    is_flushed: bool,
+    is_greeted: bool,
+    closing: Option<Closed>,
+    silent_at: Instant,
+    stuck_at: Instant,
+}
+
+impl<'a> Talk<'a> {
+    fn new(socket: Socket, inbox: mpsc::UnboundedReceiver<Outgoing>, seat: &'a mut Seat, hello_by: Instant) -> Self {
+        let (sink, stream) = socket.split();
+        let (writing_bytes, is_flushed, is_greeted, closing) = (0, true, false, None);
+        let stuck_at = hello_by;
+        Self {
+            seat,
+            sink,
+            stream,
+            inbox,
+            writing_bytes,
+            is_flushed,
+            is_greeted,
+            closing,
+            silent_at: hello_by,
+            stuck_at,
+        }
+    }
+
+    async fn run(mut self) -> EndReason {
+        let why = loop {
+            if let Err(why) = self.turn().await {
+                break why;
+            }
+        };
+        // A short goodbye; nobody has to hear it.
+        let _ = timeout(GOODBYE, self.sink.close()).await;
+        why
+    }
+
+    /// Waits for the next thing to happen and does it.
+    async fn turn(&mut self) -> Result<(), EndReason> {
+        match self.wait().await {
+            Event::Message(message) => self.take(message.ok_or(EndReason::Left)??).await,
+            Event::Flushed(flushed) => {
+                flushed?;
+                self.flushed().await
+            }
+            Event::Outgoing(frames) if frames.is_empty() => Err(EndReason::GoingDown),
+            Event::Outgoing(frames) => self.post(frames).await,
+            Event::Overdue => Err(self.overdue()),
+            Event::Stopping => Err(EndReason::GoingDown),
+        }
+    }
+
+    async fn wait(&mut self) -> Event {
+        let mut frames = Vec::new();
+        let deadline = if self.is_flushed {
+            self.silent_at
+        } else {
+            self.silent_at.min(self.stuck_at)
+        };
+        tokio::select! {
+            message = self.stream.next() => Event::Message(message),
+            flushed = self.sink.flush(), if !self.is_flushed => Event::Flushed(flushed),
+            _ = self.inbox.recv_many(&mut frames, WRITE_FRAMES), if self.is_flushed => Event::Outgoing(frames),
+            () = sleep_until(deadline) => Event::Overdue,
+            _ = self.seat.stopping.wait_for(|stop| *stop) => Event::Stopping,
+        }
+    }
+
+    fn overdue(&self) -> EndReason {
+        match (self.is_greeted, self.is_flushed || self.silent_at < self.stuck_at) {
+            (false, _) => EndReason::NoHello,
+            (true, true) => EndReason::Silent,
+            (true, false) => EndReason::Stuck,
+        }
+    }
+
+    /// Takes one WebSocket message: bytes of the face, as they came.
+    async fn take(&mut self, message: Message) -> Result<(), EndReason> {
+        if self.is_greeted {
+            self.silent_at = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
+        }
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
+                // The library has queued the pong; a flush sends it.
+                self.start_write();
+                return Ok(());
+            }
+            Message::Close(_) => return Err(EndReason::Left),
+            Message::Text(_) => return Err(EndReason::Text),
+        };
+        let messages = self.seat.face.receive(&bytes)?;
+        self.write_face().await?;
+        for message in messages {
+            let frames = ToRelay::decode_all(&message)?;
+            self.seat.engine.frames(self.seat.id, frames, message.len()).await?;
+        }
+        Ok(())
+    }
+
+    /// Seals frames, several into one message, and begins to write them.
+    async fn post(&mut self, outgoing: Vec<Outgoing>) -> Result<(), EndReason> {
+        let mut message = Vec::new();
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Close(why) => self.closing = Some(why),
+                Outgoing::Frame(frame) => {
+                    self.greet(&frame);
+                    self.writing_bytes += weight(&frame);
+                    frame.encode(&mut message);
+                    if message.len() >= WRITE_BYTES {
+                        self.seat.face.send(&std::mem::take(&mut message))?;
+                    }
+                }
+            }
+        }
+        if !message.is_empty() {
+            self.seat.face.send(&message)?;
+        }
+        self.write_face().await?;
+        if self.is_flushed { self.flushed().await } else { Ok(()) }
+    }
+
+    /// With the hello's answer a stranger becomes a client.
+    fn greet(&mut self, frame: &FromRelay) {
+        if !self.is_greeted && matches!(frame, FromRelay::Hello { .. }) {
+            self.is_greeted = true;
+            self.silent_at = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
+            drop(self.seat.stranger.split(1));
+        }
+    }
+
+    async fn write_face(&mut self) -> Result<(), EndReason> {
+        let bytes = self.seat.face.take_output();
+        if !bytes.is_empty() {
+            self.sink.feed(Message::binary(bytes)).await?;
+            self.start_write();
+        }
+        Ok(())
+    }
+
+    fn start_write(&mut self) {
+        if self.is_flushed {
+            self.is_flushed = false;
+            self.stuck_at = Instant::now() + Duration::from_millis(WRITE_MS_MAX);
+        }
+    }
+
+    async fn flushed(&mut self) -> Result<(), EndReason> {
+        self.is_flushed = true;
+        if let Some(why) = self.closing {
+            return Err(EndReason::Service(why));
+        }
+        let bytes = std::mem::take(&mut self.writing_bytes);
+        if bytes > 0 {
+            self.seat.engine.drained(self.seat.id, bytes).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! The thread that the service and its store live on.
+//!
+//! In: requests of all connections through one bounded channel. Out: frames into each connection's outbox. It takes
+//! what has queued up, syncs once, answers, and takes again: the batch grows with the load, and no timer is in the
+//! way of an answer (self-clocking group commit).
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use stonechat_wire::frame::{FromRelay, ToRelay};
+use stonechat_wire::ids::{DoorPath, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::limits::{REQUEST_BYTES_WAITING_MAX, REQUESTS_WAITING_MAX};
+use crate::service::{Closed, ConnectionId, Output, Service};
+use crate::store::MailboxStore;
+
+/// Most requests of one batch: how many share a sync at most.
+const BATCH_REQUESTS_MAX: usize = 512;
+/// How often the engine looks at the clock when nobody asks anything.
+const TICK: Duration = Duration::from_secs(10);
+
+/// What a connection is given to send.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Frame(FromRelay),
+    Close(Closed),
+}
+
+/// What the engine is asked.
+#[derive(Debug)]
+enum Request {
+    Connect {
+        connection: ConnectionId,
+        outbox: mpsc::UnboundedSender<Outgoing>,
+        admitted: oneshot::Sender<bool>,
+    },
+    Frames {
+        from: ConnectionId,
+        frames: Vec<ToRelay>,
+        _permit: OwnedSemaphorePermit,
+    },
+    Drained {
+        connection: ConnectionId,
+        bytes: usize,
+    },
+    Gone {
+        connection: ConnectionId,
+    },
+    Knock {
+        path: DoorPath,
+        proof: [u8; 16],
+        card: oneshot::Sender<Option<Arc<[u8]>>>,
+    },
+    Tick,
+    Stop,
+}
+
+/// How connections reach the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    requests: mpsc::Sender<Request>,
+    waiting_bytes: Arc<Semaphore>,
+}
+
+/// The engine has ended: the relay is going down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the relay is going down")]
+pub(crate) struct Ended;
+
+impl Engine {
+    /// Starts the thread. The receiver hears when it has ended, with its store closed.
+    pub(crate) fn start<S>(service: Service<S>) -> io::Result<(Self, oneshot::Receiver<()>)>
+    where
+        S: MailboxStore + Send + 'static,
+    {
+        let (requests, inbox) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let (ended, has_ended) = oneshot::channel();
+        thread::Builder::new().name("relay-store".into()).spawn(move || {
+            Room {
+                service,
+                outboxes: HashMap::new(),
+            }
+            .run(inbox);
+            let _ = ended.send(());
+        })?;
+        tokio::spawn(tick(requests.downgrade()));
+        let waiting_bytes = Arc::new(Semaphore::new(REQUEST_BYTES_WAITING_MAX));
+        Ok((
+            Self {
+                requests,
+                waiting_bytes,
+            },
+            has_ended,
+        ))
+    }
+
+    /// Announces a connection. Out: false when there are too many.
+    pub(crate) async fn connect(
+        &self,
+        connection: ConnectionId,
+        outbox: mpsc::UnboundedSender<Outgoing>,
+    ) -> Result<bool, Ended> {
+        let (admitted, answer) = oneshot::channel();
+        self.ask(Request::Connect {
+            connection,
+            outbox,
+            admitted,
+        })
+        .await?;
+        answer.await.map_err(|_| Ended)
+    }
+
+    /// Hands over frames that took `bytes` on the wire; waits while too much is waiting.
+    pub(crate) async fn frames(&self, from: ConnectionId, frames: Vec<ToRelay>, bytes: usize) -> Result<(), Ended> {
+        let share = u32::try_from(bytes.min(REQUEST_BYTES_WAITING_MAX)).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.waiting_bytes)
+            .acquire_many_owned(share)
+            .await
+            .map_err(|_| Ended)?;
+        self.ask(Request::Frames {
+            from,
+            frames,
+            _permit: permit,
+        })
+        .await
+    }
+
+    pub(crate) async fn drained(&self, connection: ConnectionId, bytes: usize) -> Result<(), Ended> {
+        self.ask(Request::Drained { connection, bytes }).await
+    }
+
+    pub(crate) async fn gone(&self, connection: ConnectionId) -> Result<(), Ended> {
+        self.ask(Request::Gone { connection }).await
+    }
+
+    pub(crate) async fn knock(&self, path: DoorPath, proof: [u8; 16]) -> Result<Option<Arc<[u8]>>, Ended> {
+        let (card, answer) = oneshot::channel();
+        self.ask(Request::Knock { path, proof, card }).await?;
+        answer.await.map_err(|_| Ended)
+    }
+
+    /// Ends the engine after what it has in hand.
+    pub(crate) async fn stop(&self) -> Result<(), Ended> {
+        self.ask(Request::Stop).await
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), Ended> {
+        self.requests.send(request).await.map_err(|_| Ended)
+    }
+}
+
+async fn tick(requests: mpsc::WeakSender<Request>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        let Some(requests) = requests.upgrade() else { return };
+        if requests.send(Request::Tick).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the thread owns.
+struct Room<S> {
+    service: Service<S>,
+    outboxes: HashMap<ConnectionId, mpsc::UnboundedSender<Outgoing>>,
+}
+
+impl<S: MailboxStore> Room<S> {
+    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+        while let Some(first) = inbox.blocking_recv() {
+            let goes_on = self.batch(first, &mut inbox);
+            self.service.settle(now());
+            self.deliver();
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Takes what has queued up. Out: false when asked to stop.
+    fn batch(&mut self, first: Request, inbox: &mut mpsc::Receiver<Request>) -> bool {
+        let mut next = Some(first);
+        let mut left = BATCH_REQUESTS_MAX;
+        while let Some(request) = next {
+            if matches!(request, Request::Stop) {
+                return false;
+            }
+            self.take(request);
+            left -= 1;
+            let goes_on = left > 0 && !self.service.wants_settling();
+            next = if goes_on { inbox.try_recv().ok() } else { None };
+        }
+        true
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Connect {
+                connection,
+                outbox,
+                admitted,
+            } => {
+                let is_admitted = self.service.connect(connection);
+                if is_admitted {
+                    self.outboxes.insert(connection, outbox);
+                }
+                let _ = admitted.send(is_admitted);
+            }
+            Request::Frames { from, frames, .. } => {
+                let now = now();
+                frames
+                    .into_iter()
+                    .for_each(|frame| self.service.handle(from, frame, now));
+            }
+            Request::Drained { connection, bytes } => self.service.drained(connection, bytes),
+            Request::Gone { connection } => {
+                self.service.disconnect(connection);
+                self.outboxes.remove(&connection);
+            }
+            Request::Knock { path, proof, card } => {
+                let _ = card.send(self.service.knock(&path, &proof, now()));
+            }
+            Request::Tick | Request::Stop => {}
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(output) = self.service.poll_output() {
+            match output {
+                Output::Send { to, frame } => self.post(to, Outgoing::Frame(frame)),
+                Output::Close { connection, why } => {
+                    self.post(connection, Outgoing::Close(why));
+                    self.outboxes.remove(&connection);
+                }
+            }
+        }
+    }
+
+    /// What is in an outbox is bounded by the service, which counts it against the connection (RLY-26).
+    fn post(&self, to: ConnectionId, outgoing: Outgoing) {
+        if let Some(outbox) = self.outboxes.get(&to) {
+            // A closed outbox is a connection that has just gone; its `Gone` is on the way.
+            let _ = outbox.send(outgoing);
+        }
+    }
+}
+
+/// The relay's clock.
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,256 @@
+//! The outermost layer: what a stranger's first request is, and the few answers there are.
+//!
+//! In: the bytes of a request's head, and a door's 16 bytes of proof. Out: what is asked for. Everything that is
+//! neither the relay's path nor a door's request is answered with one and the same [`NOT_FOUND`] (RLY-30).
+
+use std::str;
+
+use stonechat_wire::ids::DoorPath;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+
+/// Where the relay's WebSocket stands (RLY-35).
+pub const RELAY_PATH: &str = "/relay";
+/// Length of what opens a door, in bytes (INV-4).
+pub const PROOF_SIZE: usize = 16;
+/// What everything else gets, byte for byte (RLY-30).
+pub const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\n\
+Content-Type: text/html; charset=utf-8\r\n\
+Content-Length: 114\r\n\
+Connection: close\r\n\
+\r\n\
+<!doctype html><html><head><title>404 Not Found</title></head><body><h1>404 Not Found</h1></body></html>\r\n\r\n\r\n\r\n\r\n";
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The relay; the string answers its WebSocket key.
+    Relay {
+        /// Value of `Sec-WebSocket-Accept`.
+        accept: String,
+    },
+    /// A door; the proof is the body that follows the head.
+    Door(DoorPath),
+}
+
+/// Why a request gets [`NOT_FOUND`] or no answer at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Not HTTP/1.1.
+    #[error("malformed request")]
+    Malformed,
+    /// The head is longer than [`HEAD_BYTES_MAX`], or has more than [`HEADERS_MAX`] lines.
+    #[error("the head is too long")]
+    TooLong,
+    /// Nothing that stands here.
+    #[error("nothing stands there")]
+    NotFound,
+    /// A door's request with a body that is no proof.
+    #[error("no proof in the body")]
+    NoProof,
+    /// The WebSocket handshake is not one.
+    #[error("not a WebSocket handshake")]
+    NotAWebSocket,
+    /// It ended early.
+    #[error("the request ends early")]
+    Cut,
+    /// It took longer than [`crate::limits::HELLO_MS_MAX`].
+    #[error("the request took too long")]
+    Slow,
+}
+
+/// Reads a head. Out: what is asked and the head's length; nothing while the head is not complete.
+pub fn read_head(bytes: &[u8]) -> Result<Option<(Asked, usize)>, RequestError> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let parsed = request.parse(bytes).map_err(|error| match error {
+        httparse::Error::TooManyHeaders => RequestError::TooLong,
+        _ => RequestError::Malformed,
+    })?;
+    match parsed {
+        httparse::Status::Partial if bytes.len() >= HEAD_BYTES_MAX => Err(RequestError::TooLong),
+        httparse::Status::Partial => Ok(None),
+        httparse::Status::Complete(length) if length > HEAD_BYTES_MAX => Err(RequestError::TooLong),
+        httparse::Status::Complete(length) => Ok(Some((asked(&request)?, length))),
+    }
+}
+
+/// The answer that turns the connection into a WebSocket.
+pub fn switching(accept: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+}
+
+/// The head before a door's card.
+pub fn found(length: usize) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
+    )
+}
+
+fn asked(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
+    match (request.method, request.path) {
+        (Some("GET"), Some(RELAY_PATH)) => web_socket(request),
+        (Some("POST"), Some(path)) => door(request, path),
+        _ => Err(RequestError::NotFound),
+    }
+}
+
+fn door(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, RequestError> {
+    let path = path
+        .strip_prefix('/')
+        .and_then(DoorPath::from_text)
+        .ok_or(RequestError::NotFound)?;
+    let length = header(request, "content-length").and_then(|value| value.parse().ok());
+    let is_plain = header(request, "transfer-encoding").is_none();
+    if length == Some(PROOF_SIZE) && is_plain {
+        Ok(Asked::Door(path))
+    } else {
+        Err(RequestError::NoProof)
+    }
+}
+
+fn web_socket(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
+    let names = |name, wanted: &str| {
+        let value = header(request, name).unwrap_or_default();
+        value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
+    };
+    let key = header(request, "sec-websocket-key").filter(|key| key.len() == 24);
+    let holds = names("upgrade", "websocket")
+        && names("connection", "upgrade")
+        && header(request, "sec-websocket-version") == Some("13");
+    match key.filter(|_| holds) {
+        Some(key) => Ok(Asked::Relay {
+            accept: derive_accept_key(key.as_bytes()),
+        }),
+        None => Err(RequestError::NotAWebSocket),
+    }
+}
+
+/// A header that stands there exactly once, as text.
+fn header<'a>(request: &'a httparse::Request<'_, '_>, name: &str) -> Option<&'a str> {
+    let mut found = request
+        .headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case(name));
+    let value = str::from_utf8(found.next()?.value).ok()?.trim();
+    found.next().is_none().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const UPGRADE: &str = "GET /relay HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    const KNOCK: &str = "POST /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n";
+
+    #[test]
+    fn the_relay_and_a_door_are_told_apart_rly_35() {
+        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(); // the example of RFC 6455
+        assert_eq!(
+            read_head(UPGRADE.as_bytes()),
+            Ok(Some((Asked::Relay { accept }, UPGRADE.len())))
+        );
+        let path = DoorPath::from_bytes([0; 12]);
+        let with_body = format!("{KNOCK}0123456789abcdef");
+        assert_eq!(
+            read_head(with_body.as_bytes()),
+            Ok(Some((Asked::Door(path), KNOCK.len())))
+        );
+    }
+
+    #[test]
+    fn the_404_says_its_own_length_rly_30() {
+        let text = str::from_utf8(NOT_FOUND).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("Content-Length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
+    }
+
+    #[test]
+    fn bad_requests_are_told_apart_rly_30() {
+        let long = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(HEAD_BYTES_MAX));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
+        let cases = [
+            ("binary", "\x16\x03\x01\x02".to_owned(), RequestError::Malformed),
+            ("no version", "GET /relay\r\n\r\n".into(), RequestError::Malformed),
+            ("endless head", long, RequestError::TooLong),
+            ("too many headers", many, RequestError::TooLong),
+            ("another path", "GET / HTTP/1.1\r\n\r\n".into(), RequestError::NotFound),
+            ("a door by GET", KNOCK.replace("POST", "GET"), RequestError::NotFound),
+            (
+                "a path of another length",
+                KNOCK.replace("/AAAA", "/AAA"),
+                RequestError::NotFound,
+            ),
+            (
+                "a path that is no base64",
+                KNOCK.replace("/A", "/!"),
+                RequestError::NotFound,
+            ),
+            (
+                "a proof of another length",
+                KNOCK.replace("16", "17"),
+                RequestError::NoProof,
+            ),
+            (
+                "a proof without length",
+                KNOCK.replace("Content-Length", "X"),
+                RequestError::NoProof,
+            ),
+            (
+                "two lengths",
+                KNOCK.replace("Host: a", "Content-Length: 16"),
+                RequestError::NoProof,
+            ),
+            (
+                "chunked",
+                KNOCK.replace("Host: a", "Transfer-Encoding: chunked"),
+                RequestError::NoProof,
+            ),
+            (
+                "no upgrade",
+                "GET /relay HTTP/1.1\r\n\r\n".into(),
+                RequestError::NotAWebSocket,
+            ),
+            (
+                "an old version",
+                UPGRADE.replace("13", "8"),
+                RequestError::NotAWebSocket,
+            ),
+            ("a short key", UPGRADE.replace("dGhl", ""), RequestError::NotAWebSocket),
+            (
+                "another protocol",
+                UPGRADE.replace("WebSocket\r", "h2c\r"),
+                RequestError::NotAWebSocket,
+            ),
+        ];
+        for (name, head, error) in cases {
+            assert_eq!(read_head(head.as_bytes()), Err(error), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_incomplete_head_waits_rly_30() {
+        for cut in 0..KNOCK.len() {
+            assert_eq!(read_head(&KNOCK.as_bytes()[..cut]), Ok(None));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse_or_err_rly_30(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read_head(&bytes);
+        }
+    }
+}

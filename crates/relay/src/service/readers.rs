@@ -1,0 +1,287 @@
+//! Who reads which mailbox, how far each has come, and how much it may be sent.
+//!
+//! A subscription is either at the end of its mailbox, and gets what is new at once; or behind, and is served from
+//! the store as its connection takes what it was sent (RLY-25, RLY-26). So a slow reader costs no memory but its
+//! place in the list.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use stonechat_wire::frame::{BATCH_MAX, FromRelay};
+use stonechat_wire::ids::Tag;
+
+use super::batch::Fresh;
+use super::{Closed, ConnectionId, Output};
+use crate::limits::{BUSY_RETRY_MS, Limits, READ_ENVELOPES_MAX, weight};
+use crate::store::{Budget, MailboxStore};
+
+/// All connections and what they read.
+#[derive(Debug)]
+pub(super) struct Readers {
+    limits: Limits,
+    connections: BTreeMap<ConnectionId, Connection>,
+    by_tag: BTreeMap<Tag, BTreeSet<ConnectionId>>,
+    subscriptions: usize,
+    /// Connections that are behind and have room.
+    ready: BTreeSet<ConnectionId>,
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    greeted: bool,
+    /// Mailbox and the cursor up to which it was sent.
+    subscriptions: BTreeMap<Tag, u64>,
+    behind: BTreeSet<Tag>,
+    outstanding_bytes: usize,
+}
+
+impl Readers {
+    pub(super) fn new(limits: Limits) -> Self {
+        let (connections, by_tag, ready) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self {
+            limits,
+            connections,
+            by_tag,
+            subscriptions: 0,
+            ready,
+        }
+    }
+
+    pub(super) fn connect(&mut self, connection: ConnectionId) -> bool {
+        if self.connections.len() >= self.limits.connections {
+            return false;
+        }
+        self.connections.insert(connection, Connection::default());
+        true
+    }
+
+    pub(super) fn disconnect(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        self.ready.remove(&id);
+        self.subscriptions = self.subscriptions.saturating_sub(connection.subscriptions.len());
+        connection
+            .subscriptions
+            .keys()
+            .for_each(|tag| self.forget_reader(tag, id));
+    }
+
+    /// Whether a connection has said hello; nothing if it is not known.
+    pub(super) fn is_greeted(&self, id: ConnectionId) -> Option<bool> {
+        self.connections.get(&id).map(|connection| connection.greeted)
+    }
+
+    pub(super) fn greet(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.greeted = true;
+        }
+    }
+
+    /// Out: false when there are too many subscriptions.
+    pub(super) fn subscribe(&mut self, id: ConnectionId, tag: Tag, cursor: u64) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return true;
+        };
+        let is_new = !connection.subscriptions.contains_key(&tag);
+        let own_full = connection.subscriptions.len() >= self.limits.subscriptions_per_connection;
+        if is_new && (own_full || self.subscriptions >= self.limits.subscriptions) {
+            return false;
+        }
+        connection.subscriptions.insert(tag, cursor);
+        connection.behind.insert(tag);
+        self.subscriptions += usize::from(is_new);
+        self.by_tag.entry(tag).or_default().insert(id);
+        self.ready.insert(id);
+        true
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: ConnectionId, tags: &[Tag]) {
+        for tag in tags {
+            let Some(connection) = self.connections.get_mut(&id) else {
+                return;
+            };
+            if connection.subscriptions.remove(tag).is_some() {
+                connection.behind.remove(tag);
+                self.subscriptions = self.subscriptions.saturating_sub(1);
+                self.forget_reader(tag, id);
+            }
+        }
+    }
+
+    fn forget_reader(&mut self, tag: &Tag, id: ConnectionId) {
+        if let Some(readers) = self.by_tag.get_mut(tag) {
+            readers.remove(&id);
+            if readers.is_empty() {
+                self.by_tag.remove(tag);
+            }
+        }
+    }
+
+    /// Sends a new envelope to everybody who reads its mailbox, except to whoever brought it (RLY-34).
+    pub(super) fn offer(&mut self, fresh: &Fresh, outputs: &mut VecDeque<Output>) {
+        let tag = fresh.new.tag;
+        let Some(readers) = self.by_tag.get(&tag) else { return };
+        for id in readers {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            let Some(cursor) = connection.subscriptions.get_mut(&tag) else {
+                continue;
+            };
+            if connection.behind.contains(&tag) || *cursor >= fresh.cursor {
+                continue;
+            }
+            let frame = arrived(tag, fresh.cursor, &fresh.new.bytes);
+            if *id == fresh.from {
+                *cursor = fresh.cursor;
+            } else if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
+                *cursor = fresh.cursor;
+                connection.outstanding_bytes += weight(&frame);
+                outputs.push_back(Output::Send { to: *id, frame });
+            } else {
+                connection.behind.insert(tag);
+            }
+        }
+    }
+
+    /// Passes a signal on to live readers that have room; nobody keeps it (RLY-31).
+    pub(super) fn pass_on(&mut self, from: ConnectionId, tag: Tag, bytes: &[u8], outputs: &mut VecDeque<Output>) {
+        let Some(readers) = self.by_tag.get(&tag) else { return };
+        for id in readers.iter().filter(|id| **id != from) {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            let frame = FromRelay::Ephemeral {
+                tag,
+                envelope: bytes.to_vec(),
+            };
+            if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
+                connection.outstanding_bytes += weight(&frame);
+                outputs.push_back(Output::Send { to: *id, frame });
+            }
+        }
+    }
+
+    pub(super) fn drained(&mut self, id: ConnectionId, bytes: usize) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.outstanding_bytes = connection.outstanding_bytes.saturating_sub(bytes);
+        if !connection.behind.is_empty() && connection.outstanding_bytes <= self.limits.push_bytes / 2 {
+            self.ready.insert(id);
+        }
+    }
+
+    /// Serves those who are behind from the store, each as far as it has room.
+    pub(super) fn pump(&mut self, store: &impl MailboxStore, outputs: &mut VecDeque<Output>) {
+        for id in std::mem::take(&mut self.ready) {
+            let Some(connection) = self.connections.get_mut(&id) else {
+                continue;
+            };
+            if let Err(error) = connection.catch_up(id, store, self.limits.push_bytes, outputs) {
+                tracing::error!(%error, "the store could not be read");
+                self.close(id, Closed::Store, outputs);
+            }
+        }
+    }
+
+    /// Answers a fetch: request, mailbox, cursor, most envelopes (RLY-25).
+    pub(super) fn fetch(
+        &mut self,
+        store: &impl MailboxStore,
+        to: ConnectionId,
+        (request, tag, cursor, limit): (u32, Tag, u64, u16),
+        outputs: &mut VecDeque<Output>,
+    ) {
+        let Some(connection) = self.connections.get(&to) else {
+            return;
+        };
+        if connection.outstanding_bytes > self.limits.push_bytes {
+            return self.send(
+                to,
+                FromRelay::Busy {
+                    retry_after_ms: BUSY_RETRY_MS,
+                },
+                outputs,
+            );
+        }
+        let budget = Budget {
+            envelopes: usize::from(limit).min(BATCH_MAX),
+            bytes: self.limits.fetch_bytes,
+        };
+        let Ok(kept) = store.read(&tag, cursor, budget) else {
+            return self.close(to, Closed::Store, outputs);
+        };
+        let last = kept.last().map_or(cursor, |kept| kept.cursor);
+        let more = last < store.mailbox(&tag).newest;
+        let items = kept
+            .into_iter()
+            .map(|kept| (kept.cursor, kept.bytes.to_vec()))
+            .collect();
+        self.send(to, FromRelay::Fetched { request, items, more }, outputs);
+    }
+
+    /// Sends an answer; closes a connection that has stopped taking its answers (RLY-26).
+    pub(super) fn send(&mut self, to: ConnectionId, frame: FromRelay, outputs: &mut VecDeque<Output>) {
+        let Some(connection) = self.connections.get_mut(&to) else {
+            return;
+        };
+        connection.outstanding_bytes = connection.outstanding_bytes.saturating_add(weight(&frame));
+        if connection.outstanding_bytes > self.limits.outstanding_bytes {
+            return self.close(to, Closed::TooSlow, outputs);
+        }
+        outputs.push_back(Output::Send { to, frame });
+    }
+
+    pub(super) fn close(&mut self, connection: ConnectionId, why: Closed, outputs: &mut VecDeque<Output>) {
+        self.disconnect(connection);
+        outputs.push_back(Output::Close { connection, why });
+    }
+}
+
+impl Connection {
+    /// Sends what its mailboxes have beyond its cursors, until `push_bytes` are outstanding.
+    fn catch_up(
+        &mut self,
+        id: ConnectionId,
+        store: &impl MailboxStore,
+        push_bytes: usize,
+        outputs: &mut VecDeque<Output>,
+    ) -> Result<(), crate::store::StoreError> {
+        while let Some(tag) = self.behind.first().copied() {
+            let room = push_bytes.saturating_sub(self.outstanding_bytes);
+            if room == 0 {
+                return Ok(());
+            }
+            let cursor = self.subscriptions.entry(tag).or_default();
+            let newest = store.mailbox(&tag).newest;
+            let budget = Budget {
+                envelopes: READ_ENVELOPES_MAX,
+                bytes: room,
+            };
+            let kept = if *cursor < newest {
+                store.read(&tag, *cursor, budget)?
+            } else {
+                Vec::new()
+            };
+            if kept.is_empty() {
+                self.behind.pop_first();
+            }
+            for kept in kept {
+                *cursor = kept.cursor;
+                let frame = arrived(tag, kept.cursor, &kept.bytes);
+                self.outstanding_bytes = self.outstanding_bytes.saturating_add(weight(&frame));
+                outputs.push_back(Output::Send { to: id, frame });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn arrived(tag: Tag, cursor: u64, bytes: &[u8]) -> FromRelay {
+    FromRelay::Arrived {
+        tag,
+        cursor,
+        envelope: bytes.to_vec(),
+    }
+}
