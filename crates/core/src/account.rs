@@ -34,11 +34,16 @@ const WORD_LIST: Language = Language::English;
 #[derive(Clone)]
 pub struct RootSeed(Zeroizing<[u8; 32]>);
 
+/// What comes from a seed: the signing key, and what the account id commits to (ACC-2).
+pub struct Keys {
+    signing: SigningKey,
+    mldsa_hash: [u8; 32],
+}
+
 /// An account on this device, with all its secrets.
 pub struct Account {
     seed: RootSeed,
-    signing: SigningKey,
-    mldsa_hash: [u8; 32],
+    keys: Keys,
     name: String,
     device: Device,
     log: DeviceLog,
@@ -137,11 +142,36 @@ impl RootSeed {
     fn signing_key(&self) -> SigningKey {
         SigningKey::from_bytes(&self.derive(ED25519_LABEL))
     }
+}
 
-    /// SHA-256 of the ML-DSA-65 public key. The key signs nothing yet; the account id commits to it (ACC-2).
-    fn mldsa_hash(&self) -> [u8; 32] {
-        let key = ml_dsa::SigningKey::<MlDsa65>::from_seed(&(*self.derive(MLDSA_LABEL)).into());
-        Sha256::digest(key.verifying_key().encode()).into()
+impl Keys {
+    /// Derives them; making the ML-DSA-65 key takes a fraction of a millisecond.
+    #[must_use]
+    pub fn of(seed: &RootSeed) -> Self {
+        let mldsa = ml_dsa::SigningKey::<MlDsa65>::from_seed(&(*seed.derive(MLDSA_LABEL)).into());
+        let mldsa_hash = Sha256::digest(mldsa.verifying_key().encode()).into();
+        Self {
+            signing: seed.signing_key(),
+            mldsa_hash,
+        }
+    }
+
+    /// The key that the account's signatures are checked with.
+    #[must_use]
+    pub fn ed25519_public(&self) -> [u8; 32] {
+        self.signing.verifying_key().to_bytes()
+    }
+
+    /// SHA-256 of the ML-DSA-65 public key, which signs nothing yet.
+    #[must_use]
+    pub const fn mldsa_hash(&self) -> &[u8; 32] {
+        &self.mldsa_hash
+    }
+
+    /// The account id: commits to both (CARD-2).
+    #[must_use]
+    pub fn id(&self) -> AccountId {
+        account_id(&self.ed25519_public(), &self.mldsa_hash)
     }
 }
 
@@ -162,15 +192,13 @@ impl Account {
             Origin::Restored(seed) => seed,
         };
         let device = Device::from_seed(&Zeroizing::new(dice.bytes()));
-        let signing = seed.signing_key();
+        let keys = Keys::of(&seed);
         let log = DeviceLog {
-            entries: vec![first_entry(&signing, &device, now)],
+            entries: vec![first_entry(&keys.signing, &device, now)],
         };
-        let mldsa_hash = seed.mldsa_hash();
         let account = Self {
             seed,
-            signing,
-            mldsa_hash,
+            keys,
             name: name.to_owned(),
             device,
             log,
@@ -198,28 +226,28 @@ impl Account {
         Ok(())
     }
 
-    /// The account id: commits to both signature keys (ACC-2).
+    /// Who this is.
     #[must_use]
     pub fn id(&self) -> AccountId {
-        account_id(&self.ed25519_public(), &self.mldsa_hash)
+        self.keys.id()
     }
 
     /// The key that the account's signatures are checked with.
     #[must_use]
     pub fn ed25519_public(&self) -> [u8; 32] {
-        self.signing.verifying_key().to_bytes()
+        self.keys.ed25519_public()
     }
 
     /// SHA-256 of the ML-DSA-65 public key.
     #[must_use]
     pub const fn mldsa_hash(&self) -> &[u8; 32] {
-        &self.mldsa_hash
+        self.keys.mldsa_hash()
     }
 
     /// Signs as the account, Ed25519.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.signing.sign(bytes).to_bytes()
+        self.keys.signing.sign(bytes).to_bytes()
     }
 
     /// What the person calls themselves.
@@ -335,8 +363,7 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     let seed = RootSeed::from_bytes(row.get(0)?);
     let log = DeviceLog::decode(row.get_ref(3)?.as_blob()?);
     Ok(Account {
-        signing: seed.signing_key(),
-        mldsa_hash: seed.mldsa_hash(),
+        keys: Keys::of(&seed),
         seed,
         name: row.get(1)?,
         device: Device::from_seed(&Zeroizing::new(row.get(2)?)),
@@ -376,6 +403,12 @@ pub fn spoken_words(dice: [u8; 6]) -> String {
 impl fmt::Debug for RootSeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RootSeed(..)")
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(..)")
     }
 }
 
