@@ -233,7 +233,8 @@ fn playwright_suite(suite: &Value, above: &str, tally: &mut Tally) {
             let name = format!("{title}{} [{}]", text(spec, "title"), text(test, "projectName"));
             match text(test, "status").as_str() {
                 "expected" => tally.passed += 1,
-                "skipped" => tally.skipped.push(name),
+                "skipped" if is_chosen(test) => tally.skipped.push(name),
+                "skipped" => tally.failed.push(format!("{name} (did not run)")),
                 status => tally.failed.push(format!("{name} ({status})")),
             }
         }
@@ -241,6 +242,13 @@ fn playwright_suite(suite: &Value, above: &str, tally: &mut Tally) {
     for inner in list(suite, "suites") {
         playwright_suite(inner, &title, tally);
     }
+}
+
+/// Whether somebody skipped the test on purpose. One that did not run because another failed is no choice.
+fn is_chosen(test: &Value) -> bool {
+    list(test, "annotations")
+        .iter()
+        .any(|annotation| matches!(text(annotation, "type").as_str(), "skip" | "fixme"))
 }
 
 /// The JSON object in `report`, which other lines may surround.
@@ -330,9 +338,10 @@ mod tests {
         let report = r#"{"errors": [{"message": "broke\nbadly"}], "suites": [{"title": "a.spec.ts", "specs": [
             {"title": "one", "tests": [{"projectName": "desktop", "status": "expected"},
                 {"projectName": "phone", "status": "flaky"}]}],
-            "suites": [{"title": "inner", "specs": [{"title": "two", "tests": [{"status": "skipped"}]}]}]}]}"#;
+            "suites": [{"title": "inner", "specs": [{"title": "two", "tests": [
+                {"status": "skipped", "annotations": [{"type": "skip"}]}, {"status": "skipped"}]}]}]}]}"#;
         let tally = playwright(report);
-        assert_eq!((tally.passed, tally.failed.len(), tally.skipped.len()), (1, 2, 1));
+        assert_eq!((tally.passed, tally.failed.len(), tally.skipped.len()), (1, 3, 1));
         assert!(
             tally
                 .failed
