@@ -1,0 +1,511 @@
+//! The vectors themselves: a pure function, so that a test can compare them with the committed files.
+
+use serde_json::{Map, Value, json};
+use stonechat_wire::card::{
+    Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceEntry, DeviceLog, DeviceLogEntry, HOW_SPOKEN, Verdict,
+    WHO_FAMILY,
+};
+use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
+use stonechat_wire::ephemeral::{self, EphemeralKey};
+use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
+use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
+use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
+use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
+use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
+use stonechat_wire::message::{Kind, MessageHeader, Receipt, encode_text, message_id};
+use stonechat_wire::route::{RelayKeys, RelayRoute};
+use stonechat_wire::spoken::normalise_words;
+
+/// File names and what stands in them.
+pub(crate) fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        ("envelope.json", envelopes()),
+        ("ephemeral.json", signals()),
+        ("mailbox.json", mailboxes()),
+        ("message.json", messages()),
+        ("frames.json", frames()),
+        ("face.json", face()),
+        ("meeting.json", meeting()),
+    ]
+}
+
+/// Seeds of the fuzzers' corpora: target, file name, bytes (the first chooses the parser, see `fuzz/src/targets.rs`).
+pub(crate) fn corpora() -> Vec<Seed> {
+    [envelope_seeds(), frame_seeds(), meeting_seeds()].concat()
+}
+
+type Seed = (&'static str, String, Vec<u8>);
+
+fn seed(target: &'static str, name: &str, choice: u8, bytes: &[u8]) -> Seed {
+    (target, name.replace(' ', "-"), [&[choice], bytes].concat())
+}
+
+fn envelope_seeds() -> Vec<Seed> {
+    let tag = Tag::from_bytes([9; 16]);
+    let envelope = seal(&EnvelopeKey::new([7; 32]), tag, [3; 16], b"hello").expect("short");
+    let signal = ephemeral::seal(&EphemeralKey::new([7; 32]), 3, [5; 16], b"typing").expect("short");
+    let script = [1, 0, 3, 9, 1, 2, 3, 9, 1, 1, 3, 9, 2, 0, 2, 255];
+    vec![
+        seed("envelope", "opens", 0, envelope.bytes()),
+        seed("envelope", "seal", 1, b"hello"),
+        seed("envelope", "parts", 2, &script),
+        seed("envelope", "part", 3, &[&[8; 32][..], &[0, 1, 0, 2, 77]].concat()),
+        seed("envelope", "signal", 4, &signal),
+    ]
+}
+
+fn frame_seeds() -> Vec<Seed> {
+    let mut out = Vec::new();
+    for (name, frame) in to_relay() {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        out.push(seed("frames", &format!("up {name}"), 0, &bytes));
+    }
+    for (name, frame) in from_relay() {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        out.push(seed("frames", &format!("down {name}"), 1, &bytes));
+    }
+    let (greeting, answer, ping, _) = conversation();
+    out.push(seed("frames", "relay hears", 2, &[greeting, ping].concat()));
+    out.push(seed("frames", "client hears", 3, &answer));
+    out.push(seed(
+        "frames",
+        "keys",
+        4,
+        &[&[4, 193, 1][..], &bytes::<1216>(1)].concat(),
+    ));
+    out.push(seed("frames", "open", 5, b"ping"));
+    out
+}
+
+fn meeting_seeds() -> Vec<Seed> {
+    vec![
+        seed("meeting", "link", 0, invite().to_url().as_bytes()),
+        seed("meeting", "code", 0, invite().to_code().as_bytes()),
+        seed("meeting", "route", 0, route().to_text().as_bytes()),
+        seed("meeting", "card", 1, &card().encode()),
+        seed("meeting", "claim", 2, &claim().0.encode()),
+        seed("meeting", "claim sealed", 3, &claim().1.encode()),
+        seed("meeting", "answer", 4, &answer().encode()),
+        seed("meeting", "log", 5, &card().device_log.encode()),
+        seed(
+            "meeting",
+            "message",
+            6,
+            &[text_header().encode(), encode_text("hello")].concat(),
+        ),
+        seed("meeting", "receipt", 7, &receipt().encode()),
+    ]
+}
+
+/// The same with keys in alphabetical order, however maps are kept in this build.
+pub(crate) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key, sorted(value)))
+                    .collect::<Map<_, _>>(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+/// `first`, `first + 1`, … : bytes that are all different.
+fn bytes<const N: usize>(first: u8) -> [u8; N] {
+    let mut next = first;
+    [(); N].map(|()| {
+        let byte = next;
+        next = next.wrapping_add(1);
+        byte
+    })
+}
+
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    hex::encode(bytes)
+}
+
+fn envelopes() -> Value {
+    let (key, tag) = (bytes::<32>(1), Tag::from_bytes(bytes(100)));
+    let sealing = EnvelopeKey::new(key);
+    let whole = |content: &[u8], seed: [u8; 16]| {
+        let envelope = seal(&sealing, tag, seed, content).expect("short");
+        json!({ "rule": "ENV-1", "content": hex(content), "seed": hex(seed), "envelope": hex(envelope.bytes()),
+            "id": hex(envelope.id().as_bytes()) })
+    };
+    let long: Vec<u8> = (0..33_000u32).map(|n| n.to_le_bytes()[0]).collect();
+    let mut next = 0u8;
+    let mut seeds = || {
+        next += 1;
+        [next; 16]
+    };
+    let parts = seal_all(&sealing, tag, &mut seeds, &long).expect("two parts");
+    json!({
+        "key": hex(key),
+        "tag": hex(tag.as_bytes()),
+        "whole": [whole(b"", bytes(7)), whole(b"hello", bytes(8)), whole(&[0x5a; 205], bytes(9)),
+            whole(&[0x5a; 206], bytes(10))],
+        "parts": { "rule": "ENV-6", "content": "33000 bytes: n mod 256", "seeds": "sixteen 01, sixteen 02",
+            "ids": parts.iter().map(|part| hex(part.id().as_bytes())).collect::<Vec<_>>(),
+            "sizes": parts.iter().map(|part| part.bytes().len()).collect::<Vec<_>>() },
+    })
+}
+
+fn signals() -> Value {
+    let (key, random) = (bytes::<32>(1), bytes::<16>(50));
+    let sealed = ephemeral::seal(&EphemeralKey::new(key), 3, random, b"typing").expect("short");
+    json!({ "rule": "EPH-1", "key": hex(key), "leaf": 3, "random": hex(random), "content": hex(b"typing"),
+        "sealed": hex(sealed) })
+}
+
+fn mailboxes() -> Value {
+    let root = bytes::<32>(1);
+    let time = Timestamp(1_780_000_000_000);
+    let now = Slot::of(time);
+    let mut lanes = Vec::new();
+    for (name, lane) in [("app", Lane::App), ("commit", Lane::Commit)] {
+        for k in [0, 1, 2] {
+            let token = token(&MailboxRoot::new(root), lane, now, k);
+            lanes.push(
+                json!({ "rule": "MBX-3", "lane": name, "slot": now.0, "k": k, "token": hex(token.as_bytes()),
+                "tag": hex(token.tag().as_bytes()) }),
+            );
+        }
+    }
+    json!({ "root": hex(root), "lanes": lanes, "slots": { "rule": "MBX-5", "time_ms": time.0,
+        "read": app_slots(now).map(|slot| slot.0) } })
+}
+
+fn text_header() -> MessageHeader {
+    MessageHeader {
+        kind: Kind::Text,
+        read_through: true,
+        seq: 1,
+        hlc: 1_780_000_000_000,
+        parents: vec![bytes(200)],
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        heads: vec![bytes(1), bytes(9)],
+        read: Some(MessageId::from_bytes(bytes(77))),
+    }
+}
+
+fn messages() -> Value {
+    let (group, epoch) = (bytes::<16>(1), EpochId::from_bytes(bytes(40)));
+    let (text, receipt) = (text_header(), receipt());
+    let header = MessageHeader {
+        kind: Kind::Receipt,
+        read_through: false,
+        seq: 2,
+        parents: vec![],
+        ..text.clone()
+    };
+    let one = |header: &MessageHeader, body: Vec<u8>| {
+        let head = header.encode();
+        let id = message_id(&group, epoch, 1, &head, &body);
+        json!({ "rule": "MSG-1, MSG-5", "header": hex(&head), "body": hex(&body), "id": hex(id.as_bytes()) })
+    };
+    json!({ "group_id": hex(group), "first_epoch": hex(epoch.as_bytes()), "leaf": 1,
+        "text": one(&text, encode_text("thirty bytes of text, exactly.")),
+        "receipt": one(&header, receipt.encode()),
+        "receipt_without_read_mark": hex(Receipt { read: None, ..receipt }.encode()) })
+}
+
+/// Every frame once, with names.
+fn to_relay() -> Vec<(&'static str, ToRelay)> {
+    let token = Token::from_bytes(bytes(1));
+    let tag = token.tag();
+    let envelope = seal(&EnvelopeKey::new(bytes(1)), tag, bytes(7), b"hello").expect("short");
+    let path = DoorPath::from_bytes(bytes(60));
+    let item = PutItem {
+        token: token.clone(),
+        ttl_s: 2_592_000,
+        envelope: envelope.clone(),
+    };
+    vec![
+        (
+            "hello",
+            ToRelay::Hello {
+                version: 1,
+                features: 0,
+                secret: None,
+            },
+        ),
+        (
+            "hello with a secret",
+            ToRelay::Hello {
+                version: 1,
+                features: 3,
+                secret: Some(bytes(80)),
+            },
+        ),
+        (
+            "put",
+            ToRelay::Put {
+                request: 1,
+                items: vec![item],
+            },
+        ),
+        (
+            "subscribe",
+            ToRelay::Subscribe {
+                add: vec![(tag, 5)],
+                drop: vec![Tag::from_bytes(bytes(9))],
+            },
+        ),
+        (
+            "fetch",
+            ToRelay::Fetch {
+                request: 2,
+                tag,
+                cursor: 6,
+                limit: 100,
+            },
+        ),
+        (
+            "door",
+            ToRelay::Door {
+                request: 3,
+                path,
+                proof_hash: bytes(90),
+                expires_s: 1_780_000_000,
+                card: vec![0xcd; 16384],
+            },
+        ),
+        ("close door", ToRelay::CloseDoor { request: 4, path }),
+        ("ephemeral", ToRelay::Ephemeral { token, envelope }),
+        ("quota", ToRelay::Quota { request: 5 }),
+    ]
+}
+
+/// Every frame once, with names.
+fn from_relay() -> Vec<(&'static str, FromRelay)> {
+    let tag = Token::from_bytes(bytes(1)).tag();
+    let envelope = seal(&EnvelopeKey::new(bytes(1)), tag, bytes(7), b"hello").expect("short");
+    let ids = vec![envelope.id()];
+    let envelope = envelope.into_bytes();
+    vec![
+        (
+            "hello",
+            FromRelay::Hello {
+                version: 1,
+                features: 0,
+                time_ms: 1_780_000_000_000,
+            },
+        ),
+        (
+            "stored",
+            FromRelay::Stored {
+                request: 1,
+                ids: ids.clone(),
+            },
+        ),
+        ("full", FromRelay::Full { request: 1, ids }),
+        (
+            "refused",
+            FromRelay::Refused {
+                request: 1,
+                why: Refusal::Quota,
+            },
+        ),
+        ("busy", FromRelay::Busy { retry_after_ms: 1500 }),
+        (
+            "arrived",
+            FromRelay::Arrived {
+                tag,
+                cursor: 9,
+                envelope: envelope.clone(),
+            },
+        ),
+        (
+            "fetched",
+            FromRelay::Fetched {
+                request: 2,
+                items: vec![(9, envelope.clone())],
+                more: true,
+            },
+        ),
+        ("door open", FromRelay::DoorOpen { request: 3 }),
+        ("ephemeral", FromRelay::Ephemeral { tag, envelope }),
+        (
+            "quota",
+            FromRelay::Quota {
+                request: 5,
+                used_bytes: 1000,
+                limit_bytes: 1_000_000,
+            },
+        ),
+    ]
+}
+
+fn frames() -> Value {
+    let up = to_relay().into_iter().map(|(name, frame)| {
+        let mut out = Vec::new();
+        frame.encode(&mut out);
+        json!({ "name": name, "frame": hex(out) })
+    });
+    let down = from_relay().into_iter().map(|(name, frame)| {
+        let mut out = Vec::new();
+        frame.encode(&mut out);
+        json!({ "name": name, "frame": hex(out) })
+    });
+    json!({ "rule": "RLY-1", "to_relay": up.collect::<Vec<_>>(), "from_relay": down.collect::<Vec<_>>() })
+}
+
+/// Both sides' bytes of one connection: handshakes, then "ping" up and "pong" down.
+fn conversation() -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>) {
+    let secret = RelaySecret::from_seed(&bytes(1));
+    let mut client = FaceClient::new(secret.keys(), bytes(50)).expect("keys");
+    let mut relay = FaceRelay::new(&secret, bytes(90));
+    let greeting = client.take_output();
+    relay.receive(&greeting).expect("greeting");
+    let answer = relay.take_output();
+    client.receive(&answer).expect("answer");
+    client.send(b"ping").expect("open");
+    relay.send(b"pong").expect("open");
+    (greeting, answer, client.take_output(), relay.take_output())
+}
+
+fn face() -> Value {
+    let secret = RelaySecret::from_seed(&bytes(1));
+    let (greeting, answer, ping, pong) = conversation();
+    json!({ "rule": "FACE-1, FACE-2", "relay_seed": hex(bytes::<32>(1)), "relay_keys": hex(secret.keys().as_bytes()),
+        "relay_id": hex(secret.keys().id().as_bytes()), "client_dice": hex(bytes::<32>(50)),
+        "relay_dice": hex(bytes::<32>(90)), "dice": "ChaCha20 generator of rand_chacha, seeded",
+        "client_handshake": hex(greeting), "relay_handshake": hex(answer), "ping": hex(ping), "pong": hex(pong) })
+}
+
+/// An invite with three addresses.
+fn invite() -> InviteLink {
+    let secret = InviteSecret::from_bytes(bytes(1));
+    let pin = account_pin(&secret, AccountId::from_bytes(bytes(40)));
+    let hints = vec![
+        "192.0.2.7:4443".into(),
+        "[2001:db8::7]:4443".into(),
+        "relay.example.org:443".into(),
+    ];
+    InviteLink {
+        hints,
+        secret,
+        pin,
+        expiry_day: 20_602,
+    }
+}
+
+/// A route with a secret.
+fn route() -> RelayRoute {
+    RelayRoute {
+        address: "192.0.2.7:4443".into(),
+        relay: RelayId::from_bytes(bytes(20)),
+        secret: Some(bytes(80)),
+    }
+}
+
+/// A card with everything in it. Its signatures are made-up bytes: signing is core's.
+fn card() -> ContactCard {
+    let entry = DeviceEntry {
+        device_id: DeviceId::from_bytes(bytes(11)),
+        device_ed25519: bytes(30),
+        added_at_s: 1_779_000_000,
+    };
+    let first = DeviceLogEntry {
+        seq: 0,
+        prev: [0; 32],
+        entry: entry.clone(),
+        signature: bytes(5),
+    };
+    let second = DeviceLogEntry {
+        seq: 1,
+        prev: first.hash(),
+        entry,
+        signature: bytes(6),
+    };
+    let keys = RelayKeys::from_bytes(bytes(1));
+    ContactCard {
+        version: 1,
+        account_ed25519: bytes(1),
+        mldsa_hash: bytes(2),
+        name: "Ана".into(),
+        device_log: DeviceLog {
+            entries: vec![first, second],
+        },
+        seal_key: Some(bytes::<1216>(3).to_vec()),
+        key_packages: vec![b"key package".to_vec()],
+        relays: vec![CardRelay {
+            address: "192.0.2.7:4443".into(),
+            relay: keys.id(),
+            secret: Some(bytes(80)),
+            keys: Some(keys),
+            lan: false,
+        }],
+        who: WHO_FAMILY,
+        how: HOW_SPOKEN,
+        expires_at_s: 1_780_000_000,
+        created_at_s: 1_779_000_000,
+        signature: bytes(9),
+    }
+}
+
+/// A claim's two forms. The sealed one is not really sealed: HPKE is core's.
+fn claim() -> (Claim, ClaimSealed) {
+    let card = ContactCard {
+        seal_key: None,
+        key_packages: vec![],
+        ..card()
+    };
+    let claim = Claim {
+        card,
+        welcomes: vec![b"welcome".to_vec()],
+    };
+    let sealed = ClaimSealed {
+        kem_output: bytes::<1120>(4).to_vec(),
+        ciphertext: b"ciphertext".to_vec(),
+    };
+    (claim, sealed)
+}
+
+/// An answer.
+fn answer() -> Answer {
+    Answer {
+        verdict: Verdict::Accepted,
+        verified: true,
+        signature: bytes(12),
+    }
+}
+
+fn meeting() -> Value {
+    let (link, (claim, sealed)) = (invite(), claim());
+    let role = |name: &str, role: &[u8]| {
+        // The key itself stays inside its type; an envelope that it seals stands for it.
+        let token = link.secret.token(role);
+        let envelope = seal(&link.secret.key(role), token.tag(), bytes(7), b"hello").expect("short");
+        json!({ "rule": "INV-5", "role": name, "token": hex(token.as_bytes()), "tag": hex(token.tag().as_bytes()),
+            "hello_with_seed_07_to_16": hex(envelope.bytes()) })
+    };
+    json!({
+        "invite": { "rule": "INV-1 to INV-4", "secret": hex(link.secret.as_bytes()), "account": hex(bytes::<32>(40)),
+            "pin": hex(link.pin), "expiry_day": link.expiry_day, "hints": link.hints, "url": link.to_url(),
+            "code": link.to_code(), "path": hex(link.secret.path().as_bytes()), "proof": hex(link.secret.proof()),
+            "proof_hash": hex(link.secret.proof_hash()) },
+        "roles": [role("card", ROLE_CARD), role("claim", ROLE_CLAIM),
+            role("answer | sha-256(sealed claim)", &answer_role(sealed.hash()))],
+        "route": { "rule": "RTE-1", "address": route().address, "relay": hex(route().relay.as_bytes()),
+            "secret": hex(bytes::<16>(80)), "text": route().to_text() },
+        "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
+            "account": hex(card().account_id().as_bytes()) },
+        "claim": { "rule": "CARD-6", "encoded": hex(claim.encode()), "sealed": hex(sealed.encode()),
+            "sealed_hash": hex(sealed.hash()) },
+        "answer": { "rule": "CARD-7", "encoded": hex(answer().encode()),
+            "signed": hex(Answer::signed_bytes(Verdict::Accepted, true, &sealed.hash())) },
+        "words": [json!({ "rule": "INV-8", "typed": " River, MOON-chair.", "means": normalise_words(" River, MOON-chair.") })],
+    })
+}

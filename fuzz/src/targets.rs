@@ -1,0 +1,170 @@
+//! What is fuzzed: every parser of `crates/wire` that meets a stranger's bytes. The first byte chooses which.
+//!
+//! A target must not panic, and what it decodes must encode to the same bytes again.
+
+use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog};
+use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
+use stonechat_wire::ephemeral::{self, EphemeralKey};
+use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
+use stonechat_wire::frame::{FromRelay, ToRelay};
+use stonechat_wire::ids::{RelayId, Tag};
+use stonechat_wire::invite::InviteLink;
+use stonechat_wire::message::{MessageHeader, Receipt, decode_text, encode_text};
+use stonechat_wire::route::RelayRoute;
+use stonechat_wire::spoken::normalise_words;
+
+const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
+const TAG: Tag = Tag::from_bytes([9; 16]);
+
+/// Envelopes, their content, parts, signals.
+pub(crate) fn envelope(input: &[u8]) {
+    let Some((choice, bytes)) = input.split_first() else {
+        return;
+    };
+    match choice % 5 {
+        0 => decode_envelope(bytes),
+        1 => seal_and_open(bytes),
+        2 => gather(bytes),
+        3 => {
+            if let Ok(part) = Part::decode(bytes) {
+                assert_eq!(part.encode(), bytes);
+            }
+        }
+        _ => drop(ephemeral::open(&EphemeralKey::new([7; 32]), bytes)),
+    }
+}
+
+fn decode_envelope(bytes: &[u8]) {
+    let mut padded = bytes.to_vec();
+    if let Some(bucket) = [256, 512, 1024, 2048].into_iter().find(|bucket| *bucket >= bytes.len()) {
+        padded.resize(bucket, 0);
+    }
+    for bytes in [bytes.to_vec(), padded] {
+        if let Ok(envelope) = Envelope::decode(bytes) {
+            let _ = (envelope.id(), envelope.tag(), open(&KEY, &envelope));
+        }
+    }
+}
+
+fn seal_and_open(bytes: &[u8]) {
+    let envelope = seal(&KEY, TAG, [3; 16], bytes).expect("the fuzzer's inputs are short");
+    assert_eq!(open(&KEY, &envelope), Ok(Content::Whole(bytes.to_vec())));
+}
+
+/// A script of parts: hash choice, index, count, size, one byte each.
+fn gather(script: &[u8]) {
+    let mut gather = Gather::default();
+    for step in script.chunks_exact(4) {
+        let [set, index, count, size] = *step else { return };
+        let part = Part {
+            hash: [set % 40; 32],
+            index: u16::from(index),
+            count: u16::from(count),
+            bytes: vec![set; usize::from(size) * 64],
+        };
+        let _ = gather.add(TAG, part);
+        assert!(gather.set_count() <= stonechat_wire::envelope::GATHER_SETS_MAX);
+        assert!(gather.size_bytes() <= stonechat_wire::envelope::GATHER_BYTES_MAX);
+    }
+    let whole = vec![script.len().to_le_bytes()[0]; 40_000];
+    let parts = seal_all(&KEY, TAG, &mut || [1; 16], &whole).expect("two parts");
+    let mut done = None;
+    for sealed in &parts {
+        let Ok(Content::Part(part)) = open(&KEY, sealed) else {
+            unreachable!("parts were sealed")
+        };
+        done = gather.add(TAG, part).expect("fresh parts");
+    }
+    assert_eq!(done, Some(whole));
+}
+
+/// Frames of both directions, and the face before and after its handshake.
+pub(crate) fn frames(input: &[u8]) {
+    let Some((choice, bytes)) = input.split_first() else {
+        return;
+    };
+    match choice % 6 {
+        0 => {
+            if let Ok(frames) = ToRelay::decode_all(bytes) {
+                let mut out = Vec::new();
+                frames.iter().for_each(|frame| frame.encode(&mut out));
+                assert_eq!(ToRelay::decode_all(&out), Ok(frames));
+            }
+        }
+        1 => {
+            if let Ok(frames) = FromRelay::decode_all(bytes) {
+                let mut out = Vec::new();
+                frames.iter().for_each(|frame| frame.encode(&mut out));
+                assert_eq!(FromRelay::decode_all(&out), Ok(frames));
+            }
+        }
+        2 => drop(FaceRelay::new(&secret(), [2; 32]).receive(bytes)),
+        3 => drop(FaceClient::asking(secret().keys().id(), [1; 32]).receive(bytes)),
+        4 => drop(FaceClient::asking(RelayId::from_bytes([0; 16]), [1; 32]).receive(bytes)),
+        _ => open_face(bytes),
+    }
+}
+
+fn secret() -> RelaySecret {
+    static SECRET: std::sync::OnceLock<RelaySecret> = std::sync::OnceLock::new();
+    SECRET.get_or_init(|| RelaySecret::from_seed(&[5; 32])).clone()
+}
+
+/// An open face takes a stranger's bytes after a good message, in pieces.
+fn open_face(bytes: &[u8]) {
+    let secret = secret();
+    let mut client = FaceClient::new(secret.keys(), [1; 32]).expect("good keys");
+    let mut relay = FaceRelay::new(&secret, [2; 32]);
+    relay.receive(&client.take_output()).expect("a good greeting");
+    client.receive(&relay.take_output()).expect("a good answer");
+    client.send(bytes).expect("open");
+    let mut got = Vec::new();
+    for piece in client.take_output().chunks(bytes.len() / 3 + 1) {
+        got.extend(relay.receive(piece).expect("in order"));
+    }
+    assert_eq!(got, [bytes]);
+    let _ = relay.receive(bytes);
+}
+
+/// Links, routes, cards, claims, answers, message headers and bodies, spoken words.
+pub(crate) fn meeting(input: &[u8]) {
+    let Some((choice, bytes)) = input.split_first() else {
+        return;
+    };
+    match choice % 8 {
+        0 => texts(bytes),
+        1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
+        2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),
+        3 => same(bytes, ClaimSealed::decode(bytes).ok().map(|claim| claim.encode())),
+        4 => same(bytes, Answer::decode(bytes).ok().map(|answer| answer.encode())),
+        5 => same(bytes, DeviceLog::decode(bytes).ok().map(|log| log.encode())),
+        6 => message(bytes),
+        _ => same(bytes, Receipt::decode(bytes).ok().map(|receipt| receipt.encode())),
+    }
+}
+
+fn texts(bytes: &[u8]) {
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
+    if let Ok(link) = InviteLink::parse(text) {
+        assert_eq!(InviteLink::parse(&link.to_code()), Ok(link));
+    }
+    if let Ok(route) = RelayRoute::parse(text) {
+        assert_eq!(RelayRoute::parse(&route.to_text()), Ok(route));
+    }
+    let words = normalise_words(text);
+    assert_eq!(normalise_words(&words), words);
+}
+
+fn message(bytes: &[u8]) {
+    if let Ok((header, body)) = MessageHeader::decode(bytes) {
+        assert_eq!([&header.encode(), body].concat(), bytes);
+        same(body, decode_text(body).ok().map(|text| encode_text(&text)));
+    }
+}
+
+/// A decoder is strict: what it takes has one encoding.
+fn same(bytes: &[u8], again: Option<Vec<u8>>) {
+    if let Some(again) = again {
+        assert_eq!(again, bytes);
+    }
+}
