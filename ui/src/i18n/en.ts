@@ -97,7 +97,6 @@ export const en = {
     invite: 'Invite someone',
     accept: 'I have an invitation',
     emptyTitle: 'Nobody here yet',
-    emptyBody: 'You can already write. It goes out when someone lets you in.',
     emptyBodyAlone: 'Invite somebody, or take up an invitation that you were given.',
     you: 'You',
     draft: 'Draft',

@@ -25,12 +25,12 @@ export function dayLabel(time: number, now: number, locale: string, words: { tod
   return upperFirst(new Intl.DateTimeFormat(dated(locale), format).format(time), locale);
 }
 
-/** Short time for a list: "20:41", "Fri", "04.11". */
+/** Short time for a list: "20:41", "Fri", "4 Nov", "11/2025". */
 export function listTime(time: number, now: number, locale: string): string {
   const days = daysApart(time, now);
   if (days <= 0) return clock(time, locale);
   if (days < 7) return upperFirst(new Intl.DateTimeFormat(locale, { weekday: 'short' }).format(time), locale);
-  return new Intl.DateTimeFormat(dated(locale), { day: '2-digit', month: '2-digit', year: '2-digit' }).format(time);
+  return new Intl.DateTimeFormat(dated(locale), days < 300 ? { day: 'numeric', month: 'short' } : { month: '2-digit', year: 'numeric' }).format(time);
 }
 
 /** Day and time: "22 November, 20:41". */

@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'vitest';
+import { pageOf, pathOf, type Page } from '../../src/state/router.svelte';
+import { matchingChats } from '../../src/view-models/search';
+import { clockDays, colourOf, initialOf, kilobytes, lineOf, plainlyWrong, readUpTo, silentSince, textBytes, TEXT_BYTES_MAX, wordCount } from '../../src/view-models/small';
+import { clock, dayInSentence, dayLabel, daysApart, listTime } from '../../src/view-models/time';
+import { browserLocale } from '../../src/i18n/index.svelte';
+import { isFailure } from '../../src/view-models/acceptance';
+import { chat, message } from './made';
+
+const now = new Date(2026, 10, 22, 20, 46).getTime();
+const DAY = 86_400_000;
+const en = { today: 'Today', yesterday: 'Yesterday' };
+
+describe('times', () => {
+  test('days go by the calendar, not by 24 hours', () => {
+    expect(daysApart(new Date(2026, 10, 21, 23, 59).getTime(), new Date(2026, 10, 22, 0, 1).getTime())).toBe(1);
+  });
+
+  test('day labels', () => {
+    expect(dayLabel(now, now, 'en', en)).toBe('Today');
+    expect(dayLabel(now - DAY, now, 'en', en)).toBe('Yesterday');
+    expect(dayLabel(now - 2 * DAY, now, 'en', en)).toBe('Friday');
+    expect(dayLabel(now - 18 * DAY, now, 'en', en)).toBe('4 November');
+    expect(dayLabel(now - 400 * DAY, now, 'en', en)).toContain('2025');
+    expect(dayLabel(now - 2 * DAY, now, 'ru', en)).toBe('Пятница');
+    expect(dayLabel(now - 18 * DAY, now, 'ru', en)).toBe('4 ноября');
+  });
+
+  test('times in a list', () => {
+    expect(listTime(now, now, 'en')).toBe('20:46');
+    expect(listTime(now - 2 * DAY, now, 'en')).toBe('Fri');
+    expect(listTime(now - 2 * DAY, now, 'ru')).toBe('Пт');
+    expect(listTime(now - 18 * DAY, now, 'en')).toBe('4 Nov');
+  });
+
+  test('a clock ahead does not make a day in the future', () => {
+    expect(listTime(now + 3 * DAY, now, 'en')).toBe(clock(now + 3 * DAY, 'en'));
+  });
+
+  test('a day inside a sentence', () => {
+    expect(dayInSentence(now - 5 * DAY, now, 'en')).toBe('Tuesday');
+    expect(dayInSentence(now - 5 * DAY, now, 'ru')).toBe('вторник');
+    expect(dayInSentence(now - 18 * DAY, now, 'ru')).toBe('4 ноября');
+  });
+});
+
+describe('small answers', () => {
+  test('bytes are counted as UTF-8 after trimming', () => {
+    expect(textBytes('  дом ')).toBe(6);
+    expect(textBytes('🙂')).toBe(4);
+    expect(TEXT_BYTES_MAX).toBe(16_384);
+  });
+
+  test('one byte too long never reads as 16.0', () => {
+    expect(kilobytes(TEXT_BYTES_MAX + 1, 'en')).toBe('16.1');
+    expect(kilobytes(17_500, 'ru')).toBe('17,1');
+  });
+
+  test('initials are whole graphemes', () => {
+    expect(initialOf('лена')).toBe('Л');
+    expect(initialOf('👨‍👩‍👧 family')).toContain('👨');
+    expect(initialOf('   ')).toBe('?');
+  });
+
+  test('a contact keeps its colour', () => {
+    expect(colourOf('abc')).toBe(colourOf('abc'));
+    expect(colourOf('abc')).toBeLessThan(8);
+  });
+
+  test('a silent friend is named only while a message waits and a day has passed', () => {
+    const waiting = chat(1, { last: message(1, { mine: true, state: 'carried', sentAt: now - 2 * DAY }), heardAt: now - 5 * DAY });
+    expect(silentSince(waiting, now)).toBe(now - 5 * DAY);
+    expect(silentSince({ ...waiting, heardAt: now - 1000 }, now)).toBeNull();
+    expect(silentSince({ ...waiting, last: message(1, { mine: true, state: 'delivered' }) }, now)).toBeNull();
+    expect(silentSince({ ...waiting, last: message(1) }, now)).toBeNull();
+  });
+
+  test('connection line: without the program nothing else matters', () => {
+    expect(lineOf(null, true)).toBe('connecting');
+    expect(lineOf(null, false)).toBe('detached');
+  });
+
+  test('clock in whole days', () => {
+    expect(clockDays(null)).toBe(0);
+    expect(clockDays({ clockOffsetMs: -3.2 * DAY } as never)).toBe(3);
+  });
+
+  test('what is plainly not an invitation', () => {
+    expect(plainlyWrong('hello')).toBe('brokenLink');
+    expect(plainlyWrong('http://127.0.0.1:4180/abc')).toBe('brokenLink');
+    expect(plainlyWrong('stone:rAAAABBBB')).toBe('routeNotInvite');
+    expect(plainlyWrong(' stone:iAAAABBBB ')).toBeNull();
+    expect(plainlyWrong('http://127.0.0.1:4180/abc#secret')).toBeNull();
+  });
+
+  test('recovery words are counted over any white space', () => {
+    expect(wordCount(' a  b\nc\t')).toBe(3);
+    expect(wordCount('')).toBe(0);
+  });
+
+  test('reading goes up to the last message in sight, and only forward', () => {
+    const messages = [message(1), message(2), message(3)];
+    expect(readUpTo(messages, 1, 2)).toBe(2);
+    expect(readUpTo(messages, 0, 2)).toBeNull();
+    expect(readUpTo(messages, 2, null)).toBeNull();
+  });
+
+  test('which acceptances stand still', () => {
+    expect((['saved', 'needsWords', 'claimed', 'waiting', 'accepted'] as const).some(isFailure)).toBe(false);
+    expect((['declined', 'used', 'expired', 'wordsWrong', 'doorSpent', 'cardWrong'] as const).every(isFailure)).toBe(true);
+  });
+
+  test('language of the browser, English when none is known', () => {
+    expect(browserLocale(['uk-UA', 'ru-RU', 'en'])).toBe('ru');
+    expect(browserLocale(['fr'])).toBe('en');
+  });
+});
+
+describe('jumping to a chat', () => {
+  const chats = [chat(1, { name: 'Школа, Ольга' }), chat(2, { name: 'Ольга Сергеевна' }), chat(3, { name: 'Ikaika Māhoe' }), chat(4, { name: 'Кольт' })];
+  test('beginnings of names first, then of words, then anything', () => {
+    expect(matchingChats(chats, 'оль').map(({ id }) => id)).toEqual([2, 1, 4]);
+  });
+  test('accents and case do not matter', () => {
+    expect(matchingChats(chats, 'mahoe').map(({ id }) => id)).toEqual([3]);
+  });
+  test('nothing typed: the newest', () => {
+    expect(matchingChats(chats, ' ')).toHaveLength(4);
+  });
+});
+
+describe('addresses', () => {
+  const pages: Page[] = [{ name: 'home' }, { name: 'chat', chat: 3 }, { name: 'contact', chat: 3 }, { name: 'safety', chat: 3 }, { name: 'invite' }, { name: 'invites' }, { name: 'invitation', id: 'ab' }, { name: 'acceptance', id: 'ab' }, { name: 'requests' }, { name: 'settings' }];
+  test.each(pages)('$name comes back from its address', (page) => {
+    expect(pageOf(pathOf(page))).toEqual(page);
+  });
+  test('anything unknown is home', () => {
+    for (const hash of ['', '#', '#/nothing', '#/chat/x', '#launch=abc']) expect(pageOf(hash)).toEqual({ name: 'home' });
+  });
+});
