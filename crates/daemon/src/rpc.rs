@@ -265,6 +265,9 @@ fn fit<T: DeserializeOwned>(params: Value) -> Result<T, Fault> {
 
 /// Core's own methods: an enum tagged `method`, with `params` where the method has some.
 fn tagged<T: DeserializeOwned>(method: &str, params: Value) -> Result<T, Fault> {
+    if !params.is_null() && !params.is_object() {
+        return Err(Fault::BadParams);
+    }
     let empty = params.is_null() || params.as_object().is_some_and(serde_json::Map::is_empty);
     let whole = if empty {
         json!({ "method": method })
