@@ -168,7 +168,7 @@ pub(crate) fn reseal_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         )?
         .query_map(
             params![
-                step.now.0.saturating_sub(RESEAL_MS).cast_signed(),
+                step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
                 step.now.0.cast_signed(),
                 step.slot().0
             ],

@@ -72,7 +72,7 @@ pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         )?;
         let now = step.now.0;
         let found = rows.query_map(
-            params![now.saturating_sub(EVERY_MS).cast_signed(), now.cast_signed()],
+            params![now.cast_signed().saturating_sub_unsigned(EVERY_MS), now.cast_signed()],
             |row| row.get(0),
         )?;
         found.collect::<Result<_, _>>()?
@@ -89,7 +89,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
              WHERE v.receipt_due = 1 AND c.hidden = 0",
         )?
         .query_row([], |row| row.get(0))?;
-    Ok(last.map(|at| at.unsigned_abs().saturating_add(EVERY_MS)))
+    Ok(last.map(|at| u64::try_from(at).unwrap_or(0).saturating_add(EVERY_MS)))
 }
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {

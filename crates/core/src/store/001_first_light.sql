@@ -62,7 +62,7 @@ CREATE TABLE conversation(
   signer       BLOB NOT NULL,            -- own leaf's Ed25519 seed, 32
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   receipt_due  INTEGER NOT NULL DEFAULT 0,
-  receipt_at   INTEGER NOT NULL DEFAULT 0, -- last standalone receipt, device clock
+  receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
   created_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -8,5 +8,7 @@
 )]
 
 mod bench;
+mod hostile;
 mod meeting;
+mod seeded;
 mod talking;
