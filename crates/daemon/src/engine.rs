@@ -31,8 +31,6 @@ use crate::ways::Ways;
 const STACK_BYTES: usize = 8 << 20;
 /// Commands and controls that wait.
 const ASKS_MAX: usize = 64;
-/// News that waits; the courier is held back beyond.
-const NEWS_MAX: usize = 64;
 /// The clock is looked at again at least this often, since it may jump (a laptop that slept).
 const NAP_MAX: Duration = Duration::from_secs(60);
 
@@ -415,8 +413,7 @@ impl Loop {
     fn try_open(&mut self, passphrase: Option<&Secret>) -> Result<(), Fault> {
         let machine = Machine::open(self.home.dir(), passphrase.map(Secret::expose), &mut self.dice)?;
         let readers = (0..READERS).map(|_| machine.reader()).collect::<Result<Vec<_>, _>>()?;
-        let (send, news) = mpsc::channel(NEWS_MAX);
-        let ways = Ways::start(&self.runtime, send);
+        let (ways, news) = Ways::start(&self.runtime);
         self.state = State::Open(Box::new(Open {
             machine,
             ways,

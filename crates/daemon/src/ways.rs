@@ -5,35 +5,45 @@
 
 use std::collections::BTreeSet;
 
+use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::{DoorPath, EnvelopeId};
-use tokio::runtime::Handle;
+use tokio::runtime;
 use tokio::sync::mpsc;
+
+use crate::random;
 
 /// A running courier. Dropping it ends its connections.
 #[derive(Debug)]
 pub(crate) struct Ways {
-    _news: mpsc::Sender<News>,
+    courier: Handle,
     envelopes: BTreeSet<EnvelopeId>,
     doors: BTreeSet<DoorPath>,
 }
 
 impl Ways {
-    /// Starts a courier without relays.
-    pub(crate) fn start(_runtime: &Handle, news: mpsc::Sender<News>) -> Self {
-        Self {
-            _news: news,
+    /// Starts a courier without relays. Out: itself, and its news.
+    pub(crate) fn start(runtime: &runtime::Handle) -> (Self, mpsc::Receiver<News>) {
+        let _here = runtime.enter();
+        let (courier, news) = Transport::start(random::bytes(), Remembered::default());
+        let ways = Self {
+            courier,
             envelopes: BTreeSet::new(),
             doors: BTreeSet::new(),
-        }
+        };
+        (ways, news)
     }
 
-    /// Hands over one errand; queues and returns.
+    /// Hands over one errand. The courier always takes them, so this waits for no network.
     pub(crate) fn accept(&mut self, errand: Errand) {
         match &errand {
             Errand::Send(parcel) => drop(self.envelopes.insert(parcel.envelope.id())),
             Errand::OpenDoor(door) => drop(self.doors.insert(door.path)),
             _ => {}
+        }
+        if self.courier.blocking_send(errand).is_err() {
+            // Said again after the next start: core keeps everything until it is confirmed.
+            tracing::error!("the courier has ended");
         }
     }
 

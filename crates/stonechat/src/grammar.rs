@@ -206,6 +206,9 @@ pub(crate) struct RelayRun {
     /// HOST:PORT that the route names, where it is not the address listened on.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) public: Option<String>,
+    /// Listening on 0.0.0.0, name this machine's address on the local network in the route.
+    #[arg(long)]
+    pub(crate) lan: bool,
     /// Anyone may use it, without the secret in its route.
     #[arg(long)]
     pub(crate) open: bool,

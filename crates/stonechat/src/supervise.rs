@@ -3,11 +3,11 @@
 //! In: a home. Out: the addresses the children print, then waiting. Children read a pipe from here and end when it
 //! closes, so that nothing is left behind even when this process is killed.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 use stonechat_daemon::config::Wishes;
 use stonechat_daemon::home::make_private_dir;
@@ -115,10 +115,7 @@ impl Part {
             format!("{host}:{port}"),
         ];
         words.extend(["--data".to_owned(), dir.display().to_string()]);
-        if lan {
-            let address = network_address().context("this machine has no address in a network")?;
-            words.extend(["--public".to_owned(), format!("{address}:{port}")]);
-        }
+        words.extend(lan.then(|| "--lan".to_owned()));
         Self::start("the relay", words, "route: ").await
     }
 
@@ -214,12 +211,4 @@ fn kept_port(file: &Path, host: Ipv4Addr) -> Result<u16, CommandError> {
 
 fn is_free(host: Ipv4Addr, port: u16) -> bool {
     TcpListener::bind((host, port)).is_ok()
-}
-
-/// The address others in the network reach this machine at: the one it would send from. Nothing is sent.
-fn network_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }

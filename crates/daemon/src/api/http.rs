@@ -32,10 +32,10 @@ const CONNECTIONS_MAX: usize = 128;
 /// The largest body is a launch token in JSON.
 const BODY_BYTES_MAX: usize = 1024;
 
-/// Nothing but our own files; no inline code; no page may frame us. The policy's name is Svelte's own.
+/// Nothing but our own files; no inline code; no page may frame us; no text becomes markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
+    require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The bound server; [`HttpServer::serve`] runs it.
 #[derive(Debug)]

@@ -223,6 +223,7 @@ fn assert_strict_policy(policy: &str) {
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
     ] {
         assert!(parts.contains(&part), "{part} in {policy}");
     }

@@ -1,0 +1,176 @@
+//! What goes wrong says what it is, in one line, with an exit code of its own.
+
+use std::process::Command;
+
+use crate::harness::{PROGRAM, Person, Relay, friends, run, text};
+
+fn refused(person: &Person, words: &[&str], code: i32, saying: &str) {
+    let done = person.run(words);
+    assert_eq!(done.code, code, "{words:?} {done:?}");
+    assert!(done.err.contains(saying), "{words:?} {done:?}");
+    assert_eq!(done.err.lines().count(), 1, "{words:?} {done:?}");
+    assert!(done.out.is_empty(), "{words:?} {done:?}");
+}
+
+#[test]
+fn links_and_routes_that_are_no_good_are_told_apart() {
+    let relay = Relay::start();
+    let ana = Person::new("Ana", Some(&relay));
+    let link = ana.run(&["invite"]).line();
+    let bo = Person::new("Bo", None);
+    let cut = &link[..link.len() - 5];
+    refused(&bo, &["accept", cut], 5, "not a whole invitation");
+    refused(&bo, &["accept", "hello"], 5, "not a whole invitation");
+    refused(&bo, &["accept", ""], 5, "not a whole invitation");
+    refused(&bo, &["accept", &relay.route], 5, "a relay's route, not an invitation");
+    refused(&ana, &["accept", &link], 5, "your own invitation");
+    let nobody = Person::nobody();
+    refused(
+        &nobody,
+        &["init", "--name", "X", "--relay", &link],
+        5,
+        "an invitation, not a relay's route",
+    );
+    refused(
+        &nobody,
+        &["init", "--name", "X", "--relay", "stone:rxyz"],
+        5,
+        "not a whole relay route",
+    );
+    refused(&bo, &["invite"], 1, "no relay");
+}
+
+#[test]
+fn a_door_that_nobody_answers_at_is_named() {
+    let relay = Relay::start();
+    let ana = Person::new("Ana", Some(&relay));
+    let link = ana.run(&["invite"]).line();
+    // Another relay at the same address knows no such door.
+    let address = relay.address().to_owned();
+    drop(relay);
+    let data = tempfile::tempdir().unwrap();
+    let words = ["relay", "run", "--listen", &address, "--data", &text(data.path())];
+    let _other = crate::harness::Process::start(&words, "route: ", "info");
+    refused(&Person::new("Bo", None), &["accept", &link], 5, "nobody answers");
+}
+
+#[test]
+fn unknown_contacts_accounts_and_names_are_refused() {
+    let ana = Person::new("Ana", None);
+    refused(&ana, &["send", "Zoe", "x"], 6, "no contact \"Zoe\"");
+    refused(&ana, &["safety-number", "Zoe"], 6, "no contact");
+    refused(&ana, &["init", "--name", "Ana"], 1, "an account here already");
+    refused(&Person::nobody(), &["words"], 1, "no account");
+    refused(&Person::nobody(), &["init", "--name", " "], 1, "1 to 64 characters");
+    refused(
+        &Person::nobody(),
+        &["--passphrase-file", "/nowhere", "words"],
+        1,
+        "/nowhere",
+    );
+}
+
+#[test]
+fn an_empty_or_endless_text_is_refused() {
+    let relay = Relay::start();
+    let (ana, _bo) = friends(&relay);
+    refused(&ana, &["send", "Bo", " "], 1, "1 to 16,384 bytes");
+    refused(&ana, &["send", "Bo", &"x".repeat(16_385)], 1, "1 to 16,384 bytes");
+}
+
+#[test]
+fn a_wrong_passphrase_is_told() {
+    let ana = Person::nobody();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        std::fs::write(dir.path().join(name), content).unwrap();
+        text(&dir.path().join(name))
+    };
+    let (right, wrong) = (file("right", "correct horse\n"), file("wrong", "battery staple\n"));
+    ana.run(&["--passphrase-file", &right, "init", "--name", "Ana"]).ok();
+    refused(&ana, &["--passphrase-file", &wrong, "words"], 4, "wrong passphrase");
+    refused(
+        &ana,
+        &["--passphrase-file", &wrong, "serve", "--port", "0"],
+        4,
+        "wrong passphrase",
+    );
+    refused(&ana, &["words"], 4, "needs its passphrase");
+    ana.run(&["--passphrase-file", &right, "words"]).ok();
+}
+
+#[test]
+fn a_profile_in_use_is_waited_for_and_then_told() {
+    let ana = Person::new("Ana", None);
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(ana.home().join("lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let began = std::time::Instant::now();
+    refused(&ana, &["words"], 3, "profile in use");
+    assert!(began.elapsed().as_secs() >= 5);
+    let released = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| ana.run(&["words"]));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        drop(lock);
+        waiting.join().unwrap()
+    });
+    released.ok();
+}
+
+#[test]
+fn a_newer_or_damaged_database_is_told_and_left_alone() {
+    let ana = Person::new("Ana", None);
+    let database = ana.home().join("stonechat.db");
+    let key = std::fs::read(ana.home().join("key")).unwrap();
+    let hex: String = key[6..38].iter().map(|byte| format!("{byte:02x}")).collect();
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection
+        .execute_batch(&format!("PRAGMA key = \"x'{hex}'\"; PRAGMA user_version = 99;"))
+        .unwrap();
+    drop(connection);
+    refused(&ana, &["words"], 7, "newer version");
+    std::fs::write(&database, [7; 10_000]).unwrap();
+    refused(&ana, &["words"], 7, "damaged");
+    assert_eq!(std::fs::read(&database).unwrap(), [7; 10_000]);
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = text(dir.path());
+    // A file system of 200 kB, in a mount namespace of its own.
+    let script = format!("mount -t tmpfs -o size=200k none {home} && exec {PROGRAM} --home {home}/a init --name Ana");
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("the disk is full"), "{said}");
+}
+
+#[test]
+fn a_port_in_use_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    refused(&Person::nobody(), &["serve", "--port", &port], 1, "in use");
+    let data = tempfile::tempdir().unwrap();
+    let done = run(&[
+        "relay",
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--data",
+        &text(data.path()),
+    ]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.contains(&port), "{done:?}");
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let ana = Person::new("Ana", None);
+    std::fs::write(ana.home().join("config.toml"), "prot = 1\n").unwrap();
+    refused(&ana, &["words"], 1, "config.toml");
+}

@@ -1,0 +1,301 @@
+//! People with homes, relays and daemons as processes; each is killed by its own handle when the test ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_stonechat");
+
+/// Everything of this test that is slow waits at most so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Done {
+    /// Standard output of a command that must have worked.
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.out
+    }
+
+    /// Its first line.
+    pub fn line(self) -> String {
+        self.ok().lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Each line as JSON.
+    pub fn json(self) -> Vec<Value> {
+        self.ok()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+/// A process that serves until it is dropped.
+pub struct Process {
+    child: Child,
+    /// What came after the prefix of its first matching line.
+    pub said: String,
+}
+
+impl Process {
+    pub fn start(words: &[&str], prefix: &str, log: &str) -> Self {
+        let mut command = base(words);
+        let mut child = command
+            .env("STONECHAT_LOG", log)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.find_map(|line| line.ok()?.strip_prefix(prefix).map(str::to_owned));
+        // Read to the end, so that the process never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            said: said.unwrap_or_else(|| panic!("{words:?} said nothing")),
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end, as Ctrl-C or a service manager would.
+    pub fn signal(&mut self, name: &str) -> ExitStatus {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        eventually("the process ends", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A relay process that can come back at the same address.
+pub struct Relay {
+    dir: tempfile::TempDir,
+    process: Option<Process>,
+    pub route: String,
+    listen: String,
+}
+
+impl Relay {
+    pub fn start() -> Self {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut relay = Self {
+            dir: tempfile::tempdir().unwrap(),
+            process: None,
+            route: String::new(),
+            listen,
+        };
+        relay.restart();
+        relay
+    }
+
+    pub fn restart(&mut self) {
+        self.stop();
+        let words = ["relay", "--listen", &self.listen, "--data", &text(self.dir.path())];
+        let process = Process::start(&words, "route: ", "trace");
+        self.route.clone_from(&process.said);
+        self.process = Some(process);
+    }
+
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn address(&self) -> &str {
+        &self.listen
+    }
+}
+
+/// Somebody with a home.
+pub struct Person {
+    dir: tempfile::TempDir,
+    daemon: Option<Process>,
+}
+
+impl Person {
+    /// A home without an account.
+    pub fn nobody() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            daemon: None,
+        }
+    }
+
+    /// A home with an account; a relay only where one is given.
+    pub fn new(name: &str, relay: Option<&Relay>) -> Self {
+        let person = Self::nobody();
+        let mut words = vec!["init", "--name", name];
+        words.extend(relay.into_iter().flat_map(|relay| ["--relay", relay.route.as_str()]));
+        person.run(&words).ok();
+        person
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// Runs one command to its end.
+    pub fn run(&self, words: &[&str]) -> Done {
+        run_in(&self.home(), words)
+    }
+
+    /// Starts the daemon (again).
+    pub fn serve(&mut self) -> &Process {
+        self.stop();
+        let home = text(&self.home());
+        let process = Process::start(&["--home", &home, "serve", "--port", "0"], "ui: ", "trace");
+        self.daemon.insert(process)
+    }
+
+    /// Kills the daemon.
+    pub fn stop(&mut self) {
+        self.daemon = None;
+    }
+
+    pub fn daemon(&mut self) -> &mut Process {
+        self.daemon.as_mut().unwrap()
+    }
+
+    /// A connection to the daemon's socket.
+    pub fn socket(&self) -> std::io::Result<Socket> {
+        connect(&self.home())
+    }
+
+    /// The state that a message to a contact has reached.
+    pub fn state_of(&self, contact: &str, id: &str) -> String {
+        let all = self.run(&["messages", contact, "--json"]).json();
+        let found = all.iter().find(|message| message["id"] == id);
+        found.map_or_else(String::new, |message| message["state"].as_str().unwrap().to_owned())
+    }
+}
+
+/// Two people with daemons who know each other.
+pub fn friends(relay: &Relay) -> (Person, Person) {
+    let (mut ana, mut bo) = (Person::new("Ana", Some(relay)), Person::new("Bo", None));
+    ana.serve();
+    bo.serve();
+    let link = ana.run(&["invite"]).line();
+    assert_eq!(bo.run(&["accept", &link]).line(), "accepted: Ana");
+    (ana, bo)
+}
+
+/// Connects to the daemon of a home.
+pub fn connect(home: &Path) -> std::io::Result<Socket> {
+    let write = UnixStream::connect(home.join("socket"))?;
+    let read = BufReader::new(write.try_clone()?);
+    Ok(Socket {
+        write,
+        read,
+        last_id: 0,
+    })
+}
+
+/// JSON-RPC over a daemon's socket.
+pub struct Socket {
+    write: UnixStream,
+    read: BufReader<UnixStream>,
+    last_id: u64,
+}
+
+impl Socket {
+    /// Asks. Errors: the pipe broke (the daemon was killed). A refusal fails the test.
+    pub fn ask(&mut self, method: &str, params: &Value) -> std::io::Result<Value> {
+        self.last_id += 1;
+        let request = json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params });
+        writeln!(self.write, "{request}")?;
+        loop {
+            let mut line = String::new();
+            if self.read.read_line(&mut line)? == 0 || !line.ends_with('\n') {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            let mut said: Value = serde_json::from_str(&line)?;
+            if said["id"] == self.last_id {
+                assert!(said.get("error").is_none(), "{method}: {said}");
+                return Ok(said["result"].take());
+            }
+        }
+    }
+}
+
+/// Runs one command in a home.
+pub fn run_in(home: &Path, words: &[&str]) -> Done {
+    let mut all = vec!["--home".to_owned(), text(home)];
+    all.extend(words.iter().map(|word| (*word).to_owned()));
+    run(&all.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Runs one command.
+pub fn run(words: &[&str]) -> Done {
+    let output = base(words).output().unwrap();
+    Done {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The program, with nothing of this process's environment that it would listen to.
+fn base(words: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STONECHAT_"));
+    for name in ours
+        .map(|(name, _)| name)
+        .chain(["DISPLAY".into(), "WAYLAND_DISPLAY".into()])
+    {
+        command.env_remove(name);
+    }
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+/// Tries until it is so, or fails the test.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < end, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+pub fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
