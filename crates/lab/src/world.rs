@@ -1,0 +1,603 @@
+//! A world: devices, relays and the network between them, in one process, under one seed, in virtual time.
+//!
+//! In: a seed. Out: [`Outcome`]: every promise that was broken, what went wrong on purpose, a hash of what happened.
+//! Devices are the real messenger on a real encrypted database; relays are the real service. The network loses,
+//! delays, repeats and reorders; devices and relays die anywhere; clocks are off by years. Then everything heals, and
+//! `check` asks whether anything was lost, doubled, invented, disordered or shown to a relay.
+//! Invariant: one seed, one world. No wall clock, no threads, no hash-map order here.
+
+pub mod check;
+pub mod courier;
+pub mod device;
+pub mod faults;
+mod net;
+mod people;
+pub mod plan;
+pub mod relay;
+pub mod roll;
+pub mod tap;
+pub mod trace;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use stonechat_core::api::{Event as Told, Fault as Refusal, MessageState, Reply};
+use stonechat_core::{Input, Outputs};
+use stonechat_wire::exchange::{Errand, Knock, News};
+use stonechat_wire::frame::{FromRelay, ToRelay};
+use stonechat_wire::ids::RelayId;
+
+use courier::Courier;
+use device::{Clock, Device, Fate};
+use faults::{Fault, Totals};
+use net::Link;
+use people::Met;
+use plan::{DAY, HOUR, MINUTE, Odds, Plan, SECOND, Trouble};
+use relay::Relay;
+use roll::Roll;
+use tap::Tap;
+use trace::{Actor, Trace};
+
+/// 2 March 2026, where every world begins, Unix ms.
+pub const BEGINNING: u64 = 1_772_409_600_000;
+/// What is not right so long after healing never will be.
+const PATIENCE: u64 = 16 * DAY;
+/// What is right must stay right: longer than a message waits before it is sealed anew.
+const AFTERWARDS: u64 = 30 * HOUR;
+/// Steps of one world at most: more than any plan needs.
+const STEPS_MAX: u64 = 200_000;
+
+/// A bug that the lab builds in, to see that the checks find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// Outputs are released although the commit failed.
+    ReceiptBeforeCommit,
+    /// A relay says `stored` before it has synced.
+    StoredBeforeSync,
+    /// The messenger's memory is kept after a failed commit.
+    MemoryKept,
+    /// Envelopes carry their text unsealed.
+    Unsealed,
+}
+
+/// What a world came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// Promises broken; none: all is well.
+    pub broken: Vec<String>,
+    /// Trouble by kind.
+    pub totals: Totals,
+    /// Hash of everything that the seed decides.
+    pub trace: [u8; 32],
+    /// What happened, where it was asked for.
+    pub lines: Vec<String>,
+    /// Steps of all devices.
+    pub steps: u64,
+    /// Texts written.
+    pub texts: usize,
+    /// From healing until everything was right, ms.
+    pub healed_ms: u64,
+}
+
+/// Everything that can happen at a time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Start(usize),
+    Wake(usize, u64),
+    Retry(usize, u64),
+    Dial(usize, RelayId, u64),
+    Up(u64, Vec<ToRelay>),
+    Down(u64, Vec<FromRelay>),
+    DeviceNotices(u64),
+    RelayNotices(u64),
+    Settle(usize),
+    RelayUp(usize),
+    Knock(usize, u64, Knock, u64),
+    DoorAnswers(usize, u64, Knock, u64, Option<Vec<u8>>),
+    Look(usize),
+    ReadAll(usize),
+    Say(usize),
+    Trouble(Trouble),
+    Heal,
+    Inspect,
+    End,
+}
+
+/// A device and what surrounds it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) device: Device,
+    pub(crate) courier: Courier,
+    kept: VecDeque<News>,
+    retries: bool,
+    cut_until: u64,
+    waits: BTreeMap<RelayId, u64>,
+    links: BTreeMap<RelayId, u64>,
+    pub(crate) account: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct World {
+    seed: u64,
+    now: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    order: u64,
+    roll: Roll,
+    plan: Plan,
+    odds: Odds,
+    healed: bool,
+    complete_at: Option<u64>,
+    nodes: Vec<Node>,
+    relays: Vec<Relay>,
+    relays_cut_until: Vec<u64>,
+    links: BTreeMap<u64, Link>,
+    last_link: u64,
+    met: Vec<Met>,
+    said: Vec<Said>,
+    said_count: u64,
+    steps: u64,
+    tap: Tap,
+    trace: Trace,
+    totals: Totals,
+    broken: Vec<String>,
+    planted: Option<Planted>,
+    home: PathBuf,
+}
+
+/// What became of a text of the plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    /// Its writer has it, as the so-manieth text of this world.
+    pub(crate) order: Option<u64>,
+}
+
+/// Runs the world of a seed to its end.
+#[must_use]
+pub fn run(seed: u64, planted: Option<Planted>, loud: bool) -> Outcome {
+    World::new(Plan::of(seed), seed, planted, loud).run()
+}
+
+impl World {
+    /// The world of a plan, at its beginning.
+    #[must_use]
+    pub fn new(plan: Plan, seed: u64, planted: Option<Planted>, loud: bool) -> Self {
+        static WORLDS: AtomicU64 = AtomicU64::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let home = device::folder(&format!("world{number}"));
+        let nodes = plan.devices.iter().enumerate().map(|(n, device)| {
+            let clock = Clock { offset_ms: device.offset_ms };
+            Node::new(Device::new(home.join(n.to_string()), clock, Roll::seeded(seed, 100 + n as u64)))
+        });
+        let nodes: Vec<_> = nodes.collect();
+        let relays = plan.relays.iter().enumerate().map(|(n, relay)| {
+            Relay::new(n, Clock { offset_ms: relay.offset_ms }, relay.secret, planted)
+        });
+        let relays: Vec<_> = relays.collect();
+        let mut world = Self {
+            seed,
+            now: 0,
+            queue: BTreeMap::new(),
+            order: 0,
+            roll: Roll::seeded(seed, 2),
+            odds: plan.odds,
+            healed: false,
+            complete_at: None,
+            relays_cut_until: vec![0; relays.len()],
+            links: BTreeMap::new(),
+            last_link: 0,
+            met: plan.meetings.iter().map(|_| Met::default()).collect(),
+            said: vec![Said::default(); plan.texts.len()],
+            said_count: 0,
+            steps: 0,
+            tap: Tap::default(),
+            trace: Trace::new(loud),
+            totals: Totals::default(),
+            broken: Vec::new(),
+            planted,
+            home,
+            nodes,
+            relays,
+            plan,
+        };
+        world.schedule_plan();
+        world
+    }
+
+    fn schedule_plan(&mut self) {
+        for d in 0..self.nodes.len() {
+            self.at(0, Event::Start(d));
+            if self.plan.devices[d].offset_ms.unsigned_abs() > DAY {
+                self.totals.add(Fault::ClockOff, 1);
+            }
+        }
+        for (at, trouble) in self.plan.troubles.clone() {
+            self.at(at, Event::Trouble(trouble));
+        }
+        for (k, text) in self.plan.texts.clone().into_iter().enumerate() {
+            self.at(text.at, Event::Say(k));
+        }
+        for met in self.plan.meetings.clone() {
+            self.at(met.at, Event::Look(met.inviter));
+            self.at(met.at + SECOND, Event::Look(met.taker));
+        }
+        let heals_at = self.plan.heals_at;
+        self.at(heals_at, Event::Heal);
+    }
+
+    /// Runs it to its end.
+    #[must_use]
+    pub fn run(mut self) -> Outcome {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            if let Event::End = event {
+                break;
+            }
+            self.happen(event);
+            if self.steps > STEPS_MAX {
+                self.broke("more steps than any plan needs: something goes round in circles".into());
+                break;
+            }
+        }
+        self.check_all();
+        let healed_ms = self.complete_at.unwrap_or(self.now).saturating_sub(self.plan.heals_at);
+        let (trace, lines) = std::mem::replace(&mut self.trace, Trace::new(false)).finish();
+        self.nodes.clear();
+        let _ = std::fs::remove_dir_all(&self.home);
+        Outcome {
+            seed: self.seed,
+            broken: self.broken,
+            totals: self.totals,
+            trace,
+            lines,
+            steps: self.steps,
+            texts: self.said.len(),
+            healed_ms,
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Start(d) => self.start(d),
+            Event::Wake(d, starts) => self.wake(d, starts),
+            Event::Retry(d, starts) => self.retry(d, starts),
+            Event::Dial(d, relay, starts) => self.dial(d, relay, starts),
+            Event::Up(link, frames) => self.up(link, frames),
+            Event::Down(link, frames) => self.down(link, frames),
+            Event::DeviceNotices(link) => self.device_notices(link),
+            Event::RelayNotices(link) => self.relay_notices(link),
+            Event::Settle(r) => self.settle(r),
+            Event::RelayUp(r) => self.relays[r].up = true,
+            Event::Knock(d, starts, knock, wait) => self.knock(d, starts, knock, wait),
+            Event::DoorAnswers(d, starts, knock, wait, card) => self.door_answers(d, starts, knock, wait, card),
+            Event::Look(d) => self.look(d),
+            Event::ReadAll(d) => self.read_all(d),
+            Event::Say(k) => self.say(k),
+            Event::Trouble(trouble) => self.trouble(trouble),
+            Event::Heal => self.heal(),
+            Event::Inspect => self.inspect(),
+            Event::End => {}
+        }
+    }
+
+    pub(crate) fn at(&mut self, at: u64, event: Event) {
+        self.order += 1;
+        self.queue.insert((at.max(self.now), self.order), event);
+    }
+
+    pub(crate) fn after(&mut self, wait: u64, event: Event) {
+        self.at(self.now.saturating_add(wait), event);
+    }
+
+    /// Unix milliseconds.
+    pub(crate) fn time(&self) -> u64 {
+        BEGINNING + self.now
+    }
+
+    pub(crate) fn broke(&mut self, what: String) {
+        self.trace.remark(|| format!("BROKEN: {what}"));
+        if self.broken.len() < 50 {
+            self.broken.push(what);
+        }
+    }
+
+    pub(crate) fn note(&mut self, actor: Actor, what: &str, numbers: [u64; 2]) {
+        self.trace.note(self.now, actor, what, numbers);
+    }
+
+    fn start(&mut self, d: usize) {
+        if self.nodes[d].device.runs() {
+            return;
+        }
+        self.note(Actor::Device(d), "start", [0, 0]);
+        self.nodes[d].device.start();
+        self.step(d, Input::Started);
+        self.after(SECOND, Event::Look(d));
+    }
+
+    fn wake(&mut self, d: usize, starts: u64) {
+        let (time, node) = (self.time(), &self.nodes[d]);
+        let due = node.device.wake_at.is_some_and(|at| at <= node.device.clock.read(time));
+        if due && node.device.starts == starts {
+            self.nodes[d].device.wake_at = None;
+            self.step(d, Input::Wake);
+            if self.nodes[d].device.runs() && self.nodes[d].device.wake_at.is_none() {
+                // As the daemon does when a step fails.
+                let again = self.nodes[d].device.clock.read(time).plus_ms(2 * SECOND);
+                self.nodes[d].device.wake_at = Some(again);
+                self.after(2 * SECOND, Event::Wake(d, starts));
+            }
+        }
+    }
+
+    /// One input for one device, with whatever fate. Out: the answer, where there is one and somebody to hear it.
+    pub(crate) fn step(&mut self, d: usize, input: Input) -> Option<Result<Reply, Refusal>> {
+        self.steps += 1;
+        let fate = self.fate();
+        self.note(Actor::Device(d), kind_of(&input), [size_of(&input), 0]);
+        self.trace.remark(|| format!("{fate:?} {input:?}"));
+        self.tap.log(&input);
+        let time = self.time();
+        let planted = self.planted;
+        let stepped = match self.nodes[d].device.step(time, input, fate, planted) {
+            Ok(stepped) => stepped,
+            Err(why) => {
+                self.broke(format!("device {d}: {why}"));
+                return None;
+            }
+        };
+        self.count(fate);
+        if let Some(outputs) = stepped.outputs.as_ref().filter(|_| stepped.committed) {
+            self.witness(d, outputs);
+        }
+        if !stepped.alive {
+            self.note(Actor::Device(d), "dies", [fate as u64, 0]);
+            self.died(d);
+            let wait = self.roll.time(SECOND, HOUR);
+            self.after(wait, Event::Start(d));
+            return None;
+        }
+        let released = stepped.committed || planted == Some(Planted::ReceiptBeforeCommit);
+        let outputs = stepped.outputs.filter(|_| released)?;
+        let reply = if stepped.committed { outputs.reply.clone() } else { None };
+        self.release(d, outputs);
+        reply
+    }
+
+    fn fate(&mut self) -> Fate {
+        if !self.roll.permille(self.odds.step) {
+            return Fate::Whole;
+        }
+        let dies = [Fate::CommitFails, Fate::DiesBefore, Fate::DiesAtCommit, Fate::DiesAfterCommit];
+        match (*self.roll.pick(&dies), self.planted) {
+            (_, Some(Planted::ReceiptBeforeCommit | Planted::MemoryKept)) => Fate::CommitFails,
+            (fate, _) => fate,
+        }
+    }
+
+    fn count(&mut self, fate: Fate) {
+        let fault = match fate {
+            Fate::Whole => return,
+            Fate::CommitFails => Fault::CommitFailed,
+            Fate::DiesBefore => Fault::CrashBetween,
+            Fate::DiesAtCommit => Fault::CrashAtCommit,
+            Fate::DiesAfterCommit => Fault::CrashAfterCommit,
+        };
+        self.totals.add(fault, 1);
+    }
+
+    fn release(&mut self, d: usize, outputs: Outputs) {
+        let Outputs { errands, events, wake_at, .. } = outputs;
+        for errand in errands {
+            self.tap.log(&errand);
+            self.trace_errand(d, &errand);
+            let errand = self.sabotage(d, errand);
+            self.nodes[d].courier.take(errand);
+        }
+        if let Some(at) = wake_at {
+            let (at, starts) = (self.nodes[d].device.clock.when(at), self.nodes[d].device.starts);
+            self.at(at.saturating_sub(BEGINNING), Event::Wake(d, starts));
+        }
+        self.tap.log(&events.iter().map(std::mem::discriminant).collect::<Vec<_>>());
+        self.hear(d, &events);
+        self.pump(d);
+    }
+
+    fn trace_errand(&mut self, d: usize, errand: &Errand) {
+        let (what, numbers) = match errand {
+            Errand::UseRelay(..) => ("use relay", [0, 0]),
+            Errand::ForgetRelay(_) => ("forget relay", [0, 0]),
+            Errand::Send(parcel) => {
+                ("send", [parcel.envelope.bytes().len() as u64, parcel.class as u64 * 8 + parcel.relays.len() as u64])
+            }
+            Errand::Listen(listen) => ("listen", [listen.add.len() as u64, listen.drop.len() as u64]),
+            Errand::OpenDoor(_) => ("open door", [0, 0]),
+            Errand::CloseDoor { .. } => ("close door", [0, 0]),
+            Errand::Knock(_) => ("knock", [0, 0]),
+            Errand::ForgetKnock(_) => ("forget knock", [0, 0]),
+        };
+        self.note(Actor::Device(d), what, numbers);
+        self.trace.remark(|| format!("{errand:?}"));
+    }
+
+    /// What a committed step tells the world, also where nobody else gets to hear it.
+    fn witness(&mut self, d: usize, outputs: &Outputs) {
+        for event in &outputs.events {
+            match event {
+                Told::MessageAdded { message } if message.mine => {
+                    if let Some(k) = tap::number_of(&message.text) {
+                        self.note(Actor::Device(d), "wrote", [k as u64, 0]);
+                        self.said_count += 1;
+                        let order = self.said_count;
+                        self.said[k].order.get_or_insert(order);
+                    }
+                }
+                Told::MessageAdded { message } => {
+                    let k = tap::number_of(&message.text).map_or(u64::MAX, |k| k as u64);
+                    self.note(Actor::Device(d), "got", [k, 0]);
+                }
+                Told::MessageState { id, state, .. } => self.check_state(d, id, *state),
+                _other => {}
+            }
+        }
+    }
+
+    /// A state beyond "carried" means that the other side has committed it.
+    fn check_state(&mut self, d: usize, id: &str, state: MessageState) {
+        self.note(Actor::Device(d), "state", [state as u64, 0]);
+        if !matches!(state, MessageState::Delivered | MessageState::Read) {
+            return;
+        }
+        let sql = format!("SELECT 1 FROM message WHERE id = x'{id}' AND mine = 0");
+        let others = (0..self.nodes.len()).filter(|other| *other != d);
+        let holders: Vec<usize> = others.collect();
+        let held = holders.into_iter().any(|other| self.nodes[other].holds(&sql));
+        if !held {
+            self.broke(format!("device {d}: a message is {state:?} that nobody has"));
+        }
+    }
+
+    pub(crate) fn bring(&mut self, d: usize, news: Vec<News>) {
+        self.nodes[d].kept.extend(news);
+        if !self.nodes[d].retries {
+            self.take_in(d);
+        }
+    }
+
+    /// Gives core what the courier brought, one after the other; what a failed commit refused comes again.
+    fn take_in(&mut self, d: usize) {
+        while let Some(news) = self.nodes[d].kept.pop_front() {
+            let (steps, starts) = (self.totals.of(Fault::CommitFailed), self.nodes[d].device.starts);
+            self.step(d, Input::News(news.clone()));
+            if !self.nodes[d].device.runs() {
+                return;
+            }
+            if self.totals.of(Fault::CommitFailed) != steps {
+                self.nodes[d].kept.push_front(news);
+                self.nodes[d].retries = true;
+                self.after(2 * SECOND, Event::Retry(d, starts));
+                return;
+            }
+        }
+    }
+
+    fn retry(&mut self, d: usize, starts: u64) {
+        if self.nodes[d].device.starts == starts && self.nodes[d].device.runs() {
+            self.nodes[d].retries = false;
+            self.take_in(d);
+        }
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::CutDevice(d, ms) => self.cut_device(d, ms),
+            Trouble::CutRelay(r, ms) => self.cut_relay(r, ms),
+            Trouble::CrashRelay(r, ms) => self.crash_relay(r, ms),
+            Trouble::CrashDevice(d, ms) => {
+                if self.nodes[d].device.runs() {
+                    self.totals.add(Fault::CrashBetween, 1);
+                    self.note(Actor::Device(d), "dies", [9, 0]);
+                    self.nodes[d].device.die();
+                    self.died(d);
+                    self.after(ms, Event::Start(d));
+                }
+            }
+            Trouble::Jump(d, by) => self.jump(d, by),
+        }
+    }
+
+    fn jump(&mut self, d: usize, by: i64) {
+        self.totals.add(Fault::ClockJump, 1);
+        self.note(Actor::Device(d), "clock jumps", [by.unsigned_abs(), 0]);
+        self.nodes[d].device.clock.offset_ms += by;
+        let starts = self.nodes[d].device.starts;
+        self.after(MINUTE, Event::Wake(d, starts));
+        if let Some(at) = self.nodes[d].device.wake_at {
+            let at = self.nodes[d].device.clock.when(at);
+            self.at(at.saturating_sub(BEGINNING), Event::Wake(d, starts));
+        }
+    }
+
+    fn heal(&mut self) {
+        self.note(Actor::World, "heals", [0, 0]);
+        self.odds = Odds::default();
+        self.healed = true;
+        self.reconnect_all();
+        for d in 0..self.nodes.len() {
+            self.after(SECOND, Event::Start(d));
+        }
+        self.after(HOUR, Event::Inspect);
+    }
+
+    /// Twice a day: is everything as it should be by now?
+    fn inspect(&mut self) {
+        if self.complete_at.is_none() {
+            for d in 0..self.nodes.len() {
+                self.look(d);
+                self.read_all(d);
+            }
+            if self.is_complete() {
+                self.complete_at = Some(self.now);
+                self.note(Actor::World, "complete", [0, 0]);
+                return self.after(AFTERWARDS, Event::End);
+            }
+        }
+        if self.now > self.plan.heals_at + PATIENCE {
+            return self.at(self.now, Event::End);
+        }
+        self.after(12 * HOUR, Event::Inspect);
+    }
+}
+
+impl Node {
+    fn new(device: Device) -> Self {
+        Self {
+            device,
+            courier: Courier::default(),
+            kept: VecDeque::new(),
+            retries: false,
+            cut_until: 0,
+            waits: BTreeMap::new(),
+            links: BTreeMap::new(),
+            account: None,
+        }
+    }
+
+    /// Whether the database has such a row, also while the device is down.
+    fn holds(&mut self, sql: &str) -> bool {
+        let was_down = !self.device.runs();
+        if was_down {
+            return self.device.rows_while_down(sql);
+        }
+        !self.device.rows(sql, |_| Ok(())).is_empty()
+    }
+}
+
+fn kind_of(input: &Input) -> &'static str {
+    match input {
+        Input::Started => "in: started",
+        Input::Wake => "in: wake",
+        Input::Command(_) => "in: command",
+        Input::News(News::Greeting { .. }) => "in: greeting",
+        Input::News(News::Gone { .. }) => "in: gone",
+        Input::News(News::Offline) => "in: offline",
+        Input::News(News::Arrived(_)) => "in: arrived",
+        Input::News(News::Stored { .. }) => "in: stored",
+        Input::News(News::Full { .. }) => "in: full",
+        Input::News(News::Refused { .. }) => "in: refused",
+        Input::News(News::DoorOpen { .. }) => "in: door open",
+        Input::News(News::Knocked { .. }) => "in: knocked",
+        Input::News(News::DoorSpent { .. }) => "in: door spent",
+    }
+}
+
+fn size_of(input: &Input) -> u64 {
+    match input {
+        Input::News(News::Arrived(arrivals)) => arrivals.iter().map(|arrival| arrival.envelope.len() as u64).sum(),
+        Input::News(News::Stored { ids, .. }) => ids.len() as u64,
+        _other => 0,
+    }
+}

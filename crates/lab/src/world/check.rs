@@ -1,0 +1,184 @@
+//! What must be true of every world once it has healed, and at every moment before.
+//!
+//! In: the devices' databases, the relays' stores, the wiretap. Out: sentences about what is not so.
+
+use std::collections::BTreeMap;
+
+use stonechat_core::api::{Answer, Message, MessageKind, MessageState, MessagesOf, Query};
+
+use super::tap;
+use super::World;
+
+/// Secrets that no relay may ever see.
+const SECRETS: [&str; 10] = [
+    "SELECT seed FROM account",
+    "SELECT device_key FROM account",
+    "SELECT signer FROM conversation",
+    "SELECT mailbox_root FROM epoch",
+    "SELECT envelope_key FROM epoch",
+    "SELECT secret FROM invite",
+    "SELECT secret FROM acceptance",
+    "SELECT seal_private FROM invite WHERE seal_private IS NOT NULL",
+    "SELECT CAST(words AS BLOB) FROM invite WHERE words IS NOT NULL",
+    "SELECT group_id FROM conversation",
+];
+
+impl World {
+    /// Whether everybody has everything and nothing waits.
+    pub(crate) fn is_complete(&mut self) -> bool {
+        let all_said = self.said.iter().all(|said| said.order.is_some());
+        all_said && (0..self.nodes.len()).all(|d| self.waits(d).is_empty())
+    }
+
+    /// What still waits on a device, in words.
+    fn waits(&mut self, d: usize) -> Vec<String> {
+        if !self.nodes[d].device.runs() {
+            return vec!["it does not run".into()];
+        }
+        let device = &mut self.nodes[d].device;
+        let mut waits = Vec::new();
+        for (what, sql) in [
+            ("outbox rows", "SELECT purpose FROM outbox"),
+            ("texts that nobody confirmed", "SELECT state FROM message WHERE mine = 1 AND kind = 0 AND state < 2"),
+            ("texts with missing ancestors", "SELECT state FROM message WHERE complete = 0"),
+            ("receipts that are due", "SELECT leaf FROM conversation WHERE receipt_due = 1"),
+            ("acceptances on their way", "SELECT state FROM acceptance WHERE state < 4"),
+            ("requests", "SELECT answer FROM claim WHERE answer = 2"),
+            ("invitations without a door", "SELECT state FROM invite WHERE state = 0"),
+        ] {
+            let found: Vec<i64> = device.rows(sql, |row| row.get(0));
+            if !found.is_empty() {
+                waits.push(format!("{} {what} {:?}", found.len(), found.iter().take(5).collect::<Vec<_>>()));
+            }
+        }
+        let carried = self.nodes[d].courier.unanswered();
+        if carried > 0 {
+            waits.push(format!("{carried} parcels or doors that no relay answered"));
+        }
+        waits
+    }
+
+    /// Everything, at the end.
+    pub(crate) fn check_all(&mut self) {
+        for d in 0..self.nodes.len() {
+            for what in self.waits(d) {
+                self.broke(format!("device {d} is stuck: {what}"));
+            }
+        }
+        for k in 0..self.said.len() {
+            if self.said[k].order.is_none() {
+                self.broke(format!("text {k} was never written"));
+            }
+        }
+        for d in 0..self.nodes.len() {
+            self.check_device(d);
+        }
+        self.check_tags();
+        (0..self.relays.len()).for_each(|r| self.check_promises(r));
+        self.check_tap();
+    }
+
+    /// What a relay called stored is there until its time.
+    pub(crate) fn check_promises(&mut self, r: usize) {
+        let missing = self.relays[r].broken_promises(self.time());
+        if missing > 0 {
+            self.broke(format!("relay {r}: {missing} envelopes that it called stored are gone"));
+        }
+    }
+
+    /// All messages of a device: each once, in order, in the right state.
+    fn check_device(&mut self, d: usize) {
+        let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
+        for (contact, messages) in self.all_messages(d) {
+            let other = self.nodes.iter().position(|node| node.account.as_ref() == Some(&contact));
+            let Some(other) = other else { return self.broke(format!("device {d}: a chat with nobody of this world")) };
+            let mut last: BTreeMap<bool, u64> = BTreeMap::new();
+            for message in messages {
+                if let Some(k) = self.check_message(d, other, &message) {
+                    *seen.entry(k).or_default() += 1;
+                    let order = self.said[k].order.unwrap_or(0);
+                    if last.insert(message.mine, order).is_some_and(|before| before > order) {
+                        self.broke(format!("device {d}: text {k} does not stand where its writer wrote it"));
+                    }
+                }
+            }
+        }
+        for k in 0..self.said.len() {
+            let text = self.plan.texts[k];
+            let count = seen.get(&k).copied().unwrap_or(0);
+            let wanted = usize::from((text.from == d || text.to == d) && self.said[k].order.is_some());
+            if count != wanted {
+                self.broke(format!("device {d}: text {k} ({} to {}) is there {count} times", text.from, text.to));
+            }
+        }
+    }
+
+    /// One message. Out: which text it is.
+    fn check_message(&mut self, d: usize, other: usize, message: &Message) -> Option<usize> {
+        if message.kind == MessageKind::Began {
+            return None;
+        }
+        let Some(k) = tap::number_of(&message.text).filter(|k| *k < self.said.len()) else {
+            self.broke(format!("device {d}: a message that nobody wrote"));
+            return None;
+        };
+        let text = self.plan.texts[k];
+        let (from, to) = if message.mine { (d, other) } else { (other, d) };
+        if (text.from, text.to) != (from, to) || message.text != tap::text(k, text.padding).trim() {
+            self.broke(format!("device {d}: text {k} is not what {} wrote to {}", text.from, text.to));
+        }
+        let wanted = match (message.mine, self.plan.devices[other].read_receipts) {
+            (true, false) => MessageState::Delivered,
+            _read => MessageState::Read,
+        };
+        if message.state != wanted || message.missing_before > 0 {
+            let (state, missing) = (message.state, message.missing_before);
+            self.broke(format!("device {d}: text {k} is {state:?} (mine: {}), {missing} missing before it", message.mine));
+        }
+        Some(k)
+    }
+
+    fn all_messages(&mut self, d: usize) -> Vec<(String, Vec<Message>)> {
+        let page = stonechat_core::api::Page { limit: 100, offset: 0 };
+        let Some(Answer::Chats(chats)) = self.nodes[d].device.ask(Query::Chats(page)) else { return vec![] };
+        let mut all = Vec::new();
+        for chat in chats {
+            let of = MessagesOf { chat: chat.id, before: None, after: None, around: None, limit: 500 };
+            if let Some(Answer::Messages(page)) = self.nodes[d].device.ask(Query::Messages(of)) {
+                all.push((chat.contact, page.messages));
+            }
+        }
+        all
+    }
+
+    /// No tag stands for two things or two weeks.
+    pub(crate) fn check_tags(&mut self) {
+        let mut known: BTreeMap<Vec<u8>, (Vec<u8>, i64)> = BTreeMap::new();
+        for d in 0..self.nodes.len() {
+            let sql = "SELECT tag, about, slot FROM listening WHERE purpose = 0";
+            let rows = self.nodes[d].device.rows(sql, |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))));
+            for (tag, what) in rows {
+                if known.insert(tag, what.clone()).is_some_and(|before| before != what) {
+                    self.broke(format!("device {d}: one tag stands for two conversations or weeks"));
+                }
+            }
+        }
+    }
+
+    /// No relay saw a text, a name or a key; no log would.
+    pub(crate) fn check_tap(&mut self) {
+        let mut secrets = vec![tap::CANARY.as_bytes().to_vec()];
+        for d in 0..self.nodes.len() {
+            for sql in SECRETS {
+                secrets.extend(self.nodes[d].device.rows(sql, |row| row.get::<_, Vec<u8>>(0)));
+            }
+        }
+        for found in self.tap.seen(&secrets) {
+            let what = if found == 0 { "a text or a name".into() } else { format!("secret {found}") };
+            self.broke(format!("a relay saw {what}"));
+        }
+        if self.tap.log_sings() {
+            self.broke("a log would hold a text or a name".into());
+        }
+    }
+}

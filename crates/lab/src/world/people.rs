@@ -1,0 +1,278 @@
+//! The people: they invite, accept, approve, write and read, and try again when their device has died meanwhile.
+//!
+//! In: what their device shows, by queries, as an interface would. Out: commands. They remember what they passed on
+//! by word of mouth (links, spoken words); everything else they read from the screen.
+
+use stonechat_core::Input;
+use stonechat_core::api::{
+    self, Acceptance, AcceptanceState, Answer, ById, Chat, Command, Event as Told, Fault as Refusal, How, Page, Query,
+    Reply,
+};
+
+use super::faults::Fault;
+use super::plan::{HOUR, MINUTE, Meeting, SECOND, Spoken};
+use super::tap;
+use super::trace::Actor;
+use super::{Event, World};
+
+/// Where a meeting stands, outside the devices.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Met {
+    /// The link that was passed on, and the words that were said.
+    link: Option<(String, Option<String>)>,
+    /// The acceptance on the taker's device.
+    acceptance: Option<String>,
+    wrong_said: bool,
+    pub(crate) done: bool,
+}
+
+impl World {
+    /// Somebody looks at the screen and does what is to be done.
+    pub(crate) fn look(&mut self, d: usize) {
+        if !self.nodes[d].device.runs() || !self.has_account(d) {
+            return;
+        }
+        for m in 0..self.met.len() {
+            let met = self.plan.meetings[m];
+            if met.inviter == d && met.at <= self.now {
+                self.invite(d, m, met);
+            }
+            if met.taker == d && met.at <= self.now {
+                self.come(d, m, met);
+            }
+            if !self.nodes[d].device.runs() {
+                return;
+            }
+        }
+        self.approve_all(d);
+    }
+
+    fn has_account(&mut self, d: usize) -> bool {
+        if self.nodes[d].account.is_some() {
+            return true;
+        }
+        let relays = self.plan.devices[d].relays.iter().map(|r| self.relays[*r].route()).collect();
+        let name = format!("{} {d}", tap::CANARY);
+        match self.command(d, Command::Init(api::Init { name, relays, words: None })) {
+            Some(Ok(Reply::Me(me))) => self.nodes[d].account = Some(me.id),
+            Some(Err(Refusal::AccountExists)) => {
+                let Some(Answer::Status(status)) = self.nodes[d].device.ask(Query::Status) else { return false };
+                self.nodes[d].account = status.me.map(|me| me.id);
+            }
+            Some(other) => self.broke(format!("device {d}: init: {other:?}")),
+            None => {
+                self.after(MINUTE, Event::Look(d));
+                return false;
+            }
+        }
+        let read_receipts = self.plan.devices[d].read_receipts;
+        if !read_receipts {
+            let settings = api::Settings { language: None, theme: None, read_receipts };
+            if self.command(d, Command::SettingsSet(settings)).is_none() {
+                self.nodes[d].account = None;
+                self.after(MINUTE, Event::Look(d));
+            }
+        }
+        self.nodes[d].account.is_some()
+    }
+
+    fn command(&mut self, d: usize, command: Command) -> Option<Result<Reply, Refusal>> {
+        self.step(d, Input::Command(command))
+    }
+
+    fn invite(&mut self, d: usize, m: usize, met: Meeting) {
+        if self.met[m].link.is_some() || self.met[m].done {
+            return;
+        }
+        if let Some(shared) = met.shares {
+            self.met[m].link = self.met[shared].link.clone();
+        } else {
+            let wish = api::InviteCreate { who: met.who, how: met.how };
+            match self.command(d, Command::InviteCreate(wish)) {
+                Some(Ok(Reply::Invite(invite))) => self.met[m].link = Some((invite.link, invite.spoken_words)),
+                Some(other) => self.broke(format!("device {d}: invite: {other:?}")),
+                None => {}
+            }
+        }
+        let wait = self.roll.time(SECOND, 2 * HOUR);
+        let then = if self.met[m].link.is_some() { met.taker } else { d };
+        self.after(wait, Event::Look(then));
+    }
+
+    fn come(&mut self, d: usize, m: usize, met: Meeting) {
+        let Some((link, words)) = self.met[m].link.clone() else { return };
+        if self.met[m].done {
+            return;
+        }
+        let Some(acceptance) = self.acceptance(d, m) else { return self.accept(d, m, met, link, words) };
+        match acceptance.state {
+            AcceptanceState::Saved | AcceptanceState::Claimed | AcceptanceState::Waiting => {}
+            AcceptanceState::Accepted => self.met[m].done = true,
+            AcceptanceState::NeedsWords => self.say_words(d, m, met, acceptance.id, words),
+            AcceptanceState::WordsWrong if self.met[m].wrong_said => {
+                self.say_words(d, m, met, acceptance.id, words);
+            }
+            AcceptanceState::Expired | AcceptanceState::DoorSpent => self.start_over(d, m, met, acceptance.id),
+            AcceptanceState::Declined
+            | AcceptanceState::Used
+            | AcceptanceState::WordsWrong
+            | AcceptanceState::CardWrong => {
+                self.broke(format!("device {d}: the acceptance of meeting {m} is {:?}", acceptance.state));
+                self.start_over(d, m, met, acceptance.id);
+            }
+        }
+    }
+
+    fn acceptance(&mut self, d: usize, m: usize) -> Option<Acceptance> {
+        let id = self.met[m].acceptance.clone()?;
+        let Some(Answer::Acceptances(all)) = self.nodes[d].device.ask(Query::Acceptances) else { return None };
+        all.into_iter().find(|acceptance| acceptance.id == id)
+    }
+
+    fn accept(&mut self, d: usize, m: usize, met: Meeting, link: String, words: Option<String>) {
+        let typed = self.typed(m, met, words);
+        match self.command(d, Command::Accept(api::Accept { link, spoken_words: typed })) {
+            Some(Ok(Reply::Acceptance(acceptance))) => self.met[m].acceptance = Some(acceptance.id),
+            // The device died before it could say so.
+            Some(Err(Refusal::AlreadyAccepted)) => self.met[m].acceptance = self.unclaimed_acceptance(d),
+            Some(Err(Refusal::LinkExpired)) => {
+                self.note(Actor::Device(d), "link expired", [m as u64, 0]);
+                self.met[m].link = None;
+                self.after(HOUR, Event::Look(met.inviter));
+            }
+            Some(other) => self.broke(format!("device {d}: accept: {other:?}")),
+            None => {}
+        }
+        self.after(MINUTE, Event::Look(d));
+    }
+
+    /// What is typed the first time.
+    fn typed(&mut self, m: usize, met: Meeting, words: Option<String>) -> Option<String> {
+        match (met.spoken, words) {
+            (Spoken::WrongFirst, Some(_)) if !self.met[m].wrong_said => {
+                self.met[m].wrong_said = true;
+                self.totals.add(Fault::WrongWords, 1);
+                Some("wrong wrong wrong".into())
+            }
+            (Spoken::NoneFirst, Some(_)) => None,
+            (_, words) => words,
+        }
+    }
+
+    fn unclaimed_acceptance(&mut self, d: usize) -> Option<String> {
+        let Some(Answer::Acceptances(all)) = self.nodes[d].device.ask(Query::Acceptances) else { return None };
+        let known: Vec<_> = self.met.iter().filter_map(|met| met.acceptance.clone()).collect();
+        all.into_iter().map(|acceptance| acceptance.id).find(|id| !known.contains(id))
+    }
+
+    fn say_words(&mut self, d: usize, m: usize, met: Meeting, id: String, words: Option<String>) {
+        let words = if met.how == How::Spoken { words } else { None };
+        let retry = api::AcceptRetry { id, spoken_words: words };
+        match self.command(d, Command::AcceptRetry(retry)) {
+            Some(Ok(_)) | None => {}
+            Some(other) => self.broke(format!("device {d}: retry of meeting {m}: {other:?}")),
+        }
+        self.after(MINUTE, Event::Look(d));
+    }
+
+    /// This invitation leads nowhere any more: forget it, and ask for another.
+    fn start_over(&mut self, d: usize, m: usize, met: Meeting, id: String) {
+        match self.command(d, Command::AcceptForget(ById { id })) {
+            Some(Ok(_)) => {}
+            Some(Err(Refusal::NotFound)) => {}
+            Some(other) => self.broke(format!("device {d}: forget: {other:?}")),
+            None => return self.after(MINUTE, Event::Look(d)),
+        }
+        self.note(Actor::Device(d), "starts over", [m as u64, 0]);
+        self.met[m] = Met { wrong_said: self.met[m].wrong_said, ..Met::default() };
+        if let Some(shared) = met.shares {
+            self.plan.meetings[m].shares = None;
+            self.note(Actor::World, "no more sharing", [shared as u64, 0]);
+        }
+        self.write_again(d);
+        self.after(MINUTE, Event::Look(met.inviter));
+    }
+
+    /// What was written to nobody is gone with its chat: write it again.
+    fn write_again(&mut self, d: usize) {
+        let sql = "SELECT text FROM message WHERE mine = 1 AND kind = 0";
+        let texts = self.nodes[d].device.rows(sql, |row| row.get::<_, String>(0));
+        let there: Vec<usize> = texts.iter().filter_map(|text| tap::number_of(text)).collect();
+        for k in 0..self.said.len() {
+            if self.plan.texts[k].from == d && self.said[k].order.is_some() && !there.contains(&k) {
+                self.said[k].order = None;
+                self.after(HOUR, Event::Say(k));
+            }
+        }
+    }
+
+    fn approve_all(&mut self, d: usize) {
+        let Some(Answer::Requests(requests)) = self.nodes[d].device.ask(Query::Requests) else { return };
+        for request in requests {
+            match self.command(d, Command::Approve(ById { id: request.id })) {
+                Some(Ok(_)) => {}
+                Some(other) => self.broke(format!("device {d}: approve: {other:?}")),
+                None => return self.after(MINUTE, Event::Look(d)),
+            }
+        }
+    }
+
+    fn chats(&mut self, d: usize) -> Vec<Chat> {
+        match self.nodes[d].device.ask(Query::Chats(Page { limit: 100, offset: 0 })) {
+            Some(Answer::Chats(chats)) => chats,
+            _other => vec![],
+        }
+    }
+
+    /// Somebody writes a text, if there is a chat to write it in; else later.
+    pub(crate) fn say(&mut self, k: usize) {
+        let text = self.plan.texts[k];
+        let (d, to) = (text.from, self.nodes[text.to].account.clone());
+        if self.said[k].order.is_some() || self.complete_at.is_some() {
+            return;
+        }
+        let chat = self.chats(d).into_iter().find(|chat| Some(&chat.contact) == to.as_ref());
+        let Some(chat) = chat.filter(|chat| text.eager || !chat.waiting) else {
+            return self.after(HOUR, Event::Say(k));
+        };
+        let wish = api::Send { chat: chat.id, text: tap::text(k, text.padding), client_id: Some(format!("t{k}")) };
+        match self.command(d, Command::Send(wish)) {
+            Some(Ok(_)) => {}
+            Some(other) => self.broke(format!("device {d}: send: {other:?}")),
+            None => {
+                let wait = self.roll.time(SECOND, 5 * MINUTE);
+                self.after(wait, Event::Say(k));
+            }
+        }
+    }
+
+    /// Somebody reads everything there is.
+    pub(crate) fn read_all(&mut self, d: usize) {
+        for chat in self.chats(d) {
+            let Some(last) = chat.last.filter(|_| chat.unread > 0) else { continue };
+            let read = api::MarkRead { chat: chat.id, position: last.position };
+            self.command(d, Command::MarkRead(read));
+        }
+    }
+
+    /// Something on the screen changed: somebody looks at it, soon or late.
+    pub(crate) fn hear(&mut self, d: usize, events: &[Told]) {
+        let mut looks = false;
+        let mut reads = false;
+        for event in events {
+            match event {
+                Told::RequestAdded { .. } | Told::AcceptanceChanged { .. } => looks = true,
+                Told::MessageAdded { message } => reads |= !message.mine,
+                _other => {}
+            }
+        }
+        if looks {
+            let wait = self.roll.time(SECOND, 3 * HOUR);
+            self.after(wait, Event::Look(d));
+        }
+        if reads && self.roll.percent(40) {
+            let wait = self.roll.time(SECOND, 6 * HOUR);
+            self.after(wait, Event::ReadAll(d));
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The wiretap: every byte that relays see and every line that a log would hold, searched for what must not be there.
+
+use std::fmt::Write as _;
+
+/// In every text and every name of a world, and nowhere else.
+pub const CANARY: &str = "qanarixy";
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Tap {
+    wire: Vec<u8>,
+    log: String,
+}
+
+impl Tap {
+    /// Bytes went to a relay.
+    pub fn wire(&mut self, bytes: &[u8]) {
+        self.wire.extend_from_slice(bytes);
+    }
+
+    /// Something that a log might print.
+    pub fn log(&mut self, line: &impl std::fmt::Debug) {
+        let _ = write!(self.log, "{line:?}");
+    }
+
+    /// Whether a log would hold a text or a name.
+    #[must_use]
+    pub fn log_sings(&self) -> bool {
+        self.log.contains(CANARY)
+    }
+
+    /// Which of these byte strings relays have seen, by index.
+    #[must_use]
+    pub fn seen(&self, secrets: &[Vec<u8>]) -> Vec<usize> {
+        let mut starts = vec![Vec::new(); 1 << 16];
+        for (n, secret) in secrets.iter().enumerate().filter(|(_, secret)| secret.len() >= 8) {
+            starts[usize::from(secret[0]) << 8 | usize::from(secret[1])].push(n);
+        }
+        let mut found: Vec<usize> = Vec::new();
+        for (at, pair) in self.wire.windows(2).enumerate() {
+            for n in &starts[usize::from(pair[0]) << 8 | usize::from(pair[1])] {
+                if self.wire[at..].starts_with(&secrets[*n]) {
+                    found.push(*n);
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+/// The text with this number.
+#[must_use]
+pub fn text(number: usize, padding: usize) -> String {
+    format!("{CANARY} {number} {}", "lorem ipsum ".repeat(padding / 12 + 1))
+}
+
+/// The number of a text.
+#[must_use]
+pub fn number_of(text: &str) -> Option<usize> {
+    text.strip_prefix(CANARY)?.trim_start().split(' ').next()?.parse().ok()
+}

@@ -1,0 +1,3 @@
+//! Worlds: many seeds, one by one.
+
+mod seeds;

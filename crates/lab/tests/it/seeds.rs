@@ -1,0 +1,96 @@
+//! Runs seeds on two threads, adds up what went wrong on purpose, and names every seed that broke a promise.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use stonechat_lab::world::faults::Totals;
+use stonechat_lab::world::{self, Outcome, Planted};
+
+/// Worlds in `./test`.
+const SEEDS: u64 = 2_000;
+/// Seeds run at once.
+const THREADS: usize = 2;
+/// OpenMLS recurses deeply while it decodes.
+const STACK_BYTES: usize = 8 << 20;
+
+#[derive(Default)]
+pub(crate) struct Sum {
+    pub(crate) worlds: u64,
+    pub(crate) texts: usize,
+    pub(crate) steps: u64,
+    pub(crate) totals: Totals,
+    pub(crate) broken: Vec<(u64, Vec<String>)>,
+    pub(crate) healed_ms_max: u64,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: Outcome) {
+        self.worlds += 1;
+        self.texts += outcome.texts;
+        self.steps += outcome.steps;
+        self.totals.merge(&outcome.totals);
+        self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms);
+        if !outcome.broken.is_empty() {
+            self.broken.push((outcome.seed, outcome.broken));
+        }
+    }
+
+    fn say(&self, took: Duration) {
+        println!("{} worlds, {} texts, {} steps in {took:?}", self.worlds, self.texts, self.steps);
+        println!("slowest healing: {} h\n{}", self.healed_ms_max / 3_600_000, self.totals);
+        for (seed, broken) in &self.broken {
+            println!("seed {seed}: replay with STONECHAT_SEED={seed} cargo test -p stonechat-lab every_seed -- --nocapture");
+            broken.iter().take(8).for_each(|what| println!("    {what}"));
+        }
+    }
+}
+
+/// On a thread with room for OpenMLS.
+pub(crate) fn one(seed: u64, planted: Option<Planted>, loud: bool) -> Outcome {
+    let body = move || world::run(seed, planted, loud);
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(body).unwrap().join().unwrap()
+}
+
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Seeds from `first` on, `count` of them or until the time is over.
+pub(crate) fn many(first: u64, count: u64, time: Option<Duration>) -> Sum {
+    let began = Instant::now();
+    let (next, sum) = (AtomicU64::new(first), Mutex::new(Sum::default()));
+    let work = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        let over = time.map_or(seed >= first + count, |time| began.elapsed() > time);
+        if over {
+            return;
+        }
+        match std::panic::catch_unwind(|| world::run(seed, None, false)) {
+            Ok(outcome) => sum.lock().unwrap().add(outcome),
+            Err(_) => sum.lock().unwrap().broken.push((seed, vec!["panicked".into()])),
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work).unwrap();
+        }
+    });
+    let sum = sum.into_inner().unwrap();
+    sum.say(began.elapsed());
+    sum
+}
+
+#[test]
+fn every_seed_keeps_every_promise() {
+    if let Some(seed) = number("STONECHAT_SEED") {
+        let outcome = one(seed, None, true);
+        outcome.lines.iter().for_each(|line| println!("{line}"));
+        println!("{}\nsteps {}, trace {:02x?}", outcome.totals, outcome.steps, &outcome.trace[..8]);
+        assert_eq!(outcome.broken, [] as [String; 0]);
+        return;
+    }
+    let time = number("STONECHAT_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let sum = many(1, number("STONECHAT_SEEDS").unwrap_or(SEEDS), time);
+    assert!(sum.broken.is_empty(), "{} of {} worlds broke a promise", sum.broken.len(), sum.worlds);
+}
