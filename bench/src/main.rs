@@ -4,6 +4,8 @@
 //! has a named peer, measured in the same run, so that a number means something on any machine.
 
 mod envelope;
+mod ingest;
+mod pair;
 mod peers;
 mod row;
 
@@ -14,7 +16,7 @@ use std::path::Path;
 /// A benchmark: measures and returns its rows.
 type Bench = fn() -> Result<Vec<Row>>;
 
-const BENCHES: &[(&str, Bench)] = &[("envelope", envelope::measure)];
+const BENCHES: &[(&str, Bench)] = &[("envelope", envelope::measure), ("ingest", ingest::measure)];
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();

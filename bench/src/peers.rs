@@ -51,7 +51,6 @@ fn echo() -> Result<TcpStream> {
 /// store (WAL, synchronous=FULL) and with no encryption, search or keys.
 ///
 /// Errors: SQLite's.
-#[cfg_attr(not(test), expect(dead_code, reason = "the ingest benchmark comes with the daemon"))]
 pub(crate) fn plain_sqlite_insert(folder: &Path, rows: i64, batch: usize) -> Result<Duration> {
     let mut store = Connection::open(folder.join("peer.db"))?;
     store.pragma_update(None, "journal_mode", "WAL")?;
