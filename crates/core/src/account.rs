@@ -145,7 +145,7 @@ impl RootSeed {
 }
 
 impl Keys {
-    /// Derives them; making the ML-DSA-65 key takes a fraction of a millisecond.
+    /// Derives them; making the ML-DSA-65 key takes about a millisecond.
     #[must_use]
     pub fn of(seed: &RootSeed) -> Self {
         let mldsa = ml_dsa::SigningKey::<MlDsa65>::from_seed(&(*seed.derive(MLDSA_LABEL)).into());
@@ -353,7 +353,7 @@ fn check_entry(entry: &DeviceLogEntry, key: &VerifyingKey) -> Result<(), LogErro
 
 /// The account on this device, where there is one.
 ///
-/// Derives all keys anew (a fraction of a millisecond). Errors: the database's own.
+/// Derives all keys anew (about a millisecond). Errors: the database's own.
 pub fn load(db: &Connection) -> Result<Option<Account>, StoreError> {
     let mut statement = db.prepare_cached("SELECT seed, name, device_key, device_log, restored FROM account")?;
     Ok(statement.query_row([], account_row).optional()?)
