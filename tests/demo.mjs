@@ -78,9 +78,10 @@ async function person(browser, address, name, invitation) {
 
 async function invite(page) {
   await page.getByRole('button', { name: 'Invite someone' }).first().click();
-  await page.getByRole('radio', { name: 'One person' }).check();
+  await page.getByRole('radio', { name: /^One person/ }).check();
+  await page.getByRole('radio', { name: /^By a channel you trust/ }).check();
   await page.getByRole('button', { name: 'Make the invitation' }).click();
-  const link = page.getByLabel('Link', { exact: true });
+  const link = page.getByLabel('Invitation link');
   await expect(link).toHaveValue(/^http/);
   return link.inputValue();
 }

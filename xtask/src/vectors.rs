@@ -1,6 +1,6 @@
 //! The vectors of the protocol: made by the code, committed beside the words, never different.
 //!
-//! Every package with an example named `vectors` writes its files into the folder that it is given as an argument.
+//! Every example named `vectors` or `..._vectors` writes its files into the folder that it is given as an argument.
 //! `write` puts them into `docs/protocol/vectors`; `check` makes them apart and compares byte by byte.
 
 use crate::metadata::Metadata;
@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 const HOME: &str = "docs/protocol/vectors";
 
@@ -32,32 +33,27 @@ pub(crate) fn check() -> Result<bool> {
     Ok(differences.is_empty())
 }
 
+/// Builds all examples with the features of the whole workspace, as the tests do, so that nothing is built twice.
 fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    let metadata = Metadata::read()?;
-    let makers: Vec<_> = metadata
-        .ours()
-        .into_iter()
-        .filter(|package| package.examples.iter().any(|name| name == "vectors"))
-        .collect();
-    ensure!(!makers.is_empty(), "no package has an example named vectors");
-    for package in makers {
-        let mut command = programs::cargo();
-        command
-            .args([
-                "run",
-                "--quiet",
-                "--locked",
-                "--package",
-                &package.name,
-                "--example",
-                "vectors",
-                "--",
-            ])
-            .arg(folder);
-        programs::output(&mut command)?;
+    let makers = makers(&Metadata::read()?);
+    ensure!(!makers.is_empty(), "no package has an example for vectors");
+    programs::output(programs::cargo().args(["build", "--quiet", "--workspace", "--examples", "--locked"]))?;
+    for maker in makers {
+        let program = programs::root().join("target/debug/examples").join(maker);
+        programs::output(Command::new(program).arg(folder))?;
     }
     Ok(())
+}
+
+/// Names of the examples that write vectors.
+fn makers(metadata: &Metadata) -> Vec<String> {
+    let ours = metadata.ours();
+    let names = ours.iter().flat_map(|package| &package.examples);
+    names
+        .filter(|name| *name == "vectors" || name.ends_with("_vectors"))
+        .cloned()
+        .collect()
 }
 
 fn read(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
