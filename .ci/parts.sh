@@ -45,8 +45,8 @@ say() {
 end_parts() {
     local code=0
     trap - EXIT
-    if [ -x "${XTASK:-target/debug/xtask}" ]; then
-        "${XTASK:-target/debug/xtask}" sum "$parts" || code=1
+    if [ -x "${XTASK:-${target:-target}/debug/xtask}" ]; then
+        "${XTASK:-${target:-target}/debug/xtask}" sum "$parts" || code=1
     else
         echo "0 passed, 1 failed, 0 skipped"
         code=1

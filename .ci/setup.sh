@@ -3,6 +3,8 @@
 # stop at a failure inside a function whose result is asked for.
 
 PATH=$PATH:$HOME/.cargo/bin
+# Where cargo puts what it builds.
+target=${CARGO_TARGET_DIR:-target}
 
 fail() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 

@@ -12,7 +12,7 @@ use std::process::Command;
 /// Errors: they do not build, or one fails.
 pub(crate) fn run(names: &[&str]) -> Result<bool> {
     programs::output(programs::cargo().args(["build", "--release", "--locked", "--package", "stonechat-bench"]))?;
-    let program = programs::root().join("target/release/stonechat-bench");
+    let program = programs::target().join("release/stonechat-bench");
     let rows = programs::output(Command::new(program).current_dir(programs::root()).args(names))?;
     println!("{}", row(["benchmark", "ours", "", "peer", "", "ratio", "runs"]));
     for line in String::from_utf8_lossy(&rows).lines() {

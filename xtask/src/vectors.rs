@@ -21,9 +21,9 @@ pub(crate) fn write() -> Result<bool> {
 
 /// Makes the vectors elsewhere and compares. Out: whether they are the committed ones.
 pub(crate) fn check() -> Result<bool> {
-    let fresh = programs::root().join("target/vectors");
+    let fresh = programs::target().join("vectors");
     if fresh.exists() {
-        fs::remove_dir_all(&fresh).context("emptying target/vectors")?;
+        fs::remove_dir_all(&fresh).context("emptying the folder of fresh vectors")?;
     }
     make(&fresh)?;
     let differences = differences(&read(&programs::root().join(HOME))?, &read(&fresh)?);
@@ -40,7 +40,7 @@ fn make(folder: &Path) -> Result<()> {
     ensure!(!makers.is_empty(), "no package has an example for vectors");
     programs::output(programs::cargo().args(["build", "--quiet", "--workspace", "--examples", "--locked"]))?;
     for maker in makers {
-        let program = programs::root().join("target/debug/examples").join(maker);
+        let program = programs::target().join("debug/examples").join(maker);
         programs::output(Command::new(program).arg(folder))?;
     }
     Ok(())
