@@ -55,8 +55,11 @@ class Router {
     this.page = pageOf(location.hash);
     this.#trail = [pathOf(this.page)];
     addEventListener('popstate', () => {
-      this.#trail.pop();
       this.page = pageOf(location.hash);
+      const path = pathOf(this.page);
+      // Back shortens the trail; an address typed or followed makes it longer.
+      if (this.#trail.at(-2) === path) this.#trail.pop();
+      else this.#trail.push(path);
     });
   }
 

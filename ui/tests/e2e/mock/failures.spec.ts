@@ -1,0 +1,250 @@
+import type { AcceptanceState, Fault, InviteState } from '../../../src/core/gen/api';
+import { en } from '../../../src/i18n/en';
+import { ru } from '../../../src/i18n/ru';
+import { expect, PHONE, test } from './page';
+
+// Every text for something that goes wrong, on the screen where it can happen, in both languages.
+const LANGUAGES = { en, ru };
+const LINK = 'http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#c29tZWJvZHkgZWxzZQ';
+
+/** Which call each fault can come from, and how to make it from the page. */
+const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'unlock' | 'rename' | 'screen'> = {
+  noAccount: 'rename', accountExists: 'init', badName: 'init', badWords: 'words', brokenLink: 'accept', routeNotInvite: 'accept', inviteNotRoute: 'route',
+  brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
+  badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
+  diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
+};
+
+for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en][]) {
+  test.describe(lang, () => {
+    test.use(PHONE);
+
+    for (const [fault, where] of Object.entries(BY_CALL) as [Fault, (typeof BY_CALL)[Fault]][]) {
+      test(`${fault} is said at ${where}`, async ({ page, open }) => {
+        const fail = (method: string): Promise<void> => page.evaluate(([name, kind]) => void window.mock!.backend.failing.set(name!, kind as Fault), [method, fault]);
+        switch (where) {
+          case 'screen': {
+            await open({ scenario: 'talk', fault, lang });
+            await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
+            const screen = words.screens.faults[fault as 'newerDatabase'];
+            await expect(page.getByRole('alert')).toHaveText(screen.title);
+            await expect(page.getByText(screen.body)).toBeVisible();
+            return;
+          }
+          case 'init':
+          case 'words': {
+            await open({ scenario: 'fresh', lang });
+            await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
+            await page.getByRole('button', { name: where === 'init' ? words.start.without : words.start.haveWords }).click();
+            if (where === 'words') await page.getByLabel(words.start.wordsLabel).fill('one two three');
+            await page.getByLabel(words.start.nameLabel).fill('Ana');
+            await fail('init');
+            await page.locator('button[type=submit]').click();
+            break;
+          }
+          case 'accept': {
+            await open({ scenario: 'talk', hash: '#/invite', lang });
+            await page.getByRole('button', { name: words.chats.accept }).click();
+            await page.getByLabel(words.invitation.label).fill(LINK);
+            await fail('accept');
+            await page.getByRole('button', { name: words.invitation.accept }).click();
+            break;
+          }
+          case 'route': {
+            await open({ scenario: 'alone', hash: '#/settings', lang });
+            await page.getByLabel(words.settings.route).fill('stone:rAAAABBBBCCCC');
+            await fail('relay.add');
+            await page.getByRole('button', { name: words.settings.add, exact: true }).click();
+            break;
+          }
+          case 'invite': {
+            await open({ scenario: 'talk', hash: '#/invite', lang });
+            await fail('invite.create');
+            await page.getByRole('button', { name: words.invite.make }).click();
+            break;
+          }
+          case 'approve': {
+            await open({ scenario: 'talk', hash: '#/requests', lang });
+            await page.evaluate(() => window.mock!.backend.addRequest('Bo'));
+            await fail('approve');
+            await page.getByRole('button', { name: words.requests.approve }).click();
+            break;
+          }
+          case 'send': {
+            await open({ scenario: 'talk', hash: '#/chat/2', lang });
+            await fail('send');
+            await page.getByRole('textbox').fill('hello');
+            await page.getByRole('button', { name: words.chat.send, exact: true }).click();
+            break;
+          }
+          case 'unlock': {
+            await open({ scenario: 'locked', lang });
+            await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
+            await page.getByLabel(words.lock.passphrase).fill('wrong');
+            await page.getByRole('button', { name: words.lock.unlock }).click();
+            break;
+          }
+          case 'rename': {
+            await open({ scenario: 'talk', hash: '#/chat/2/contact', lang });
+            await page.getByLabel(words.contact.name).fill('Bo');
+            await fail('contact.rename');
+            await page.getByRole('button', { name: words.app.save }).click();
+            break;
+          }
+        }
+        await expect(page.getByText(words.faults[fault]).first()).toBeVisible();
+      });
+    }
+
+    const acceptances: Record<Exclude<AcceptanceState, 'accepted'>, string> = {
+      saved: words.acceptance.saved.body, needsWords: words.acceptance.needsWords.body, claimed: words.acceptance.claimed.body, waiting: words.acceptance.waiting.body,
+      declined: words.acceptance.failed.declined.body, used: words.acceptance.failed.used.body, expired: words.acceptance.failed.expired.body,
+      wordsWrong: words.acceptance.failed.wordsWrong.body, doorSpent: words.acceptance.failed.doorSpent.body, cardWrong: words.acceptance.failed.cardWrong.body,
+    };
+    for (const [state, sentence] of Object.entries(acceptances)) {
+      test(`invitation ${state} is said on its page`, async ({ page, open }) => {
+        await open({ scenario: 'alone', lang });
+        await page.getByRole('button', { name: words.chats.accept }).click();
+        await page.getByLabel(words.invitation.label).fill(LINK);
+        await page.getByRole('button', { name: words.invitation.accept }).click();
+        await expect(page.getByText(words.acceptance.saved.body)).toBeVisible();
+        if (state === 'claimed' || state === 'waiting') {
+          // There is a chat now: the page goes there, and says it above the field.
+          await page.evaluate((to) => window.mock!.backend.setAcceptance([...window.mock!.backend.acceptances.keys()][0]!, to as never, 'Лена'), state);
+          await expect(page.getByText(words.chat.waiting('Лена'))).toBeVisible();
+          return;
+        }
+        await page.evaluate((to) => window.mock!.backend.setAcceptance([...window.mock!.backend.acceptances.keys()][0]!, to as never), state);
+        await expect(page.getByText(sentence)).toBeVisible();
+      });
+    }
+
+    for (const state of ['preparing', 'used', 'expired', 'revoked', 'attacked'] as const satisfies readonly InviteState[]) {
+      test(`own invitation ${state} is said on its page`, async ({ page, open }) => {
+        await open({ scenario: 'talk', hash: '#/invite', lang });
+        await page.getByRole('button', { name: words.invite.make }).click();
+        await expect(page.locator('.qr')).toBeVisible();
+        await page.evaluate((to) => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { state: to }), state);
+        await expect(page.getByText(words.invite.state[state].body)).toBeVisible();
+      });
+    }
+
+    test('used twice: an alarm on its page and in the list', async ({ page, open }) => {
+      await open({ scenario: 'talk', hash: '#/invite', lang });
+      await page.getByRole('button', { name: words.invite.make }).click();
+      await page.evaluate(() => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { usedTwice: true, state: 'used' }));
+      await expect(page.getByText(words.invite.usedTwice)).toBeVisible();
+      await page.getByRole('button', { name: words.app.back }).click();
+      await expect(page.getByText(words.invite.usedTwiceTitle)).toBeVisible();
+    });
+
+    test('works only on this computer, only in this network', async ({ page, open }) => {
+      await open({ scenario: 'talk', hash: '#/invite', lang });
+      await page.getByRole('button', { name: words.invite.make }).click();
+      await expect(page.getByText(words.invite.thisComputer)).toBeVisible();
+      await page.evaluate(() => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { reach: 'localNetwork' }));
+      await expect(page.getByText(words.invite.localNetwork)).toBeVisible();
+      await page.evaluate(() => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { reach: 'internet' }));
+      await expect(page.getByText(words.invite.localNetwork)).toHaveCount(0);
+    });
+
+    for (const connection of ['connected', 'connecting', 'offline', 'noRelay'] as const) {
+      test(`connection ${connection} is said on the line and explained`, async ({ page, open }) => {
+        await open({ scenario: 'talk', connection, lang });
+        const line = page.locator('button.line');
+        await expect(line).toContainText(words.connection[connection].line);
+        await line.click();
+        await expect(page.getByRole('dialog')).toContainText(words.connection.explain[connection]);
+      });
+    }
+
+    test('offline: the line counts what waits', async ({ page, open }) => {
+      await open({ scenario: 'talk', connection: 'offline', hash: '#/chat/2', lang });
+      for (const text of ['one', 'two']) {
+        await page.getByRole('textbox').fill(text);
+        await page.getByRole('button', { name: words.chat.send, exact: true }).click();
+      }
+      await expect(page.locator('article').last()).toHaveAttribute('data-state', 'queued');
+      await page.getByRole('button', { name: words.app.back }).click();
+      await expect(page.locator('button.line')).toContainText(words.connection.queued(2));
+    });
+
+    test('the program behind the page is away and comes back', async ({ page, open, mock }) => {
+      await open({ scenario: 'talk', lang });
+      await expect(page.locator('.chat').first()).toBeVisible();
+      await mock((handle) => handle.cut());
+      await expect(page.locator('button.line')).toContainText(words.connection.detached.line);
+      await mock((handle) => handle.heal());
+      await expect(page.locator('button.line')).toContainText(words.connection.connected.line, { timeout: 10_000 });
+    });
+
+    test('clock off, disk full', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, clockDays: 3 });
+      await expect(page.getByText(words.connection.clock(3))).toBeVisible();
+      await page.evaluate(() => window.mock!.backend.emit({ kind: 'clockOff', offsetMs: -86_400_000 }));
+      await expect(page.getByText(words.connection.clock(1))).toBeVisible();
+      await page.evaluate(() => window.mock!.backend.emit({ kind: 'clockOff', offsetMs: 0 }));
+      await expect(page.getByText(words.connection.clock(1))).toHaveCount(0);
+      await page.evaluate(() => window.mock!.backend.emit({ kind: 'diskFull' }));
+      await expect(page.getByText(words.connection.diskFull)).toBeVisible();
+    });
+
+    for (const fault of ['diskFull', 'internal'] as const) {
+      test(`${fault} at the start fills the screen, and trying again helps`, async ({ page, open }) => {
+        await open({ scenario: 'talk', fault, lang });
+        await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
+        await expect(page.getByText(words.screens.faults[fault].body)).toBeVisible();
+        await page.evaluate(() => (window.mock!.backend.statusFault = null));
+        await page.getByRole('button', { name: words.app.retry }).click();
+        await expect(page.locator('.chat').first()).toBeVisible();
+      });
+    }
+
+    test('no access any more', async ({ page, open }) => {
+      await open({ scenario: 'noAccess', lang });
+      await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
+      await expect(page.getByText(words.screens.noAccess.body)).toBeVisible();
+    });
+
+    test('a silent friend: the message is kept, never delivered', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/4' });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        const chat = backend.chats.get(4)!;
+        chat.heardAt = Date.now() - 5 * 86_400_000;
+        backend.emit({ kind: 'chatChanged', chat: { ...chat, last: { ...chat.last!, sentAt: Date.now() - 2 * 86_400_000 } } });
+      });
+      await expect(page.getByText(words.chat.silent('Andry', lang === 'ru' ? 'вторник' : 'Tuesday'))).toBeVisible();
+    });
+
+    test('messages that are missing, and one for a newer version', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/3' });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        const chat = backend.chats.get(3)!;
+        backend.emit({ kind: 'messageAdded', message: backend.place(chat, 'late', { missingBefore: 2, state: 'received' }) });
+        backend.emit({ kind: 'messageAdded', message: backend.place(chat, '', { kind: 'unknown', state: 'received' }) });
+      });
+      await expect(page.getByText(words.chat.missing(2))).toBeVisible();
+      await expect(page.getByText(words.chat.newer)).toBeVisible();
+    });
+
+    test('a text over 16 KB is told before it is sent', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/2' });
+      await page.getByRole('textbox').fill('я'.repeat(8193));
+      await expect(page.getByRole('alert')).toHaveText(words.chat.tooLong(lang === 'ru' ? '16,1' : '16.1'));
+      await expect(page.getByRole('button', { name: words.chat.send, exact: true })).toBeDisabled();
+      await page.getByRole('textbox').fill('я'.repeat(8192));
+      await expect(page.getByRole('button', { name: words.chat.send, exact: true })).toBeEnabled();
+    });
+
+    test('the messages of a chat cannot be read: said, and tried again', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang });
+      await page.evaluate(() => void window.mock!.backend.failing.set('messages', 'internal'));
+      await page.locator('.chat').nth(1).click();
+      await expect(page.getByText(words.chat.loadFailed)).toBeVisible();
+      await page.getByRole('button', { name: words.app.retry }).click();
+      await expect(page.locator('article[data-key]').first()).toBeVisible();
+    });
+  });
+}

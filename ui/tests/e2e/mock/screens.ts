@@ -1,0 +1,43 @@
+//! Every screen there is, as an address and the steps that lead to it. Used by the accessibility run.
+
+import type { Page } from '@playwright/test';
+import type { Open } from './page';
+
+export interface Screen {
+  name: string;
+  open: Open;
+  steps?: (page: Page) => Promise<void>;
+  /** Something that is on it when it stands. */
+  shows: string;
+}
+
+export const SCREENS: readonly Screen[] = [
+  { name: 'first screen', open: { scenario: 'fresh' }, shows: '.buttons' },
+  { name: 'first screen: invitation', open: { scenario: 'fresh' }, steps: (page) => page.locator('.buttons button').nth(0).click(), shows: 'textarea' },
+  { name: 'first screen: name', open: { scenario: 'fresh' }, steps: (page) => page.locator('.buttons button').nth(1).click(), shows: '#name' },
+  { name: 'first screen: words', open: { scenario: 'fresh' }, steps: (page) => page.locator('.buttons button').nth(2).click(), shows: '#recovery' },
+  { name: 'empty', open: { scenario: 'alone' }, shows: '.empty' },
+  { name: 'chat list', open: { scenario: 'talk' }, shows: '.chat' },
+  { name: 'chat list offline, clock off', open: { scenario: 'talk', connection: 'offline', clockDays: 3 }, shows: '.line.offline' },
+  { name: 'chat', open: { scenario: 'talk', hash: '#/chat/1' }, shows: 'article' },
+  { name: 'message', open: { scenario: 'talk', hash: '#/chat/1' }, steps: async (page) => { await page.locator('article').last().focus(); await page.keyboard.press('Enter'); }, shows: 'dialog' },
+  { name: 'contact', open: { scenario: 'talk', hash: '#/chat/2/contact' }, shows: '#alias' },
+  { name: 'safety number', open: { scenario: 'talk', hash: '#/chat/2/safety' }, shows: '.number' },
+  { name: 'invite', open: { scenario: 'talk', hash: '#/invite' }, shows: 'fieldset' },
+  { name: 'invitation in person', open: { scenario: 'talk', hash: '#/invite' }, steps: (page) => page.locator('button[type=submit]').click(), shows: '.qr' },
+  { name: 'invitation with words', open: { scenario: 'talk', hash: '#/invite' }, steps: async (page) => { await page.locator('input[value=spoken]').check(); await page.locator('button[type=submit]').click(); }, shows: '.three' },
+  { name: 'invitations', open: { scenario: 'talk', hash: '#/invites' }, shows: '.item' },
+  { name: 'accept', open: { scenario: 'talk', hash: '#/invite' }, steps: (page) => page.locator('button.alt').click(), shows: 'dialog textarea' },
+  { name: 'requests', open: { scenario: 'talk', hash: '#/requests' }, steps: async (page) => { await page.evaluate('window.mock.backend.addRequest("Bo", { firstMessages: ["Это я", "with the red coat"] }); window.mock.backend.addRequest("Ира", { inPerson: true })'); }, shows: '.who' },
+  { name: 'settings', open: { scenario: 'talk', hash: '#/settings' }, shows: '.switch' },
+  { name: 'settings: passphrase and words', open: { scenario: 'talk', hash: '#/settings' }, steps: async (page) => { await page.locator('section.card', { has: page.locator('.notice.ember') }).locator('button').click(); await page.locator('section.card').nth(4).locator('button').click(); }, shows: '#fresh' },
+  { name: 'settings: destroy', open: { scenario: 'talk', hash: '#/settings' }, steps: (page) => page.locator('.alarm-button').click(), shows: '#wipe-word' },
+  { name: 'search', open: { scenario: 'talk', hash: '#/chat/1' }, steps: async (page) => { await page.keyboard.press('Control+KeyK'); await page.locator('dialog input').fill('а'); await page.locator('dialog mark').first().waitFor(); }, shows: 'dialog mark' },
+  { name: 'connection', open: { scenario: 'talk', connection: 'offline', clockDays: 3 }, steps: (page) => page.locator('button.line').click(), shows: 'dialog' },
+  { name: 'keyboard', open: { scenario: 'talk' }, steps: (page) => page.keyboard.press('Control+Slash'), shows: 'dialog kbd' },
+  { name: 'locked', open: { scenario: 'locked' }, shows: '#passphrase' },
+  { name: 'no access', open: { scenario: 'noAccess' }, shows: 'pre' },
+  { name: 'newer database', open: { scenario: 'talk', fault: 'newerDatabase' }, shows: '.screen .cta' },
+  { name: 'nasty names', open: { scenario: 'nasty' }, shows: '.chat' },
+  { name: 'nasty texts', open: { scenario: 'nasty', hash: '#/chat/2' }, shows: 'article' },
+];

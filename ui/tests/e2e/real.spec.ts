@@ -1,0 +1,352 @@
+//! Two real daemons and a real relay, each a process of its own, on loopback: from the first screen to "read".
+//! The program is named by STONECHAT_BIN. Where it is missing this fails: a part that did not run is not a pass.
+
+import { test as base, expect, type Browser, type BrowserContextOptions, type Page } from '@playwright/test';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { en } from '../../src/i18n/en';
+import { ru } from '../../src/i18n/ru';
+import { expectAccessible } from './mock/page';
+
+const BIN = process.env.STONECHAT_BIN ?? '';
+const START_MS = 20_000;
+
+/** One process of ours, ended by its own id. */
+class Program {
+  readonly #child: ChildProcess;
+  readonly #lines: string[] = [];
+  #heard: (() => void) | null = null;
+
+  constructor(args: string[], home: string) {
+    this.#child = spawn(BIN, args, { env: { PATH: process.env.PATH, HOME: home, STONECHAT_HOME: home }, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
+      createInterface({ input: stream }).on('line', (line) => {
+        this.#lines.push(line);
+        this.#heard?.();
+      });
+    }
+  }
+
+  /** Waits for a line that begins so, and answers its rest. */
+  async says(prefix: string): Promise<string> {
+    const found = (): string | undefined => this.#lines.find((line) => line.startsWith(prefix))?.slice(prefix.length).trim();
+    const until = Date.now() + START_MS;
+    while (found() === undefined) {
+      const left = until - Date.now();
+      if (left <= 0 || this.#child.exitCode !== null) throw new Error(`no line "${prefix}" from ${this.#child.spawnargs.join(' ')}:\n${this.#lines.join('\n')}`);
+      await new Promise<void>((resolve) => {
+        this.#heard = resolve;
+        setTimeout(resolve, Math.min(left, 200));
+      });
+    }
+    return found()!;
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGTERM');
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), 5_000);
+    await gone;
+    clearTimeout(late);
+  }
+}
+
+interface House {
+  route: string;
+  relay: Program;
+  /** Starts a daemon with a fresh home and answers its launch address. */
+  daemon(name: string, ...more: string[]): Promise<{ url: string; program: Program }>;
+}
+
+const test = base.extend<{ house: House }>({
+  house: async ({}, use) => {
+    expect(BIN, 'STONECHAT_BIN names the program').not.toBe('');
+    expect(existsSync(BIN), `${BIN} exists`).toBe(true);
+    const root = mkdtempSync(join(tmpdir(), 'stonechat-e2e-'));
+    const running: Program[] = [];
+    const start = (args: string[], home: string): Program => {
+      const program = new Program(args, home);
+      running.push(program);
+      return program;
+    };
+    try {
+      const relay = start(['relay', '--listen', '127.0.0.1:0', '--data', join(root, 'relay')], root);
+      const route = await relay.says('route: ');
+      await use({
+        route,
+        relay,
+        daemon: async (name, ...more) => {
+          const home = join(root, name);
+          const program = start(['--home', home, 'serve', '--port', '0', ...more], home);
+          return { url: await program.says('ui: '), program };
+        },
+      });
+    } finally {
+      for (const program of running.reverse()) await program.end();
+      rmSync(root, { recursive: true, force: true });
+    }
+  },
+});
+
+/** A window of its own, that reports whatever should not happen in it. */
+async function window(browser: Browser, options: BrowserContextOptions, trouble: string[]): Promise<Page> {
+  const context = await browser.newContext({ ...options, locale: 'en-GB', permissions: [] });
+  const page = await context.newPage();
+  page.on('pageerror', (error) => trouble.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
+  page.on('request', (request) => {
+    const { hostname } = new URL(request.url());
+    if (hostname !== '127.0.0.1' && !hostname.endsWith('localhost') && hostname !== '') trouble.push(`left loopback: ${hostname}`);
+  });
+  await page.addInitScript(() => document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
+  return page;
+}
+
+async function chooseLanguage(page: Page, lang: 'en' | 'ru'): Promise<void> {
+  await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
+}
+
+const SIZES: Record<string, BrowserContextOptions> = {
+  desktop: { viewport: { width: 1180, height: 860 } },
+  phone: { viewport: { width: 360, height: 720 }, hasTouch: true, isMobile: true },
+};
+
+for (const [size, options] of Object.entries(SIZES)) {
+  for (const [lang, words] of Object.entries({ en, ru }) as ['en' | 'ru', typeof en][]) {
+    test(`first screen, invite, accept, approve, message, delivered, read: ${size}, ${lang}`, async ({ browser, house }) => {
+      const trouble: string[] = [];
+      const { url: anaUrl } = await house.daemon('ana', '--relay', house.route);
+      const { url: boUrl } = await house.daemon('bo');
+      const ana = await window(browser, options, trouble);
+      const bo = await window(browser, options, trouble);
+
+      await test.step('Ana starts without an invitation and makes one for family and friends', async () => {
+        await ana.goto(anaUrl);
+        await chooseLanguage(ana, lang);
+        await ana.getByRole('button', { name: words.start.without }).click();
+        await ana.getByLabel(words.start.nameLabel).fill('Аня');
+        await ana.getByRole('button', { name: words.start.go }).click();
+        await expect(ana.locator('button.line')).toContainText(words.connection.connected.line, { timeout: 15_000 });
+        expect(ana.url(), 'the launch token is out of the address').not.toContain('launch');
+        await ana.getByRole('button', { name: words.chats.invite }).first().click();
+        await ana.locator('input[value=plain]').check();
+        await ana.getByRole('button', { name: words.invite.make }).click();
+        await expect(ana.getByText(words.invite.thisComputer)).toBeVisible();
+        await expect(ana.getByText(words.invite.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+        await expectAccessible(ana);
+      });
+      const link = await ana.getByLabel(words.invite.link).inputValue();
+      expect(link.length).toBeLessThanOrEqual(120);
+
+      await test.step('Bo takes it up from the first screen and writes before being let in', async () => {
+        await bo.goto(boUrl);
+        await chooseLanguage(bo, lang);
+        await bo.getByRole('button', { name: words.start.haveInvitation }).click();
+        await bo.getByLabel(words.invitation.label).fill(link);
+        await bo.getByRole('button', { name: words.app.continue }).click();
+        await bo.getByLabel(words.start.nameLabel).fill('Bo');
+        await bo.getByRole('button', { name: words.start.go }).click();
+        await expect(bo.getByText(words.chat.waiting('Аня'))).toBeVisible({ timeout: 15_000 });
+        await bo.locator('textarea').fill('Это я, Bo 🙂');
+        await bo.getByRole('button', { name: words.chat.send, exact: true }).click();
+        await expect(bo.getByRole('article', { name: /Это я/ })).toBeVisible();
+      });
+
+      await test.step('Ana lets Bo in', async () => {
+        await ana.getByRole('button', { name: words.invite.decide }).click({ timeout: 15_000 });
+        await expect(ana.getByRole('heading', { name: 'Bo' })).toBeVisible();
+        await expectAccessible(ana);
+        await ana.getByRole('button', { name: words.requests.approve, exact: true }).click();
+        await expect(ana.getByRole('article', { name: /Это я, Bo/ })).toBeVisible({ timeout: 15_000 });
+        await expect(bo.getByText(words.chat.waiting('Аня'))).toHaveCount(0, { timeout: 15_000 });
+      });
+
+      await test.step('Bo sees that it was read; Ana answers; delivered before it is read', async () => {
+        await expect(bo.getByRole('article', { name: /Это я/ })).toHaveAttribute('data-state', 'read', { timeout: 20_000 });
+        // Bo looks away: delivered, but not read.
+        const chat = bo.url();
+        await bo.getByRole('button', { name: words.app.back }).first().click({ timeout: 1_000 }).catch(() => bo.evaluate(() => (location.hash = '#/settings')));
+        if (bo.url() === chat) throw new Error('still in the chat');
+        await ana.locator('textarea').fill('Слышу тебя');
+        await ana.getByRole('button', { name: words.chat.send, exact: true }).click();
+        const row = ana.getByRole('article', { name: /Слышу тебя/ });
+        await expect(row).toHaveAttribute('data-state', 'delivered', { timeout: 15_000 });
+        await row.focus();
+        await ana.keyboard.press('Enter');
+        await expect(ana.getByRole('dialog')).toContainText(words.message.explain.delivered);
+        await ana.keyboard.press('Escape');
+        await expect(bo).toHaveTitle('(1) Stonechat');
+        await bo.evaluate((hash) => (location.hash = hash), new URL(chat).hash);
+        await expect(bo.getByRole('article', { name: /Слышу тебя/ })).toBeVisible();
+        await expect(row).toHaveAttribute('data-state', 'read', { timeout: 20_000 });
+      });
+
+      await test.step('a reload stays in, at the same place, with everything', async () => {
+        await bo.reload();
+        await expect(bo.getByRole('article', { name: /Слышу тебя/ })).toBeVisible();
+        await expectAccessible(bo);
+      });
+      expect(trouble).toEqual([]);
+    });
+  }
+}
+
+test('one person, in person: the code is read from a picture of the screen, confirming verifies both, numbers agree', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const ana = await window(browser, SIZES.phone!, trouble);
+  const bo = await window(browser, SIZES.phone!, trouble);
+  await ana.goto((await house.daemon('ana', '--relay', house.route)).url);
+  await ana.getByRole('button', { name: en.start.without }).click();
+  await ana.getByLabel(en.start.nameLabel).fill('Ana');
+  await ana.getByRole('button', { name: en.start.go }).click();
+  await expect(ana.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 15_000 });
+  await ana.getByRole('button', { name: en.chats.invite }).first().click();
+  await ana.locator('input[value=one]').check();
+  await ana.getByRole('button', { name: en.invite.make }).click();
+  await expect(ana.getByText(en.invite.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+  const picture = await ana.locator('.qr').screenshot();
+
+  await bo.goto((await house.daemon('bo')).url);
+  await bo.getByRole('button', { name: en.start.haveInvitation }).click();
+  await bo.locator('input[type=file]').setInputFiles({ name: 'code.png', mimeType: 'image/png', buffer: picture });
+  await expect(bo.getByText(en.invitation.foundInPicture)).toBeVisible({ timeout: 15_000 });
+  await bo.getByRole('button', { name: en.app.continue }).click();
+  await bo.getByLabel(en.start.nameLabel).fill('Bo');
+  await bo.getByRole('button', { name: en.start.go }).click();
+  await expect(bo.getByText(en.chat.waiting('Ana'))).toBeVisible({ timeout: 15_000 });
+
+  await ana.getByRole('button', { name: en.invite.decide }).click({ timeout: 15_000 });
+  await ana.getByRole('button', { name: en.requests.approveInPerson }).click();
+  await expect(ana.locator('.head .sub')).toHaveText(en.chats.verified);
+  await expect(bo.locator('.head .sub')).toHaveText(en.chats.verified, { timeout: 15_000 });
+
+  const numbers: string[] = [];
+  for (const page of [ana, bo]) {
+    await page.locator('.who').click();
+    await page.getByRole('button', { name: en.contact.safety }).click();
+    await expect(page.locator('.number li')).toHaveCount(12);
+    numbers.push((await page.locator('.number li').allTextContents()).join(' '));
+  }
+  expect(numbers[0]).toBe(numbers[1]);
+  expect(numbers[0]).toMatch(/^(\d{5} ?){12}$/);
+  expect(trouble).toEqual([]);
+});
+
+test('three spoken words: wrong ones are told and do not use the invitation up', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const ana = await window(browser, SIZES.desktop!, trouble);
+  const bo = await window(browser, SIZES.desktop!, trouble);
+  await ana.goto((await house.daemon('ana', '--relay', house.route)).url);
+  await ana.getByRole('button', { name: en.start.without }).click();
+  await ana.getByLabel(en.start.nameLabel).fill('Ana');
+  await ana.getByRole('button', { name: en.start.go }).click();
+  await expect(ana.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 15_000 });
+  await ana.getByRole('button', { name: en.chats.invite }).first().click();
+  await ana.locator('input[value=one]').check();
+  await ana.locator('input[value=spoken]').check();
+  await ana.getByRole('button', { name: en.invite.make }).click();
+  await expect(ana.getByText(en.invite.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+  const link = await ana.getByLabel(en.invite.link).inputValue();
+  const spoken = (await ana.locator('.three').textContent())!.trim();
+
+  await bo.goto((await house.daemon('bo')).url);
+  await bo.getByRole('button', { name: en.start.haveInvitation }).click();
+  await bo.getByLabel(en.invitation.label).fill(link);
+  await bo.getByRole('button', { name: en.app.continue }).click();
+  await bo.getByLabel(en.start.nameLabel).fill('Bo');
+  await bo.getByRole('button', { name: en.start.go }).click();
+  await expect(bo.getByText(en.acceptance.needsWords.body)).toBeVisible({ timeout: 15_000 });
+  await bo.getByLabel(en.invitation.wordsLabel).fill('zoo zoo zoo');
+  await bo.getByRole('button', { name: en.acceptance.tryWords }).click();
+  // The chat stands at once; the answer calls back.
+  await expect(bo.getByText(en.acceptance.failed.wordsWrong.body).or(bo.getByText(en.acceptance.failed.wordsWrong.title).first()).first()).toBeVisible({ timeout: 20_000 });
+  if (await bo.locator('.chats .chat', { hasText: en.acceptance.failed.wordsWrong.title }).count()) await bo.locator('.chats .chat', { hasText: en.acceptance.failed.wordsWrong.title }).click();
+  await bo.getByLabel(en.invitation.wordsLabel).fill(spoken.toUpperCase());
+  await bo.getByRole('button', { name: en.acceptance.tryWords }).click();
+  await expect(bo.locator('textarea')).toBeVisible({ timeout: 20_000 });
+  await expect(bo.getByText(en.chat.waiting('Ana'))).toHaveCount(0, { timeout: 20_000 });
+  expect(trouble).toEqual([]);
+});
+
+test('offline: an invitation is saved, and finished as soon as the relay is there', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const bo = await window(browser, SIZES.phone!, trouble);
+  await bo.goto((await house.daemon('bo')).url);
+  await chooseLanguage(bo, 'ru');
+  await bo.getByRole('button', { name: ru.start.haveInvitation }).click();
+  // A door that nobody keeps: well formed, on a port where nothing listens.
+  const ana = await window(browser, SIZES.phone!, trouble);
+  await ana.goto((await house.daemon('ana', '--relay', house.route)).url);
+  await ana.getByRole('button', { name: en.start.without }).click();
+  await ana.getByLabel(en.start.nameLabel).fill('Ana');
+  await ana.getByRole('button', { name: en.start.go }).click();
+  await expect(ana.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 15_000 });
+  await ana.getByRole('button', { name: en.chats.invite }).first().click();
+  await ana.locator('input[value=plain]').check();
+  await ana.getByRole('button', { name: en.invite.make }).click();
+  await expect(ana.getByText(en.invite.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+  const link = await ana.getByLabel(en.invite.link).inputValue();
+  await house.relay.end();
+  await bo.getByLabel(ru.invitation.label).fill(link);
+  await bo.getByRole('button', { name: ru.app.continue }).click();
+  await bo.getByLabel(ru.start.nameLabel).fill('Bo');
+  await bo.getByRole('button', { name: ru.start.go }).click();
+  await expect(bo.getByText(ru.acceptance.saved.body)).toBeVisible();
+  await expectAccessible(bo);
+  expect(trouble).toEqual([]);
+});
+
+test('a page without its secret is told to open Stonechat again', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const { url } = await house.daemon('ana', '--relay', house.route);
+  const page = await window(browser, SIZES.phone!, trouble);
+  await page.goto(url);
+  await expect(page.getByRole('button', { name: en.start.without })).toBeVisible();
+  const second = await window(browser, SIZES.phone!, []);
+  await second.goto(url); // the token is used up
+  await expect(second.getByText(en.screens.noAccess.title)).toBeVisible();
+  await second.goto(new URL('/', url).href);
+  await expect(second.getByText(en.screens.noAccess.title)).toBeVisible();
+  expect(trouble).toEqual([]);
+});
+
+test('bad links, a passphrase, and destruction, with the real program', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const page = await window(browser, SIZES.desktop!, trouble);
+  await page.goto((await house.daemon('ana', '--relay', house.route)).url);
+  await page.getByRole('button', { name: en.start.without }).click();
+  await page.getByLabel(en.start.nameLabel).fill('Ana');
+  await page.getByRole('button', { name: en.start.go }).click();
+  await page.locator('.empty').getByRole('button', { name: en.chats.accept }).click();
+  const field = page.getByLabel(en.invitation.label);
+  for (const [link, fault] of [['http://127.0.0.1:1/x#y', 'brokenLink'], [house.route, 'routeNotInvite'], ['stone:iAAAA', 'brokenLink']] as const) {
+    await field.fill(link);
+    await page.getByRole('button', { name: en.invitation.accept }).click();
+    await expect(page.getByText(en.faults[fault])).toBeVisible();
+  }
+  await page.keyboard.press('Escape');
+
+  await page.getByRole('button', { name: en.settings.title }).click();
+  await page.getByRole('button', { name: en.settings.setPassphrase }).click();
+  await page.getByLabel(en.settings.newPassphrase, { exact: true }).fill('several ordinary words');
+  await page.getByLabel(en.settings.againPassphrase).fill('several ordinary words');
+  await page.getByRole('button', { name: en.app.save }).click();
+  await expect(page.getByText(en.settings.passphraseDone)).toBeVisible({ timeout: 20_000 });
+  await page.getByRole('button', { name: en.settings.lock }).click();
+  await page.getByLabel(en.lock.passphrase).fill('wrong passphrase');
+  await page.getByRole('button', { name: en.lock.unlock }).click();
+  await expect(page.getByText(en.faults.wrongPassphrase)).toBeVisible({ timeout: 20_000 });
+  await page.getByLabel(en.lock.passphrase).fill('several ordinary words');
+  await page.getByRole('button', { name: en.lock.unlock }).click();
+  await expect(page.getByRole('heading', { name: en.settings.title })).toBeVisible({ timeout: 20_000 });
+
+  await page.getByRole('button', { name: en.settings.wipe }).click();
+  await page.getByLabel(en.settings.wipeType(en.settings.wipeWord)).fill(en.settings.wipeWord);
+  await page.getByRole('dialog').getByRole('button', { name: en.settings.wipeDo, exact: true }).click();
+  await expect(page.getByText(en.screens.wiped.title)).toBeVisible();
+  expect(trouble).toEqual([]);
+});
