@@ -362,7 +362,7 @@ impl<S: MailboxStore> Service<S> {
 
     fn is_below(&self, percent: u64, size: u64) -> bool {
         let used = self.store.total().bytes.saturating_add(size);
-        used <= (self.limits.total_bytes / 100).saturating_mul(percent)
+        used <= self.limits.total_bytes.saturating_mul(percent) / 100
     }
 
     fn holds(&mut self, tag: &Tag, id: &EnvelopeId) -> Result<bool, Refusal> {
@@ -491,3 +491,6 @@ enum Kept {
     Yes,
     Full,
 }
+
+#[cfg(test)]
+mod tests;

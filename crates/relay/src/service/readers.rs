@@ -28,10 +28,19 @@ pub(super) struct Readers {
 #[derive(Debug, Default)]
 struct Connection {
     greeted: bool,
-    /// Mailbox and the cursor up to which it was sent.
-    subscriptions: BTreeMap<Tag, u64>,
-    behind: BTreeSet<Tag>,
+    subscriptions: BTreeMap<Tag, Place>,
+    /// What has more in the store, in the order in which it was subscribed.
+    behind: BTreeSet<(u64, Tag)>,
+    next_order: u64,
     outstanding_bytes: usize,
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    order: u64,
+    /// Up to here it was sent.
+    cursor: u64,
 }
 
 impl Readers {
@@ -87,8 +96,7 @@ impl Readers {
         if is_new && (own_full || self.subscriptions >= self.limits.subscriptions) {
             return false;
         }
-        connection.subscriptions.insert(tag, cursor);
-        connection.behind.insert(tag);
+        connection.subscribe(tag, cursor);
         self.subscriptions += usize::from(is_new);
         self.by_tag.entry(tag).or_default().insert(id);
         self.ready.insert(id);
@@ -100,8 +108,8 @@ impl Readers {
             let Some(connection) = self.connections.get_mut(&id) else {
                 return;
             };
-            if connection.subscriptions.remove(tag).is_some() {
-                connection.behind.remove(tag);
+            if let Some(place) = connection.subscriptions.remove(tag) {
+                connection.behind.remove(&(place.order, *tag));
                 self.subscriptions = self.subscriptions.saturating_sub(1);
                 self.forget_reader(tag, id);
             }
@@ -125,21 +133,21 @@ impl Readers {
             let Some(connection) = self.connections.get_mut(id) else {
                 continue;
             };
-            let Some(cursor) = connection.subscriptions.get_mut(&tag) else {
+            let Some(place) = connection.subscriptions.get_mut(&tag) else {
                 continue;
             };
-            if connection.behind.contains(&tag) || *cursor >= fresh.cursor {
+            if connection.behind.contains(&(place.order, tag)) || place.cursor >= fresh.cursor {
                 continue;
             }
             let frame = arrived(tag, fresh.cursor, &fresh.new.bytes);
             if *id == fresh.from {
-                *cursor = fresh.cursor;
+                place.cursor = fresh.cursor;
             } else if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
-                *cursor = fresh.cursor;
+                place.cursor = fresh.cursor;
                 connection.outstanding_bytes += weight(&frame);
                 outputs.push_back(Output::Send { to: *id, frame });
             } else {
-                connection.behind.insert(tag);
+                connection.behind.insert((place.order, tag));
             }
         }
     }
@@ -240,6 +248,16 @@ impl Readers {
 }
 
 impl Connection {
+    /// The newest subscription of a mailbox counts: it begins at its own cursor and at the end of the line.
+    fn subscribe(&mut self, tag: Tag, cursor: u64) {
+        let order = self.next_order;
+        self.next_order += 1;
+        if let Some(old) = self.subscriptions.insert(tag, Place { order, cursor }) {
+            self.behind.remove(&(old.order, tag));
+        }
+        self.behind.insert((order, tag));
+    }
+
     /// Sends what its mailboxes have beyond its cursors, until `push_bytes` are outstanding.
     fn catch_up(
         &mut self,
@@ -248,27 +266,29 @@ impl Connection {
         push_bytes: usize,
         outputs: &mut VecDeque<Output>,
     ) -> Result<(), crate::store::StoreError> {
-        while let Some(tag) = self.behind.first().copied() {
+        while let Some((_, tag)) = self.behind.first().copied() {
             let room = push_bytes.saturating_sub(self.outstanding_bytes);
             if room == 0 {
                 return Ok(());
             }
-            let cursor = self.subscriptions.entry(tag).or_default();
-            let newest = store.mailbox(&tag).newest;
+            let cursor = self.subscriptions.get(&tag).map_or(u64::MAX, |place| place.cursor);
+            let is_behind = cursor < store.mailbox(&tag).newest;
             let budget = Budget {
                 envelopes: READ_ENVELOPES_MAX,
                 bytes: room,
             };
-            let kept = if *cursor < newest {
-                store.read(&tag, *cursor, budget)?
+            let kept = if is_behind {
+                store.read(&tag, cursor, budget)?
             } else {
                 Vec::new()
             };
             if kept.is_empty() {
                 self.behind.pop_first();
             }
+            if let (Some(place), Some(last)) = (self.subscriptions.get_mut(&tag), kept.last()) {
+                place.cursor = last.cursor;
+            }
             for kept in kept {
-                *cursor = kept.cursor;
                 let frame = arrived(tag, kept.cursor, &kept.bytes);
                 self.outstanding_bytes = self.outstanding_bytes.saturating_add(weight(&frame));
                 outputs.push_back(Output::Send { to: id, frame });

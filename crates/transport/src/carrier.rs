@@ -1,0 +1,4 @@
+//! Carriers: how bytes reach a relay. The courier says where and when; a carrier knows nothing of parcels.
+
+pub mod knock;
+pub mod ws;

@@ -1,0 +1,470 @@
+//! The courier: which way, when. Pure policy, sans-IO: one input in, outputs out.
+//!
+//! In: errands, what carriers report, the time. Out: what carriers shall do, and news. It keeps a connection to every
+//! relay it is told to use, keeps parcels until every relay they name has stored them or their deadline passes, and
+//! says again what a lost connection forgot. It keeps nothing on disk: core does. How bytes travel is the carriers'.
+//!
+//! Drain [`Courier::poll_output`] to [`Output::Wait`] after every handful of inputs.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use stonechat_wire::exchange::{Arrival, Errand, Listen, News, Parcel};
+use stonechat_wire::frame::{FromRelay, ToRelay};
+use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
+use stonechat_wire::route::{RelayKeys, RelayRoute};
+
+mod knocks;
+mod parcels;
+mod relay;
+
+pub use knocks::{KNOCKS_MAX, KnockError};
+use knocks::{Knocked, Knocks};
+use parcels::Parcels;
+pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
+pub use relay::{ADDRESSES_MAX, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
+use relay::{Heard, Relay};
+
+/// No relay reached for so long: [`News::Offline`], in ms.
+pub const OFFLINE_AFTER_MS: u64 = 15_000;
+/// Silence after which a connection is asked for a sign of life, in ms.
+pub const PING_AFTER_MS: u64 = 25_000;
+/// Silence after which a connection is dead, in ms.
+pub const DEAD_AFTER_MS: u64 = 60_000;
+/// A dial that has not come through after so long has failed, in ms.
+pub const DIAL_MS_MAX: u64 = 30_000;
+/// First pause before dialling again, in ms; it doubles, half of it is dice.
+pub const RETRY_MS: u64 = 400;
+/// Longest pause before dialling again, in ms.
+pub const RETRY_MS_MAX: u64 = 60_000;
+/// Pause after an answer that will not change soon (wrong keys, wrong secret), in ms.
+pub const HOPELESS_RETRY_MS: u64 = 60_000;
+/// Most relays at once.
+pub const RELAYS_MAX: usize = 256;
+/// Most arrivals in one news.
+pub const ARRIVALS_MAX: usize = 256;
+
+/// Names one dial and the connection that may come of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(pub u64);
+
+/// What worked last: plain data, kept by the caller on this device only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// For each relay the address that answered last.
+    pub addresses: BTreeMap<RelayId, String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Core wants something.
+    Errand(Errand),
+    /// A dial has come through: the face is open, nothing is said yet.
+    Open {
+        /// Which.
+        link: LinkId,
+        /// The keys that answered; they fit the pin.
+        keys: RelayKeys,
+    },
+    /// Frames came.
+    Frames {
+        /// From where.
+        link: LinkId,
+        /// In order.
+        frames: Vec<FromRelay>,
+    },
+    /// A sign of life that is no frame.
+    Heard {
+        /// From where.
+        link: LinkId,
+    },
+    /// A dial failed or a connection is lost.
+    Lost {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        why: Lost,
+    },
+    /// A door answered, or did not.
+    Knocked {
+        /// Core's name for the knock.
+        id: [u8; 16],
+        /// The card, or why there is none.
+        answer: Result<Vec<u8>, KnockError>,
+    },
+    /// The time of [`Output::Wait`] has come, or any other.
+    Wake,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nobody answers there, or it broke off.
+    Broken,
+    /// Somebody else answers there: the keys do not fit the pin.
+    WrongKeys,
+    /// What came is not the protocol.
+    Malformed,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Reach a relay. Report [`Input::Open`] or [`Input::Lost`].
+    Dial {
+        /// Name it thus.
+        link: LinkId,
+        /// `host:port`.
+        address: String,
+        /// Whose keys must answer.
+        relay: RelayId,
+        /// The keys, where known; else ask for them first.
+        keys: Option<RelayKeys>,
+        /// For the handshake, used once.
+        dice: [u8; 32],
+    },
+    /// Send this frame.
+    Send {
+        /// Where.
+        link: LinkId,
+        /// What.
+        frame: ToRelay,
+    },
+    /// Ask for a sign of life.
+    Ping {
+        /// Where.
+        link: LinkId,
+    },
+    /// Close it; nothing more is to be reported of it.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Ask a door. Report [`Input::Knocked`].
+    Knock {
+        /// Core's name for it.
+        id: [u8; 16],
+        /// `host:port`.
+        address: String,
+        /// Which door.
+        path: DoorPath,
+        /// What opens it.
+        proof: [u8; 16],
+    },
+    /// Tell core.
+    News(News),
+    /// What works has changed: keep it.
+    Remember(Remembered),
+    /// Nothing to do until an input, or until then.
+    Wait(Option<Timestamp>),
+}
+
+/// The courier's whole state.
+#[derive(Debug)]
+pub struct Courier {
+    dice: ChaCha20Rng,
+    relays: BTreeMap<RelayId, Relay>,
+    links: BTreeMap<LinkId, RelayId>,
+    parcels: Parcels,
+    knocks: Knocks,
+    remembered: Remembered,
+    next_link: u64,
+    offline_at: Option<Timestamp>,
+    arrivals: Vec<Arrival>,
+    outputs: VecDeque<Output>,
+}
+
+impl Courier {
+    /// A courier without relays. `seed` decides its jitter and, through [`Output::Dial`], the handshakes' keys: it
+    /// must be random where those are to be secret.
+    pub fn new(seed: [u8; 32], remembered: Remembered) -> Self {
+        Self {
+            dice: ChaCha20Rng::from_seed(seed),
+            relays: BTreeMap::new(),
+            links: BTreeMap::new(),
+            parcels: Parcels::default(),
+            knocks: Knocks::default(),
+            remembered,
+            next_link: 1,
+            offline_at: None,
+            arrivals: Vec::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Cannot fail: what does not fit is dropped.
+    pub fn handle_input(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Errand(errand) => self.errand(now, errand),
+            Input::Open { link, keys } => self.open(now, link, keys),
+            Input::Frames { link, frames } => frames.into_iter().for_each(|frame| self.frame(now, link, frame)),
+            Input::Heard { link } => self.heard(now, link),
+            Input::Lost { link, why } => self.lost(now, link, why),
+            Input::Knocked { id, answer } => self.knocked(now, id, answer),
+            Input::Wake => {}
+        }
+    }
+
+    /// What to do next. Ends with [`Output::Wait`].
+    pub fn poll_output(&mut self, now: Timestamp) -> Output {
+        if self.outputs.is_empty() {
+            self.turn(now);
+        }
+        self.outputs.pop_front().unwrap_or_else(|| Output::Wait(self.wake_at()))
+    }
+
+    /// What worked last, for the next start.
+    pub const fn remembered(&self) -> &Remembered {
+        &self.remembered
+    }
+
+    /// How many parcels wait.
+    pub fn parcel_count(&self) -> usize {
+        self.parcels.len()
+    }
+
+    fn errand(&mut self, now: Timestamp, errand: Errand) {
+        match errand {
+            Errand::UseRelay(route, keys) => self.use_relay(now, route, keys),
+            Errand::ForgetRelay(relay) => self.forget_relay(relay),
+            Errand::Send(parcel) => self.send(now, parcel),
+            Errand::Listen(Listen { relay, add, drop }) => {
+                if let Some(relay) = self.relay(relay) {
+                    relay.listen(add, drop);
+                }
+            }
+            Errand::OpenDoor(door) => {
+                if let Some(relay) = self.relay(door.relay) {
+                    relay.open_door(door);
+                }
+            }
+            Errand::CloseDoor { relay, path } => {
+                if let Some(relay) = self.relay(relay) {
+                    relay.close_door(path);
+                }
+            }
+            Errand::Knock(knock) => self.knocks.begin(now, knock),
+            Errand::ForgetKnock(id) => self.knocks.forget(&id),
+        }
+    }
+
+    /// The relay's entry, also before its route is known: errands may come in any order.
+    fn relay(&mut self, id: RelayId) -> Option<&mut Relay> {
+        if !self.relays.contains_key(&id) && self.relays.len() >= RELAYS_MAX {
+            return None;
+        }
+        Some(self.relays.entry(id).or_insert_with(|| Relay::new(id)))
+    }
+
+    fn use_relay(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>) {
+        let worked = self.remembered.addresses.get(&route.relay).cloned();
+        if let Some(relay) = self.relay(route.relay) {
+            relay.learn(now, route, keys, worked.as_deref());
+        }
+        self.watch_offline(now);
+    }
+
+    fn forget_relay(&mut self, id: RelayId) {
+        self.parcels.forget_relay(id);
+        let Some(relay) = self.relays.remove(&id) else { return };
+        if let Some(link) = relay.link() {
+            self.links.remove(&link);
+            self.outputs.push_back(Output::Close { link });
+        }
+        if relay.is_up() {
+            self.news(News::Gone { relay: id });
+        }
+    }
+
+    fn send(&mut self, now: Timestamp, parcel: Parcel) {
+        let id = parcel.envelope.id();
+        if parcel.deadline <= now {
+            return;
+        }
+        for refused in self.parcels.add(id, parcel) {
+            self.news(News::Refused {
+                relay: refused,
+                ids: vec![id],
+            });
+        }
+    }
+
+    fn open(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys) {
+        let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
+            return;
+        };
+        if let Some(hello) = relay.opened(now, keys) {
+            self.outputs.push_back(Output::Send { link, frame: hello });
+        }
+    }
+
+    fn frame(&mut self, now: Timestamp, link: LinkId, frame: FromRelay) {
+        let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
+            return;
+        };
+        let id = relay.id();
+        match relay.take(now, frame, &mut self.parcels) {
+            Heard::Nothing => {}
+            Heard::Greeting(time) => self.greeted(id, time),
+            Heard::Arrival(arrival) => self.arrived(arrival),
+            Heard::News(news) => self.news(news),
+            Heard::Hopeless => self.give_up(now, link, HOPELESS_RETRY_MS),
+        }
+    }
+
+    fn greeted(&mut self, id: RelayId, time: Timestamp) {
+        self.offline_at = None;
+        self.news(News::Greeting { relay: id, time });
+        let address = self.relays.get(&id).and_then(Relay::address);
+        if let Some(address) = address.filter(|address| self.remembered.addresses.get(&id) != Some(address)) {
+            self.remembered.addresses.insert(id, address);
+            while self.remembered.addresses.len() > RELAYS_MAX {
+                self.remembered.addresses.pop_first();
+            }
+            self.outputs.push_back(Output::Remember(self.remembered.clone()));
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        self.arrivals.push(arrival);
+        if self.arrivals.len() >= ARRIVALS_MAX {
+            self.flush_arrivals();
+        }
+    }
+
+    fn flush_arrivals(&mut self) {
+        if !self.arrivals.is_empty() {
+            let arrivals = std::mem::take(&mut self.arrivals);
+            self.outputs.push_back(Output::News(News::Arrived(arrivals)));
+        }
+    }
+
+    /// News in the order in which things happened: what came before is told before.
+    fn news(&mut self, news: News) {
+        self.flush_arrivals();
+        self.outputs.push_back(Output::News(news));
+    }
+
+    fn heard(&mut self, now: Timestamp, link: LinkId) {
+        if let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) {
+            relay.heard(now);
+        }
+    }
+
+    fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
+        let at_least_ms = match why {
+            Lost::Broken => 0,
+            Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
+        };
+        self.dropped(now, link, at_least_ms);
+    }
+
+    fn give_up(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64) {
+        self.outputs.push_back(Output::Close { link });
+        self.dropped(now, link, at_least_ms);
+    }
+
+    /// A link is no more: what was in flight waits again, and the next dial is set.
+    fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64) {
+        let Some(relay) = self.links.remove(&link).and_then(|id| self.relays.get_mut(&id)) else {
+            return;
+        };
+        let (id, was_up) = (relay.id(), relay.is_up());
+        relay.dropped(now, at_least_ms, self.dice.next_u32());
+        self.parcels.forget_flights(id);
+        if was_up {
+            self.news(News::Gone { relay: id });
+        }
+        self.watch_offline(now);
+    }
+
+    fn watch_offline(&mut self, now: Timestamp) {
+        let waits = self.relays.values().any(Relay::is_wanted) && !self.relays.values().any(Relay::is_up);
+        if waits && self.offline_at.is_none() {
+            self.offline_at = Some(now.plus_ms(OFFLINE_AFTER_MS));
+        }
+    }
+
+    fn knocked(&mut self, now: Timestamp, id: [u8; 16], answer: Result<Vec<u8>, KnockError>) {
+        match self.knocks.answered(now, &id, answer, self.dice.next_u32()) {
+            Knocked::Nothing => {}
+            Knocked::Card(card) => self.news(News::Knocked { id, card }),
+            Knocked::Spent => self.news(News::DoorSpent { id }),
+        }
+    }
+
+    /// Everything that is due and everything that can be sent.
+    fn turn(&mut self, now: Timestamp) {
+        self.flush_arrivals();
+        self.parcels.expire(now);
+        self.tell_offline(now);
+        self.check_silence(now);
+        self.dial(now);
+        for relay in self.relays.values_mut() {
+            relay.speak(now, &mut self.parcels, &mut self.outputs);
+        }
+        self.knocks.speak(now, &mut self.outputs);
+    }
+
+    fn tell_offline(&mut self, now: Timestamp) {
+        if self.offline_at.is_some_and(|at| at <= now) {
+            // Once per outage: the far end of time keeps it from being told again.
+            self.offline_at = Some(Timestamp(u64::MAX));
+            self.outputs.push_back(Output::News(News::Offline));
+        }
+    }
+
+    fn check_silence(&mut self, now: Timestamp) {
+        let dead: BTreeSet<LinkId> = self.relays.values().filter_map(|relay| relay.dead_link(now)).collect();
+        for link in dead {
+            self.give_up(now, link, 0);
+        }
+        for relay in self.relays.values_mut() {
+            if let Some(link) = relay.link_to_ping(now) {
+                self.outputs.push_back(Output::Ping { link });
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Timestamp) {
+        for relay in self.relays.values_mut() {
+            let link = LinkId(self.next_link);
+            let Some((address, keys)) = relay.dial(now, link) else {
+                continue;
+            };
+            self.next_link += 1;
+            self.links.insert(link, relay.id());
+            let mut dice = [0; 32];
+            self.dice.fill_bytes(&mut dice);
+            self.outputs.push_back(Output::Dial {
+                link,
+                address,
+                relay: relay.id(),
+                keys,
+                dice,
+            });
+        }
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        let relays = self.relays.values().filter_map(Relay::wake_at);
+        let others = [
+            self.offline_at.filter(|at| at.0 != u64::MAX),
+            self.knocks.wake_at(),
+            self.parcels.wake_at(),
+        ];
+        relays.chain(others.into_iter().flatten()).min()
+    }
+}
+
+/// A pause that doubles with every failure, between a half and the whole of it by dice.
+fn pause_ms(first_ms: u64, failures: u32, longest_ms: u64, dice: u32) -> u64 {
+    let whole = first_ms.saturating_mul(1 << failures.min(16)).min(longest_ms);
+    let half = whole / 2;
+    half + u64::from(dice) % half.max(1)
+}
+
+#[cfg(test)]
+mod tests;

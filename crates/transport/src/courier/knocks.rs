@@ -1,0 +1,157 @@
+//! Knocks: asking an invite's door for its card, hint by hint, until there is a card or the door is known to be spent.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stonechat_wire::exchange::Knock;
+use stonechat_wire::ids::Timestamp;
+
+use super::{Output, pause_ms};
+
+/// Most knocks at once; the one that has waited longest makes room.
+pub const KNOCKS_MAX: usize = 64;
+/// First pause between rounds, in ms; it doubles.
+const ROUND_MS: u64 = 1_000;
+/// Longest pause between rounds, in ms.
+const ROUND_MS_MAX: u64 = 120_000;
+/// After so many rounds in which some hint said 404 and others were silent, the door counts as spent.
+const UNSURE_ROUNDS: u32 = 3;
+
+/// Why a door gave no card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnockError {
+    /// Somebody answered, and there is no such door (any more).
+    NotFound,
+    /// Nobody answered, or something that no door says.
+    Unreachable,
+}
+
+/// What came of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Knocked {
+    Nothing,
+    Card(Vec<u8>),
+    Spent,
+}
+
+/// All doors that are being asked.
+#[derive(Debug, Default)]
+pub(super) struct Knocks {
+    knocks: BTreeMap<[u8; 16], State>,
+}
+
+#[derive(Debug)]
+struct State {
+    knock: Knock,
+    begun_at: Timestamp,
+    /// Next hint to ask; all are asked when it is past the end.
+    hint: usize,
+    is_asking: bool,
+    not_found: usize,
+    round: u32,
+    unsure_rounds: u32,
+    next_at: Timestamp,
+}
+
+impl Knocks {
+    pub(super) fn begin(&mut self, now: Timestamp, knock: Knock) {
+        if self.knocks.contains_key(&knock.id) {
+            return;
+        }
+        if self.knocks.len() >= KNOCKS_MAX {
+            let oldest = self
+                .knocks
+                .iter()
+                .min_by_key(|(id, state)| (state.begun_at, **id))
+                .map(|(id, _)| *id);
+            oldest.and_then(|id| self.knocks.remove(&id));
+        }
+        let (id, begun_at, next_at) = (knock.id, now, now);
+        let counts = (0, 0, 0, 0);
+        let (hint, not_found, round, unsure_rounds) = counts;
+        let state = State {
+            knock,
+            begun_at,
+            hint,
+            is_asking: false,
+            not_found,
+            round,
+            unsure_rounds,
+            next_at,
+        };
+        self.knocks.insert(id, state);
+    }
+
+    pub(super) fn forget(&mut self, id: &[u8; 16]) {
+        self.knocks.remove(id);
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        now: Timestamp,
+        id: &[u8; 16],
+        answer: Result<Vec<u8>, KnockError>,
+        dice: u32,
+    ) -> Knocked {
+        let Some(state) = self.knocks.get_mut(id).filter(|state| state.is_asking) else {
+            return Knocked::Nothing;
+        };
+        state.is_asking = false;
+        state.hint += 1;
+        let outcome = match answer {
+            Ok(card) => Knocked::Card(card),
+            Err(error) => state.missed(now, error, dice),
+        };
+        if outcome != Knocked::Nothing {
+            self.knocks.remove(id);
+        }
+        outcome
+    }
+
+    pub(super) fn speak(&mut self, now: Timestamp, outputs: &mut VecDeque<Output>) {
+        for (id, state) in &mut self.knocks {
+            if state.is_asking || state.next_at > now {
+                continue;
+            }
+            let Some(address) = state.knock.hints.get(state.hint).cloned() else {
+                continue;
+            };
+            state.is_asking = true;
+            let (path, proof) = (state.knock.path, state.knock.proof);
+            outputs.push_back(Output::Knock {
+                id: *id,
+                address,
+                path,
+                proof,
+            });
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let waiting = self
+            .knocks
+            .values()
+            .filter(|state| !state.is_asking && !state.knock.hints.is_empty());
+        waiting.map(|state| state.next_at).min()
+    }
+}
+
+impl State {
+    /// One hint gave no card. At the end of a round: spent, or again later.
+    fn missed(&mut self, now: Timestamp, error: KnockError, dice: u32) -> Knocked {
+        self.not_found += usize::from(error == KnockError::NotFound);
+        let hints = self.knock.hints.len();
+        if self.hint < hints {
+            return Knocked::Nothing;
+        }
+        let not_found = std::mem::take(&mut self.not_found);
+        self.unsure_rounds = if not_found > 0 { self.unsure_rounds + 1 } else { 0 };
+        // A hint that says 404 may be a stranger at an address that is not ours any more; so ask the silent ones again.
+        if not_found == hints || self.unsure_rounds >= UNSURE_ROUNDS {
+            return Knocked::Spent;
+        }
+        self.hint = 0;
+        self.next_at = now.plus_ms(pause_ms(ROUND_MS, self.round, ROUND_MS_MAX, dice));
+        self.round = self.round.saturating_add(1);
+        Knocked::Nothing
+    }
+}

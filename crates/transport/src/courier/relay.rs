@@ -1,0 +1,540 @@
+//! One relay, as the courier sees it: its addresses, its connection, and what is to be said on it.
+//!
+//! Everything that a lost connection forgets (subscriptions, doors, puts without an answer) is kept here and in
+//! [`Parcels`], and said again on the next one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use stonechat_wire::exchange::{Arrival, Door, News};
+use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
+use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
+use stonechat_wire::route::{RelayKeys, RelayRoute};
+
+use super::parcels::Parcels;
+use super::{DEAD_AFTER_MS, DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, RETRY_MS, RETRY_MS_MAX, pause_ms};
+
+/// Most addresses of one relay; the oldest makes room.
+pub const ADDRESSES_MAX: usize = 4;
+/// Most mailboxes read on one relay.
+pub const LISTENING_MAX: usize = 32_768;
+/// Most bytes of puts without an answer.
+pub const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
+
+/// Most envelopes and bytes of one put: small enough that answers flow.
+const PUT_ITEMS: usize = 256;
+const PUT_BYTES: usize = 256 << 10;
+/// Most doors to be opened or closed on one relay.
+const DOORS_MAX: usize = 256;
+/// Pause of all puts after a refusal, in ms.
+const REFUSED_PAUSE_MS: u64 = 30_000;
+/// Pause of an envelope whose mailbox is full, in ms.
+const FULL_PAUSE_MS: u64 = 600_000;
+/// A connection that lasted so long was a good one, in ms.
+const GOOD_AFTER_MS: u64 = 5_000;
+
+/// What a frame meant.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Nothing,
+    Greeting(Timestamp),
+    Arrival(Arrival),
+    News(News),
+    /// It will not have us; try again much later.
+    Hopeless,
+}
+
+#[derive(Debug)]
+pub(super) struct Relay {
+    id: RelayId,
+    addresses: Vec<String>,
+    /// Which of them is dialled next, or is connected.
+    current: usize,
+    secret: Option<[u8; 16]>,
+    keys: Option<RelayKeys>,
+    link: Link,
+    failures: u32,
+    listening: BTreeMap<Tag, Reading>,
+    listen_order: u64,
+    /// Mailboxes to say on this connection, in the order core named them.
+    unsaid: BTreeMap<u64, Tag>,
+    undropped: BTreeSet<Tag>,
+    doors: BTreeMap<DoorPath, DoorWish>,
+    requests: BTreeMap<u32, Request>,
+    next_request: u32,
+    in_flight_bytes: usize,
+    paused_until: Timestamp,
+    full: BTreeSet<(Timestamp, EnvelopeId)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    order: u64,
+    cursor: u64,
+}
+
+#[derive(Debug)]
+enum Link {
+    Down { retry_at: Timestamp },
+    Dialling { link: LinkId, since: Timestamp },
+    Up(Up),
+}
+
+#[derive(Debug)]
+struct Up {
+    link: LinkId,
+    since: Timestamp,
+    is_greeted: bool,
+    heard_at: Timestamp,
+    is_pinged: bool,
+}
+
+#[derive(Debug)]
+struct DoorWish {
+    /// Nothing: take it down.
+    open: Option<Door>,
+    is_said: bool,
+}
+
+#[derive(Debug)]
+enum Request {
+    /// Envelope and its size.
+    Put(BTreeMap<EnvelopeId, usize>),
+    Door(DoorPath),
+}
+
+impl Relay {
+    pub(super) fn new(id: RelayId) -> Self {
+        Self {
+            id,
+            addresses: Vec::new(),
+            current: 0,
+            secret: None,
+            keys: None,
+            link: Link::Down { retry_at: Timestamp(0) },
+            failures: 0,
+            listening: BTreeMap::new(),
+            listen_order: 0,
+            unsaid: BTreeMap::new(),
+            undropped: BTreeSet::new(),
+            doors: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            next_request: 1,
+            in_flight_bytes: 0,
+            paused_until: Timestamp(0),
+            full: BTreeSet::new(),
+        }
+    }
+
+    pub(super) const fn id(&self) -> RelayId {
+        self.id
+    }
+
+    /// Whether there is an address to reach it at.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
+    /// Whether it has greeted us and is there.
+    pub(super) const fn is_up(&self) -> bool {
+        matches!(&self.link, Link::Up(up) if up.is_greeted)
+    }
+
+    pub(super) const fn link(&self) -> Option<LinkId> {
+        match &self.link {
+            Link::Down { .. } => None,
+            Link::Dialling { link, .. } => Some(*link),
+            Link::Up(up) => Some(up.link),
+        }
+    }
+
+    /// The address in use.
+    pub(super) fn address(&self) -> Option<String> {
+        self.addresses.get(self.current).cloned()
+    }
+
+    /// Takes a route; one with a new secret or address is tried at once.
+    pub(super) fn learn(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>, worked: Option<&str>) {
+        let is_new = !self.addresses.contains(&route.address) || self.secret != route.secret;
+        self.secret = route.secret;
+        self.keys = keys.filter(|keys| keys.id() == self.id).or_else(|| self.keys.take());
+        if !self.addresses.contains(&route.address) {
+            self.add_address(route.address, worked);
+        }
+        if is_new && matches!(self.link, Link::Down { .. }) {
+            self.link = Link::Down { retry_at: now };
+        }
+    }
+
+    fn add_address(&mut self, address: String, worked: Option<&str>) {
+        let is_free = matches!(self.link, Link::Down { .. });
+        if self.addresses.len() >= ADDRESSES_MAX {
+            // Not the one in use: that one works.
+            let oldest = usize::from(self.current == 0 && !is_free);
+            self.addresses.remove(oldest);
+            self.current = self.current.saturating_sub(usize::from(self.current > oldest));
+        }
+        if is_free && (worked == Some(address.as_str()) || self.addresses.is_empty()) {
+            self.current = self.addresses.len();
+        }
+        self.addresses.push(address);
+    }
+
+    pub(super) fn listen(&mut self, add: Vec<(Tag, u64)>, drop: Vec<Tag>) {
+        for tag in drop {
+            if let Some(reading) = self.listening.remove(&tag) {
+                self.unsaid.remove(&reading.order);
+                self.undropped.insert(tag);
+            }
+        }
+        for (tag, cursor) in add {
+            if !self.listening.contains_key(&tag) && self.listening.len() >= LISTENING_MAX {
+                continue;
+            }
+            let order = self.listen_order;
+            self.listen_order += 1;
+            if let Some(old) = self.listening.insert(tag, Reading { order, cursor }) {
+                self.unsaid.remove(&old.order);
+            }
+            self.undropped.remove(&tag);
+            self.unsaid.insert(order, tag);
+        }
+    }
+
+    pub(super) fn open_door(&mut self, door: Door) {
+        if self.doors.len() < DOORS_MAX || self.doors.contains_key(&door.path) {
+            self.doors.insert(
+                door.path,
+                DoorWish {
+                    open: Some(door),
+                    is_said: false,
+                },
+            );
+        }
+    }
+
+    pub(super) fn close_door(&mut self, path: DoorPath) {
+        if self.doors.len() < DOORS_MAX || self.doors.contains_key(&path) {
+            self.doors.insert(
+                path,
+                DoorWish {
+                    open: None,
+                    is_said: false,
+                },
+            );
+        }
+    }
+
+    /// Begins a dial if one is due. Out: where to, and the keys if known.
+    pub(super) fn dial(&mut self, now: Timestamp, link: LinkId) -> Option<(String, Option<RelayKeys>)> {
+        let Link::Down { retry_at } = self.link else {
+            return None;
+        };
+        let address = self.address().filter(|_| retry_at <= now)?;
+        self.link = Link::Dialling { link, since: now };
+        Some((address, self.keys.clone()))
+    }
+
+    /// The face is open. Out: what to say first.
+    pub(super) fn opened(&mut self, now: Timestamp, keys: RelayKeys) -> Option<ToRelay> {
+        let Link::Dialling { link, .. } = self.link else {
+            return None;
+        };
+        self.keys = Some(keys);
+        self.link = Link::Up(Up {
+            link,
+            since: now,
+            is_greeted: false,
+            heard_at: now,
+            is_pinged: false,
+        });
+        Some(ToRelay::Hello {
+            version: VERSION,
+            features: 0,
+            secret: self.secret,
+        })
+    }
+
+    pub(super) const fn heard(&mut self, now: Timestamp) {
+        if let Link::Up(up) = &mut self.link {
+            up.heard_at = now;
+            up.is_pinged = false;
+        }
+    }
+
+    /// The connection or dial is over.
+    pub(super) fn dropped(&mut self, now: Timestamp, at_least_ms: u64, dice: u32) {
+        let was_good = matches!(&self.link, Link::Up(up) if up.is_greeted && now.since_ms(up.since) >= GOOD_AFTER_MS);
+        self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
+        let rounds = self.failures.saturating_sub(1) / u32::try_from(self.addresses.len().max(1)).unwrap_or(1);
+        let pause = pause_ms(RETRY_MS, rounds, RETRY_MS_MAX, dice).max(at_least_ms);
+        if !was_good && !self.addresses.is_empty() {
+            self.current = (self.current + 1) % self.addresses.len();
+        }
+        self.link = Link::Down {
+            retry_at: now.plus_ms(pause),
+        };
+        self.unsaid = self
+            .listening
+            .iter()
+            .map(|(tag, reading)| (reading.order, *tag))
+            .collect();
+        self.undropped.clear();
+        self.doors.values_mut().for_each(|door| door.is_said = false);
+        self.requests.clear();
+        self.in_flight_bytes = 0;
+        self.full.clear();
+    }
+
+    pub(super) fn dead_link(&self, now: Timestamp) -> Option<LinkId> {
+        self.dead_at().filter(|at| *at <= now).and_then(|_| self.link())
+    }
+
+    fn dead_at(&self) -> Option<Timestamp> {
+        match &self.link {
+            Link::Down { .. } => None,
+            Link::Dialling { since, .. } => Some(since.plus_ms(DIAL_MS_MAX)),
+            Link::Up(up) if up.is_greeted => Some(up.heard_at.plus_ms(DEAD_AFTER_MS)),
+            Link::Up(up) => Some(up.since.plus_ms(DIAL_MS_MAX)),
+        }
+    }
+
+    pub(super) fn link_to_ping(&mut self, now: Timestamp) -> Option<LinkId> {
+        let Link::Up(up) = &mut self.link else { return None };
+        if !up.is_greeted || up.is_pinged || now < up.heard_at.plus_ms(PING_AFTER_MS) {
+            return None;
+        }
+        up.is_pinged = true;
+        Some(up.link)
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let link = match &self.link {
+            Link::Down { retry_at } => (!self.addresses.is_empty()).then_some(*retry_at),
+            Link::Up(up) if up.is_greeted && !up.is_pinged => Some(up.heard_at.plus_ms(PING_AFTER_MS)),
+            Link::Dialling { .. } | Link::Up(_) => self.dead_at(),
+        };
+        let puts = (self.is_up() && self.paused_until.0 > 0).then_some(self.paused_until);
+        let full = self.full.first().map(|(at, _)| *at);
+        [link, puts, full].into_iter().flatten().min()
+    }
+
+    /// Takes one frame.
+    pub(super) fn take(&mut self, now: Timestamp, frame: FromRelay, parcels: &mut Parcels) -> Heard {
+        self.heard(now);
+        let relay = self.id;
+        match frame {
+            FromRelay::Hello { time_ms, .. } => self.greeted(Timestamp(time_ms)),
+            FromRelay::Stored { request, ids } => self.stored(request, ids, parcels),
+            FromRelay::Full { request, ids } => {
+                for id in &ids {
+                    self.landed(request, id);
+                    self.full.insert((now.plus_ms(FULL_PAUSE_MS), *id));
+                }
+                Heard::News(News::Full { relay, ids })
+            }
+            FromRelay::Refused {
+                why: Refusal::Secret, ..
+            } => Heard::Hopeless,
+            FromRelay::Refused { request, .. } => self.refused(now, request, parcels),
+            FromRelay::Busy { retry_after_ms } => {
+                self.pause(now, u64::from(retry_after_ms).min(REFUSED_PAUSE_MS));
+                self.put_again(parcels);
+                Heard::Nothing
+            }
+            FromRelay::Arrived { tag, cursor, envelope } => match self.listening.get_mut(&tag) {
+                Some(reading) => {
+                    reading.cursor = cursor;
+                    Heard::Arrival(Arrival {
+                        relay,
+                        tag,
+                        cursor,
+                        envelope,
+                    })
+                }
+                None => Heard::Nothing,
+            },
+            FromRelay::DoorOpen { request } => self.door_done(request),
+            FromRelay::Fetched { .. } | FromRelay::Ephemeral { .. } | FromRelay::Quota { .. } => Heard::Nothing,
+        }
+    }
+
+    const fn greeted(&mut self, time: Timestamp) -> Heard {
+        match &mut self.link {
+            Link::Up(up) if !up.is_greeted => {
+                up.is_greeted = true;
+                Heard::Greeting(time)
+            }
+            Link::Up(_) | Link::Down { .. } | Link::Dialling { .. } => Heard::Nothing,
+        }
+    }
+
+    fn stored(&mut self, request: u32, ids: Vec<EnvelopeId>, parcels: &mut Parcels) -> Heard {
+        self.failures = 0;
+        ids.iter().for_each(|id| self.landed(request, id));
+        let ids: Vec<_> = ids.into_iter().filter(|id| parcels.stored(self.id, id)).collect();
+        if ids.is_empty() {
+            Heard::Nothing
+        } else {
+            Heard::News(News::Stored { relay: self.id, ids })
+        }
+    }
+
+    /// One envelope of a put is answered.
+    fn landed(&mut self, request: u32, id: &EnvelopeId) {
+        let Some(Request::Put(flying)) = self.requests.get_mut(&request) else {
+            return;
+        };
+        let size = flying.remove(id).unwrap_or_default();
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(size);
+        if flying.is_empty() {
+            self.requests.remove(&request);
+        }
+    }
+
+    /// What a refused request had not been answered yet waits again, and all puts pause.
+    fn refused(&mut self, now: Timestamp, request: u32, parcels: &mut Parcels) -> Heard {
+        match self.requests.remove(&request) {
+            Some(Request::Put(flying)) => {
+                self.pause(now, REFUSED_PAUSE_MS);
+                self.in_flight_bytes = self.in_flight_bytes.saturating_sub(flying.values().sum());
+                let ids: Vec<_> = flying.into_keys().collect();
+                ids.iter().for_each(|id| parcels.wait_again(self.id, *id));
+                Heard::News(News::Refused { relay: self.id, ids })
+            }
+            Some(Request::Door(path)) => {
+                // Somebody else's door, or too many: asking again would not help.
+                self.doors.remove(&path);
+                Heard::Nothing
+            }
+            None => Heard::Nothing,
+        }
+    }
+
+    fn pause(&mut self, now: Timestamp, ms: u64) {
+        self.paused_until = self.paused_until.max(now.plus_ms(ms));
+    }
+
+    /// Which puts a busy relay did not take it does not say: all of them wait again; what it stored it tells by id.
+    fn put_again(&mut self, parcels: &mut Parcels) {
+        for request in self.requests.values() {
+            if let Request::Put(flying) = request {
+                flying.keys().for_each(|id| parcels.wait_again(self.id, *id));
+            }
+        }
+        self.requests.retain(|_, request| matches!(request, Request::Door(_)));
+        self.in_flight_bytes = 0;
+    }
+
+    fn door_done(&mut self, request: u32) -> Heard {
+        let Some(Request::Door(path)) = self.requests.remove(&request) else {
+            return Heard::Nothing;
+        };
+        // A wish that changed meanwhile is said next.
+        match self.doors.remove(&path) {
+            Some(DoorWish {
+                open: Some(_),
+                is_said: true,
+            }) => Heard::News(News::DoorOpen { relay: self.id, path }),
+            Some(DoorWish {
+                open: None,
+                is_said: true,
+            })
+            | None => Heard::Nothing,
+            Some(wish) => {
+                self.doors.insert(path, wish);
+                Heard::Nothing
+            }
+        }
+    }
+
+    /// Says everything that can be said: puts first, somebody waits for them.
+    pub(super) fn speak(&mut self, now: Timestamp, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
+        let Some(link) = self.link().filter(|_| self.is_up()) else {
+            return;
+        };
+        self.say_puts(now, link, parcels, outputs);
+        self.say_doors(link, outputs);
+        self.say_listening(link, outputs);
+    }
+
+    fn say_puts(&mut self, now: Timestamp, link: LinkId, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
+        while let Some((at, id)) = self.full.first().copied().filter(|(at, _)| *at <= now) {
+            self.full.remove(&(at, id));
+            parcels.wait_again(self.id, id);
+        }
+        if self.paused_until > now {
+            return;
+        }
+        self.paused_until = Timestamp(0);
+        while self.in_flight_bytes < IN_FLIGHT_BYTES_MAX && parcels.has_waiting(self.id) {
+            let (ids, items): (Vec<_>, Vec<_>) = parcels.take(self.id, PUT_ITEMS, PUT_BYTES).into_iter().unzip();
+            let flying: BTreeMap<_, _> = ids
+                .into_iter()
+                .zip(items.iter().map(|item| item.encoded_len()))
+                .collect();
+            self.in_flight_bytes += flying.values().sum::<usize>();
+            let request = self.request(Request::Put(flying));
+            outputs.push_back(Output::Send {
+                link,
+                frame: ToRelay::Put { request, items },
+            });
+        }
+    }
+
+    fn request(&mut self, request: Request) -> u32 {
+        let number = self.next_request;
+        // 0 is the relay's word for "no request of yours".
+        self.next_request = self.next_request.wrapping_add(1).max(1);
+        self.requests.insert(number, request);
+        number
+    }
+
+    fn say_doors(&mut self, link: LinkId, outputs: &mut VecDeque<Output>) {
+        let unsaid: Vec<_> = self
+            .doors
+            .iter()
+            .filter(|(_, wish)| !wish.is_said)
+            .map(|(path, _)| *path)
+            .collect();
+        for path in unsaid {
+            let request = self.request(Request::Door(path));
+            let Some(wish) = self.doors.get_mut(&path) else {
+                continue;
+            };
+            wish.is_said = true;
+            let frame = match &wish.open {
+                Some(Door {
+                    proof_hash,
+                    expires_s,
+                    card,
+                    ..
+                }) => ToRelay::Door {
+                    request,
+                    path,
+                    proof_hash: *proof_hash,
+                    expires_s: *expires_s,
+                    card: card.clone(),
+                },
+                None => ToRelay::CloseDoor { request, path },
+            };
+            outputs.push_back(Output::Send { link, frame });
+        }
+    }
+
+    fn say_listening(&mut self, link: LinkId, outputs: &mut VecDeque<Output>) {
+        while !self.unsaid.is_empty() || !self.undropped.is_empty() {
+            let tags: Vec<_> = std::iter::from_fn(|| self.unsaid.pop_first()).take(BATCH_MAX).collect();
+            let cursors = tags
+                .iter()
+                .filter_map(|(_, tag)| Some((*tag, self.listening.get(tag)?.cursor)));
+            let add = cursors.collect();
+            let drop = std::iter::from_fn(|| self.undropped.pop_first())
+                .take(BATCH_MAX)
+                .collect();
+            outputs.push_back(Output::Send {
+                link,
+                frame: ToRelay::Subscribe { add, drop },
+            });
+        }
+    }
+}

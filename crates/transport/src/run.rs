@@ -1,0 +1,284 @@
+//! The edge: the courier on a tokio runtime, with real sockets, a real clock and real dice.
+//!
+//! In: errands through a bounded channel. Out: news through another. Errands are always taken, so core never waits
+//! for the network; when core does not take its news, connections are read no further (nothing is lost: the relays
+//! keep it).
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+use stonechat_wire::exchange::{Errand, News};
+use stonechat_wire::ids::{DoorPath, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::carrier::knock::knock;
+use crate::carrier::ws::{Command, Dial, carry};
+use crate::courier::{Courier, Input, LinkId, Output, Remembered};
+
+/// Errands that wait for the courier.
+pub const ERRANDS_WAITING_MAX: usize = 1024;
+/// News that wait for core before connections are read no further.
+pub const NEWS_WAITING_MAX: usize = 64;
+/// Reports of carriers that wait for the courier.
+const EVENTS_WAITING_MAX: usize = 64;
+/// Errands taken in one go, so that puts share a frame.
+const ERRANDS_AT_ONCE: usize = 1024;
+
+/// The transport has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the transport has ended")]
+pub struct Ended;
+
+/// A transport that is about to run.
+#[derive(Debug)]
+pub struct Transport;
+
+/// How core's edge speaks with a running transport. Dropping it ends the transport.
+#[derive(Debug)]
+pub struct Handle {
+    errands: mpsc::Sender<Errand>,
+    remembered: watch::Receiver<Remembered>,
+    task: JoinHandle<()>,
+}
+
+impl Transport {
+    /// Starts the courier on the tokio runtime this is called on. `seed`: 32 random bytes; the handshakes' keys come
+    /// of it. Out: the handle, and the news.
+    pub fn start(seed: [u8; 32], remembered: Remembered) -> (Handle, mpsc::Receiver<News>) {
+        let (errands, errands_in) = mpsc::channel(ERRANDS_WAITING_MAX);
+        let (news, news_out) = mpsc::channel(NEWS_WAITING_MAX);
+        let (keep, kept) = watch::channel(remembered.clone());
+        let task = tokio::spawn(run(errands_in, news, seed, remembered, keep));
+        (
+            Handle {
+                errands,
+                remembered: kept,
+                task,
+            },
+            news_out,
+        )
+    }
+}
+
+impl Handle {
+    /// Hands over an errand; waits only while [`ERRANDS_WAITING_MAX`] are waiting.
+    pub async fn send(&self, errand: Errand) -> Result<(), Ended> {
+        self.errands.send(errand).await.map_err(|_| Ended)
+    }
+
+    /// The same from a thread without a runtime.
+    pub fn blocking_send(&self, errand: Errand) -> Result<(), Ended> {
+        self.errands.blocking_send(errand).map_err(|_| Ended)
+    }
+
+    /// Another way in for errands.
+    pub fn errands(&self) -> mpsc::Sender<Errand> {
+        self.errands.clone()
+    }
+
+    /// What worked last; changes are seen on it.
+    pub fn remembered(&self) -> watch::Receiver<Remembered> {
+        self.remembered.clone()
+    }
+
+    /// Closes all connections and waits until they are.
+    pub async fn stop(self) {
+        drop(self.errands);
+        let _ = self.task.await;
+    }
+}
+
+/// Runs until every sender of errands, or the receiver of news, is gone.
+pub async fn run(
+    mut errands: mpsc::Receiver<Errand>,
+    news: mpsc::Sender<News>,
+    seed: [u8; 32],
+    remembered: Remembered,
+    keep: watch::Sender<Remembered>,
+) {
+    let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
+    let mut driver = Driver::new(Courier::new(seed, remembered), events, keep);
+    loop {
+        let wake_at = driver.drain();
+        tokio::select! {
+            errand = errands.recv() => match errand {
+                Some(errand) => driver.errands(errand, &mut errands),
+                None => return,
+            },
+            Some(event) = events_in.recv(), if driver.news.len() < NEWS_WAITING_MAX => driver.input(event),
+            permit = news.reserve(), if !driver.news.is_empty() => match permit {
+                Ok(permit) => driver.tell(permit),
+                Err(_) => return,
+            },
+            () = driver.clock.sleep_until(wake_at) => driver.input(Input::Wake),
+        }
+    }
+}
+
+struct Driver {
+    courier: Courier,
+    clock: Clock,
+    links: HashMap<LinkId, Link>,
+    knocks: Vec<AbortHandle>,
+    events: mpsc::Sender<Input>,
+    news: VecDeque<News>,
+    keep: watch::Sender<Remembered>,
+}
+
+/// A connection's task: told what to do until the courier closes it.
+struct Link {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Driver {
+    fn new(courier: Courier, events: mpsc::Sender<Input>, keep: watch::Sender<Remembered>) -> Self {
+        let (links, knocks, news) = (HashMap::new(), Vec::new(), VecDeque::new());
+        Self {
+            courier,
+            clock: Clock::start(),
+            links,
+            knocks,
+            events,
+            news,
+            keep,
+        }
+    }
+
+    fn errands(&mut self, first: Errand, more: &mut mpsc::Receiver<Errand>) {
+        let rest = std::iter::from_fn(|| more.try_recv().ok()).take(ERRANDS_AT_ONCE);
+        for mut errand in std::iter::once(first).chain(rest) {
+            if let Errand::Send(parcel) = &mut errand {
+                parcel.deadline = self.clock.from_wall(parcel.deadline);
+            }
+            self.input(Input::Errand(errand));
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        if let Input::Lost { link, .. } = &input {
+            self.links.remove(link);
+        }
+        self.courier.handle_input(self.clock.now(), input);
+    }
+
+    fn tell(&mut self, permit: mpsc::Permit<'_, News>) {
+        if let Some(news) = self.news.pop_front() {
+            permit.send(news);
+        }
+    }
+
+    /// Does what the courier wants. Out: when it wants to be woken.
+    fn drain(&mut self) -> Option<Timestamp> {
+        loop {
+            match self.courier.poll_output(self.clock.now()) {
+                Output::Wait(until) => return until,
+                Output::Dial {
+                    link,
+                    address,
+                    relay,
+                    keys,
+                    dice,
+                } => {
+                    self.dial(Dial {
+                        link,
+                        address,
+                        relay,
+                        keys,
+                        dice,
+                    });
+                }
+                Output::Send { link, frame } => self.command(link, Command::Send(frame)),
+                Output::Ping { link } => self.command(link, Command::Ping),
+                Output::Close { link } => drop(self.links.remove(&link)),
+                Output::Knock {
+                    id,
+                    address,
+                    path,
+                    proof,
+                } => self.knock(id, address, path, proof),
+                Output::News(news) => self.news.push_back(news),
+                Output::Remember(remembered) => drop(self.keep.send(remembered)),
+            }
+        }
+    }
+
+    fn dial(&mut self, dial: Dial) {
+        let (commands, commands_in) = mpsc::unbounded_channel();
+        self.links.insert(dial.link, Link { commands });
+        tokio::spawn(carry(dial, commands_in, self.events.clone()));
+    }
+
+    /// What is under way on a connection is bounded by the courier (puts in flight, subscriptions, doors).
+    fn command(&self, link: LinkId, command: Command) {
+        if let Some(link) = self.links.get(&link) {
+            // A task that has ended has its `Lost` on the way.
+            let _ = link.commands.send(command);
+        }
+    }
+
+    fn knock(&mut self, id: [u8; 16], address: String, path: DoorPath, proof: [u8; 16]) {
+        self.knocks.retain(|knock| !knock.is_finished());
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            let answer = knock(&address, path, proof).await;
+            let answer = answer.inspect_err(|error| tracing::debug!(%error, "a knock brought no card"));
+            let answer = answer.map_err(|error| error.reason());
+            // Nobody listens when everything ends.
+            let _ = events.send(Input::Knocked { id, answer }).await;
+        });
+        self.knocks.push(task.abort_handle());
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.knocks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// The courier's clock: starts at the wall's time and from then on only goes forward, at an even pace. A wall clock
+/// that is set does not stop retries or kill parcels.
+struct Clock {
+    began: Instant,
+    began_at: Timestamp,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            began: Instant::now(),
+            began_at: wall(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.began_at
+            .plus_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// A time of the wall clock, as core reads it, on this clock.
+    fn from_wall(&self, time: Timestamp) -> Timestamp {
+        let (now, wall) = (self.now(), wall());
+        if time >= wall {
+            now.plus_ms(time.since_ms(wall))
+        } else {
+            now.minus_ms(wall.since_ms(time))
+        }
+    }
+
+    async fn sleep_until(&self, time: Option<Timestamp>) {
+        match time {
+            // A millisecond more: a wake-up before the time would be one for nothing.
+            Some(time) => tokio::time::sleep(Duration::from_millis(time.since_ms(self.now()).saturating_add(1))).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn wall() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
