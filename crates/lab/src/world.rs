@@ -7,7 +7,6 @@
 //! Invariant: one seed, one world. No wall clock, no threads, no hash-map order here.
 
 pub mod check;
-pub mod courier;
 pub mod device;
 pub mod faults;
 mod net;
@@ -24,14 +23,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use stonechat_core::api::{Event as Told, Fault as Refusal, MessageState, Reply};
 use stonechat_core::{Input, Outputs};
-use stonechat_wire::exchange::{Errand, Knock, News};
+use stonechat_transport::courier::{Courier, Input as Report, LinkId, Remembered};
+use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::frame::{FromRelay, ToRelay};
-use stonechat_wire::ids::RelayId;
 
-use courier::Courier;
 use device::{Clock, Device, Fate};
 use faults::{Fault, Totals};
-use net::Link;
+use net::{Calling, Link};
 use people::Met;
 use plan::{DAY, HOUR, MINUTE, Odds, Plan, SECOND, Trouble};
 use relay::Relay;
@@ -88,15 +86,16 @@ pub(crate) enum Event {
     Start(usize),
     Wake(usize, u64),
     Retry(usize, u64),
-    Dial(usize, RelayId, u64),
+    Courier(usize, u64),
+    Report(usize, u64, Report),
+    Dial(usize, u64, LinkId, String),
     Up(u64, Vec<ToRelay>),
     Down(u64, Vec<FromRelay>),
     DeviceNotices(u64),
     RelayNotices(u64),
     Settle(usize),
     RelayUp(usize),
-    Knock(usize, u64, Knock, u64),
-    DoorAnswers(usize, u64, Knock, u64, Option<Vec<u8>>),
+    Knock(usize, u64, Calling),
     Look(usize),
     ReadAll(usize),
     Say(usize),
@@ -106,16 +105,33 @@ pub(crate) enum Event {
     End,
 }
 
+/// What came of an input, as its device's person sees it.
+#[derive(Debug)]
+pub(crate) enum Came {
+    /// It is taken in.
+    Done,
+    /// The answer to a command.
+    Answered(Result<Reply, Refusal>),
+    /// It did not happen; the device lives on.
+    Failed,
+    /// The device died of it, before or after it happened.
+    Died,
+}
+
 /// A device and what surrounds it.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) device: Device,
     pub(crate) courier: Courier,
+    remembered: Remembered,
     kept: VecDeque<News>,
-    retries: bool,
+    /// It is taking in news, or waits to try again.
+    busy: bool,
     cut_until: u64,
-    waits: BTreeMap<RelayId, u64>,
-    links: BTreeMap<RelayId, u64>,
+    links: BTreeMap<LinkId, u64>,
+    /// Until then the courier is woken when it asks to be; later, once an hour.
+    stirred_until: u64,
+    courier_due: Option<u64>,
     pub(crate) account: Option<String>,
 }
 
@@ -264,15 +280,16 @@ impl World {
             Event::Start(d) => self.start(d),
             Event::Wake(d, starts) => self.wake(d, starts),
             Event::Retry(d, starts) => self.retry(d, starts),
-            Event::Dial(d, relay, starts) => self.dial(d, relay, starts),
+            Event::Courier(d, starts) => self.wake_courier(d, starts),
+            Event::Report(d, starts, report) => self.report(d, starts, report),
+            Event::Dial(d, starts, link, address) => self.dial(d, starts, link, &address),
             Event::Up(link, frames) => self.up(link, frames),
             Event::Down(link, frames) => self.down(link, frames),
             Event::DeviceNotices(link) => self.device_notices(link),
             Event::RelayNotices(link) => self.relay_notices(link),
             Event::Settle(r) => self.settle(r),
             Event::RelayUp(r) => self.relays[r].up = true,
-            Event::Knock(d, starts, knock, wait) => self.knock(d, starts, knock, wait),
-            Event::DoorAnswers(d, starts, knock, wait, card) => self.door_answers(d, starts, knock, wait, card),
+            Event::Knock(d, starts, knock) => self.knock(d, starts, &knock),
             Event::Look(d) => self.look(d),
             Event::ReadAll(d) => self.read_all(d),
             Event::Say(k) => self.say(k),
@@ -314,6 +331,7 @@ impl World {
         }
         self.note(Actor::Device(d), "start", [0, 0]);
         self.nodes[d].device.start();
+        self.new_courier(d);
         self.step(d, Input::Started);
         self.after(SECOND, Event::Look(d));
     }
@@ -333,8 +351,8 @@ impl World {
         }
     }
 
-    /// One input for one device, with whatever fate. Out: the answer, where there is one and somebody to hear it.
-    pub(crate) fn step(&mut self, d: usize, input: Input) -> Option<Result<Reply, Refusal>> {
+    /// One input for one device, with whatever fate.
+    pub(crate) fn step(&mut self, d: usize, input: Input) -> Came {
         self.steps += 1;
         let fate = self.fate();
         self.note(Actor::Device(d), kind_of(&input), [size_of(&input), 0]);
@@ -346,7 +364,7 @@ impl World {
             Ok(stepped) => stepped,
             Err(why) => {
                 self.broke(format!("device {d}: {why}"));
-                return None;
+                return Came::Failed;
             }
         };
         self.count(fate);
@@ -358,13 +376,19 @@ impl World {
             self.died(d);
             let wait = self.roll.time(SECOND, HOUR);
             self.after(wait, Event::Start(d));
-            return None;
+            return Came::Died;
         }
         let released = stepped.committed || planted == Some(Planted::ReceiptBeforeCommit);
-        let outputs = stepped.outputs.filter(|_| released)?;
-        let reply = if stepped.committed { outputs.reply.clone() } else { None };
-        self.release(d, outputs);
-        reply
+        let outputs = stepped.outputs.filter(|_| released);
+        let reply = outputs.as_ref().and_then(|outputs| outputs.reply.clone());
+        if let Some(outputs) = outputs {
+            self.release(d, outputs);
+        }
+        match (stepped.committed, reply) {
+            (false, _) => Came::Failed,
+            (true, None) => Came::Done,
+            (true, Some(reply)) => Came::Answered(reply),
+        }
     }
 
     fn fate(&mut self) -> Fate {
@@ -395,7 +419,7 @@ impl World {
             self.tap.log(&errand);
             self.trace_errand(d, &errand);
             let errand = self.sabotage(d, errand);
-            self.nodes[d].courier.take(errand);
+            self.give(d, errand);
         }
         if let Some(at) = wake_at {
             let (at, starts) = (self.nodes[d].device.clock.when(at), self.nodes[d].device.starts);
@@ -403,7 +427,7 @@ impl World {
         }
         self.tap.log(&events.iter().map(std::mem::discriminant).collect::<Vec<_>>());
         self.hear(d, &events);
-        self.pump(d);
+        self.drain(d);
     }
 
     fn trace_errand(&mut self, d: usize, errand: &Errand) {
@@ -462,31 +486,30 @@ impl World {
 
     pub(crate) fn bring(&mut self, d: usize, news: Vec<News>) {
         self.nodes[d].kept.extend(news);
-        if !self.nodes[d].retries {
+        if !self.nodes[d].busy {
             self.take_in(d);
         }
     }
 
     /// Gives core what the courier brought, one after the other; what a failed commit refused comes again.
     fn take_in(&mut self, d: usize) {
+        self.nodes[d].busy = true;
         while let Some(news) = self.nodes[d].kept.pop_front() {
-            let (steps, starts) = (self.totals.of(Fault::CommitFailed), self.nodes[d].device.starts);
-            self.step(d, Input::News(news.clone()));
-            if !self.nodes[d].device.runs() {
-                return;
-            }
-            if self.totals.of(Fault::CommitFailed) != steps {
-                self.nodes[d].kept.push_front(news);
-                self.nodes[d].retries = true;
-                self.after(2 * SECOND, Event::Retry(d, starts));
-                return;
+            match self.step(d, Input::News(news.clone())) {
+                Came::Done | Came::Answered(_) => {}
+                Came::Died => return,
+                Came::Failed => {
+                    self.nodes[d].kept.push_front(news);
+                    let starts = self.nodes[d].device.starts;
+                    return self.after(2 * SECOND, Event::Retry(d, starts));
+                }
             }
         }
+        self.nodes[d].busy = false;
     }
 
     fn retry(&mut self, d: usize, starts: u64) {
         if self.nodes[d].device.starts == starts && self.nodes[d].device.runs() {
-            self.nodes[d].retries = false;
             self.take_in(d);
         }
     }
@@ -556,12 +579,14 @@ impl Node {
     fn new(device: Device) -> Self {
         Self {
             device,
-            courier: Courier::default(),
+            courier: Courier::new([0; 32], Remembered::default()),
+            remembered: Remembered::default(),
             kept: VecDeque::new(),
-            retries: false,
+            busy: false,
             cut_until: 0,
-            waits: BTreeMap::new(),
             links: BTreeMap::new(),
+            stirred_until: 0,
+            courier_due: None,
             account: None,
         }
     }

@@ -51,9 +51,9 @@ impl World {
                 waits.push(format!("{} {what} {:?}", found.len(), found.iter().take(5).collect::<Vec<_>>()));
             }
         }
-        let carried = self.nodes[d].courier.unanswered();
+        let carried = self.nodes[d].courier.parcel_count();
         if carried > 0 {
-            waits.push(format!("{carried} parcels or doors that no relay answered"));
+            waits.push(format!("{carried} parcels that no relay answered"));
         }
         waits
     }

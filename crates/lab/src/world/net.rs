@@ -1,25 +1,31 @@
 //! The network: connections that are ordered while they live, and die with what is in flight.
 //!
-//! In: frames of couriers and relays. Out: the same, later, twice, out of order between mailboxes, or not at all.
-//! A dead connection is noticed late by either side; a cut device or relay is reached by nobody.
+//! In: what the real courier of each device wants done, and what relays say. Out: the same, later, twice, out of order
+//! between mailboxes, or not at all. A dead connection is noticed late by either side; a cut device or relay is
+//! reached by nobody. A courier without anything to do is woken once an hour only: its pings were answered meanwhile.
 
 use std::collections::BTreeMap;
 
-use stonechat_wire::exchange::{Errand, Knock, News};
+use stonechat_transport::courier::{Courier, Input as Report, KnockError, LinkId, Lost, Output};
+use stonechat_wire::envelope::Envelope;
+use stonechat_wire::exchange::Errand;
 use stonechat_wire::frame::{FromRelay, ToRelay};
-use stonechat_wire::ids::{RelayId, Tag};
+use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
 
-use super::courier::{Action, Courier};
 use super::faults::Fault;
 use super::plan::{HOUR, MINUTE, SECOND};
 use super::trace::Actor;
-use super::{Event, Planted, World};
+use super::{BEGINNING, Event, Planted, World};
+
+/// A courier that has something to do is watched closely for so long.
+const STIRRED: u64 = 3 * MINUTE;
 
 /// A connection of a device to a relay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Link {
     device: usize,
     relay: usize,
+    name: LinkId,
     /// Nothing new gets through.
     broken: bool,
     /// What is in flight to the relay is lost.
@@ -33,75 +39,196 @@ pub(crate) struct Link {
     tag_free: BTreeMap<Tag, u64>,
 }
 
+/// A request to a door on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Calling {
+    id: [u8; 16],
+    address: String,
+    path: DoorPath,
+    proof: [u8; 16],
+}
+
+/// The device's side: its courier.
 impl World {
-    /// Does what a courier wants done.
-    pub(crate) fn pump(&mut self, d: usize) {
+    pub(crate) fn new_courier(&mut self, d: usize) {
+        let seed = self.roll.bytes();
+        let node = &mut self.nodes[d];
+        node.courier = Courier::new(seed, node.remembered.clone());
+        node.courier_due = None;
+        self.stir(d);
+    }
+
+    /// Couriers have a clock that only goes forward: the world's.
+    fn courier_time(&self) -> Timestamp {
+        Timestamp(self.time())
+    }
+
+    fn stir(&mut self, d: usize) {
+        self.nodes[d].stirred_until = self.now + STIRRED;
+    }
+
+    /// An errand of core, its deadline moved from the device's clock to the courier's.
+    pub(crate) fn give(&mut self, d: usize, mut errand: Errand) {
+        if let Errand::Send(parcel) = &mut errand {
+            let wait = parcel.deadline.since_ms(self.nodes[d].device.clock.read(self.time()));
+            parcel.deadline = self.courier_time().plus_ms(wait);
+        }
+        self.feed(d, Report::Errand(errand));
+    }
+
+    /// Tells the courier something, after every sign of life that its connections gave meanwhile.
+    fn feed(&mut self, d: usize, report: Report) {
+        let now = self.courier_time();
+        if !matches!(report, Report::Wake) {
+            self.stir(d);
+        }
+        let alive = self.links.values().filter(|link| link.device == d && !link.broken && !link.device_left);
+        let alive: Vec<LinkId> = alive.map(|link| link.name).collect();
+        for link in alive {
+            self.nodes[d].courier.handle_input(now, Report::Heard { link });
+        }
+        self.nodes[d].courier.handle_input(now, report);
+    }
+
+    pub(crate) fn report(&mut self, d: usize, starts: u64, report: Report) {
+        if self.nodes[d].device.starts == starts && self.nodes[d].device.runs() {
+            self.feed(d, report);
+            self.drain(d);
+        }
+    }
+
+    pub(crate) fn wake_courier(&mut self, d: usize, starts: u64) {
+        if self.nodes[d].courier_due == Some(self.now) && self.nodes[d].device.starts == starts {
+            self.nodes[d].courier_due = None;
+            self.report(d, starts, Report::Wake);
+        }
+    }
+
+    /// Does what the courier wants done.
+    pub(crate) fn drain(&mut self, d: usize) {
+        let (now, starts) = (self.courier_time(), self.nodes[d].device.starts);
+        let mut frames: BTreeMap<LinkId, Vec<ToRelay>> = BTreeMap::new();
+        let mut news = Vec::new();
         loop {
-            let actions = self.nodes[d].courier.actions();
-            if actions.is_empty() {
-                return;
-            }
-            for action in actions {
-                self.act(d, action);
-            }
-        }
-    }
-
-    fn act(&mut self, d: usize, action: Action) {
-        let starts = self.nodes[d].device.starts;
-        match action {
-            Action::Dial(relay) => {
-                let wait = self.roll.between(20, 400);
-                self.after(wait, Event::Dial(d, relay, starts));
-            }
-            Action::Send(relay, frames) => {
-                if let Some(link) = self.nodes[d].links.get(&relay).copied() {
-                    self.send_up(link, frames);
+            match self.nodes[d].courier.poll_output(now) {
+                Output::Wait(until) => {
+                    self.watch_courier(d, until);
+                    break;
                 }
+                Output::Dial { link, address, .. } => {
+                    let wait = self.roll.between(20, 400);
+                    self.after(wait, Event::Dial(d, starts, link, address));
+                }
+                Output::Send { link, frame } => frames.entry(link).or_default().push(frame),
+                Output::Ping { link } => self.pinged(d, link),
+                Output::Close { link } => self.device_closes(d, link),
+                Output::Knock { id, address, path, proof } => {
+                    let wait = self.roll.between(20, 400);
+                    self.after(wait, Event::Knock(d, starts, Calling { id, address, path, proof }));
+                }
+                Output::News(one) => news.push(one),
+                Output::Remember(remembered) => self.nodes[d].remembered = remembered,
             }
-            Action::Knock(knock) => {
-                let wait = self.roll.between(20, 400);
-                self.after(wait, Event::Knock(d, starts, knock, SECOND));
+        }
+        for (name, frames) in frames {
+            if let Some(link) = self.nodes[d].links.get(&name).copied() {
+                self.send_up(link, frames);
             }
+        }
+        if !news.is_empty() {
+            self.bring(d, news);
         }
     }
 
-    pub(crate) fn dial(&mut self, d: usize, relay: RelayId, starts: u64) {
-        let node = &self.nodes[d];
-        if node.device.starts != starts || !node.device.runs() || !node.courier.wants(relay) || node.links.contains_key(&relay) {
+    /// A living connection answers at once.
+    fn pinged(&mut self, d: usize, name: LinkId) {
+        let link = self.nodes[d].links.get(&name).and_then(|link| self.links.get(link));
+        if link.is_some_and(|link| !link.broken) {
+            let now = self.courier_time();
+            self.nodes[d].courier.handle_input(now, Report::Heard { link: name });
+        }
+    }
+
+    fn watch_courier(&mut self, d: usize, until: Option<Timestamp>) {
+        let Some(until) = until else { return };
+        let wanted = until.0.saturating_sub(BEGINNING).max(self.now + 1);
+        let due = if wanted <= self.nodes[d].stirred_until { wanted } else { wanted.max(self.now + HOUR) };
+        if self.nodes[d].courier_due != Some(due) {
+            self.nodes[d].courier_due = Some(due);
+            let starts = self.nodes[d].device.starts;
+            self.at(due, Event::Courier(d, starts));
+        }
+    }
+
+    pub(crate) fn dial(&mut self, d: usize, starts: u64, name: LinkId, address: &str) {
+        if self.nodes[d].device.starts != starts || !self.nodes[d].device.runs() {
             return;
         }
-        let r = self.relay_named(relay);
-        if !self.reaches(d, r) {
-            return self.dial_later(d, relay, starts);
-        }
+        let there = self.relays.iter().position(|relay| relay.address == address);
+        let Some(r) = there.filter(|r| self.reaches(d, *r)) else {
+            // Refused at once, or silence until the courier gives up.
+            if self.roll.percent(50) {
+                self.after(SECOND, Event::Report(d, starts, Report::Lost { link: name, why: Lost::Broken }));
+            }
+            return;
+        };
         self.last_link += 1;
-        let link = self.last_link;
-        self.links.insert(link, Link { device: d, relay: r, ..Link::default() });
-        self.note(Actor::Device(d), "connects", [r as u64, link]);
-        self.nodes[d].waits.remove(&relay);
-        self.nodes[d].links.insert(relay, link);
-        self.relays[r].connect(link);
-        let hello = self.nodes[d].courier.hello(relay);
-        self.send_up(link, vec![hello]);
+        let id = self.last_link;
+        self.links.insert(id, Link::new(d, r, name));
+        self.note(Actor::Device(d), "connects", [r as u64, id]);
+        self.nodes[d].links.insert(name, id);
+        self.relays[r].connect(id);
+        let keys = self.relays[r].keys();
+        self.feed(d, Report::Open { link: name, keys });
+        self.drain(d);
     }
 
-    /// Twice as long each time, at most half an hour.
-    fn dial_later(&mut self, d: usize, relay: RelayId, starts: u64) {
-        let wait = self.nodes[d].waits.entry(relay).or_insert(SECOND);
-        *wait = (*wait * 2).min(30 * MINUTE);
-        let wait = *wait;
-        let jitter = self.roll.below(wait / 4);
-        self.after(wait + jitter, Event::Dial(d, relay, starts));
-        if wait == 32 * SECOND && self.nodes[d].links.is_empty() {
-            self.bring(d, vec![News::Offline]);
+    pub(crate) fn knock(&mut self, d: usize, starts: u64, calling: &Calling) {
+        let there = self.relays.iter().position(|relay| relay.address == calling.address);
+        let id = calling.id;
+        let Some(r) = there.filter(|r| self.reaches(d, *r)) else {
+            let answer = Err(KnockError::Unreachable);
+            return self.after(SECOND, Event::Report(d, starts, Report::Knocked { id, answer }));
+        };
+        let time = self.time();
+        let card = self.relays[r].knock(time, &calling.path, &calling.proof);
+        self.note(Actor::Relay(r), "door", [u64::from(card.is_some()), 0]);
+        let mut answer = card.ok_or(KnockError::NotFound);
+        if self.roll.permille(self.odds.lose) {
+            self.totals.add(Fault::Loss, 1);
+            answer = Err(KnockError::Unreachable);
+        }
+        let latency = self.latency();
+        self.after(latency, Event::Report(d, starts, Report::Knocked { id, answer }));
+        self.after(SECOND, Event::Settle(r));
+    }
+
+    fn device_closes(&mut self, d: usize, name: LinkId) {
+        let Some(id) = self.nodes[d].links.remove(&name) else { return };
+        if let Some(link) = self.links.get_mut(&id) {
+            link.broken = true;
+            link.device_left = true;
+            self.after(10, Event::RelayNotices(id));
         }
     }
 
-    fn relay_named(&self, relay: RelayId) -> usize {
-        self.relays.iter().position(|r| r.id() == relay).unwrap()
+    /// A device is dead: its connections are too, and its courier has forgotten everything.
+    pub(crate) fn died(&mut self, d: usize) {
+        for id in self.links_where(|link| link.device == d && !link.device_left) {
+            self.break_link(id);
+            self.links.get_mut(&id).unwrap().device_left = true;
+            self.drop_link(id);
+        }
+        let node = &mut self.nodes[d];
+        node.kept.clear();
+        node.busy = false;
+        node.links.clear();
+        node.courier_due = None;
     }
+}
 
+/// In between.
+impl World {
     fn reaches(&mut self, d: usize, r: usize) -> bool {
         let open = self.nodes[d].cut_until <= self.now && self.relays_cut_until[r] <= self.now && self.relays[r].up;
         open && !self.roll.permille(self.odds.lose)
@@ -116,14 +243,24 @@ impl World {
         usual + self.roll.time(SECOND, 10 * MINUTE)
     }
 
-    fn send_up(&mut self, id: u64, frames: Vec<ToRelay>) {
-        let Some(link) = self.links.get(&id) else { return };
+    /// Whether something sent on this connection gets as far as the wire.
+    fn gets_out(&mut self, id: u64) -> bool {
+        let Some(link) = self.links.get(&id) else { return false };
         if link.broken {
-            return self.totals.add(Fault::Loss, 1);
+            self.totals.add(Fault::Loss, 1);
+            return false;
         }
         if self.roll.permille(self.odds.lose) {
             self.totals.add(Fault::Loss, 1);
-            return self.break_link(id);
+            self.break_link(id);
+            return false;
+        }
+        true
+    }
+
+    fn send_up(&mut self, id: u64, frames: Vec<ToRelay>) {
+        if !self.gets_out(id) {
+            return;
         }
         let mut bytes = Vec::new();
         frames.iter().for_each(|frame| frame.encode(&mut bytes));
@@ -140,29 +277,6 @@ impl World {
         self.at(at, Event::Up(id, frames));
     }
 
-    pub(crate) fn up(&mut self, id: u64, frames: Vec<ToRelay>) {
-        let Some(link) = self.links.get(&id) else { return };
-        let r = link.relay;
-        if link.drops_up || link.relay_left || !self.relays[r].up {
-            return self.totals.add(Fault::Loss, 1);
-        }
-        let early = self.relays[r].take(self.now + super::BEGINNING, id, frames);
-        self.send_down(early);
-        if self.relays[r].unsynced > 0 && self.roll.permille(self.odds.relay_dies) {
-            let down = self.roll.time(SECOND, HOUR);
-            return self.crash_relay(r, down);
-        }
-        let wait = self.roll.between(1, 20);
-        self.after(wait, Event::Settle(r));
-    }
-
-    pub(crate) fn settle(&mut self, r: usize) {
-        if self.relays[r].up && self.relays[r].dirty {
-            let said = self.relays[r].settle(self.now + super::BEGINNING);
-            self.send_down(said);
-        }
-    }
-
     /// Sends what a relay said, each connection's in order, except that mailboxes may overtake one another.
     fn send_down(&mut self, said: Vec<(u64, FromRelay)>) {
         let mut by_link: BTreeMap<u64, Vec<FromRelay>> = BTreeMap::new();
@@ -170,22 +284,16 @@ impl World {
             by_link.entry(link).or_default().push(frame);
         }
         for (link, frames) in by_link {
-            self.send_down_one(link, frames);
+            if self.gets_out(link) {
+                self.send_down_one(link, frames);
+            }
         }
     }
 
     fn send_down_one(&mut self, id: u64, frames: Vec<FromRelay>) {
-        let Some(link) = self.links.get(&id) else { return };
-        if link.broken {
-            return self.totals.add(Fault::Loss, 1);
-        }
-        if self.roll.permille(self.odds.lose) {
-            self.totals.add(Fault::Loss, 1);
-            return self.break_link(id);
-        }
         let mut late: BTreeMap<Tag, Vec<FromRelay>> = BTreeMap::new();
+        let mut is_late: BTreeMap<Tag, bool> = BTreeMap::new();
         let mut ordered = Vec::new();
-        let mut fates: BTreeMap<Tag, bool> = BTreeMap::new();
         for frame in frames {
             let FromRelay::Arrived { tag, .. } = &frame else {
                 ordered.push(frame);
@@ -193,8 +301,7 @@ impl World {
             };
             let held = self.links[&id].tag_free.get(tag).is_some_and(|free| *free > self.now);
             let chance = self.odds.reorder;
-            let late_too = *fates.entry(*tag).or_insert_with(|| held || self.roll.permille(chance));
-            if late_too {
+            if *is_late.entry(*tag).or_insert_with(|| held || self.roll.permille(chance)) {
                 late.entry(*tag).or_default().push(frame);
             } else {
                 ordered.push(frame);
@@ -202,13 +309,7 @@ impl World {
         }
         self.deliver_down(id, ordered);
         for (tag, frames) in late {
-            self.totals.add(Fault::Reorder, 1);
-            let wait = self.roll.time(50, MINUTE);
-            let link = self.links.get_mut(&id).unwrap();
-            let free = link.tag_free.entry(tag).or_default();
-            *free = (*free).max(link.down_free).max(self.now + wait);
-            let at = *free;
-            self.at(at, Event::Down(id, frames));
+            self.deliver_late(id, tag, frames);
         }
     }
 
@@ -227,28 +328,45 @@ impl World {
         self.at(at, Event::Down(id, frames));
     }
 
+    /// Pushes of one mailbox, behind what comes after them, but never behind later ones of the same mailbox.
+    fn deliver_late(&mut self, id: u64, tag: Tag, frames: Vec<FromRelay>) {
+        self.totals.add(Fault::Reorder, 1);
+        let wait = self.roll.time(50, MINUTE);
+        let link = self.links.get_mut(&id).unwrap();
+        let free = link.tag_free.entry(tag).or_default();
+        *free = (*free).max(link.down_free).max(self.now + wait);
+        let at = *free;
+        self.at(at, Event::Down(id, frames));
+    }
+
     pub(crate) fn down(&mut self, id: u64, frames: Vec<FromRelay>) {
         let Some(link) = self.links.get(&id) else { return };
-        let d = link.device;
         if link.drops_down || link.device_left {
             return self.totals.add(Fault::Loss, 1);
         }
-        let relay = self.relays[link.relay].id();
-        let news = self.nodes[d].courier.heard(relay, frames);
-        self.bring(d, news);
-        self.pump(d);
+        let (d, link) = (link.device, link.name);
+        self.feed(d, Report::Frames { link, frames });
+        self.drain(d);
     }
 
-    /// The connection dies. What the relay was sent may still arrive.
+    /// The connection dies. What the relay was sent may still arrive; the device may be told, or find out.
     fn break_link(&mut self, id: u64) {
+        let Some(d) = self.links.get(&id).filter(|link| !link.broken).map(|link| link.device) else { return };
+        self.feed(d, Report::Wake);
+        self.stir(d);
         let still_arrives = self.roll.percent(50);
-        let Some(link) = self.links.get_mut(&id) else { return };
+        let link = self.links.get_mut(&id).unwrap();
         link.broken = true;
         link.drops_down = true;
         link.drops_up |= !still_arrives;
-        let device = if self.roll.percent(50) { 10 } else { self.roll.between(15 * SECOND, 90 * SECOND) };
+        if self.roll.percent(50) {
+            self.after(10, Event::DeviceNotices(id));
+        } else {
+            let starts = self.nodes[d].device.starts;
+            self.nodes[d].courier_due = Some(self.now + SECOND);
+            self.after(SECOND, Event::Courier(d, starts));
+        }
         let relay = if self.roll.percent(50) { 10 } else { self.roll.between(15 * SECOND, 5 * MINUTE) };
-        self.after(device, Event::DeviceNotices(id));
         self.after(relay, Event::RelayNotices(id));
     }
 
@@ -257,16 +375,11 @@ impl World {
         if std::mem::replace(&mut link.device_left, true) {
             return;
         }
-        let (d, relay) = (link.device, self.relays[link.relay].id());
+        let (d, name) = (link.device, link.name);
         self.drop_link(id);
-        self.nodes[d].links.remove(&relay);
-        let was_open = self.nodes[d].courier.lost(relay);
+        self.nodes[d].links.remove(&name);
         let starts = self.nodes[d].device.starts;
-        let wait = self.roll.between(100, 2 * SECOND);
-        self.after(wait, Event::Dial(d, relay, starts));
-        if was_open {
-            self.bring(d, vec![News::Gone { relay }]);
-        }
+        self.report(d, starts, Report::Lost { link: name, why: Lost::Broken });
     }
 
     pub(crate) fn relay_notices(&mut self, id: u64) {
@@ -309,6 +422,52 @@ impl World {
         }
     }
 
+    /// All cuts end, all relays run, and every connection is made anew.
+    pub(crate) fn reconnect_all(&mut self) {
+        self.relays_cut_until.fill(0);
+        self.relays.iter_mut().for_each(|relay| relay.up = true);
+        self.silence(|_| true);
+        for d in 0..self.nodes.len() {
+            self.nodes[d].cut_until = 0;
+            let starts = self.nodes[d].device.starts;
+            self.stir(d);
+            self.nodes[d].courier_due = Some(self.now + SECOND);
+            self.after(SECOND, Event::Courier(d, starts));
+        }
+    }
+}
+
+/// The relay's side.
+impl World {
+    pub(crate) fn up(&mut self, id: u64, frames: Vec<ToRelay>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let r = link.relay;
+        if link.drops_up || link.relay_left || !self.relays[r].up {
+            return self.totals.add(Fault::Loss, 1);
+        }
+        let time = self.time();
+        let early = self.relays[r].take(time, id, frames);
+        self.send_down(early);
+        if self.relays[r].unsynced > 0 && self.roll.permille(self.odds.relay_dies) {
+            let down = self.roll.time(SECOND, HOUR);
+            return self.crash_relay(r, down);
+        }
+        let wait = self.roll.between(1, 20);
+        self.after(wait, Event::Settle(r));
+    }
+
+    pub(crate) fn settle(&mut self, r: usize) {
+        if !self.relays[r].up || !self.relays[r].dirty {
+            return;
+        }
+        let time = self.time();
+        let (said, closed) = self.relays[r].settle(time);
+        self.send_down(said);
+        for id in closed {
+            self.break_link(id);
+        }
+    }
+
     pub(crate) fn crash_relay(&mut self, r: usize, ms: u64) {
         if !self.relays[r].up {
             return;
@@ -318,79 +477,12 @@ impl World {
         self.totals.add(Fault::Unsynced, u64::from(unsynced > 0));
         self.note(Actor::Relay(r), "dies", [unsynced, ms]);
         for id in self.links_where(|link| link.relay == r) {
-            self.links.get_mut(&id).unwrap().relay_left = true;
             self.break_link(id);
+            self.links.get_mut(&id).unwrap().relay_left = true;
             self.drop_link(id);
         }
         self.check_promises(r);
         self.after(ms, Event::RelayUp(r));
-    }
-
-    /// A device is dead: its connections are too, and its courier has forgotten everything.
-    pub(crate) fn died(&mut self, d: usize) {
-        for id in self.links_where(|link| link.device == d && !link.device_left) {
-            self.links.get_mut(&id).unwrap().device_left = true;
-            self.break_link(id);
-            self.drop_link(id);
-        }
-        let node = &mut self.nodes[d];
-        node.courier = Courier::default();
-        node.kept.clear();
-        node.retries = false;
-        node.links.clear();
-        node.waits.clear();
-    }
-
-    /// All cuts end, all relays run, and every connection is made anew.
-    pub(crate) fn reconnect_all(&mut self) {
-        self.relays_cut_until.fill(0);
-        for r in 0..self.relays.len() {
-            self.relays[r].up = true;
-        }
-        for d in 0..self.nodes.len() {
-            self.nodes[d].cut_until = 0;
-            self.nodes[d].waits.clear();
-            let starts = self.nodes[d].device.starts;
-            for relay in self.relays.iter().map(super::Relay::id).collect::<Vec<_>>() {
-                self.after(5 * MINUTE, Event::Dial(d, relay, starts));
-            }
-        }
-        self.silence(|_| true);
-    }
-
-    pub(crate) fn knock(&mut self, d: usize, starts: u64, knock: Knock, wait: u64) {
-        if self.nodes[d].device.starts != starts || !self.nodes[d].courier.knocks(&knock.id) {
-            return;
-        }
-        let there = knock.hints.iter().find_map(|hint| self.relays.iter().position(|relay| relay.address == *hint));
-        let reached = there.filter(|r| self.reaches(d, *r));
-        let Some(r) = reached else { return self.knock_later(d, starts, knock, wait) };
-        let card = self.relays[r].knock(self.now + super::BEGINNING, &knock.path, &knock.proof);
-        self.note(Actor::Relay(r), "door", [u64::from(card.is_some()), 0]);
-        if self.roll.permille(self.odds.lose) {
-            self.totals.add(Fault::Loss, 1);
-            return self.knock_later(d, starts, knock, wait);
-        }
-        let latency = self.latency();
-        self.after(latency, Event::DoorAnswers(d, starts, knock, wait, card));
-        self.after(SECOND, Event::Settle(r));
-    }
-
-    fn knock_later(&mut self, d: usize, starts: u64, knock: Knock, wait: u64) {
-        let next = (wait * 2).min(HOUR);
-        self.after(wait, Event::Knock(d, starts, knock, next));
-    }
-
-    pub(crate) fn door_answers(&mut self, d: usize, starts: u64, knock: Knock, wait: u64, card: Option<Vec<u8>>) {
-        if self.nodes[d].device.starts != starts {
-            return;
-        }
-        if self.nodes[d].cut_until > self.now {
-            return self.knock_later(d, starts, knock, wait);
-        }
-        if let Some(news) = self.nodes[d].courier.answered(knock.id, card) {
-            self.bring(d, vec![news]);
-        }
     }
 
     /// With sealing off, an envelope shows the text that it carries.
@@ -403,8 +495,26 @@ impl World {
             for (byte, plain) in bytes.iter_mut().skip(33).zip(text.iter().flat_map(|text| text.bytes())) {
                 *byte = plain;
             }
-            parcel.envelope = stonechat_wire::envelope::Envelope::decode(bytes).unwrap();
+            parcel.envelope = Envelope::decode(bytes).unwrap();
         }
         Errand::Send(parcel)
+    }
+}
+
+impl Link {
+    fn new(device: usize, relay: usize, name: LinkId) -> Self {
+        Self {
+            device,
+            relay,
+            name,
+            broken: false,
+            drops_up: false,
+            drops_down: false,
+            device_left: false,
+            relay_left: false,
+            up_free: 0,
+            down_free: 0,
+            tag_free: BTreeMap::new(),
+        }
     }
 }

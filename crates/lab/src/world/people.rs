@@ -13,7 +13,7 @@ use super::faults::Fault;
 use super::plan::{HOUR, MINUTE, Meeting, SECOND, Spoken};
 use super::tap;
 use super::trace::Actor;
-use super::{Event, World};
+use super::{Came, Event, World};
 
 /// Where a meeting stands, outside the devices.
 #[derive(Clone, Debug, Default)]
@@ -76,8 +76,15 @@ impl World {
         self.nodes[d].account.is_some()
     }
 
+    /// Out: the answer, unless the device is down, died of it, or the commit failed.
     fn command(&mut self, d: usize, command: Command) -> Option<Result<Reply, Refusal>> {
-        self.step(d, Input::Command(command))
+        if !self.nodes[d].device.runs() {
+            return None;
+        }
+        match self.step(d, Input::Command(command)) {
+            Came::Answered(answer) => Some(answer),
+            Came::Done | Came::Failed | Came::Died => None,
+        }
     }
 
     fn invite(&mut self, d: usize, m: usize, met: Meeting) {

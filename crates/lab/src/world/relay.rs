@@ -109,22 +109,31 @@ impl Relay {
         early
     }
 
-    /// Syncs, and says what may be said by then.
-    pub fn settle(&mut self, world_ms: u64) -> Vec<(u64, FromRelay)> {
+    /// Its keys.
+    #[must_use]
+    pub fn keys(&self) -> RelayKeys {
+        self.keys.clone()
+    }
+
+    /// Syncs, and says what may be said by then. Out: frames, and connections to close.
+    pub fn settle(&mut self, world_ms: u64) -> (Vec<(u64, FromRelay)>, Vec<u64>) {
         let now = self.clock.read(world_ms);
         let service = self.service_mut();
         service.settle(now);
-        let mut said = Vec::new();
+        let (mut said, mut closed) = (Vec::new(), Vec::new());
         while let Some(output) = service.poll_output() {
-            if let Output::Send { to, frame } = output {
-                service.drained(to, weight(&frame));
-                said.push((to.0, frame));
+            match output {
+                Output::Send { to, frame } => {
+                    service.drained(to, weight(&frame));
+                    said.push((to.0, frame));
+                }
+                Output::Close { connection, .. } => closed.push(connection.0),
             }
         }
         self.dirty = false;
         self.unsynced = 0;
         self.promise(&said);
-        said
+        (said, closed)
     }
 
     /// A request to a door.
