@@ -11,7 +11,6 @@ for (const [size, options] of Object.entries({ phone: PHONE, desktop: DESKTOP })
           await page.emulateMedia({ reducedMotion: 'reduce', colorScheme: theme });
           await page.addInitScript((language) => localStorage.setItem('stonechat.language', language), lang);
           await open({ ...screen.open, lang, theme });
-          await page.locator('.app, .screen .card:not(.waiting)').first().waitFor();
           await screen.steps?.(page);
           await expect(page.locator(screen.shows).first()).toBeVisible();
           await expectAccessible(page);

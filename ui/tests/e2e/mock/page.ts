@@ -47,6 +47,7 @@ export const test = base.extend<{ open: (how?: Open) => Promise<void>; mock: <T>
       await page.clock.setSystemTime(NOW);
       const query = new URLSearchParams(Object.entries({ lang: 'en', ...options }).map(([key, value]) => [key, String(value)]));
       await page.goto(`${site}?${query}${hash}`);
+      await page.locator('.app, .screen .card:not(.waiting)').first().waitFor();
       await page.evaluate(() => document.fonts.ready);
     });
     expect(trouble).toEqual([]);
