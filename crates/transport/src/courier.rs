@@ -23,7 +23,7 @@ pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
-pub use relay::{ADDRESSES_MAX, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
+pub use relay::{ADDRESSES_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
 use relay::{Heard, Relay};
 
 /// No relay reached for so long: [`News::Offline`], in ms.

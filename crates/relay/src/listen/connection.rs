@@ -3,6 +3,7 @@
 //! In: a socket. Out: frames to the engine, and back. First the HTTP head, then the WebSocket, inside it the face,
 //! inside that frames. Slow, silent and malformed connections end here, and are told nothing.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -16,15 +17,17 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
 use super::engine::{Ended, Engine, Outgoing};
 use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
 use crate::limits::{HEAD_BYTES_MAX, HELLO_MS_MAX, SILENCE_MS_MAX, WRITE_MS_MAX, weight};
 use crate::service::{Closed, ConnectionId};
 
-/// Longest WebSocket message, in bytes: one face message of 1 MiB and its records.
-const MESSAGE_BYTES_MAX: usize = (1 << 20) + (64 << 10);
+/// Longest WebSocket message that is taken, in bytes (RLY-35).
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longest that is sent: the face is a stream and may be cut anywhere.
+const MESSAGE_BYTES: usize = 256 << 10;
 /// Most frame bytes sealed into one message: more than a write takes, little enough to interleave.
 const WRITE_BYTES: usize = 128 << 10;
 /// Most frames taken out of the outbox at once.
@@ -221,6 +224,8 @@ struct Talk<'a> {
     inbox: mpsc::UnboundedReceiver<Outgoing>,
     /// Weight of the frames that are being written.
     writing_bytes: usize,
+    /// What is to be written after the piece that is being written.
+    unsent: VecDeque<Bytes>,
     is_flushed: bool,
     is_greeted: bool,
     closing: Option<Closed>,
@@ -239,6 +244,7 @@ impl<'a> Talk<'a> {
             stream,
             inbox,
             writing_bytes,
+            unsent: VecDeque::new(),
             is_flushed,
             is_greeted,
             closing,
@@ -354,10 +360,21 @@ impl<'a> Talk<'a> {
     }
 
     async fn write_face(&mut self) -> Result<(), EndReason> {
-        let bytes = self.seat.face.take_output();
-        if !bytes.is_empty() {
-            self.sink.feed(Message::binary(bytes)).await?;
+        let mut bytes = Bytes::from(self.seat.face.take_output());
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(MESSAGE_BYTES));
+            self.unsent.push_back(piece);
+        }
+        self.write_next().await
+    }
+
+    /// Begins to write the next piece, if the last one is out: more would block, and reading with it.
+    async fn write_next(&mut self) -> Result<(), EndReason> {
+        if self.is_flushed
+            && let Some(piece) = self.unsent.pop_front()
+        {
             self.start_write();
+            self.sink.feed(Message::Binary(piece)).await?;
         }
         Ok(())
     }
@@ -369,8 +386,13 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// A piece is out. When all are, the service hears of it.
     async fn flushed(&mut self) -> Result<(), EndReason> {
         self.is_flushed = true;
+        self.write_next().await?;
+        if !self.is_flushed {
+            return Ok(());
+        }
         if let Some(why) = self.closing {
             return Err(EndReason::Service(why));
         }

@@ -3,6 +3,7 @@
 //! In: an address, the relay's pin or keys, frames. Out: frames, or why there is no connection. One task per
 //! connection; it ends when its commands end, and reports nothing after that.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -25,8 +26,10 @@ use crate::courier::{Input, LinkId, Lost};
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Time from there until the face is open.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Longest WebSocket message, in bytes: one face message of 1 MiB and its records.
-const MESSAGE_BYTES_MAX: usize = (1 << 20) + (64 << 10);
+/// Longest WebSocket message that is taken, in bytes (RLY-35).
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longest that is sent: the face is a stream and may be cut anywhere.
+const MESSAGE_BYTES: usize = 256 << 10;
 /// Most frame bytes sealed into one message.
 const WRITE_BYTES: usize = 128 << 10;
 /// Most commands taken at once.
@@ -191,6 +194,8 @@ struct Talk<'a> {
     stream: SplitStream<Socket>,
     face: FaceClient,
     events: &'a mpsc::Sender<Input>,
+    /// What is to be written after the piece that is being written.
+    unsent: VecDeque<Message>,
     is_flushed: bool,
 }
 
@@ -203,6 +208,7 @@ impl<'a> Talk<'a> {
             stream,
             face,
             events,
+            unsent: VecDeque::new(),
             is_flushed: true,
         }
     }
@@ -231,8 +237,9 @@ impl<'a> Talk<'a> {
         match event {
             Event::Message(message) => self.take(message.ok_or(LinkError::Closed)??).await,
             Event::Flushed(flushed) => {
+                flushed?;
                 self.is_flushed = true;
-                Ok(flushed?)
+                self.write_next().await
             }
             Event::Commands(commands) if commands.is_empty() => Err(LinkError::Unwanted),
             Event::Commands(commands) => self.obey(commands).await,
@@ -268,7 +275,7 @@ impl<'a> Talk<'a> {
         let mut message = Vec::new();
         for command in commands {
             match command {
-                Command::Ping => self.sink.feed(Message::Ping(Bytes::new())).await?,
+                Command::Ping => self.unsent.push_back(Message::Ping(Bytes::new())),
                 Command::Send(frame) => frame.encode(&mut message),
             }
             if message.len() >= WRITE_BYTES {
@@ -278,11 +285,22 @@ impl<'a> Talk<'a> {
         if !message.is_empty() {
             self.face.send(&message)?;
         }
-        let bytes = self.face.take_output();
-        if !bytes.is_empty() {
-            self.sink.feed(Message::binary(bytes)).await?;
+        let mut bytes = Bytes::from(self.face.take_output());
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(MESSAGE_BYTES));
+            self.unsent.push_back(Message::Binary(piece));
         }
-        self.is_flushed = false;
+        self.write_next().await
+    }
+
+    /// Begins to write the next piece, if the last one is out: more would block, and reading with it.
+    async fn write_next(&mut self) -> Result<(), LinkError> {
+        if self.is_flushed
+            && let Some(message) = self.unsent.pop_front()
+        {
+            self.is_flushed = false;
+            self.sink.feed(message).await?;
+        }
         Ok(())
     }
 

@@ -20,9 +20,11 @@ pub const LISTENING_MAX: usize = 32_768;
 /// Most bytes of puts without an answer.
 pub const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
 
-/// Most envelopes and bytes of one put: small enough that answers flow.
+/// Most envelopes of one put: few enough that answers flow.
 const PUT_ITEMS: usize = 256;
-const PUT_BYTES: usize = 256 << 10;
+/// What is put on a fresh connection before the first answer, in bytes: a way that breaks off after 16 kB, as some do,
+/// still brings something through each time. With every answer it doubles, up to [`IN_FLIGHT_BYTES_MAX`].
+pub const FIRST_PUT_BYTES: usize = 8 << 10;
 /// Most doors to be opened or closed on one relay.
 const DOORS_MAX: usize = 256;
 /// Pause of all puts after a refusal, in ms.
@@ -62,6 +64,8 @@ pub(super) struct Relay {
     requests: BTreeMap<u32, Request>,
     next_request: u32,
     in_flight_bytes: usize,
+    /// How much may be in flight.
+    window_bytes: usize,
     paused_until: Timestamp,
     full: BTreeSet<(Timestamp, EnvelopeId)>,
 }
@@ -120,6 +124,7 @@ impl Relay {
             requests: BTreeMap::new(),
             next_request: 1,
             in_flight_bytes: 0,
+            window_bytes: FIRST_PUT_BYTES,
             paused_until: Timestamp(0),
             full: BTreeSet::new(),
         }
@@ -282,6 +287,7 @@ impl Relay {
         self.doors.values_mut().for_each(|door| door.is_said = false);
         self.requests.clear();
         self.in_flight_bytes = 0;
+        self.window_bytes = FIRST_PUT_BYTES;
         self.full.clear();
     }
 
@@ -370,6 +376,7 @@ impl Relay {
 
     fn stored(&mut self, request: u32, ids: Vec<EnvelopeId>, parcels: &mut Parcels) -> Heard {
         self.failures = 0;
+        self.window_bytes = (self.window_bytes * 2).min(IN_FLIGHT_BYTES_MAX);
         ids.iter().for_each(|id| self.landed(request, id));
         let ids: Vec<_> = ids.into_iter().filter(|id| parcels.stored(self.id, id)).collect();
         if ids.is_empty() {
@@ -466,8 +473,9 @@ impl Relay {
             return;
         }
         self.paused_until = Timestamp(0);
-        while self.in_flight_bytes < IN_FLIGHT_BYTES_MAX && parcels.has_waiting(self.id) {
-            let (ids, items): (Vec<_>, Vec<_>) = parcels.take(self.id, PUT_ITEMS, PUT_BYTES).into_iter().unzip();
+        while self.in_flight_bytes < self.window_bytes && parcels.has_waiting(self.id) {
+            let room = self.window_bytes - self.in_flight_bytes;
+            let (ids, items): (Vec<_>, Vec<_>) = parcels.take(self.id, PUT_ITEMS, room).into_iter().unzip();
             let flying: BTreeMap<_, _> = ids
                 .into_iter()
                 .zip(items.iter().map(|item| item.encoded_len()))
