@@ -290,8 +290,13 @@ impl Loop {
             open.ways.heard(news);
             open.link.heard(news);
         }
+        let kind = kind_of(&input);
         match open.machine.step(now(), &mut self.dice, input) {
-            Ok(outputs) => Ok(self.release(outputs)),
+            Ok(outputs) => {
+                let (errands, events) = (outputs.errands.len(), outputs.events.len());
+                tracing::debug!(kind, errands, events, "a step is committed");
+                Ok(self.release(outputs))
+            }
             Err(error) => {
                 self.failed(error);
                 Err(error)
@@ -342,6 +347,7 @@ impl Loop {
         let mut live = self.shared.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.connected = connected;
         if live.connection != connection {
+            tracing::info!(?connection, "the way to the relays changed");
             live.connection = connection;
             let event = serde_json::to_string(&Event::ConnectionChanged { connection });
             self.shared.events.publish(event);
@@ -422,6 +428,7 @@ impl Loop {
             intake: Intake::new(Input::Started),
             wake_at: None,
         }));
+        tracing::info!("the profile is open");
         self.shared.readers.open(readers);
         self.take_in();
         Ok(())
@@ -429,10 +436,22 @@ impl Loop {
 
     /// Drops the database, core's memory, keys and the courier.
     fn close(&mut self, fault: Fault) {
+        tracing::info!("the profile is closed");
         self.shared.readers.close(fault);
         self.state = State::Closed;
         self.tell_connection();
         self.shared.unconfirmed.send_replace(0);
+    }
+}
+
+/// What a log may say of an input.
+fn kind_of(input: &Input) -> &'static str {
+    match input {
+        Input::Started => "started",
+        Input::Command(_) => "command",
+        Input::News(News::Arrived(_)) => "arrived",
+        Input::News(_) => "news",
+        Input::Wake => "wake",
     }
 }
 

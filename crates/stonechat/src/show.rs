@@ -61,7 +61,7 @@ pub(crate) fn message_line(message: &Message) -> String {
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
     };
-    let state = if message.mine {
+    let state = if message.mine && message.kind == MessageKind::Text {
         format!("  [{}]", state_word(message.state))
     } else {
         String::new()

@@ -39,7 +39,7 @@ pub(crate) async fn run(run: Run, dir: &Path, passphrase_file: Option<&Path>) ->
         },
     )?
     .lan;
-    let relay = Part::relay(&dir.join("relay"), lan).await?;
+    let relay = Part::relay(&dir.join("relay"), lan, RELAY_PORT).await?;
     let mut serve = vec!["serve".to_owned()];
     serve.extend(
         run.port
@@ -56,7 +56,8 @@ pub(crate) async fn run(run: Run, dir: &Path, passphrase_file: Option<&Path>) ->
 /// A relay of its own, Ana and Bo.
 pub(crate) async fn demo(demo: &Demo, dir: &Path) -> Result<(), CommandError> {
     let dir = dir.join("demo");
-    let relay = Part::relay(&dir.join("relay"), false).await?;
+    let relay_port = if demo.any_port { 0 } else { RELAY_PORT };
+    let relay = Part::relay(&dir.join("relay"), false, relay_port).await?;
     let mut parts = Vec::new();
     for (name, port) in [("ana", 7482_u16), ("bo", 7483)] {
         let port = if demo.any_port || !is_free(Ipv4Addr::LOCALHOST, port) {
@@ -100,14 +101,14 @@ struct Part {
 
 impl Part {
     /// Starts a relay. It has said its route.
-    async fn relay(dir: &Path, lan: bool) -> Result<Self, CommandError> {
+    async fn relay(dir: &Path, lan: bool, port: u16) -> Result<Self, CommandError> {
         make_private_dir(dir)?;
         let host = if lan {
             Ipv4Addr::UNSPECIFIED
         } else {
             Ipv4Addr::LOCALHOST
         };
-        let port = kept_port(&dir.join("port"), host)?;
+        let port = kept_port(&dir.join("port"), host, port)?;
         let mut words = vec![
             "relay".to_owned(),
             "run".to_owned(),
@@ -192,19 +193,16 @@ async fn first_to_end(parts: &mut [Part]) -> String {
     }
 }
 
-/// The port used last time; the first time the usual one, or any where that is taken.
-fn kept_port(file: &Path, host: Ipv4Addr) -> Result<u16, CommandError> {
+/// The port used last time; the first time the one wished for, or any where that is taken.
+fn kept_port(file: &Path, host: Ipv4Addr, wish: u16) -> Result<u16, CommandError> {
     let kept = std::fs::read_to_string(file)
         .ok()
         .and_then(|text| text.trim().parse().ok());
     if let Some(port) = kept {
         return Ok(port);
     }
-    let port = if is_free(host, RELAY_PORT) {
-        RELAY_PORT
-    } else {
-        TcpListener::bind((host, 0))?.local_addr()?.port()
-    };
+    let listener = TcpListener::bind((host, wish)).or_else(|_| TcpListener::bind((host, 0)))?;
+    let port = listener.local_addr()?.port();
     std::fs::write(file, port.to_string())?;
     Ok(port)
 }

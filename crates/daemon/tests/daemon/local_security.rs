@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 use crate::harness::{Said, Served, ask_socket, said};
 
 #[tokio::test]
-async fn only_loopback_is_bound() {
+async fn only_loopback_is_bound_loc_1() {
     let served = Served::start().await;
     let lines = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let port = format!(":{:04X} ", served.port);
@@ -26,7 +26,7 @@ async fn only_loopback_is_bound() {
 }
 
 #[tokio::test]
-async fn a_rebound_dns_name_is_misdirected_on_every_path() {
+async fn a_rebound_dns_name_is_misdirected_on_every_path_loc_2() {
     let served = Served::start_with(Some("ana"), None).await;
     for line in ["GET /", "GET /x.js", "POST /launch", "GET /ws"] {
         let evil = format!("evil.example:{}", served.port);
@@ -40,14 +40,14 @@ async fn a_rebound_dns_name_is_misdirected_on_every_path() {
 }
 
 #[tokio::test]
-async fn another_names_localhost_is_not_ours() {
+async fn another_names_localhost_is_not_ours_loc_2() {
     let served = Served::start().await;
     let host = format!("ana.localhost:{}", served.port);
     assert_eq!(served.http("GET /", &[("host", &host)], "").await.status, 421);
 }
 
 #[tokio::test]
-async fn a_websocket_of_another_origin_is_forbidden() {
+async fn a_websocket_of_another_origin_is_forbidden_loc_3() {
     let served = Served::start().await;
     let window = served.window().await;
     let other_port = format!("http://127.0.0.1:{}", served.port ^ 1);
@@ -59,7 +59,7 @@ async fn a_websocket_of_another_origin_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_websocket_or_write_that_is_not_same_origin_is_forbidden() {
+async fn a_websocket_or_write_that_is_not_same_origin_is_forbidden_loc_3() {
     let served = Served::start().await;
     let (host, origin, token) = (served.host(), served.origin(), served.token());
     let body = json!({ "token": token }).to_string();
@@ -74,7 +74,7 @@ async fn a_websocket_or_write_that_is_not_same_origin_is_forbidden() {
 }
 
 #[tokio::test]
-async fn another_sites_link_does_not_open_the_page_but_a_typed_address_does() {
+async fn another_sites_link_does_not_open_the_page_but_a_typed_address_does_loc_3() {
     let served = Served::start().await;
     let host = served.host();
     for (site, status) in [
@@ -95,7 +95,7 @@ async fn another_sites_link_does_not_open_the_page_but_a_typed_address_does() {
 }
 
 #[tokio::test]
-async fn a_launch_token_is_exchanged_once_for_cookie_and_secret() {
+async fn a_launch_token_is_exchanged_once_for_cookie_and_secret_loc_4() {
     let served = Served::start().await;
     let token = served.token();
     let answer = served.launch(&token).await;
@@ -115,7 +115,7 @@ async fn a_launch_token_is_exchanged_once_for_cookie_and_secret() {
 }
 
 #[tokio::test]
-async fn the_websocket_needs_cookie_and_secret() {
+async fn the_websocket_needs_cookie_and_secret_loc_5() {
     let served = Served::start().await;
     let window = served.window().await;
     let other = served.window().await;
@@ -133,7 +133,7 @@ async fn the_websocket_needs_cookie_and_secret() {
 }
 
 #[tokio::test]
-async fn anything_but_the_secret_first_closes_the_websocket() {
+async fn anything_but_the_secret_first_closes_the_websocket_loc_5() {
     let served = Served::start().await;
     let window = served.window().await;
     for first in [
@@ -151,7 +151,7 @@ async fn anything_but_the_secret_first_closes_the_websocket() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_stays_silent_is_closed_after_five_seconds() {
+async fn a_websocket_that_stays_silent_is_closed_after_five_seconds_loc_5() {
     let served = Served::start().await;
     let mut ws = served.websocket(&[("origin", &served.origin())]).await.unwrap();
     let began = tokio::time::Instant::now();
@@ -160,7 +160,7 @@ async fn a_websocket_that_stays_silent_is_closed_after_five_seconds() {
 }
 
 #[tokio::test]
-async fn two_profiles_in_one_browser_open_nothing_of_each_other() {
+async fn two_profiles_in_one_browser_open_nothing_of_each_other_loc_5() {
     let (ana, bo) = (Served::start().await, Served::start().await);
     let (at_ana, at_bo) = (ana.window().await, bo.window().await);
     // A browser sends the cookies of 127.0.0.1 to every port.
@@ -187,7 +187,7 @@ async fn two_profiles_in_one_browser_open_nothing_of_each_other() {
 }
 
 #[tokio::test]
-async fn every_answer_has_the_strict_headers() {
+async fn every_answer_has_the_strict_headers_loc_7() {
     let served = Served::start().await;
     let host = served.host();
     for (line, host) in [
@@ -231,7 +231,7 @@ fn assert_strict_policy(policy: &str) {
 }
 
 #[tokio::test]
-async fn the_page_is_never_kept_by_a_cache() {
+async fn the_page_is_never_kept_by_a_cache_loc_7() {
     let served = Served::start().await;
     let answer = served.http("GET /", &[("host", &served.host())], "").await;
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -239,7 +239,7 @@ async fn the_page_is_never_kept_by_a_cache() {
 }
 
 #[tokio::test]
-async fn bodies_and_frames_have_limits() {
+async fn bodies_and_frames_have_limits_loc_8() {
     let served = Served::start().await;
     let (host, origin) = (served.host(), served.origin());
     let big = "x".repeat(10_000);
@@ -269,7 +269,7 @@ async fn other_methods_do_nothing() {
 }
 
 #[tokio::test]
-async fn the_number_of_connections_is_bounded() {
+async fn the_number_of_connections_is_bounded_loc_8() {
     let served = Served::start().await;
     let mut idle = Vec::new();
     for _ in 0..128 {
@@ -286,7 +286,7 @@ async fn the_number_of_connections_is_bounded() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn socket_and_token_file_are_for_their_owner_only() {
+async fn socket_and_token_file_are_for_their_owner_only_loc_6() {
     use std::os::unix::fs::PermissionsExt as _;
     let served = Served::start().await;
     let _token = served.token();
@@ -303,7 +303,7 @@ async fn socket_and_token_file_are_for_their_owner_only() {
 }
 
 #[tokio::test]
-async fn only_the_socket_gives_a_fresh_address() {
+async fn only_the_socket_gives_a_fresh_address_loc_9() {
     let served = Served::start_with(Some("ana"), None).await;
     let answer = ask_socket(&served, r#"{"jsonrpc":"2.0","id":1,"method":"open"}"#).await;
     let url = answer["result"]["url"].as_str().unwrap();

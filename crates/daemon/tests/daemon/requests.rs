@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::harness::{Said, Served, ask, ask_socket, ask_text, said};
 
+// proves: API-2
 #[tokio::test]
 async fn what_is_not_a_request_gets_its_typed_error_and_the_pipe_lives_on() {
     let served = Served::start().await;
@@ -44,7 +45,7 @@ async fn what_is_not_a_request_gets_its_typed_error_and_the_pipe_lives_on() {
 }
 
 #[tokio::test]
-async fn the_socket_speaks_the_same_and_refuses_endless_lines() {
+async fn the_socket_speaks_the_same_and_refuses_endless_lines_api_1() {
     let served = Served::start().await;
     let answer = ask_socket(&served, r#"{"jsonrpc":"2.0","id":"a","method":"version","params":{}}"#).await;
     assert_eq!(
@@ -75,7 +76,7 @@ async fn requests_sent_before_the_pipe_closes_are_answered() {
 }
 
 #[tokio::test]
-async fn a_subscriber_hears_what_changes_and_resumes_where_it_was() {
+async fn a_subscriber_hears_what_changes_and_resumes_where_it_was_api_3() {
     let served = Served::start().await;
     let mut ws = served.open_ws().await;
     let begun = ask(&mut ws, "subscribe", json!({})).await["result"].clone();

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::harness::{Person, Relay, eventually};
 
 #[test]
-fn nothing_private_is_in_any_log_at_trace_level() {
+fn nothing_private_is_in_any_log_at_trace_level_loc_10() {
     let relay = Relay::start();
     let (mut ana, mut bo) = (Person::new("Canaryana", Some(&relay)), Person::new("Canarybo", None));
     let page = ana.serve().said.clone();
