@@ -155,6 +155,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     let slot = step.slot();
     if turned != Some(slot) {
         listening::turn_slots(step)?;
+        outbox::turn_slot(step)?;
     }
     invite::expire(step)?;
     accept::expire(step)?;

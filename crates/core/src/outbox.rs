@@ -158,22 +158,28 @@ pub(crate) fn send_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     rows.into_iter().try_for_each(|row| send(step, row))
 }
 
-/// Seals anew what nobody confirmed in time, or what waits for a slot that has passed (OUT-2).
+/// Seals anew what nobody confirmed in time (OUT-2).
 pub(crate) fn reseal_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let (now, old) = (
+        step.now.0.cast_signed(),
+        step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
+    );
+    let sql = "SELECT id, purpose FROM outbox WHERE sealed_at <= ? OR sealed_at > ? ORDER BY id";
+    reseal_all(step, sql, params![old, now])
+}
+
+/// Seals anew what waits in a slot that has passed (OUT-2).
+pub(crate) fn turn_slot(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let sql = "SELECT id, purpose FROM outbox WHERE epoch_id IS NOT NULL AND slot <> ? ORDER BY id";
+    let slot = step.slot().0;
+    reseal_all(step, sql, params![slot])
+}
+
+fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]) -> Result<(), Stop> {
     let rows: Vec<(i64, Waiting)> = step
         .tx
-        .prepare_cached(
-            "SELECT id, purpose FROM outbox
-             WHERE sealed_at <= ?1 OR sealed_at > ?2 OR (epoch_id IS NOT NULL AND slot <> ?3) ORDER BY id",
-        )?
-        .query_map(
-            params![
-                step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
-                step.now.0.cast_signed(),
-                step.slot().0
-            ],
-            |row| Ok((row.get(0)?, Waiting::of(row.get(1)?))),
-        )?
+        .prepare_cached(sql)?
+        .query_map(which, |row| Ok((row.get(0)?, Waiting::of(row.get(1)?))))?
         .collect::<Result<_, _>>()?;
     for (row, waiting) in rows {
         match waiting {

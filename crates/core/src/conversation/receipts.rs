@@ -43,7 +43,7 @@ pub(crate) fn may_tell_reading(step: &Step<'_, '_>) -> Result<bool, Stop> {
 pub(crate) fn all_read(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
     let unread = step
         .tx
-        .prepare_cached("SELECT 1 FROM message WHERE chat = ? AND state = 4 AND group_id = ?")?
+        .prepare_cached("SELECT 1 FROM message WHERE chat = ? AND state = 4 AND +group_id = ?")?
         .exists(params![of.chat, of.group])?;
     Ok(!unread)
 }
@@ -131,7 +131,7 @@ fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>
     Ok(step
         .tx
         .prepare_cached(
-            "SELECT id FROM message WHERE chat = ? AND group_id = ? AND mine = 0 AND state = 3 AND complete = 1
+            "SELECT id FROM message WHERE chat = ? AND +group_id = ? AND mine = 0 AND state = 3 AND complete = 1
              ORDER BY position DESC LIMIT 1",
         )?
         .query_row(params![of.chat, of.group], |row| row.get(0))
