@@ -223,6 +223,7 @@ export const en = {
     revokeBody: 'Nobody can use it after that. People who are already in stay.',
     revokeDo: 'Close it',
     ends: (when: string) => `Ends ${when}`,
+    made: (when: string) => `Made ${when}`,
     ended: (when: string) => `Ended ${when}`,
     approved: (count: number) => n(count, { one: '# let in', other: '# let in' }),
     waiting: (count: number) => n(count, { one: '# waiting', other: '# waiting' }),

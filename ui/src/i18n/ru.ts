@@ -221,6 +221,7 @@ export const ru: Dict = {
     revokeBody: 'После этого им никто не воспользуется. Те, кого вы впустили, останутся.',
     revokeDo: 'Закрыть',
     ends: (when) => `До ${when}`,
+    made: (when) => `Создано ${when}`,
     ended: (when) => `Закончилось ${when}`,
     approved: (count) => n(count, { one: 'впущен #', few: 'впущено #', other: 'впущено #' }),
     waiting: (count) => n(count, { one: 'ждёт #', few: 'ждут #', other: 'ждут #' }),

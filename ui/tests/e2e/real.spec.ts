@@ -157,7 +157,7 @@ for (const [size, options] of Object.entries(SIZES)) {
       });
 
       await test.step('Ana lets Bo in', async () => {
-        await ana.getByRole('button', { name: words.invite.decide }).click({ timeout: 15_000 });
+        await ana.getByRole('button', { name: words.invite.decide, exact: true }).click({ timeout: 15_000 });
         await expect(ana.getByRole('heading', { name: 'Bo' })).toBeVisible();
         await expectAccessible(ana);
         await ana.getByRole('button', { name: words.requests.approve, exact: true }).click();
@@ -219,7 +219,7 @@ test('one person, in person: the code is read from a picture of the screen, conf
   await bo.getByRole('button', { name: en.start.go }).click();
   await expect(bo.getByText(en.chat.waiting('Ana'))).toBeVisible({ timeout: 15_000 });
 
-  await ana.getByRole('button', { name: en.invite.decide }).click({ timeout: 15_000 });
+  await ana.getByRole('button', { name: en.invite.decide, exact: true }).click({ timeout: 15_000 });
   await ana.getByRole('button', { name: en.requests.approveInPerson }).click();
   await expect(ana.locator('.head .sub')).toHaveText(en.chats.verified);
   await expect(bo.locator('.head .sub')).toHaveText(en.chats.verified, { timeout: 15_000 });
@@ -308,9 +308,9 @@ test('a page without its secret is told to open Stonechat again', async ({ brows
   await expect(page.getByRole('button', { name: en.start.without })).toBeVisible();
   const second = await window(browser, SIZES.phone!, []);
   await second.goto(url); // the token is used up
-  await expect(second.getByText(en.screens.noAccess.title)).toBeVisible();
+  await expect(second.getByRole('heading', { name: en.screens.noAccess.title })).toBeVisible();
   await second.goto(new URL('/', url).href);
-  await expect(second.getByText(en.screens.noAccess.title)).toBeVisible();
+  await expect(second.getByRole('heading', { name: en.screens.noAccess.title })).toBeVisible();
   expect(trouble).toEqual([]);
 });
 
@@ -347,6 +347,6 @@ test('bad links, a passphrase, and destruction, with the real program', async ({
   await page.getByRole('button', { name: en.settings.wipe }).click();
   await page.getByLabel(en.settings.wipeType(en.settings.wipeWord)).fill(en.settings.wipeWord);
   await page.getByRole('dialog').getByRole('button', { name: en.settings.wipeDo, exact: true }).click();
-  await expect(page.getByText(en.screens.wiped.title)).toBeVisible();
+  await expect(page.getByRole('heading', { name: en.screens.wiped.title })).toBeVisible();
   expect(trouble).toEqual([]);
 });

@@ -417,7 +417,7 @@ test.describe('keyboard', () => {
     await open({ scenario: 'talk' });
     await page.keyboard.press('Control+KeyK');
     await page.keyboard.type('дом');
-    await expect(page.locator('mark')).toHaveText(['дом', 'дом']);
+    await expect(page.locator('mark')).toHaveText(['дом', 'дом']); // дом 14, дома
     await page.keyboard.press('ArrowDown');
     await expect(page.getByRole('option').nth(1)).toHaveAttribute('aria-selected', 'true');
     await page.keyboard.press('Enter');

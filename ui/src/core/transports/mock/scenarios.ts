@@ -59,17 +59,19 @@ function talk(backend: Backend, ru: boolean): void {
     if (name === 'Pavel') for (const more of ['Ау', '?']) backend.place(chat, more, { sentAt: sentAt + MINUTE, state: 'received' });
   }
   const lena = [...backend.chats.values()][0]!;
-  backend.place(lena, '', { kind: 'began', sentAt: now - DAY - 3 * HOUR });
-  backend.place(lena, ru ? 'Привет. Проверка связи' : 'Hi. Testing', { mine: true, sentAt: now - DAY - 3 * HOUR });
-  backend.place(lena, 'Слышно хорошо', { sentAt: now - DAY - 3 * HOUR + MINUTE });
+  const yesterday = at(17, 43) - DAY;
+  backend.place(lena, '', { kind: 'began', sentAt: yesterday });
+  backend.place(lena, ru ? 'Привет. Проверка связи' : 'Hi. Testing, testing', { mine: true, sentAt: yesterday });
+  backend.place(lena, 'Слышно хорошо', { sentAt: yesterday + MINUTE });
+  backend.place(lena, 'Ставила без номера и без почты, даже странно', { sentAt: yesterday + 2 * MINUTE });
   backend.place(lena, 'Ты дома? У нас опять всё режут, ватсап не открывается совсем', { sentAt: at(20, 12) });
   backend.place(lena, 'а тут пришло сразу 🙂', { sentAt: at(20, 12) + 20_000 });
-  backend.place(lena, 'Да, он сам нашёл обход. Пришли потом адрес дачи?', { mine: true, sentAt: at(20, 15) });
+  backend.place(lena, ru ? 'Да, у меня тоже. Пришли потом адрес дачи?' : 'Same here. Send me the address of the dacha later?', { mine: true, sentAt: at(20, 15) });
+  backend.place(lena, ru ? 'И кто привезёт газ' : 'And who brings the gas', { mine: true, sentAt: at(20, 15) + 30_000 });
   backend.place(lena, 'Станция Лесная, от платформы налево, дом 14. Ключ у соседки', { sentAt: at(20, 41), state: 'received' });
-  backend.place(lena, 'Чайник ставлю', { sentAt: at(20, 41) + 30_000, state: 'received' });
-  const spoken = backend.makeInvite('family', 'spoken', { waiting: 0 });
+  backend.place(lena, 'Газ у Павла. Чайник ставлю', { sentAt: at(20, 41) + 30_000, state: 'received' });
+  backend.makeInvite('family', 'spoken');
   backend.makeInvite('one', 'inPerson', { state: 'used', approved: 1, createdAt: now - 3 * DAY, expiresAt: now + 11 * DAY });
-  void spoken;
 }
 
 /** Ten thousand messages in one chat. */
