@@ -459,7 +459,7 @@ impl<S: MailboxStore> Service<S> {
                 .into_iter()
                 .for_each(|(to, frame)| self.send(to, frame)),
             Answer::Door { to, request, refused } => {
-                let refused = refused.or((!synced).then_some(Refusal::NoRoom));
+                let refused = refused.or_else(|| (!synced).then_some(Refusal::NoRoom));
                 let done = FromRelay::DoorOpen { request };
                 self.send(to, refused.map_or(done, |why| FromRelay::Refused { request, why }));
             }

@@ -149,7 +149,7 @@ impl Driver {
         let rest = std::iter::from_fn(|| more.try_recv().ok()).take(ERRANDS_AT_ONCE);
         for mut errand in std::iter::once(first).chain(rest) {
             if let Errand::Send(parcel) = &mut errand {
-                parcel.deadline = self.clock.from_wall(parcel.deadline);
+                parcel.deadline = self.clock.on_this_clock(parcel.deadline);
             }
             self.input(Input::Errand(errand));
         }
@@ -257,8 +257,8 @@ impl Clock {
             .plus_ms(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// A time of the wall clock, as core reads it, on this clock.
-    fn from_wall(&self, time: Timestamp) -> Timestamp {
+    /// A time of the wall clock, as core reads it, as this clock has it.
+    fn on_this_clock(&self, time: Timestamp) -> Timestamp {
         let (now, wall) = (self.now(), wall());
         if time >= wall {
             now.plus_ms(time.since_ms(wall))

@@ -91,7 +91,7 @@ impl PutAnswer {
         if !full.is_empty() {
             frames.push((to, FromRelay::Full { request, ids: full }));
         }
-        if let Some(why) = refused.or(lost.then_some(Refusal::NoRoom)) {
+        if let Some(why) = refused.or_else(|| lost.then_some(Refusal::NoRoom)) {
             frames.push((to, FromRelay::Refused { request, why }));
         }
         frames

@@ -284,7 +284,7 @@ fn a_full_relay_opens_no_mailbox_and_then_takes_nothing_rly_28() {
     );
     assert_eq!(
         relay.say(ANA, put(2, &[envelope(2, 9)])),
-        [refused.clone()],
+        std::slice::from_ref(&refused),
         "80 %: no new mailbox"
     );
     let outputs = relay.say(ANA, put(2, &[envelope(1, 9), envelope(1, 10)]));

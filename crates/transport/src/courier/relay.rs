@@ -27,7 +27,7 @@ const PUT_ITEMS: usize = 256;
 pub const FIRST_PUT_BYTES: usize = 8 << 10;
 /// Most doors to be opened or closed on one relay.
 const DOORS_MAX: usize = 256;
-/// Pause of all puts after a refusal, in ms.
+/// Pause of all puts and doors after a refusal, in ms.
 const REFUSED_PAUSE_MS: u64 = 30_000;
 /// Pause of an envelope whose mailbox is full, in ms.
 const FULL_PAUSE_MS: u64 = 600_000;
@@ -132,6 +132,16 @@ impl Relay {
 
     pub(super) const fn id(&self) -> RelayId {
         self.id
+    }
+
+    #[cfg(test)]
+    pub(super) const fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn listening(&self) -> usize {
+        self.listening.len()
     }
 
     /// Whether there is an address to reach it at.
@@ -341,7 +351,7 @@ impl Relay {
             FromRelay::Refused {
                 why: Refusal::Secret, ..
             } => Heard::Hopeless,
-            FromRelay::Refused { request, .. } => self.refused(now, request, parcels),
+            FromRelay::Refused { request, why } => self.refused(now, request, why, parcels),
             FromRelay::Busy { retry_after_ms } => {
                 self.pause(now, u64::from(retry_after_ms).min(REFUSED_PAUSE_MS));
                 self.put_again(parcels);
@@ -399,7 +409,7 @@ impl Relay {
     }
 
     /// What a refused request had not been answered yet waits again, and all puts pause.
-    fn refused(&mut self, now: Timestamp, request: u32, parcels: &mut Parcels) -> Heard {
+    fn refused(&mut self, now: Timestamp, request: u32, why: Refusal, parcels: &mut Parcels) -> Heard {
         match self.requests.remove(&request) {
             Some(Request::Put(flying)) => {
                 self.pause(now, REFUSED_PAUSE_MS);
@@ -409,11 +419,21 @@ impl Relay {
                 Heard::News(News::Refused { relay: self.id, ids })
             }
             Some(Request::Door(path)) => {
-                // Somebody else's door, or too many: asking again would not help.
-                self.doors.remove(&path);
+                self.door_refused(now, path, why);
                 Heard::Nothing
             }
             None => Heard::Nothing,
+        }
+    }
+
+    /// Room may come; somebody else's door does not go away for asking.
+    fn door_refused(&mut self, now: Timestamp, path: DoorPath, why: Refusal) {
+        match self.doors.get_mut(&path) {
+            Some(wish) if why == Refusal::NoRoom => {
+                wish.is_said = false;
+                self.pause(now, REFUSED_PAUSE_MS);
+            }
+            Some(_) | None => drop(self.doors.remove(&path)),
         }
     }
 
@@ -459,8 +479,11 @@ impl Relay {
         let Some(link) = self.link().filter(|_| self.is_up()) else {
             return;
         };
-        self.say_puts(now, link, parcels, outputs);
-        self.say_doors(link, outputs);
+        if self.paused_until <= now {
+            self.paused_until = Timestamp(0);
+            self.say_puts(now, link, parcels, outputs);
+            self.say_doors(link, outputs);
+        }
         self.say_listening(link, outputs);
     }
 
@@ -469,10 +492,6 @@ impl Relay {
             self.full.remove(&(at, id));
             parcels.wait_again(self.id, id);
         }
-        if self.paused_until > now {
-            return;
-        }
-        self.paused_until = Timestamp(0);
         while self.in_flight_bytes < self.window_bytes && parcels.has_waiting(self.id) {
             let room = self.window_bytes - self.in_flight_bytes;
             let (ids, items): (Vec<_>, Vec<_>) = parcels.take(self.id, PUT_ITEMS, room).into_iter().unzip();
