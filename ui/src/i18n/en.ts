@@ -135,7 +135,7 @@ export const en = {
     waiting: (name: string) => `${isolate(name)} has not let you in yet. What you write waits and goes out then.`,
     silent: (name: string, since: string) => `${isolate(name)}’s device has not been seen since ${since}; your message is kept.`,
     missing: (count: number) => n(count, { one: '# message before this one is on its way', other: '# messages before this one are on their way' }),
-    began: (name: string) => `You and ${isolate(name)} can talk now. Only the two of you can read this chat.`,
+    began: (name: string) => `Only you and ${isolate(name)} can read this chat.`,
     newer: 'This message needs a newer version of Stonechat.',
     you: 'You',
     loadFailed: 'The messages could not be read. Nothing is lost.',

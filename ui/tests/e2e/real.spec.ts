@@ -58,6 +58,8 @@ class Program {
 interface House {
   route: string;
   relay: Program;
+  /** Starts the relay again on the port and the data it had. */
+  relayAgain(address: string): Promise<void>;
   /** Starts a daemon with a fresh home and answers its launch address. */
   daemon(name: string, ...more: string[]): Promise<{ url: string; program: Program }>;
 }
@@ -79,9 +81,12 @@ const test = base.extend<{ house: House }>({
       await use({
         route,
         relay,
+        relayAgain: async (address) => {
+          await start(['relay', '--listen', address, '--data', join(root, 'relay')], root).says('route: ');
+        },
         daemon: async (name, ...more) => {
           const home = join(root, name);
-          const program = start(['--home', home, 'serve', '--port', '0', ...more], home);
+          const program = start(['--home', home, 'serve', ...(more.includes('--port') ? [] : ['--port', '0']), ...more], home);
           return { url: await program.says('ui: '), program };
         },
       });
@@ -183,6 +188,15 @@ for (const [size, options] of Object.entries(SIZES)) {
         await bo.evaluate((hash) => (location.hash = hash), new URL(chat).hash);
         await expect(bo.getByRole('article', { name: /Слышу тебя/ })).toBeVisible();
         await expect(row).toHaveAttribute('data-state', 'read', { timeout: 20_000 });
+      });
+
+      await test.step('what was said is found again', async () => {
+        await ana.keyboard.press('Control+KeyK');
+        await ana.getByRole('combobox').fill('слы');
+        await expect(ana.locator('mark').first()).toHaveText(/слыш/i);
+        await expectAccessible(ana);
+        await ana.keyboard.press('Enter');
+        await expect(ana.getByRole('dialog')).toHaveCount(0);
       });
 
       await test.step('a reload stays in, at the same place, with everything', async () => {
@@ -297,6 +311,8 @@ test('offline: an invitation is saved, and finished as soon as the relay is ther
   await bo.getByRole('button', { name: ru.start.go }).click();
   await expect(bo.getByText(ru.acceptance.saved.body)).toBeVisible();
   await expectAccessible(bo);
+  await house.relayAgain(new URL(link).host);
+  await expect(bo.getByText(ru.chat.waiting('Ana'))).toBeVisible({ timeout: 60_000 });
   expect(trouble).toEqual([]);
 });
 
@@ -312,6 +328,24 @@ test('a page without its secret is told to open Stonechat again', async ({ brows
   await second.goto(new URL('/', url).href);
   await expect(second.getByRole('heading', { name: en.screens.noAccess.title })).toBeVisible();
   expect(trouble).toEqual([]);
+});
+
+test('the program goes away and comes back: the page says so, and is in again by itself', async ({ browser, house }) => {
+  const page = await window(browser, SIZES.desktop!, []);
+  const { url, program } = await house.daemon('ana', '--relay', house.route);
+  await page.goto(url);
+  await page.getByRole('button', { name: en.start.without }).click();
+  await page.getByLabel(en.start.nameLabel).fill('Ana');
+  await page.getByRole('button', { name: en.start.go }).click();
+  await expect(page.getByRole('heading', { name: en.chats.emptyTitle })).toBeVisible();
+  await program.end();
+  await expect(page.locator('button.line')).toContainText(en.connection.detached.line);
+  await house.daemon('ana', '--relay', house.route, '--port', new URL(url).port);
+  await expect(page.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 20_000 });
+  await page.getByRole('button', { name: en.settings.title }).click();
+  await page.getByLabel(en.settings.name, { exact: true }).fill('Ana Maria');
+  await page.getByRole('button', { name: en.app.save }).click();
+  await expect(page.getByText(en.contact.saved)).toBeVisible();
 });
 
 test('bad links, a passphrase, and destruction, with the real program', async ({ browser, house }) => {
