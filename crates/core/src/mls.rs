@@ -421,3 +421,6 @@ fn create_config() -> MlsGroupCreateConfig {
         .use_ratchet_tree_extension(true)
         .build()
 }
+
+#[cfg(test)]
+mod tests;

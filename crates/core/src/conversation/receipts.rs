@@ -67,7 +67,7 @@ pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &M
 pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let groups: Vec<Gid> = {
         let mut rows = step.tx.prepare_cached(
-            "SELECT v.group_id FROM conversation v JOIN chat c ON c.id = v.chat
+            "SELECT v.group_id FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
              WHERE v.receipt_due = 1 AND c.hidden = 0 AND (v.receipt_at <= ? OR v.receipt_at > ?)",
         )?;
         let now = step.now.0;
@@ -85,7 +85,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     let last: Option<i64> = step
         .tx
         .prepare_cached(
-            "SELECT min(v.receipt_at) FROM conversation v JOIN chat c ON c.id = v.chat
+            "SELECT min(v.receipt_at) FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
              WHERE v.receipt_due = 1 AND c.hidden = 0",
         )?
         .query_row([], |row| row.get(0))?;

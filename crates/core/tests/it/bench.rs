@@ -90,7 +90,7 @@ impl Bench {
             relay: Relay::default(),
             devices: (1..=count).map(Device::new).collect(),
         };
-        for (device, name) in (0..count.into()).zip(["Ana", "Bo", "Cy", "Di", "Ed"]) {
+        for (device, name) in (0..count.into()).zip(["Ana", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal", "Ida", "Jo", "Kim", "Lu"]) {
             bench
                 .ask(
                     device,

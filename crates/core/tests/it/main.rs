@@ -10,5 +10,6 @@
 mod bench;
 mod hostile;
 mod meeting;
+mod rules;
 mod seeded;
 mod talking;

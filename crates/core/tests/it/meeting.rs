@@ -65,6 +65,7 @@ fn a_family_claim_waits_for_approval_and_may_write_meanwhile_meet_8() {
         bench.say(device, 1, "it is me");
     }
     bench.pass(60_000);
+    // proves: RCP-4
     assert_eq!(bench.states(1), [1]);
     let claims = claims(&mut bench);
     assert_eq!(claims.len(), 2);
