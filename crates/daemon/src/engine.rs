@@ -458,5 +458,6 @@ fn kind_of(input: &Input) -> &'static str {
 /// The device's clock. One that stands before 1970 counts as 1970.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Timestamp(now.saturating_add_signed(crate::lab::clock_offset_ms()))
 }

@@ -13,6 +13,7 @@ pub mod api;
 
 mod engine;
 mod events;
+mod lab;
 mod link;
 mod machine;
 mod random;

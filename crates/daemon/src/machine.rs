@@ -74,8 +74,10 @@ impl Machine {
         } else {
             Store::create(home, &key)
         };
+        let store = store.map_err(fault_of_open)?;
+        crate::lab::limit_disk(&store);
         Ok(Self {
-            store: store.map_err(fault_of_open)?,
+            store,
             core: Core::new(),
         })
     }

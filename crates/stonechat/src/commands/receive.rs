@@ -20,7 +20,8 @@ const SILENCE: Duration = Duration::from_millis(400);
 /// Prints what is unread; if there is nothing, waits for the first message.
 pub(super) async fn receive(client: &mut Client, receive: &Receive) -> Result<(), CommandError> {
     let patience = receive.wait.map(|seconds| Duration::from_secs(u64::from(seconds)));
-    let end = Instant::now() + patience.unwrap_or(if client.is_own() { PATIENCE } else { Duration::ZERO });
+    let alone = if client.is_own() { PATIENCE } else { Duration::ZERO };
+    let end = Instant::now() + patience.unwrap_or(alone);
     client.subscribe().await?;
     let mut printed = print_unread(client, receive).await?;
     if printed > 0 && !client.is_own() {
@@ -90,22 +91,49 @@ async fn print_chat(client: &mut Client, receive: &Receive, chat: &Chat) -> Resu
     let mut printed = 0;
     let mut after = chat.first_unread.map(|position| position - 1);
     loop {
-        let page: Stretch = client
-            .call("messages", json!({ "chat": chat.id, "after": after, "limit": 500 }))
-            .await?;
-        for message in page.messages.iter().filter(|message| is_new(message)) {
-            print_one(receive, message)?;
-            printed += 1;
-        }
+        let page = page(client, chat.id, after).await?;
+        printed += print_all(receive, page.messages.iter().filter(|message| is_new(message)))?;
         let Some(last) = page.messages.last() else {
             return Ok(printed);
         };
         mark(client, chat.id, last.position).await?;
+        printed += print_overtaken(client, receive, &page, after).await?;
         after = Some(last.position);
         if !page.more_after {
             return Ok(printed);
         }
     }
+}
+
+async fn page(client: &mut Client, chat: ChatId, after: Option<i64>) -> Result<Stretch, CommandError> {
+    client
+        .call("messages", json!({ "chat": chat, "after": after, "limit": 500 }))
+        .await
+}
+
+/// A late message may take its place between those printed just before these were marked: it was marked with them.
+async fn print_overtaken(
+    client: &mut Client,
+    receive: &Receive,
+    before: &Stretch,
+    after: Option<i64>,
+) -> Result<usize, CommandError> {
+    let now = page(client, before.messages.first().map_or(0, |first| first.chat), after).await?;
+    let last = before.messages.last().map_or(i64::MIN, |last| last.position);
+    let known = |message: &Message| before.messages.iter().any(|old| old.id == message.id);
+    let overtaken = |message: &&Message| {
+        message.position < last && !message.mine && message.state == MessageState::Read && !known(message)
+    };
+    print_all(receive, now.messages.iter().filter(overtaken))
+}
+
+fn print_all<'a>(receive: &Receive, messages: impl Iterator<Item = &'a Message>) -> Result<usize, CommandError> {
+    let mut printed = 0;
+    for message in messages {
+        print_one(receive, message)?;
+        printed += 1;
+    }
+    Ok(printed)
 }
 
 fn is_new(message: &Message) -> bool {

@@ -50,7 +50,7 @@ fn a_door_that_nobody_answers_at_is_named() {
     drop(relay);
     let data = tempfile::tempdir().unwrap();
     let words = ["relay", "run", "--listen", &address, "--data", &text(data.path())];
-    let _other = crate::harness::Process::start(&words, "route: ", "info");
+    let _other = crate::harness::Process::start(&words, "route: ", &[]);
     refused(&Person::new("Bo", None), &["accept", &link], 5, "nobody answers");
 }
 

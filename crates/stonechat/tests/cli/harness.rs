@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -51,10 +51,10 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn start(words: &[&str], prefix: &str, log: &str) -> Self {
+    pub fn start(words: &[&str], prefix: &str, environment: &[(&str, &str)]) -> Self {
         let mut command = base(words);
         let mut child = command
-            .env("STONECHAT_LOG", log)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -68,21 +68,10 @@ impl Process {
         }
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// kill -9.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-
-    /// Asks it to end, as Ctrl-C or a service manager would.
-    pub fn signal(&mut self, name: &str) -> ExitStatus {
-        let id = self.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-        eventually("the process ends", || self.child.try_wait().unwrap())
     }
 }
 
@@ -116,7 +105,7 @@ impl Relay {
     pub fn restart(&mut self) {
         self.stop();
         let words = ["relay", "--listen", &self.listen, "--data", &text(self.dir.path())];
-        let process = Process::start(&words, "route: ", "trace");
+        let process = Process::start(&words, "route: ", &[("STONECHAT_LOG", "trace")]);
         self.route.clone_from(&process.said);
         self.process = Some(process);
     }
@@ -169,19 +158,20 @@ impl Person {
 
     /// Starts the daemon (again).
     pub fn serve(&mut self) -> &Process {
+        self.serve_with(&[])
+    }
+
+    /// The same with more in its environment.
+    pub fn serve_with(&mut self, environment: &[(&str, &str)]) -> &Process {
         self.stop();
         let home = text(&self.home());
-        let process = Process::start(&["--home", &home, "serve", "--port", "0"], "ui: ", "trace");
-        self.daemon.insert(process)
+        let words = ["--home", &home, "serve", "--port", "0", "--log", "trace"];
+        self.daemon.insert(Process::start(&words, "ui: ", environment))
     }
 
     /// Kills the daemon.
     pub fn stop(&mut self) {
         self.daemon = None;
-    }
-
-    pub fn daemon(&mut self) -> &mut Process {
-        self.daemon.as_mut().unwrap()
     }
 
     /// A connection to the daemon's socket.
@@ -242,6 +232,14 @@ impl Socket {
                 return Ok(said["result"].take());
             }
         }
+    }
+
+    /// The next event of a subscription.
+    pub fn event(&mut self) -> std::io::Result<Value> {
+        let mut line = String::new();
+        self.read.read_line(&mut line)?;
+        let mut said: Value = serde_json::from_str(&line)?;
+        Ok(said["params"]["event"].take())
     }
 }
 

@@ -1,11 +1,20 @@
 //! The command line from outside: the real program, real relay and daemon processes.
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::or_fun_call,
+    reason = "a test may stop at the first surprise"
+)]
 #![expect(unreachable_pub, reason = "modules of one test program")]
 
 mod harness;
 
 mod canary;
 mod errors;
+mod faults;
 mod kill;
 mod meet;
 mod supervise;
