@@ -124,7 +124,8 @@ pub(crate) struct Node {
     pub(crate) device: Device,
     pub(crate) courier: Courier,
     remembered: Remembered,
-    kept: VecDeque<News>,
+    /// What core has yet to take in; nothing: the start.
+    kept: VecDeque<Option<News>>,
     /// It is taking in news, or waits to try again.
     busy: bool,
     cut_until: u64,
@@ -332,7 +333,8 @@ impl World {
         self.note(Actor::Device(d), "start", [0, 0]);
         self.nodes[d].device.start();
         self.new_courier(d);
-        self.step(d, Input::Started);
+        self.nodes[d].kept.push_back(None);
+        self.take_in(d);
         self.after(SECOND, Event::Look(d));
     }
 
@@ -356,8 +358,8 @@ impl World {
         self.steps += 1;
         let fate = self.fate();
         self.note(Actor::Device(d), kind_of(&input), [size_of(&input), 0]);
-        self.trace.remark(|| format!("{fate:?} {input:?}"));
-        self.tap.log(&input);
+        self.trace.remark(|| format!("{fate:?} {input:?}").chars().take(400).collect());
+        self.tap.log_input(&input);
         let time = self.time();
         let planted = self.planted;
         let stepped = match self.nodes[d].device.step(time, input, fate, planted) {
@@ -416,7 +418,7 @@ impl World {
     fn release(&mut self, d: usize, outputs: Outputs) {
         let Outputs { errands, events, wake_at, .. } = outputs;
         for errand in errands {
-            self.tap.log(&errand);
+            self.tap.log_errand(&errand);
             self.trace_errand(d, &errand);
             let errand = self.sabotage(d, errand);
             self.give(d, errand);
@@ -425,7 +427,6 @@ impl World {
             let (at, starts) = (self.nodes[d].device.clock.when(at), self.nodes[d].device.starts);
             self.at(at.saturating_sub(BEGINNING), Event::Wake(d, starts));
         }
-        self.tap.log(&events.iter().map(std::mem::discriminant).collect::<Vec<_>>());
         self.hear(d, &events);
         self.drain(d);
     }
@@ -444,7 +445,7 @@ impl World {
             Errand::ForgetKnock(_) => ("forget knock", [0, 0]),
         };
         self.note(Actor::Device(d), what, numbers);
-        self.trace.remark(|| format!("{errand:?}"));
+        self.trace.remark(|| format!("{errand:?}").chars().take(400).collect());
     }
 
     /// What a committed step tells the world, also where nobody else gets to hear it.
@@ -485,7 +486,7 @@ impl World {
     }
 
     pub(crate) fn bring(&mut self, d: usize, news: Vec<News>) {
-        self.nodes[d].kept.extend(news);
+        self.nodes[d].kept.extend(news.into_iter().map(Some));
         if !self.nodes[d].busy {
             self.take_in(d);
         }
@@ -495,7 +496,7 @@ impl World {
     fn take_in(&mut self, d: usize) {
         self.nodes[d].busy = true;
         while let Some(news) = self.nodes[d].kept.pop_front() {
-            match self.step(d, Input::News(news.clone())) {
+            match self.step(d, news.clone().map_or(Input::Started, Input::News)) {
                 Came::Done | Came::Answered(_) => {}
                 Came::Died => return,
                 Came::Failed => {

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use stonechat_core::Input;
+use stonechat_wire::exchange::{Errand, News};
+
 /// In every text and every name of a world, and nowhere else.
 pub const CANARY: &str = "qanarixy";
 
@@ -18,9 +21,18 @@ impl Tap {
         self.wire.extend_from_slice(bytes);
     }
 
-    /// Something that a log might print.
-    pub fn log(&mut self, line: &impl std::fmt::Debug) {
-        let _ = write!(self.log, "{line:?}");
+    /// An input, as a log might print it. Arrivals are left out: what they hold went over the wire.
+    pub fn log_input(&mut self, input: &Input) {
+        if !matches!(input, Input::News(News::Arrived(_) | News::Knocked { .. })) {
+            let _ = write!(self.log, "{input:?}");
+        }
+    }
+
+    /// An errand, as a log might print it. A door's card goes over the wire too.
+    pub fn log_errand(&mut self, errand: &Errand) {
+        if !matches!(errand, Errand::OpenDoor(_)) {
+            let _ = write!(self.log, "{errand:?}");
+        }
     }
 
     /// Whether a log would hold a text or a name.
