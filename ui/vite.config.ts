@@ -12,6 +12,7 @@ export default defineConfig(({ mode }) => ({
     assetsInlineLimit: 0, // font-src and img-src name no data: for assets
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   test: {
     include: ['tests/unit/**/*.test.ts'],

@@ -16,14 +16,10 @@ export const en = {
     cancel: 'Cancel',
     continue: 'Continue',
     save: 'Save',
-    done: 'Done',
     copy: 'Copy',
     copied: 'Copied',
     retry: 'Try again',
-    remove: 'Remove',
     loading: 'Loading',
-    menu: 'Menu',
-    skipToChat: 'Skip to the chat',
     unread: (count: number) => n(count, { one: '# unread message', other: '# unread messages' }),
     today: 'Today',
     yesterday: 'Yesterday',
@@ -61,7 +57,6 @@ export const en = {
     haveWords: 'I was told three words',
     wordsLabel: 'Three spoken words',
     wordsHint: 'Only if the person told you some. Small and capital letters are the same.',
-    paste: 'Paste',
     title: 'I have an invitation',
     lead: 'Paste the link or the code, or open a picture of the square code.',
     accept: 'Accept invitation',
@@ -69,8 +64,6 @@ export const en = {
 
   acceptance: {
     title: (name: string | null) => (name === null ? 'Invitation' : `Invitation from ${isolate(name)}`),
-    short: 'Invitation',
-    openChat: 'Open the chat',
     forget: 'Remove this invitation',
     tryWords: 'Try these words',
     other: 'Use another invitation',
@@ -93,7 +86,6 @@ export const en = {
   chats: {
     title: 'Chats',
     searchOrJump: 'Search or jump to…',
-    newMenu: 'New',
     invite: 'Invite someone',
     accept: 'I have an invitation',
     emptyTitle: 'Nobody here yet',
@@ -140,8 +132,6 @@ export const en = {
     you: 'You',
     loadFailed: 'The messages could not be read. Nothing is lost.',
     gone: 'This chat is not here any more',
-    older: 'Loading older messages',
-    actions: 'Message actions',
     copyText: 'Copy text',
     showDetails: 'Details',
     notSent: 'Not sent',
@@ -231,7 +221,6 @@ export const en = {
     usedTwice: 'Somebody took it up again after it was used: another person holds the link. Compare safety numbers with the person you let in.',
     waitingNow: (count: number) => n(count, { one: '# person waits for you', other: '# people wait for you' }),
     decide: 'Decide',
-    onePersonIn: 'This invitation has been used. The chat is in your list.',
     state: {
       preparing: { label: 'Getting ready', body: 'The relay has not confirmed it yet. Pass it on when this line is gone.' },
       open: { label: 'Open', body: 'It can be used.' },
@@ -246,7 +235,6 @@ export const en = {
     title: 'People who want in',
     none: 'Nobody is waiting',
     noneBody: 'When somebody takes up your invitation, you decide here.',
-    says: (name: string) => `Calls themselves ${isolate(name)}`,
     by: (kind: string, when: string) => `By your invitation “${kind}”, ${when}`,
     byUnknown: (when: string) => `By one of your invitations, ${when}`,
     wrote: 'Already wrote',
@@ -258,7 +246,6 @@ export const en = {
     declineTitle: (name: string) => `Turn ${isolate(name)} away?`,
     declineBody: 'The request and what was written are deleted. The person is told no.',
     declineDo: 'Turn away',
-    gone: 'This request was already answered.',
   },
 
   contact: {
@@ -271,7 +258,6 @@ export const en = {
     notVerified: 'Not verified yet',
     notVerifiedBody: 'Compare the safety number to be sure that nobody stands in between.',
     safety: 'Safety number',
-    openChat: 'Open the chat',
   },
 
   safety: {
@@ -296,11 +282,9 @@ export const en = {
     start: 'Type a name or some words.',
     nothing: (words: string) => `Nothing found for “${isolate(words)}”.`,
     found: (count: number) => n(count, { one: '# result', other: '# results' }),
-    clear: 'Clear',
   },
 
   connection: {
-    title: 'Connection',
     connected: { line: 'Connected', sub: 'Messages go out and arrive.' },
     connecting: { line: 'Trying to connect', sub: 'You can go on writing.' },
     offline: { line: 'No connection', sub: 'You can go on writing. It goes out by itself.' },
@@ -321,7 +305,6 @@ export const en = {
     lent: 'lent by a contact',
     addRelay: 'Add a relay',
     acceptInvitation: 'I have an invitation',
-    show: 'What does this mean?',
     clock: (days: number) => n(days, { one: 'Your clock is # day off; messages still arrive.', other: 'Your clock is # days off; messages still arrive.' }),
     clockHint: 'Set the date and time of this device when you can.',
     diskFull: 'The disk is full. The last change was not kept; everything before it is safe. Free some space and try again.',
@@ -449,7 +432,6 @@ export const en = {
     newLine: 'New line',
     messages: 'From message to message',
     ends: 'First or newest message',
-    details: 'Details of the message',
   },
 };
 

@@ -12,7 +12,15 @@ export function plural(locale: string): (count: number, forms: Forms) => string 
   return (count, forms) => (forms[rules.select(count)] ?? forms.other).replaceAll('#', digits.format(count));
 }
 
+/** Marks that turn the direction of what follows. */
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** A name without marks that turn the text around it. */
+export function straight(name: string): string {
+  return name.replace(TURNING, '');
+}
+
 /** Wraps a name in direction isolates, so that it cannot turn the sentence around it. */
 export function isolate(name: string): string {
-  return `\u2068${name}\u2069`;
+  return `\u2068${straight(name)}\u2069`;
 }

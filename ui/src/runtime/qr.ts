@@ -1,5 +1,7 @@
 //! Reading a QR code from a picture, on this device. The decoder is loaded when it is first needed.
 
+import { encode } from 'uqr';
+
 const SIDES_PX = [1200, 700, 2000];
 
 /** The text of the first readable code in a picture; null: none. */
@@ -32,7 +34,6 @@ function pixelsOf(bitmap: ImageBitmap, side: number): ImageData {
 
 /** The drawing of a code as a PNG, 1024 px wide. */
 export async function qrPicture(text: string): Promise<Blob | null> {
-  const { encode } = await import('uqr');
   const code = encode(text, { ecc: 'M', border: 4 });
   const dot = Math.max(1, Math.floor(1024 / code.size));
   const canvas = document.createElement('canvas');

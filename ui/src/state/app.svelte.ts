@@ -123,6 +123,7 @@ class App implements Lists {
 
   async #attached(reset: boolean): Promise<void> {
     this.attached = true;
+    if (this.phase.kind === 'wiped') return; // it stays said until the page is opened anew
     if (!reset && this.phase.kind !== 'starting') return this.#readStatusSoon();
     await this.load();
     for (const listener of this.#listeners) listener.reload();

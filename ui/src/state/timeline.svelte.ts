@@ -68,6 +68,14 @@ class Outgoing {
 export const outgoing = new Outgoing();
 const open = new Set<Timeline>();
 
+// Locked or destroyed: no text stays in the page.
+app.listen({
+  event: ({ kind }) => {
+    if (kind === 'locked' || kind === 'wiped') outgoing.list = [];
+  },
+  reload: () => undefined,
+});
+
 export class Timeline implements Listener {
   readonly chat: number;
   window = $state.raw<Window>(EMPTY);

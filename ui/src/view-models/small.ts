@@ -26,8 +26,9 @@ export function colourOf(id: string): number {
 
 /** First letter of a name as one whole grapheme, upper case. */
 export function initialOf(name: string): string {
-  const first = new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(name.trim())[Symbol.iterator]().next();
-  return first.done === true ? '?' : [...first.value.segment.toLocaleUpperCase()].slice(0, 3).join('');
+  const visible = name.replace(/[\p{Cc}\p{Cf}]/gu, (mark) => (mark === '\u200d' ? mark : '')).trim();
+  const first = new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(visible)[Symbol.iterator]().next();
+  return first.done === true ? '?' : [...first.value.segment.toLocaleUpperCase()].slice(0, 8).join('');
 }
 
 const SILENT_MS = 24 * 3600_000;

@@ -60,6 +60,7 @@ describe('small answers', () => {
     expect(initialOf('лена')).toBe('Л');
     expect(initialOf('👨‍👩‍👧 family')).toContain('👨');
     expect(initialOf('   ')).toBe('?');
+    expect(initialOf('\u202eevil')).toBe('E');
   });
 
   test('a contact keeps its colour', () => {

@@ -73,7 +73,8 @@ describe('words', () => {
   });
 
   test('a name cannot turn the sentence around it', () => {
-    expect(isolate('\u202eevil')).toBe('\u2068\u202eevil\u2069');
-    for (const dict of [en, ru]) expect(dict.chat.waiting('\u202eevil')).toContain('\u2068\u202eevil\u2069');
+    expect(isolate('\u202eevil')).toBe('\u2068evil\u2069');
+    expect(isolate('out\u2069\u202eside')).toBe('\u2068outside\u2069');
+    for (const dict of [en, ru]) expect(dict.chat.waiting('\u202eevil')).toContain('\u2068evil\u2069');
   });
 });
