@@ -47,7 +47,10 @@ impl Side {
     }
 
     fn step(&mut self, input: Input) -> Result<Outputs> {
-        let mut world = World { now: Timestamp(self.now), dice: &mut self.dice };
+        let mut world = World {
+            now: Timestamp(self.now),
+            dice: &mut self.dice,
+        };
         let tx = self.store.begin()?;
         let outputs = self.core.handle(&tx, &mut world, input)?;
         tx.commit()?;
@@ -61,15 +64,39 @@ impl Pair {
     /// Errors: stores that do not open; a meeting that does not happen.
     pub(crate) fn met(folder: &Path) -> Result<Self> {
         let sides = [Side::open(&folder.join("ana"), 1)?, Side::open(&folder.join("bo"), 2)?];
-        let mut pair = Self { sides, boxes: BTreeMap::new(), door: vec![] };
-        let route = RelayRoute { address: "127.0.0.1:9".into(), relay: RELAY, secret: None }.to_text();
+        let mut pair = Self {
+            sides,
+            boxes: BTreeMap::new(),
+            door: vec![],
+        };
+        let route = RelayRoute {
+            address: "127.0.0.1:9".into(),
+            relay: RELAY,
+            secret: None,
+        }
+        .to_text();
         for (side, name) in [(0, "Ana"), (1, "Bo")] {
-            let wish = api::Init { name: name.into(), relays: vec![route.clone()], words: None };
+            let wish = api::Init {
+                name: name.into(),
+                relays: vec![route.clone()],
+                words: None,
+            };
             pair.ask(side, Command::Init(wish))?;
         }
-        let wish = api::InviteCreate { who: Who::One, how: How::Plain };
-        let Reply::Invite(invite) = pair.ask(0, Command::InviteCreate(wish))? else { bail!("no invitation") };
-        pair.ask(1, Command::Accept(api::Accept { link: invite.link, spoken_words: None }))?;
+        let wish = api::InviteCreate {
+            who: Who::One,
+            how: How::Plain,
+        };
+        let Reply::Invite(invite) = pair.ask(0, Command::InviteCreate(wish))? else {
+            bail!("no invitation")
+        };
+        pair.ask(
+            1,
+            Command::Accept(api::Accept {
+                link: invite.link,
+                spoken_words: None,
+            }),
+        )?;
         pair.settle()?;
         Ok(pair)
     }
@@ -78,18 +105,33 @@ impl Pair {
     ///
     /// Errors: the store's, or a refusal.
     pub(crate) fn say(&mut self, side: usize, text: &str) -> Result<()> {
-        self.ask(side, Command::Send(api::Send { chat: 1, text: text.into(), client_id: None })).map(|_| ())
+        self.ask(
+            side,
+            Command::Send(api::Send {
+                chat: 1,
+                text: text.into(),
+                client_id: None,
+            }),
+        )
+        .map(|_| ())
     }
 
     /// What waits at the relay for a side, as the daemon would hand it over.
     pub(crate) fn waiting(&mut self, side: usize) -> Vec<Arrival> {
         let mut arrivals = vec![];
-        let Some(side) = self.sides.get_mut(side) else { return arrivals };
+        let Some(side) = self.sides.get_mut(side) else {
+            return arrivals;
+        };
         for (tag, cursor) in &mut side.listening {
             let waiting = self.boxes.get(tag).map_or(&[][..], Vec::as_slice);
             for envelope in waiting.iter().skip(usize::try_from(*cursor).unwrap_or(usize::MAX)) {
                 *cursor += 1;
-                arrivals.push(Arrival { relay: RELAY, tag: *tag, cursor: *cursor, envelope: envelope.clone() });
+                arrivals.push(Arrival {
+                    relay: RELAY,
+                    tag: *tag,
+                    cursor: *cursor,
+                    envelope: envelope.clone(),
+                });
             }
         }
         arrivals
@@ -114,11 +156,17 @@ impl Pair {
             match errand {
                 Errand::Send(parcel) => {
                     side.sent += 1;
-                    self.boxes.entry(parcel.token.tag()).or_default().push(parcel.envelope.into_bytes());
+                    self.boxes
+                        .entry(parcel.token.tag())
+                        .or_default()
+                        .push(parcel.envelope.into_bytes());
                 }
                 Errand::Listen(listen) => side.listening.extend(listen.add),
                 Errand::OpenDoor(door) => self.door = door.card,
-                Errand::Knock(knock) => side.news.push_back(News::Knocked { id: knock.id, card: self.door.clone() }),
+                Errand::Knock(knock) => side.news.push_back(News::Knocked {
+                    id: knock.id,
+                    card: self.door.clone(),
+                }),
                 Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::CloseDoor { .. } | Errand::ForgetKnock(_) => {}
             }
         }
