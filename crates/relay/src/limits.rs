@@ -17,6 +17,18 @@ pub struct Limits {
     pub total_bytes: u64,
     /// Connections at once.
     pub connections: usize,
+    /// Connections of one address at once.
+    pub connections_per_address: usize,
+    /// Connections that have not said hello yet, all addresses together.
+    pub strangers: usize,
+    /// Connections of one address that have not said hello yet.
+    pub strangers_per_address: usize,
+    /// Time from the first byte to the hello, in ms (RLY-35).
+    pub hello_ms: u64,
+    /// Longest silence of a connection, in ms; clients ping (RLY-35).
+    pub silence_ms: u64,
+    /// Longest time one write may hang, in ms (RLY-35).
+    pub write_ms: u64,
     /// Mailboxes one connection reads: each costs about 150 bytes of memory.
     pub subscriptions_per_connection: usize,
     /// Mailboxes all connections read together.
@@ -43,6 +55,12 @@ impl Default for Limits {
             mailboxes: 4_000_000,
             total_bytes: 64 << 30,
             connections: 10_000,
+            connections_per_address: 1024,
+            strangers: 512,
+            strangers_per_address: 128,
+            hello_ms: 10_000,
+            silence_ms: 120_000,
+            write_ms: 60_000,
             subscriptions_per_connection: 32_768,
             subscriptions: 2_000_000,
             doors: 16_384,
@@ -67,23 +85,15 @@ pub const EXPIRE_EVERY_MS: u64 = 60_000;
 pub const UNSYNCED_PAUSE_MS: u64 = 5_000;
 /// What a busy relay asks for, in ms (RLY-33).
 pub const BUSY_RETRY_MS: u32 = 250;
+/// Most connections that are served from the store between two batches of frames.
+pub const SERVED_AT_ONCE: usize = 64;
 /// Most envelopes read from the store for one mailbox in one go.
 pub const READ_ENVELOPES_MAX: usize = 512;
 
-/// Connections of one address at once (RLY-33).
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 1024;
-/// Connections that have not said hello yet, all addresses together (RLY-33).
-pub const STRANGERS_MAX: usize = 512;
 /// Longest head of an HTTP request, in bytes (RLY-30).
 pub const HEAD_BYTES_MAX: usize = 8192;
 /// Most header lines of an HTTP request (RLY-30).
 pub const HEADERS_MAX: usize = 64;
-/// Time from the first byte to the hello, in ms (RLY-35).
-pub const HELLO_MS_MAX: u64 = 10_000;
-/// Longest silence of a connection, in ms; clients ping (RLY-35).
-pub const SILENCE_MS_MAX: u64 = 120_000;
-/// Longest time one write may hang, in ms (RLY-35).
-pub const WRITE_MS_MAX: u64 = 60_000;
 /// Requests that wait for the service's thread.
 pub const REQUESTS_WAITING_MAX: usize = 1024;
 /// Bytes of frames that wait for the service's thread.

@@ -3,33 +3,34 @@
 //! In: a [`Config`]. Out: a running relay and its route. Plain HTTP/1.1: TLS and a cover site come later. What is
 //! answered is the service's job; here are sockets, limits on them, and the end.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stonechat_wire::face::{FaceRelay, RelaySecret};
 use stonechat_wire::route::RelayRoute;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::home::{Home, HomeError, dice};
-use crate::limits::{CONNECTIONS_PER_ADDRESS_MAX, Limits, STRANGERS_MAX};
+use crate::limits::Limits;
 use crate::service::{Access, ConnectionId, Service};
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
 
 mod connection;
 mod engine;
+mod entrance;
 pub mod http;
 
 pub use connection::EndReason;
 use connection::{Seat, serve};
 use engine::Engine;
+use entrance::{Entrance, Ticket};
 
 /// Pause after a failed accept, for instance when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -102,7 +103,7 @@ impl Relay {
         let (engine, ended) = Engine::start(service).map_err(StartError::Thread)?;
         let (stop, stopping) = watch::channel(false);
         let keys = home.keys.clone();
-        let hall = Arc::new(Hall::new(engine, keys, stopping));
+        let hall = Arc::new(Hall::new(engine, keys, stopping, config.limits));
         let accepting = tokio::spawn(accept_all(listener, hall));
         tracing::info!("relay is up");
         Ok(Running {
@@ -160,52 +161,34 @@ struct Hall {
     keys: RelaySecret,
     stopping: watch::Receiver<bool>,
     next_id: AtomicU64,
-    strangers: Arc<Semaphore>,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    entrance: Entrance,
+    limits: Limits,
 }
 
 impl Hall {
-    fn new(engine: Engine, keys: RelaySecret, stopping: watch::Receiver<bool>) -> Self {
-        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    fn new(engine: Engine, keys: RelaySecret, stopping: watch::Receiver<bool>, limits: Limits) -> Self {
+        let (next_id, entrance) = (AtomicU64::new(1), Entrance::new(limits));
         Self {
             engine,
             keys,
             stopping,
-            next_id: AtomicU64::new(1),
-            strangers,
-            addresses: Mutex::default(),
+            next_id,
+            entrance,
+            limits,
         }
     }
 
-    /// Out: false when this address has too many connections.
-    fn enter(&self, address: IpAddr) -> bool {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(address).or_default();
-        let has_room = *count < CONNECTIONS_PER_ADDRESS_MAX;
-        *count += usize::from(has_room);
-        has_room
-    }
-
-    fn leave(&self, address: IpAddr) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                addresses.remove(&address);
-            }
-        }
-    }
-
-    fn seat(&self) -> Option<Seat> {
-        let stranger = Arc::clone(&self.strangers).try_acquire_owned().ok()?;
-        let face = FaceRelay::new(&self.keys, dice().ok()?);
+    fn seat(&self, ticket: Ticket) -> Result<Seat, HomeError> {
+        let face = FaceRelay::new(&self.keys, dice()?);
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        Some(Seat {
+        let (engine, stopping) = (self.engine.clone(), self.stopping.clone());
+        Ok(Seat {
             id,
-            engine: self.engine.clone(),
+            engine,
             face,
-            stopping: self.stopping.clone(),
-            stranger,
+            stopping,
+            ticket,
+            limits: self.limits,
         })
     }
 }
@@ -236,16 +219,18 @@ async fn accept_all(listener: TcpListener, hall: Arc<Hall>) {
 
 /// One connection, if there is room. One that finds none is closed without a word.
 async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
-    if !hall.enter(from) {
-        return;
-    }
+    let Some(ticket) = hall.entrance.enter(from) else {
+        return tracing::debug!("a connection found no room");
+    };
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
-    if let Some(seat) = hall.seat() {
-        let why = serve(stream, seat).await;
-        tracing::debug!(%why, "a connection ended");
+    match hall.seat(ticket) {
+        Ok(seat) => {
+            let why = serve(stream, seat).await;
+            tracing::debug!(%why, "a connection ended");
+        }
+        Err(error) => tracing::error!(%error, "a connection could not be served"),
     }
-    hall.leave(from);
 }
 
 fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {

@@ -189,6 +189,11 @@ impl<S: MailboxStore> Service<S> {
         self.batch.bytes >= self.limits.batch_bytes / 2
     }
 
+    /// Whether [`Service::settle`] has more to do at once: so many were behind that it left some for later.
+    pub fn has_backlog(&self) -> bool {
+        self.readers.has_backlog()
+    }
+
     /// The store, for looking into it.
     pub const fn store(&self) -> &S {
         &self.store
@@ -331,6 +336,10 @@ impl<S: MailboxStore> Service<S> {
         let room = self.room(&tag, new.bytes.len() as u64, now);
         if room != Ok(Kept::Yes) && !self.holds(&tag, &id)? {
             return room;
+        }
+        if room.is_err() {
+            // It has it. How long it keeps it stays as it is: without room nothing is written.
+            return Ok(Kept::Yes);
         }
         match self.changed(|store| store.append(&new))? {
             Appended::New(cursor) => self.batch.add(from, cursor, new),

@@ -82,7 +82,7 @@ impl Handle {
         self.remembered.clone()
     }
 
-    /// Closes all connections and waits until they are.
+    /// Ends the courier; connections say their goodbyes by themselves.
     pub async fn stop(self) {
         drop(self.errands);
         let _ = self.task.await;

@@ -327,6 +327,53 @@ async fn hostile_bytes_close_the_connection_and_nothing_else_rly_33() {
 }
 
 #[tokio::test]
+async fn strangers_who_say_nothing_are_shown_out_rly_35() {
+    let limits = Limits {
+        hello_ms: 200,
+        silence_ms: 400,
+        ..Limits::default()
+    };
+    let house = House::with(limits).await;
+    assert_eq!(raw(house.relay.local_addr, b"").await, b"", "no request");
+    assert_eq!(
+        raw(house.relay.local_addr, b"GET /relay HTT").await,
+        b"",
+        "half a request"
+    );
+    let mut peer = Peer::open(&house).await;
+    assert_eq!(peer.receive().await, None, "no hello");
+    let mut peer = Peer::open(&house).await;
+    peer.hello(house.relay.route.secret).await;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    peer.send(ToRelay::Quota { request: 1 }).await;
+    assert!(peer.receive().await.is_some(), "longer than a stranger may stay");
+    assert_eq!(peer.receive().await, None, "silence");
+}
+
+#[tokio::test]
+async fn strangers_beyond_their_places_are_not_served_rly_33() {
+    let limits = Limits {
+        strangers_per_address: 2,
+        connections_per_address: 3,
+        ..Limits::default()
+    };
+    let house = House::with(limits).await;
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        strangers.push(Peer::open(&house).await);
+    }
+    assert!(open(house.dial()).await.is_err(), "no place for a third stranger");
+    for peer in &mut strangers {
+        peer.hello(house.relay.route.secret).await;
+    }
+    let mut third = Peer::open(&house).await;
+    third.hello(house.relay.route.secret).await;
+    assert!(open(house.dial()).await.is_err(), "no fourth connection of one address");
+    drop(third);
+    while open(house.dial()).await.is_err() {}
+}
+
+#[tokio::test]
 async fn unknown_frames_are_skipped_rly_1() {
     let house = House::new().await;
     let mut peer = Peer::open(&house).await;
@@ -399,10 +446,17 @@ struct House {
 
 impl House {
     async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let relay = Relay::start(config(folder.path(), "127.0.0.1:0".parse().unwrap()))
-            .await
-            .unwrap();
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let config = Config {
+            limits,
+            ..config(folder.path(), anywhere)
+        };
+        let relay = Relay::start(config).await.unwrap();
         Self { relay, folder }
     }
 

@@ -13,15 +13,16 @@ use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
 use super::engine::{Ended, Engine, Outgoing};
+use super::entrance::Ticket;
 use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
-use crate::limits::{HEAD_BYTES_MAX, HELLO_MS_MAX, SILENCE_MS_MAX, WRITE_MS_MAX, weight};
+use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
 use crate::service::{Closed, ConnectionId};
 
 /// Longest WebSocket message that is taken, in bytes (RLY-35).
@@ -34,6 +35,8 @@ const WRITE_BYTES: usize = 128 << 10;
 const WRITE_FRAMES: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long an answer over plain HTTP may take.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// Most bytes read after an answer, so that it is not lost to a reset.
 const LINGER_BYTES_MAX: usize = 64 << 10;
 
@@ -101,13 +104,13 @@ pub(super) struct Seat {
     pub(super) engine: Engine,
     pub(super) face: FaceRelay,
     pub(super) stopping: watch::Receiver<bool>,
-    /// Its place among the strangers, given back with the hello.
-    pub(super) stranger: OwnedSemaphorePermit,
+    pub(super) ticket: Ticket,
+    pub(super) limits: Limits,
 }
 
 /// Serves one connection to its end.
 pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat) -> EndReason {
-    let deadline = Instant::now() + Duration::from_millis(HELLO_MS_MAX);
+    let deadline = later(seat.limits.hello_ms);
     let mut stopping = seat.stopping.clone();
     let request = tokio::select! {
         request = tokio::time::timeout_at(deadline, read_request(&mut stream)) => request,
@@ -177,7 +180,7 @@ async fn answer_and_close(mut stream: TcpStream, parts: &[&[u8]]) {
         std::io::Result::Ok(())
     };
     // Whether it arrived is the other side's concern.
-    let _ = timeout(Duration::from_millis(HELLO_MS_MAX), farewell).await;
+    let _ = timeout(FAREWELL, farewell).await;
 }
 
 async fn upgrade(mut stream: TcpStream, accept: &str, rest: Vec<u8>, seat: &mut Seat, hello_by: Instant) -> EndReason {
@@ -195,6 +198,10 @@ async fn upgrade(mut stream: TcpStream, accept: &str, rest: Vec<u8>, seat: &mut 
     // The engine only fails when everything ends.
     let _ = seat.engine.gone(seat.id).await;
     why
+}
+
+fn later(ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(ms)
 }
 
 fn web_socket_config() -> WebSocketConfig {
@@ -306,7 +313,7 @@ impl<'a> Talk<'a> {
     /// Takes one WebSocket message: bytes of the face, as they came.
     async fn take(&mut self, message: Message) -> Result<(), EndReason> {
         if self.is_greeted {
-            self.silent_at = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
+            self.silent_at = later(self.seat.limits.silence_ms);
         }
         let bytes = match message {
             Message::Binary(bytes) => bytes,
@@ -354,8 +361,8 @@ impl<'a> Talk<'a> {
     fn greet(&mut self, frame: &FromRelay) {
         if !self.is_greeted && matches!(frame, FromRelay::Hello { .. }) {
             self.is_greeted = true;
-            self.silent_at = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
-            drop(self.seat.stranger.split(1));
+            self.silent_at = later(self.seat.limits.silence_ms);
+            self.seat.ticket.greeted();
         }
     }
 
@@ -382,7 +389,7 @@ impl<'a> Talk<'a> {
     fn start_write(&mut self) {
         if self.is_flushed {
             self.is_flushed = false;
-            self.stuck_at = Instant::now() + Duration::from_millis(WRITE_MS_MAX);
+            self.stuck_at = later(self.seat.limits.write_ms);
         }
     }
 

@@ -171,7 +171,7 @@ struct Room<S> {
 
 impl<S: MailboxStore> Room<S> {
     fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
-        while let Some(first) = inbox.blocking_recv() {
+        while let Some(first) = self.next(&mut inbox) {
             let goes_on = self.batch(first, &mut inbox);
             self.service.settle(now());
             self.deliver();
@@ -179,6 +179,14 @@ impl<S: MailboxStore> Room<S> {
                 return;
             }
         }
+    }
+
+    /// Waits for a request, unless the service has something to do anyway.
+    fn next(&self, inbox: &mut mpsc::Receiver<Request>) -> Option<Request> {
+        if self.service.has_backlog() {
+            return Some(inbox.try_recv().unwrap_or(Request::Tick));
+        }
+        inbox.blocking_recv()
     }
 
     /// Takes what has queued up. Out: false when asked to stop.

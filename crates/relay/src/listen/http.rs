@@ -56,7 +56,7 @@ pub enum RequestError {
     /// It ended early.
     #[error("the request ends early")]
     Cut,
-    /// It took longer than [`crate::limits::HELLO_MS_MAX`].
+    /// It took longer than [`crate::Limits::hello_ms`].
     #[error("the request took too long")]
     Slow,
 }

@@ -84,8 +84,9 @@ impl PutAnswer {
             refused,
         } = self;
         let lost = !synced && !stored.is_empty();
+        let is_empty = stored.is_empty() && full.is_empty() && refused.is_none();
         let mut frames = Vec::new();
-        if synced && !stored.is_empty() {
+        if is_empty || (synced && !stored.is_empty()) {
             frames.push((to, FromRelay::Stored { request, ids: stored }));
         }
         if !full.is_empty() {

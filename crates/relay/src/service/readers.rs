@@ -11,7 +11,7 @@ use stonechat_wire::ids::Tag;
 
 use super::batch::Fresh;
 use super::{Closed, ConnectionId, Output};
-use crate::limits::{BUSY_RETRY_MS, Limits, READ_ENVELOPES_MAX, weight};
+use crate::limits::{BUSY_RETRY_MS, Limits, READ_ENVELOPES_MAX, SERVED_AT_ONCE, weight};
 use crate::store::{Budget, MailboxStore};
 
 /// All connections and what they read.
@@ -180,9 +180,21 @@ impl Readers {
         }
     }
 
-    /// Serves those who are behind from the store, each as far as it has room.
+    /// Whether somebody who is behind and has room is not served yet.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Serves those who are behind from the store, each as far as it has room; the others with the next call.
     pub(super) fn pump(&mut self, store: &impl MailboxStore, outputs: &mut VecDeque<Output>) {
-        for id in std::mem::take(&mut self.ready) {
+        let mut served = Vec::new();
+        while let Some(id) = self.ready.pop_first() {
+            served.push(id);
+            if served.len() >= SERVED_AT_ONCE {
+                break;
+            }
+        }
+        for id in served {
             let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
             };

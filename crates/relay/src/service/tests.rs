@@ -6,8 +6,9 @@ use stonechat_wire::ids::{EnvelopeId, Token};
 use stonechat_wire::invite::proof_hash;
 
 use super::*;
-use crate::limits::{EXPIRE_EVERY_MS, UNSYNCED_PAUSE_MS};
+use crate::limits::{EXPIRE_EVERY_MS, SERVED_AT_ONCE, UNSYNCED_PAUSE_MS};
 use crate::store::memory::MemoryStore;
+use crate::store::sqlite::SqliteStore;
 
 const ANA: ConnectionId = ConnectionId(1);
 const BO: ConnectionId = ConnectionId(2);
@@ -465,6 +466,59 @@ fn what_a_stranger_can_grow_ends_somewhere_rly_33() {
 }
 
 #[test]
+fn many_who_are_behind_are_served_in_turns_rly_26() {
+    let mut relay = World::open();
+    relay.say(ANA, put(1, &[envelope(1, 1)]));
+    let crowd: Vec<_> = (10..10 + SERVED_AT_ONCE as u64 + 5).map(ConnectionId).collect();
+    for who in &crowd {
+        relay.connect(*who);
+        relay.hello(*who, None);
+    }
+    for who in &crowd {
+        relay.service.handle(*who, subscribe(1, 0), relay.now);
+    }
+    assert_eq!(relay.settle().len(), SERVED_AT_ONCE);
+    assert!(relay.service.has_backlog());
+    assert_eq!(relay.settle().len(), 5);
+    assert!(!relay.service.has_backlog());
+}
+
+#[test]
+fn an_empty_put_has_an_answer_too() {
+    let mut relay = World::open();
+    let answer = FromRelay::Stored {
+        request: 4,
+        ids: vec![],
+    };
+    assert_eq!(relay.say(ANA, put(4, &[])), [to(ANA, answer)]);
+}
+
+#[test]
+fn a_full_disk_refuses_puts_and_goes_on_serving_reads_rly_28() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("mailboxes.sqlite")).unwrap();
+    let mut relay = World::over(store);
+    relay.say(ANA, put(1, &[envelope(1, 1)]));
+    relay.service.store.stop_growing();
+    let outputs = relay.say(ANA, put(2, &(2..=255).map(|n| envelope(1, n)).collect::<Vec<_>>()));
+    assert_eq!(
+        outputs,
+        [to(
+            ANA,
+            FromRelay::Refused {
+                request: 2,
+                why: Refusal::NoRoom
+            }
+        )]
+    );
+    assert_eq!(arrived_at(&relay.say(BO, subscribe(1, 0)), BO), [1]);
+    assert_eq!(
+        stored(&relay.say(ANA, put(3, &[envelope(1, 1)]))),
+        [envelope(1, 1).id()]
+    );
+}
+
+#[test]
 fn a_batch_that_grows_too_large_is_answered_busy_rly_33() {
     let limits = Limits {
         batch_bytes: 700,
@@ -510,8 +564,8 @@ fn frames_of_a_connection_that_is_gone_are_dropped() {
 // Helpers.
 
 /// A service with a clock.
-struct World {
-    service: Service<MemoryStore>,
+struct World<S = MemoryStore> {
+    service: Service<S>,
     now: Timestamp,
 }
 
@@ -533,8 +587,11 @@ impl World {
     fn open() -> Self {
         Self::with(Limits::default())
     }
+}
 
-    fn over(store: MemoryStore) -> Self {
+impl<S: MailboxStore> World<S> {
+    /// An open relay over a store, with Ana and Bo.
+    fn over(store: S) -> Self {
         let service = Service::new(store, Access::Open, Limits::default());
         let mut relay = Self { service, now: START };
         relay.welcome_both();

@@ -43,6 +43,17 @@ impl SqliteStore {
         })
     }
 
+    /// As if the disk were full from here on.
+    #[cfg(test)]
+    pub(crate) fn stop_growing(&self) {
+        let pages: i64 = self
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))
+            .unwrap();
+        let limit = format!("PRAGMA max_page_count = {pages}");
+        let _: i64 = self.connection.query_row(&limit, [], |row| row.get(0)).unwrap();
+    }
+
     /// Begins the batch's transaction with its first change.
     fn begin(&mut self) -> Result<(), StoreError> {
         if !self.in_batch {
@@ -376,14 +387,7 @@ mod tests {
         let mut store = open(&folder);
         store.append(&envelope(1, 1, 100)).unwrap();
         store.sync().unwrap();
-        let pages: i64 = store
-            .connection
-            .query_row("PRAGMA page_count", [], |row| row.get(0))
-            .unwrap();
-        let _: i64 = store
-            .connection
-            .query_row(&format!("PRAGMA max_page_count = {pages}"), [], |r| r.get(0))
-            .unwrap();
+        store.stop_growing();
         let mut fill = || (2..=255).try_for_each(|n| store.append(&envelope(1, n, 100)).map(|_| ()));
         assert_eq!(fill(), Err(StoreError::DiskFull));
         store.abandon();
