@@ -35,6 +35,9 @@ use entrance::{Entrance, Ticket};
 /// Pause after a failed accept, for instance when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long connections may take to end when the relay ends.
+const GOODBYES: Duration = Duration::from_secs(3);
+
 /// How a relay is run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -213,7 +216,10 @@ async fn accept_all(listener: TcpListener, hall: Arc<Hall>) {
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    let goodbyes = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GOODBYES, goodbyes).await.is_err() {
+        connections.shutdown().await;
+    }
     let _ = hall.engine.stop().await;
 }
 

@@ -268,37 +268,39 @@ impl<S: MailboxStore> Service<S> {
                     uses: 0,
                     card: card.into(),
                 };
-                let refused = self.set_door(path, door, now).err();
-                self.batch.answers.push(Answer::Door {
-                    to: from,
-                    request,
-                    refused,
-                });
+                let done = self.set_door(path, door, now);
+                self.answer_about_door(from, request, done);
             }
             ToRelay::CloseDoor { request, path } => {
-                let refused = self.close_door(&path).err();
-                self.batch.answers.push(Answer::Door {
-                    to: from,
-                    request,
-                    refused,
-                });
+                let done = self.close_door(&path);
+                self.answer_about_door(from, request, done);
             }
             ToRelay::Ephemeral { token, envelope } => {
-                let bytes = envelope.into_bytes();
-                self.readers.pass_on(from, token.tag(), &bytes, &mut self.outputs);
+                self.readers
+                    .pass_on(from, token.tag(), envelope.bytes(), &mut self.outputs);
             }
-            ToRelay::Quota { request } => {
-                let used_bytes = self.store.total().bytes;
-                self.send(
-                    from,
-                    FromRelay::Quota {
-                        request,
-                        used_bytes,
-                        limit_bytes: self.limits.total_bytes,
-                    },
-                );
-            }
+            ToRelay::Quota { request } => self.quota(from, request),
         }
+    }
+
+    fn answer_about_door(&mut self, to: ConnectionId, request: u32, done: Result<(), Refusal>) {
+        self.batch.answers.push(Answer::Door {
+            to,
+            request,
+            refused: done.err(),
+        });
+    }
+
+    fn quota(&mut self, from: ConnectionId, request: u32) {
+        let (used_bytes, limit_bytes) = (self.store.total().bytes, self.limits.total_bytes);
+        self.send(
+            from,
+            FromRelay::Quota {
+                request,
+                used_bytes,
+                limit_bytes,
+            },
+        );
     }
 
     fn put(&mut self, from: ConnectionId, request: u32, items: Vec<PutItem>, now: Timestamp) {
