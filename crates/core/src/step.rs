@@ -105,6 +105,12 @@ impl<'a, 't> Step<'a, 't> {
         })
     }
 
+    /// Some relay has said what time it is. Until then a wrong device clock must not refuse anything: an invitation's
+    /// door and its owner know better whether it is over (MEET-3).
+    pub(crate) fn knows_time(&self) -> Result<bool, Stop> {
+        Ok(self.tx.prepare_cached("SELECT 1 FROM relay WHERE offset_ms IS NOT NULL")?.exists([])?)
+    }
+
     pub(crate) fn slot(&self) -> Slot {
         Slot::of(self.time)
     }
@@ -143,7 +149,11 @@ impl<'a, 't> Step<'a, 't> {
             self.out.events.len(),
             self.touched_chats.clone(),
         );
-        match part(self) {
+        let done = part(self);
+        if let Some(error) = self.mls.rows.take_failure() {
+            return Err(error);
+        }
+        match done {
             Ok(done) => {
                 self.tx.execute_batch("RELEASE part")?;
                 Ok(Ok(done))

@@ -113,6 +113,13 @@ impl Bench {
         reply
     }
 
+    /// The relay tells a device the time that its clock shows.
+    pub(crate) fn greet(&mut self, device: usize) {
+        let (relay, time) = (relay_keys().id(), Timestamp(self.devices[device].now));
+        let outputs = self.devices[device].step(Input::News(News::Greeting { relay, time }));
+        self.release(device, outputs);
+    }
+
     /// Lets everything arrive that can.
     pub(crate) fn settle(&mut self) {
         for _ in 0..200 {

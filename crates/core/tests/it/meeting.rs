@@ -110,6 +110,7 @@ fn old_links_and_own_links_and_routes_are_told_apart_meet_3() {
     );
     assert_eq!(bench.accept(1, "hello", None).unwrap_err(), Fault::BrokenLink);
     bench.pass(5 * 24 * 3_600_000);
+    bench.greet(1);
     assert_eq!(bench.accept(1, &invite.link, None).unwrap_err(), Fault::LinkExpired);
     assert_eq!(
         bench.numbers(0, "SELECT state FROM invite"),
