@@ -60,6 +60,9 @@ impl World {
 
     /// Everything, at the end.
     pub(crate) fn check_all(&mut self) {
+        self.check_tap();
+        self.check_tags();
+        (0..self.relays.len()).for_each(|r| self.check_promises(r));
         for d in 0..self.nodes.len() {
             for what in self.waits(d) {
                 self.broke(format!("device {d} is stuck: {what}"));
@@ -73,9 +76,6 @@ impl World {
         for d in 0..self.nodes.len() {
             self.check_device(d);
         }
-        self.check_tags();
-        (0..self.relays.len()).for_each(|r| self.check_promises(r));
-        self.check_tap();
     }
 
     /// What a relay called stored is there until its time.

@@ -1,3 +1,5 @@
 //! Worlds: many seeds, one by one.
 
+mod planted;
+mod replay;
 mod seeds;
