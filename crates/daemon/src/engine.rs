@@ -276,7 +276,7 @@ impl Loop {
             open.intake.done(match result {
                 Ok(_) => Outcome::Taken,
                 Err(StepError::Full) => Outcome::NoRoom(now()),
-                Err(StepError::Broken | StepError::Internal) => Outcome::Impossible,
+                Err(StepError::Broken | StepError::Internal) => Outcome::Failed(now()),
             });
         }
     }

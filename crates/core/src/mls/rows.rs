@@ -13,6 +13,8 @@ use std::cell::{Cell, RefCell};
 use stonechat_wire::ids::EpochId;
 use zeroize::Zeroize;
 
+use crate::store::StoreError;
+
 const V: u16 = CURRENT_VERSION;
 
 /// Where a group is written before its first GroupContext is known (founding, joining).
@@ -64,6 +66,8 @@ pub(crate) struct Rows<'t> {
     db: &'t Connection,
     group: RefCell<Vec<u8>>,
     object: Cell<EpochId>,
+    /// The database failed under OpenMLS, which tells its caller only that something did.
+    failed: RefCell<Option<StoreError>>,
 }
 
 impl<'t> Rows<'t> {
@@ -72,7 +76,22 @@ impl<'t> Rows<'t> {
             db: tx,
             group: RefCell::default(),
             object: Cell::new(UNPLACED),
+            failed: RefCell::default(),
         }
+    }
+
+    /// Takes the database's own error, if it failed since the last time: a full disk is not the fault of a message.
+    pub(crate) fn take_failure(&self) -> Option<StoreError> {
+        self.failed.take()
+    }
+
+    /// Remembers that the database failed.
+    fn note<T>(&self, result: rusqlite::Result<T>) -> R<T> {
+        Ok(result.inspect_err(|error| {
+            let code = error.sqlite_error().copied();
+            let failure = code.map(|code| StoreError::from(rusqlite::Error::SqliteFailure(code, None)));
+            self.failed.replace(Some(failure.unwrap_or(StoreError::Broken)));
+        })?)
     }
 
     /// All OpenMLS calls from here on read and write this epoch object.
@@ -97,6 +116,12 @@ impl<'t> Rows<'t> {
     }
 
     fn put_row(&self, kind: Kind, key: &[u8], mut value: Vec<u8>) -> R<()> {
+        let done = self.write_row(kind, key, &value);
+        value.zeroize();
+        self.note(done)
+    }
+
+    fn write_row(&self, kind: Kind, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
         if kind.is_loose() {
             self.db
                 .prepare_cached("INSERT OR REPLACE INTO loose_row VALUES (?, ?)")?
@@ -106,11 +131,14 @@ impl<'t> Rows<'t> {
                 .prepare_cached("INSERT OR REPLACE INTO epoch_row VALUES (?, ?, ?, ?)")?
                 .execute(params![*self.group.borrow(), self.object.get().as_bytes(), key, value])?;
         }
-        value.zeroize();
         Ok(())
     }
 
     fn row(&self, kind: Kind, key: &[u8]) -> R<Option<Vec<u8>>> {
+        self.note(self.read_row(kind, key))
+    }
+
+    fn read_row(&self, kind: Kind, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
         Ok(if kind.is_loose() {
             self.db
                 .prepare_cached("SELECT value FROM loose_row WHERE key = ?")?
@@ -128,6 +156,10 @@ impl<'t> Rows<'t> {
     }
 
     fn drop_row(&self, kind: Kind, key: &[u8]) -> R<()> {
+        self.note(self.delete_row(kind, key))
+    }
+
+    fn delete_row(&self, kind: Kind, key: &[u8]) -> rusqlite::Result<()> {
         if kind.is_loose() {
             self.db
                 .prepare_cached("DELETE FROM loose_row WHERE key = ?")?

@@ -1,8 +1,8 @@
 //! What core is to take in next, batched, and kept until it has been.
 //!
 //! In: news as the courier brings it. Out: inputs, several arrivals in one, up to [`BATCH_MAX`] envelopes. What a full
-//! disk refused comes again after [`RETRY_MS`]; what cannot be taken in at all is tried one by one and then dropped,
-//! so that one broken envelope does not stop the rest.
+//! disk refused comes again after [`RETRY_MS`]; what fails otherwise is tried one by one, [`TRIES_MAX`] times, and then
+//! dropped, so that one broken envelope does not stop the rest.
 
 use std::collections::VecDeque;
 
@@ -15,6 +15,9 @@ pub(super) const BATCH_MAX: usize = 1_000;
 /// What found no room is tried again after this.
 pub(super) const RETRY_MS: u64 = 2_000;
 
+/// A single input that fails for another reason is tried so often.
+const TRIES_MAX: u32 = 3;
+
 /// The queue in front of core.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -22,6 +25,8 @@ pub(super) struct Intake {
     /// What core is busy with, as it was given.
     given: Option<Item>,
     retry_at: Option<Timestamp>,
+    /// How often the first one waiting has failed.
+    failures: u32,
 }
 
 /// An input that can be given more than once.
@@ -38,8 +43,8 @@ pub(super) enum Outcome {
     Taken,
     /// The disk was full at this time.
     NoRoom(Timestamp),
-    /// Core cannot take it.
-    Impossible,
+    /// It failed at this time for another reason.
+    Failed(Timestamp),
 }
 
 impl Intake {
@@ -50,6 +55,7 @@ impl Intake {
             waiting: first.into_iter().collect(),
             given: None,
             retry_at: None,
+            failures: 0,
         }
     }
 
@@ -115,18 +121,27 @@ impl Intake {
     pub(super) fn done(&mut self, outcome: Outcome) {
         let Some(item) = self.given.take() else { return };
         match (outcome, item) {
-            (Outcome::Taken, _) => {}
-            (Outcome::NoRoom(now), item) => {
-                self.waiting.push_front(item);
-                self.retry_at = Some(Timestamp(now.0.saturating_add(RETRY_MS)));
-            }
-            (Outcome::Impossible, Item::News(News::Arrived(batch))) if batch.len() > 1 => {
+            (Outcome::Taken, _) => self.failures = 0,
+            (Outcome::NoRoom(now), item) => self.again(item, now),
+            (Outcome::Failed(_), Item::News(News::Arrived(batch))) if batch.len() > 1 => {
                 for arrival in batch.into_iter().rev() {
                     self.waiting.push_front(Item::News(News::Arrived(vec![arrival])));
                 }
             }
-            (Outcome::Impossible, _) => tracing::error!("an input was dropped: core cannot take it"),
+            (Outcome::Failed(now), item) if self.failures + 1 < TRIES_MAX => {
+                self.failures += 1;
+                self.again(item, now);
+            }
+            (Outcome::Failed(_), _) => {
+                self.failures = 0;
+                tracing::error!("an input was dropped: it cannot be taken in");
+            }
         }
+    }
+
+    fn again(&mut self, item: Item, now: Timestamp) {
+        self.waiting.push_front(item);
+        self.retry_at = Some(Timestamp(now.0.saturating_add(RETRY_MS)));
     }
 }
 
@@ -200,8 +215,18 @@ mod tests {
     #[test]
     fn a_batch_that_cannot_be_taken_in_is_tried_one_by_one_and_then_dropped() {
         let mut intake = empty();
-        intake.take(arrived(3), || None);
-        assert_eq!(sizes(&mut intake, Outcome::Impossible), [3, 1, 1, 1]);
-        assert!(intake.is_free());
+        intake.take(arrived(2), || None);
+        let mut sizes = Vec::new();
+        for seconds in 0.. {
+            let now = Timestamp(seconds * 1_000);
+            match intake.next(now) {
+                Some(Input::News(News::Arrived(batch))) => sizes.push(batch.len()),
+                Some(_) => panic!("nothing else was taken"),
+                None if intake.is_free() => break,
+                None => continue,
+            }
+            intake.done(Outcome::Failed(now));
+        }
+        assert_eq!(sizes, [2, 1, 1, 1, 1, 1, 1]);
     }
 }
