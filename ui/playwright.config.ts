@@ -6,7 +6,8 @@ export default defineConfig({
   outputDir: 'test-results/e2e',
   timeout: 30_000,
   expect: { timeout: 5_000 },
-  workers: process.env.CI ? 2 : 2,
+  fullyParallel: true,
+  workers: 2,
   forbidOnly: true,
   reporter: [['list'], ['json', { outputFile: 'test-results/e2e.json' }], ['./tests/reporters/playwright-line.ts']],
   use: {

@@ -17,3 +17,12 @@ export function focusRow(list: HTMLElement | undefined, key: string): void {
   };
   requestAnimationFrame(() => attempt(FRAMES_MAX));
 }
+
+const NEAR = 4;
+
+/** Rows to keep in the document around the one with the focus: quick keys must not outrun it and lose it to nothing. */
+export function keptRows(active: number, length: number): number[] {
+  const from = Math.max(0, active - NEAR);
+  const to = Math.min(length - 1, active + NEAR);
+  return active < 0 ? [] : Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
+}

@@ -4,6 +4,7 @@ import { matchingChats } from '../../src/view-models/search';
 import { clockDays, colourOf, initialOf, kilobytes, lineOf, plainlyWrong, readUpTo, silentSince, textBytes, TEXT_BYTES_MAX, wordCount } from '../../src/view-models/small';
 import { clock, dayInSentence, dayLabel, daysApart, listTime } from '../../src/view-models/time';
 import { browserLocale } from '../../src/i18n/index.svelte';
+import { keptRows } from '../../src/runtime/focus';
 import { isFailure } from '../../src/view-models/acceptance';
 import { chat, message } from './made';
 
@@ -127,6 +128,14 @@ describe('jumping to a chat', () => {
   });
   test('nothing typed: the newest', () => {
     expect(matchingChats(chats, ' ')).toHaveLength(4);
+  });
+});
+
+describe('rows kept around the focus', () => {
+  test('never outside the list', () => {
+    expect(keptRows(0, 3)).toEqual([0, 1, 2]);
+    expect(keptRows(10, 100)).toEqual([6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    expect(keptRows(-1, 0)).toEqual([]);
   });
 });
 

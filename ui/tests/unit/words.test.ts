@@ -15,12 +15,12 @@ function texts(node: unknown): { path: string; text: string }[] {
   return leaves(node).flatMap(({ path, value }) => {
     if (typeof value === 'string') return [{ path, text: value }];
     const ask = value as (...args: unknown[]) => string;
-    return [0, 1, 2, 5, 11, 21, 1500].map((count) => ({ path: `${path}(${count})`, text: ask(count, count) }))
-      .concat(path === 'acceptance.title' ? [{ path, text: ask(null) }] : []);
+    if (path === 'acceptance.title') return [{ path, text: ask(null) }, { path, text: ask('Lena') }];
+    if (/name|own|words/.test(String(ask).split('=>')[0]!)) return [{ path, text: ask('Lena', 'Tuesday') }];
+    return [0, 1, 2, 5, 11, 21, 1500].map((count) => ({ path: `${path}(${count})`, text: ask(count, count) }));
   });
 }
 
-// Numbers stand in for names too: enough to see the sentence.
 const LANGUAGES = { en: texts(en), ru: texts(ru) };
 
 describe('words', () => {
