@@ -4,6 +4,7 @@
 //! `STONECHAT_LAB_CLOCK_MS`: added to the device's clock. `STONECHAT_LAB_PAGES`: room for so many more database pages.
 
 use stonechat_core::store::Store;
+use stonechat_wire::ids::Timestamp;
 
 /// What is added to the device's clock.
 #[cfg(feature = "lab")]
@@ -16,6 +17,11 @@ pub(crate) fn clock_offset_ms() -> i64 {
 #[cfg(not(feature = "lab"))]
 pub(crate) const fn clock_offset_ms() -> i64 {
     0
+}
+
+/// A time of the device's clock as the courier, which has the machine's, must read it.
+pub(crate) fn by_the_courier(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.saturating_sub_signed(clock_offset_ms()))
 }
 
 /// Lets the database grow only so far.
