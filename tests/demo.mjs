@@ -12,8 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-const playwright = createRequire(new URL('../ui/package.json', import.meta.url))('@playwright/test');
-const expect = playwright.expect.configure({ timeout: 15_000 });
+// Loaded once the demo runs: `./run` may have to install it first.
+let expect;
 const [program, ...words] = process.argv.length > 2 ? process.argv.slice(2) : ['./run', '--demo', '--any-port'];
 const root = new URL('..', import.meta.url).pathname;
 const home = mkdtempSync(join(tmpdir(), 'stonechat-demo-'));
@@ -112,23 +112,37 @@ async function talk(browser, addresses) {
   step('both know that they were read');
 }
 
-let code = 1;
-try {
-  const { demo, addresses } = await start();
-  step('both addresses are known');
-  const browser = await playwright.chromium.launch({
+/** The browser, with what the page's own tests use. */
+async function openBrowser() {
+  const playwright = createRequire(new URL('../ui/package.json', import.meta.url))('@playwright/test');
+  expect = playwright.expect.configure({ timeout: 15_000 });
+  return playwright.chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     chromiumSandbox: process.getuid?.() !== 0,
   });
+}
+
+async function check() {
+  const { demo, addresses } = await start();
+  step('both addresses are known');
   try {
-    await talk(browser, addresses);
-    code = 0;
+    const browser = await openBrowser();
+    try {
+      await talk(browser, addresses);
+    } finally {
+      await browser.close();
+    }
   } finally {
-    await browser.close();
     await end(demo);
   }
   step('the demo has ended');
+}
+
+let code = 0;
+try {
+  await check();
 } catch (error) {
+  code = 1;
   console.log(String(error.stack ?? error));
 } finally {
   rmSync(home, { recursive: true, force: true });
