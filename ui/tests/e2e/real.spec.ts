@@ -60,6 +60,8 @@ interface House {
   relay: Program;
   /** Starts the relay again on the port and the data it had. */
   relayAgain(address: string): Promise<void>;
+  /** Starts the demonstration: a relay and two profiles; answers both addresses. */
+  demo(): Promise<{ ana: string; bo: string }>;
   /** Starts a daemon with a fresh home and answers its launch address. */
   daemon(name: string, ...more: string[]): Promise<{ url: string; program: Program }>;
 }
@@ -83,6 +85,10 @@ const test = base.extend<{ house: House }>({
         relay,
         relayAgain: async (address) => {
           await start(['relay', '--listen', address, '--data', join(root, 'relay')], root).says('route: ');
+        },
+        demo: async () => {
+          const program = start(['demo', '--any-port', '--home', join(root, 'demo')], root);
+          return { ana: await program.says('ana: '), bo: await program.says('bo: ') };
         },
         daemon: async (name, ...more) => {
           const home = join(root, name);
@@ -346,6 +352,44 @@ test('the program goes away and comes back: the page says so, and is in again by
   await page.getByLabel(en.settings.name, { exact: true }).fill('Ana Maria');
   await page.getByRole('button', { name: en.app.save }).click();
   await expect(page.getByText(en.contact.saved)).toBeVisible();
+});
+
+test('the demonstration: two profiles in one browser chat both ways, and neither enters the other', async ({ browser, house }) => {
+  const { ana, bo } = await house.demo();
+  const context = await browser.newContext(SIZES.desktop);
+  const [left, right] = [await context.newPage(), await context.newPage()];
+  await left.goto(ana);
+  await left.getByRole('button', { name: en.start.without }).click();
+  await left.getByLabel(en.start.nameLabel).fill('Ana');
+  await left.getByRole('button', { name: en.start.go }).click();
+  await expect(left.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 15_000 });
+  await left.getByRole('button', { name: en.chats.invite }).first().click();
+  await left.locator('input[value=one]').check();
+  await left.locator('input[value=plain]').check();
+  await left.getByRole('button', { name: en.invite.make }).click();
+  await expect(left.getByText(en.invite.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+  const link = await left.getByLabel(en.invite.link).inputValue();
+
+  await right.bringToFront();
+  await right.goto(bo);
+  await right.getByRole('button', { name: en.start.haveInvitation }).click();
+  await right.getByLabel(en.invitation.label).fill(link);
+  await right.getByRole('button', { name: en.app.continue }).click();
+  await right.getByLabel(en.start.nameLabel).fill('Bo');
+  await right.getByRole('button', { name: en.start.go }).click();
+  await right.locator('textarea[aria-label]').fill('one way');
+  await right.getByRole('button', { name: en.chat.send, exact: true }).click();
+
+  await left.bringToFront();
+  await left.locator('.chat', { hasText: 'Bo' }).click({ timeout: 20_000 });
+  await expect(left.getByRole('article', { name: /one way/ })).toBeVisible({ timeout: 15_000 });
+  await left.locator('textarea').fill('and the other');
+  await left.getByRole('button', { name: en.chat.send, exact: true }).click();
+  await expect(right.getByRole('article', { name: /and the other/ })).toBeVisible({ timeout: 15_000 });
+
+  // The window of one at the address of the other: no secret there, no way in.
+  await left.goto(new URL('/', bo).href);
+  await expect(left.getByRole('heading', { name: en.screens.noAccess.title })).toBeVisible();
 });
 
 test('bad links, a passphrase, and destruction, with the real program', async ({ browser, house }) => {
