@@ -5,9 +5,13 @@
 
 mod envelope;
 mod ingest;
+mod latency;
 mod pair;
 mod peers;
+mod process;
 mod row;
+mod size;
+mod start;
 
 use anyhow::{Result, ensure};
 use row::Row;
@@ -16,7 +20,13 @@ use std::path::Path;
 /// A benchmark: measures and returns its rows.
 type Bench = fn() -> Result<Vec<Row>>;
 
-const BENCHES: &[(&str, Bench)] = &[("envelope", envelope::measure), ("ingest", ingest::measure)];
+const BENCHES: &[(&str, Bench)] = &[
+    ("envelope", envelope::measure),
+    ("size", size::measure),
+    ("latency", latency::measure),
+    ("ingest", ingest::measure),
+    ("start", start::measure),
+];
 
 fn main() -> Result<()> {
     let names: Vec<String> = std::env::args().skip(1).collect();

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 /// sender), and one way there and back. Sorted durations of `runs` such rounds, in files below `folder`.
 ///
 /// Errors: no file or no loopback socket.
-#[cfg_attr(not(test), expect(dead_code, reason = "the latency benchmark comes with the daemon"))]
 pub(crate) fn five_fdatasyncs_and_a_round_trip(folder: &Path, runs: usize) -> Result<Vec<Duration>> {
     let mut file = File::create(folder.join("peer.log")).context("making the peer's file")?;
     let mut line = echo().context("opening a loopback socket")?;

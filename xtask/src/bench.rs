@@ -11,7 +11,15 @@ use std::process::Command;
 ///
 /// Errors: they do not build, or one fails.
 pub(crate) fn run(names: &[&str]) -> Result<bool> {
-    programs::output(programs::cargo().args(["build", "--release", "--locked", "--package", "stonechat-bench"]))?;
+    programs::output(programs::cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "stonechat-bench",
+        "--package",
+        "stonechat",
+    ]))?;
     let program = programs::target().join("release/stonechat-bench");
     let rows = programs::output(Command::new(program).current_dir(programs::root()).args(names))?;
     println!("{}", row(["benchmark", "ours", "", "peer", "", "ratio", "runs"]));
