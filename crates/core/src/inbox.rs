@@ -10,7 +10,7 @@ use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
 use crate::outbox;
-use crate::step::{Step, Stop};
+use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::envelope::{self, Content, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Arrival, News};
@@ -47,6 +47,9 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     step.read_clock()?;
     if (before == 0) != (after == 0) {
         step.event(Event::ClockOff { offset_ms: after });
+    }
+    if before.abs_diff(after) > CLOCK_TRUSTED_MS.unsigned_abs() {
+        receipts::say_again(step)?;
     }
     Ok(())
 }

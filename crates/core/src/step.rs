@@ -16,7 +16,7 @@ use stonechat_wire::ids::{AccountId, Timestamp};
 use stonechat_wire::mailbox::Slot;
 
 /// A clock off by more than this is corrected, and its owner told.
-const CLOCK_TRUSTED_MS: i64 = 24 * 3600 * 1000;
+pub(crate) const CLOCK_TRUSTED_MS: i64 = 24 * 3600 * 1000;
 /// Above this many new messages in one step, the interface is told to reload instead of each one.
 const EVENTS_EACH_MAX: usize = 200;
 

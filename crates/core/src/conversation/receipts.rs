@@ -25,6 +25,13 @@ pub(crate) fn due(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     Ok(())
 }
 
+/// The slot clock was wrong until this step: what was said lies in mailboxes that nobody reads. Messages come again by
+/// themselves, receipts would not (RCP-2).
+pub(crate) fn say_again(step: &Step<'_, '_>) -> Result<(), Stop> {
+    step.tx.prepare_cached("UPDATE conversation SET receipt_due = 1 WHERE receipt_due = 0")?.execute([])?;
+    Ok(())
+}
+
 /// Messages of this chat were read here.
 pub(crate) fn reading(step: &Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
     if may_tell_reading(step)? {
