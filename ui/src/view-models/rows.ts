@@ -4,7 +4,7 @@
 
 import type { Message, MessageState } from '../core/gen/api';
 import type { Sending } from '../state/timeline.svelte';
-import { daysApart } from './time';
+import { dayOf } from './time';
 
 export type RowState = MessageState | 'sending' | 'failed';
 
@@ -37,18 +37,27 @@ export function rows(messages: readonly Message[], sending: readonly Sending[], 
   return all.map(({ message, sending }, at) => {
     const before = all[at - 1]?.message;
     const after = all[at + 1]?.message;
-    const day = before === undefined || daysApart(before.sentAt, message.sentAt) !== 0;
+    const newDay = before === undefined || day(before) !== day(message);
     return {
       key: message.clientId ?? message.id,
       message,
       state: sending === null ? message.state : sending.fault === null || sending.fault === 'disconnected' ? 'sending' : 'failed',
       sending,
-      day,
+      day: newDay,
       divider: divider !== null && message.position === divider,
-      first: day || before === undefined || !joined(before, message) || message.position === divider,
+      first: newDay || before === undefined || !joined(before, message) || message.position === divider,
       last: after === undefined || !joined(message, after) || after.position === divider,
     };
   });
+}
+
+const days = new WeakMap<Message, number>();
+
+/** Calendar day of a message, worked out once: the rows are made anew with every page. */
+function day(message: Message): number {
+  let known = days.get(message);
+  if (known === undefined) days.set(message, (known = dayOf(message.sentAt)));
+  return known;
 }
 
 /** Two neighbours belong to one run: same sender, same day, a few minutes apart, nothing missing between. */
@@ -59,7 +68,7 @@ function joined(a: Message, b: Message): boolean {
     b.kind !== 'began' &&
     b.missingBefore === 0 &&
     b.sentAt - a.sentAt < RUN_MS &&
-    daysApart(a.sentAt, b.sentAt) === 0
+    day(a) === day(b)
   );
 }
 
