@@ -135,6 +135,11 @@ impl Engine {
         receive
     }
 
+    /// Waits until the loop ends, asked to or not.
+    pub(crate) async fn ended(&self) {
+        self.asks.closed().await;
+    }
+
     /// Ends the loop and waits for its thread.
     pub(crate) async fn stop(&self) {
         let _ = self.control(Control::Stop).await.await;

@@ -216,6 +216,11 @@ impl Daemon {
         }
     }
 
+    /// Waits until the engine's loop has ended, by [`Daemon::stop`] or by a mistake of the program.
+    pub async fn ended(&self) {
+        self.engine.ended().await;
+    }
+
     /// Ends the loop: the database is closed when this returns.
     pub async fn stop(&self) {
         self.engine.stop().await;

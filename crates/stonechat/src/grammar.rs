@@ -10,6 +10,10 @@ use clap::{Args, Parser, Subcommand};
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 not done · 2 wrong usage · 3 profile in use · 4 wrong or missing passphrase · \
 5 the link or route is no good · 6 no such contact, message or request · 7 newer or damaged database · 8 disk full";
 
+const SETTINGS: &str = "Settings: flag, else environment, else config.toml in the home: port (STONECHAT_PORT), \
+name (STONECHAT_NAME), relays (STONECHAT_RELAY), log (STONECHAT_LOG), passphrase_file (STONECHAT_PASSPHRASE_FILE), \
+lan (STONECHAT_LAN)";
+
 /// A private messenger.
 #[derive(Debug, Parser)]
 #[command(name = "stonechat", version = crate::VERSION, after_help = EXIT_CODES, max_term_width = 100)]
@@ -61,10 +65,12 @@ pub(crate) enum Verb {
     /// Destroys the profile at once: its key first.
     Wipe,
     /// Runs the profile and its interface in the foreground.
+    #[command(after_help = SETTINGS)]
     Serve(Serve),
     /// Runs a relay in the foreground.
     Relay(Relay),
     /// Runs a relay and this profile together.
+    #[command(after_help = SETTINGS)]
     Run(Run),
     /// Runs a relay and two profiles, Ana and Bo, to talk to one another in one browser.
     Demo(Demo),

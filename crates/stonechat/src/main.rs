@@ -30,6 +30,7 @@ use crate::grammar::{Line, RelayVerb, Verb};
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("STONECHAT_COMMIT"), ")");
 
 fn main() -> ExitCode {
+    quiet_panics();
     let line = Line::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -51,6 +52,15 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// A panic's message may hold anything; its place is enough to find it.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a part of the program gave up");
+        show::note(&format!("a part of the program gave up at {place}"));
+    }));
 }
 
 async fn run(line: Line) -> Result<(), CommandError> {

@@ -33,7 +33,6 @@ pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError>
     let config = settle(&place.dir, flags)?;
     let home = claim(place).await?;
     log::start(home.log_dir().as_path(), config.log)?;
-    quiet_panics();
     let server = HttpServer::bind(config.port, config.name.as_deref())
         .await
         .map_err(anyhow::Error::from)?;
@@ -50,9 +49,12 @@ pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError>
         show::note("this build is without the interface; the page says how to build it");
     }
     show::line(&format!("ui: {}", daemon.open_url().unwrap_or_default()))?;
-    told_to_end(serve.while_stdin).await;
+    let ended = tokio::select! {
+        () = told_to_end(serve.while_stdin) => Ok(()),
+        () = daemon.ended() => Err(anyhow::anyhow!("the messenger's thread gave up").into()),
+    };
     daemon.stop().await;
-    Ok(())
+    ended
 }
 
 async fn claim(place: &Place) -> Result<Home, CommandError> {
@@ -93,15 +95,6 @@ async fn add_relays(daemon: &std::sync::Arc<Daemon>) {
             _ => {}
         }
     }
-}
-
-/// A panic's message may hold anything; its place is enough to find it.
-fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "a part of the program gave up");
-        show::note(&format!("a part of the program gave up at {place}"));
-    }));
 }
 
 /// Waits for Ctrl-C, SIGTERM, or (when asked) the end of standard input.

@@ -94,6 +94,15 @@ async fn next_events(events: &mut Option<Reader>) -> Result<Vec<(u64, Arc<str>)>
     }
 }
 
+/// A pipe that takes nothing more ends the talk; a talk that ends lets what was said leave first.
+pub(super) async fn until_either_ends(writer: impl Future<Output = ()>, talk: impl Future<Output = ()>) {
+    let mut writer = std::pin::pin!(writer);
+    tokio::select! {
+        () = &mut writer => {}
+        () = talk => writer.await,
+    }
+}
+
 /// Talks over a byte pipe, one JSON text a line.
 pub async fn converse_lines(daemon: Arc<Daemon>, caller: Caller, pipe: impl AsyncRead + AsyncWrite + Send + 'static) {
     let (read, mut write) = tokio::io::split(pipe);
@@ -107,7 +116,7 @@ pub async fn converse_lines(daemon: Arc<Daemon>, caller: Caller, pipe: impl Asyn
         }
     };
     let talk = converse(daemon, caller, lines(read), outgoing);
-    tokio::join!(writer, talk);
+    until_either_ends(writer, talk).await;
 }
 
 /// The lines of a pipe, each at most one byte longer than a request may be: that one is refused, and the last.

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -29,6 +29,8 @@ use crate::config::DEFAULT_PORT;
 
 /// So many connections at once: a browser uses six and the WebSockets of its windows.
 const CONNECTIONS_MAX: usize = 128;
+/// A connection that says nothing for so long after it was made gives its place back.
+const FIRST_WORD_WAIT: Duration = Duration::from_secs(10);
 /// The largest body is a launch token in JSON.
 const BODY_BYTES_MAX: usize = 1024;
 
@@ -268,15 +270,9 @@ impl axum::serve::Listener for Limited {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    return (
-                        Occupied {
-                            stream,
-                            _permit: permit,
-                        },
-                        address,
-                    );
+                    return (Occupied::new(stream, permit), address);
                 }
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
     }
@@ -288,7 +284,7 @@ impl axum::serve::Listener for Limited {
 
 use occupied::Occupied;
 
-/// A connection that gives its place back when it is dropped.
+/// A connection that gives its place back when it is dropped, and that must begin to speak soon.
 mod occupied {
     use std::io;
     use std::pin::Pin;
@@ -297,16 +293,40 @@ mod occupied {
     use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
     use tokio::net::TcpStream;
     use tokio::sync::OwnedSemaphorePermit;
+    use tokio::time::{Sleep, sleep};
+
+    use super::FIRST_WORD_WAIT;
 
     #[derive(Debug)]
-    pub(super) struct Occupied {
-        pub(super) stream: TcpStream,
-        pub(super) _permit: OwnedSemaphorePermit,
+    pub(crate) struct Occupied {
+        stream: TcpStream,
+        /// Until the first byte.
+        silence: Option<Pin<Box<Sleep>>>,
+        _permit: OwnedSemaphorePermit,
+    }
+
+    impl Occupied {
+        pub(super) fn new(stream: TcpStream, permit: OwnedSemaphorePermit) -> Self {
+            let silence = Some(Box::pin(sleep(FIRST_WORD_WAIT)));
+            Self {
+                stream,
+                silence,
+                _permit: permit,
+            }
+        }
     }
 
     impl AsyncRead for Occupied {
         fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_read(cx, buf)
+            let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+            if read.is_ready() {
+                self.silence = None;
+                return read;
+            }
+            match &mut self.silence {
+                Some(silence) => silence.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+                None => Poll::Pending,
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::converse::{Caller, converse};
+use super::converse::{Caller, converse, until_either_ends};
 use crate::Daemon;
 use crate::rpc::REQUEST_BYTES_MAX;
 
@@ -22,6 +22,8 @@ const SECRET_WAIT: Duration = Duration::from_secs(5);
 const NOT_ADMITTED: u16 = 4401;
 /// "Events were missed": connect again.
 const MISSED: u16 = 4409;
+/// A window that takes nothing for so long is gone.
+const WRITE_WAIT: Duration = Duration::from_secs(30);
 /// Texts that wait for the window.
 const QUEUE_MAX: usize = 256;
 
@@ -50,7 +52,8 @@ pub(super) async fn talk(daemon: Arc<Daemon>, mut socket: WebSocket, cookie: Str
     let (outgoing, mut queue) = mpsc::channel::<String>(QUEUE_MAX);
     let writer = async move {
         while let Some(text) = queue.recv().await {
-            if sink.send(Message::text(text)).await.is_err() {
+            let sent = tokio::time::timeout(WRITE_WAIT, sink.send(Message::text(text))).await;
+            if !matches!(sent, Ok(Ok(()))) {
                 return;
             }
         }
@@ -61,7 +64,8 @@ pub(super) async fn talk(daemon: Arc<Daemon>, mut socket: WebSocket, cookie: Str
             })))
             .await;
     };
-    tokio::join!(writer, converse(daemon, Caller::Browser, texts(stream), outgoing));
+    let talk = converse(daemon, Caller::Browser, texts(stream), outgoing);
+    until_either_ends(writer, talk).await;
 }
 
 async fn is_admitted(daemon: &Daemon, socket: &mut WebSocket, cookie: &str) -> bool {

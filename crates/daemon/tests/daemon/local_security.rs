@@ -284,6 +284,15 @@ async fn the_number_of_connections_is_bounded_loc_8() {
     assert_eq!(served.http("GET /", &headers, "").await.status, 200);
 }
 
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed_loc_8() {
+    use tokio::io::AsyncReadExt as _;
+    let served = Served::start().await;
+    let mut silent = TcpStream::connect(("127.0.0.1", served.port)).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(15), silent.read(&mut [0; 1])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn socket_and_token_file_are_for_their_owner_only_loc_6() {
