@@ -138,10 +138,10 @@ fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>
     Ok(step
         .tx
         .prepare_cached(
-            "SELECT id FROM message WHERE chat = ? AND +group_id = ? AND mine = 0 AND state = 3 AND complete = 1
-             ORDER BY position DESC LIMIT 1",
+            "SELECT id FROM message INDEXED BY message_read
+             WHERE group_id = ? AND mine = 0 AND state = 3 AND complete = 1 ORDER BY position DESC LIMIT 1",
         )?
-        .query_row(params![of.chat, of.group], |row| row.get(0))
+        .query_row([of.group], |row| row.get(0))
         .optional()?
         .map(MessageId::from_bytes))
 }

@@ -133,6 +133,7 @@ CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_i
 CREATE INDEX message_by_seq ON message(group_id, leaf, seq);
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;
+CREATE INDEX message_read ON message(group_id, position) WHERE mine = 0 AND state = 3 AND complete = 1;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
 
 -- Edges of the causal graph: parents are known by the first 8 bytes of their id.
