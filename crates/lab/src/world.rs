@@ -43,6 +43,8 @@ pub const BEGINNING: u64 = 1_772_409_600_000;
 const PATIENCE: u64 = 16 * DAY;
 /// What is right must stay right: longer than a message waits before it is sealed anew.
 const AFTERWARDS: u64 = 30 * HOUR;
+/// How often the tags in use are looked at.
+const CENSUS_EVERY: u64 = 5 * DAY;
 /// Steps of one world at most: more than any plan needs.
 const STEPS_MAX: u64 = 200_000;
 
@@ -76,6 +78,10 @@ pub struct Outcome {
     pub steps: u64,
     /// Texts written.
     pub texts: usize,
+    /// Different mailboxes that were read.
+    pub tags: usize,
+    /// Bytes that relays saw.
+    pub wire_bytes: usize,
     /// From healing until everything was right, ms.
     pub healed_ms: u64,
 }
@@ -102,6 +108,7 @@ pub(crate) enum Event {
     Trouble(Trouble),
     Heal,
     Inspect,
+    Census,
     End,
 }
 
@@ -158,6 +165,8 @@ pub struct World {
     said_count: u64,
     steps: u64,
     tap: Tap,
+    /// Every tag that was ever read, and what for: conversation and week.
+    tags: BTreeMap<Vec<u8>, (Vec<u8>, i64)>,
     trace: Trace,
     totals: Totals,
     broken: Vec<String>,
@@ -211,6 +220,7 @@ impl World {
             said_count: 0,
             steps: 0,
             tap: Tap::default(),
+            tags: BTreeMap::new(),
             trace: Trace::new(loud),
             totals: Totals::default(),
             broken: Vec::new(),
@@ -243,6 +253,7 @@ impl World {
         }
         let heals_at = self.plan.heals_at;
         self.at(heals_at, Event::Heal);
+        self.at(CENSUS_EVERY, Event::Census);
     }
 
     /// Runs it to its end.
@@ -272,6 +283,8 @@ impl World {
             lines,
             steps: self.steps,
             texts: self.said.len(),
+            tags: self.tags.len(),
+            wire_bytes: self.tap.wire_bytes(),
             healed_ms,
         }
     }
@@ -297,6 +310,7 @@ impl World {
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Heal => self.heal(),
             Event::Inspect => self.inspect(),
+            Event::Census => self.census(),
             Event::End => {}
         }
     }
@@ -554,6 +568,12 @@ impl World {
             self.after(SECOND, Event::Start(d));
         }
         self.after(HOUR, Event::Inspect);
+    }
+
+    /// Which tags are read at this moment; more often than slots turn.
+    fn census(&mut self) {
+        self.check_tags();
+        self.after(CENSUS_EVERY, Event::Census);
     }
 
     /// Twice a day: is everything as it should be by now?

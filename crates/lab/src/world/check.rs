@@ -153,12 +153,11 @@ impl World {
 
     /// No tag stands for two things or two weeks.
     pub(crate) fn check_tags(&mut self) {
-        let mut known: BTreeMap<Vec<u8>, (Vec<u8>, i64)> = BTreeMap::new();
         for d in 0..self.nodes.len() {
             let sql = "SELECT tag, about, slot FROM listening WHERE purpose = 0";
             let rows = self.nodes[d].device.rows(sql, |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))));
             for (tag, what) in rows {
-                if known.insert(tag, what.clone()).is_some_and(|before| before != what) {
+                if self.tags.insert(tag, what.clone()).is_some_and(|before| before != what) {
                     self.broke(format!("device {d}: one tag stands for two conversations or weeks"));
                 }
             }

@@ -21,6 +21,12 @@ impl Tap {
         self.wire.extend_from_slice(bytes);
     }
 
+    /// How much went to relays.
+    #[must_use]
+    pub fn wire_bytes(&self) -> usize {
+        self.wire.len()
+    }
+
     /// An input, as a log might print it. Arrivals are left out: what they hold went over the wire.
     pub fn log_input(&mut self, input: &Input) {
         if !matches!(input, Input::News(News::Arrived(_) | News::Knocked { .. })) {

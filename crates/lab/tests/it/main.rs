@@ -1,5 +1,7 @@
 //! Worlds: many seeds, one by one.
 
+mod late;
 mod planted;
 mod replay;
 mod seeds;
+mod weeks;
