@@ -136,6 +136,7 @@ pub(crate) struct Node {
     /// It is taking in news, or waits to try again.
     busy: bool,
     cut_until: u64,
+    full_until: u64,
     links: BTreeMap<LinkId, u64>,
     /// Until then the courier is woken when it asks to be; later, once an hour.
     stirred_until: u64,
@@ -158,6 +159,7 @@ pub struct World {
     nodes: Vec<Node>,
     relays: Vec<Relay>,
     relays_cut_until: Vec<u64>,
+    relays_forgot: bool,
     links: BTreeMap<u64, Link>,
     last_link: u64,
     met: Vec<Met>,
@@ -213,6 +215,7 @@ impl World {
             healed: false,
             complete_at: None,
             relays_cut_until: vec![0; relays.len()],
+            relays_forgot: false,
             links: BTreeMap::new(),
             last_link: 0,
             met: plan.meetings.iter().map(|_| Met::default()).collect(),
@@ -360,9 +363,10 @@ impl World {
             self.step(d, Input::Wake);
             if self.nodes[d].device.runs() && self.nodes[d].device.wake_at.is_none() {
                 // As the daemon does when a step fails.
-                let again = self.nodes[d].device.clock.read(time).plus_ms(2 * SECOND);
+                let wait = self.retry_wait(d);
+                let again = self.nodes[d].device.clock.read(time).plus_ms(wait);
                 self.nodes[d].device.wake_at = Some(again);
-                self.after(2 * SECOND, Event::Wake(d, starts));
+                self.after(wait, Event::Wake(d, starts));
             }
         }
     }
@@ -370,7 +374,10 @@ impl World {
     /// One input for one device, with whatever fate.
     pub(crate) fn step(&mut self, d: usize, input: Input) -> Came {
         self.steps += 1;
-        let fate = self.fate();
+        let mut fate = self.fate();
+        if fate == Fate::Whole && self.nodes[d].full_until > self.now {
+            fate = Fate::DiskFull;
+        }
         self.note(Actor::Device(d), kind_of(&input), [size_of(&input), 0]);
         self.trace.remark(|| format!("{fate:?} {input:?}").chars().take(400).collect());
         self.tap.log_input(&input);
@@ -384,6 +391,10 @@ impl World {
             }
         };
         self.count(fate);
+        if stepped.full {
+            self.totals.add(Fault::DiskFull, 1);
+            self.note(Actor::Device(d), "disk full", [0, 0]);
+        }
         if let Some(outputs) = stepped.outputs.as_ref().filter(|_| stepped.committed) {
             self.witness(d, outputs);
         }
@@ -420,7 +431,7 @@ impl World {
 
     fn count(&mut self, fate: Fate) {
         let fault = match fate {
-            Fate::Whole => return,
+            Fate::Whole | Fate::DiskFull => return,
             Fate::CommitFails => Fault::CommitFailed,
             Fate::DiesBefore => Fault::CrashBetween,
             Fate::DiesAtCommit => Fault::CrashAtCommit,
@@ -515,12 +526,17 @@ impl World {
                 Came::Died => return,
                 Came::Failed => {
                     self.nodes[d].kept.push_front(news);
-                    let starts = self.nodes[d].device.starts;
-                    return self.after(2 * SECOND, Event::Retry(d, starts));
+                    let (starts, wait) = (self.nodes[d].device.starts, self.retry_wait(d));
+                    return self.after(wait, Event::Retry(d, starts));
                 }
             }
         }
         self.nodes[d].busy = false;
+    }
+
+    /// The daemon tries every two seconds; on a full disk that would be too many steps for a world.
+    fn retry_wait(&self, d: usize) -> u64 {
+        if self.nodes[d].full_until > self.now { 10 * MINUTE } else { 2 * SECOND }
     }
 
     fn retry(&mut self, d: usize, starts: u64) {
@@ -543,6 +559,8 @@ impl World {
                     self.after(ms, Event::Start(d));
                 }
             }
+            Trouble::DiskFull(d, ms) => self.nodes[d].full_until = self.now + ms,
+            Trouble::RelayForgets(r) => self.relay_forgets(r),
             Trouble::Jump(d, by) => self.jump(d, by),
         }
     }
@@ -564,6 +582,7 @@ impl World {
         self.odds = Odds::default();
         self.healed = true;
         self.reconnect_all();
+        self.nodes.iter_mut().for_each(|node| node.full_until = 0);
         for d in 0..self.nodes.len() {
             self.after(SECOND, Event::Start(d));
         }
@@ -605,6 +624,7 @@ impl Node {
             kept: VecDeque::new(),
             busy: false,
             cut_until: 0,
+            full_until: 0,
             links: BTreeMap::new(),
             stirred_until: 0,
             courier_due: None,

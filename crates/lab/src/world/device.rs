@@ -8,12 +8,15 @@ use std::sync::OnceLock;
 
 use stonechat_core::api::{Answer, Connection, Query};
 use stonechat_core::query::Live;
-use stonechat_core::store::{DATABASE, Reader, Store, StoreKey};
+use stonechat_core::store::{DATABASE, Reader, Store, StoreError, StoreKey};
 use stonechat_core::{Core, Dice, Input, Outputs, World};
 use stonechat_wire::ids::Timestamp;
 
 use super::Planted;
 use super::roll::Roll;
+
+/// No limit that a world reaches.
+const PAGES_MAX: u32 = 1 << 20;
 
 /// What is to become of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Fate {
     Whole,
     /// The commit fails; the device lives on.
     CommitFails,
+    /// The disk has no room for another page; the step may fail anywhere, or not need one.
+    DiskFull,
     /// The device dies before it.
     DiesBefore,
     /// The device dies while committing: it never happened.
@@ -37,6 +42,8 @@ pub struct Stepped {
     pub committed: bool,
     /// The device is still running.
     pub alive: bool,
+    /// The disk was too full for it.
+    pub full: bool,
     /// What it wants done; present also where it must not be released, for the world to look at.
     pub outputs: Option<Outputs>,
 }
@@ -118,18 +125,31 @@ impl Device {
         let now = self.clock.read(world_ms);
         if fate == Fate::DiesBefore {
             self.die();
-            return Ok(Stepped { committed: false, alive: false, outputs: None });
+            return Ok(Stepped { committed: false, alive: false, full: false, outputs: None });
         }
         let Some(running) = self.running.as_mut() else { return Err("a step of a device that does not run".into()) };
-        let committed = matches!(fate, Fate::Whole | Fate::DiesAfterCommit);
-        let outputs = running.transact(now, input, committed)?;
+        let committed = matches!(fate, Fate::Whole | Fate::DiskFull | Fate::DiesAfterCommit);
+        running.let_grow(fate != Fate::DiskFull);
+        let outputs = running.transact(now, input, committed);
+        running.let_grow(true);
+        let outputs = match outputs {
+            Ok(outputs) => outputs,
+            Err(StoreError::Full) => {
+                running.core.forget();
+                return Ok(Stepped { committed: false, alive: true, full: true, outputs: None });
+            }
+            Err(error) => {
+                running.core.forget();
+                return Err(format!("core refused a step: {error}"));
+            }
+        };
         match fate {
-            Fate::Whole => self.wake_at = outputs.wake_at,
+            Fate::Whole | Fate::DiskFull => self.wake_at = outputs.wake_at,
             Fate::CommitFails if planted == Some(Planted::MemoryKept) => {}
             Fate::CommitFails => running.core.forget(),
             Fate::DiesBefore | Fate::DiesAtCommit | Fate::DiesAfterCommit => self.die(),
         }
-        Ok(Stepped { committed, alive: self.runs(), outputs: Some(outputs) })
+        Ok(Stepped { committed, alive: self.runs(), full: false, outputs: Some(outputs) })
     }
 
     /// Answers a query as the interface would ask it.
@@ -159,14 +179,18 @@ impl Device {
 }
 
 impl Running {
-    fn transact(&mut self, now: Timestamp, input: Input, commit: bool) -> Result<Outputs, String> {
-        let tx = self.store.begin().map_err(|error| error.to_string())?;
-        let done = self.core.handle(&tx, &mut World { now, dice: &mut self.dice }, input);
-        let outputs = done.map_err(|error| format!("core refused a step: {error}"))?;
+    fn transact(&mut self, now: Timestamp, input: Input, commit: bool) -> Result<Outputs, StoreError> {
+        let tx = self.store.begin()?;
+        let outputs = self.core.handle(&tx, &mut World { now, dice: &mut self.dice }, input)?;
         if commit {
-            tx.commit().map_err(|error| error.to_string())?;
+            tx.commit().map_err(StoreError::from)?;
         }
         Ok(outputs)
+    }
+
+    fn let_grow(&self, may: bool) {
+        let pages = if may { PAGES_MAX } else { self.store.pages().unwrap() };
+        self.store.limit_pages(pages).unwrap();
     }
 }
 

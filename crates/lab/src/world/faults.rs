@@ -30,6 +30,10 @@ pub enum Fault {
     CrashAfterCommit,
     /// A commit fails and the device lives on.
     CommitFailed,
+    /// A device's disk has no room in the middle of a step.
+    DiskFull,
+    /// A relay comes back with an empty store.
+    RelayForgets,
     /// A device's clock is off by more than a day.
     ClockOff,
     /// A device's clock jumps.
@@ -39,7 +43,7 @@ pub enum Fault {
 }
 
 /// All kinds.
-pub const FAULTS: [Fault; 15] = [
+pub const FAULTS: [Fault; 17] = [
     Fault::Loss,
     Fault::Delay,
     Fault::Duplicate,
@@ -52,6 +56,8 @@ pub const FAULTS: [Fault; 15] = [
     Fault::CrashAtCommit,
     Fault::CrashAfterCommit,
     Fault::CommitFailed,
+    Fault::DiskFull,
+    Fault::RelayForgets,
     Fault::ClockOff,
     Fault::ClockJump,
     Fault::WrongWords,

@@ -485,6 +485,16 @@ impl World {
         self.after(ms, Event::RelayUp(r));
     }
 
+    /// A relay's disk dies. Relays may lose: only what it says afterwards is held against it.
+    pub(crate) fn relay_forgets(&mut self, r: usize) {
+        self.crash_relay(r, HOUR);
+        self.relays[r].forget();
+        self.relays_forgot = true;
+        self.totals.add(Fault::RelayForgets, 1);
+        self.note(Actor::Relay(r), "forgets", [0, 0]);
+        self.after(HOUR, Event::RelayUp(r));
+    }
+
     /// With sealing off, an envelope shows the text that it carries.
     pub(crate) fn sabotage(&mut self, d: usize, errand: Errand) -> Errand {
         let Errand::Send(mut parcel) = errand else { return errand };

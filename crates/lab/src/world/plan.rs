@@ -111,6 +111,10 @@ pub enum Trouble {
     CrashRelay(usize, u64),
     /// A device dies and comes back.
     CrashDevice(usize, u64),
+    /// A device's disk has no room for so long.
+    DiskFull(usize, u64),
+    /// A relay loses everything that it ever stored.
+    RelayForgets(usize),
     /// A device's clock jumps by so much.
     Jump(usize, i64),
 }
@@ -220,7 +224,7 @@ fn meeting(roll: &mut Roll, inviter: usize, taker: usize) -> Meeting {
         inviter,
         taker,
         who: *roll.pick(&[Who::One, Who::Family]),
-        how: *roll.pick(&[How::InPerson, How::Spoken, How::Spoken, How::Plain]),
+        how: *roll.pick(&[How::InPerson, How::Spoken, How::Spoken, How::Spoken, How::Plain]),
         spoken: *roll.pick(&[Spoken::Right, Spoken::WrongFirst, Spoken::NoneFirst]),
         shares: None,
         at: roll.time(SECOND, 4 * HOUR),
@@ -264,6 +268,12 @@ fn troubles(roll: &mut Roll, people: usize, relays: usize, heals_at: u64) -> Vec
     }
     for _ in 0..roll.between(1, 3) {
         troubles.push((at(roll), Trouble::CrashDevice(roll.index(people), roll.time(SECOND, DAY))));
+    }
+    if roll.percent(50) {
+        troubles.push((at(roll), Trouble::DiskFull(roll.index(people), roll.time(10 * MINUTE, 12 * HOUR))));
+    }
+    if roll.percent(35) {
+        troubles.push((at(roll), Trouble::RelayForgets(roll.index(relays))));
     }
     if roll.percent(50) {
         let by = if roll.percent(50) { around(roll, 400 * DAY) } else { around(roll, 3 * DAY) };

@@ -154,6 +154,13 @@ impl Relay {
         std::mem::take(&mut self.unsynced)
     }
 
+    /// Dies, and its disk with it: an empty store takes its place.
+    pub fn forget(&mut self) {
+        self.crash();
+        self.service = Some(Service::new(MemoryStore::default(), self.access.clone(), Limits::default()));
+        self.promised.clear();
+    }
+
     /// How many envelopes that it called stored are not there before their time.
     #[must_use]
     pub fn broken_promises(&self, world_ms: u64) -> usize {

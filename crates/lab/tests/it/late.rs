@@ -7,7 +7,10 @@ use stonechat_lab::world::{Outcome, World};
 
 /// Two people, one relay; the taker's clock is off by `offset_ms` and it knows no relay of its own.
 fn plan(inviter_ms: i64, taker_ms: i64) -> Plan {
-    let text = |n: u64| Text { from: usize::from(n % 2 == 1), to: usize::from(n % 2 == 0), at: HOUR + n * MINUTE, padding: 9, eager: true };
+    let text = |n: u64| {
+        let (from, to) = if n.is_multiple_of(2) { (0, 1) } else { (1, 0) };
+        Text { from, to, at: HOUR + n * MINUTE, padding: 9, eager: true }
+    };
     let met = Meeting { inviter: 0, taker: 1, who: Who::One, how: How::Plain, spoken: Spoken::Right, shares: None, at: MINUTE };
     Plan {
         devices: vec![

@@ -1,4 +1,5 @@
 //! Worlds: many seeds, one by one.
+#![allow(clippy::unwrap_used, reason = "tests fail loudly")]
 
 mod late;
 mod planted;
