@@ -108,7 +108,10 @@ impl<'a, 't> Step<'a, 't> {
     /// Some relay has said what time it is. Until then a wrong device clock must not refuse anything: an invitation's
     /// door and its owner know better whether it is over (MEET-3).
     pub(crate) fn knows_time(&self) -> Result<bool, Stop> {
-        Ok(self.tx.prepare_cached("SELECT 1 FROM relay WHERE offset_ms IS NOT NULL")?.exists([])?)
+        Ok(self
+            .tx
+            .prepare_cached("SELECT 1 FROM relay WHERE offset_ms IS NOT NULL")?
+            .exists([])?)
     }
 
     pub(crate) fn slot(&self) -> Slot {

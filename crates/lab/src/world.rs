@@ -197,12 +197,25 @@ impl World {
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
         let home = device::folder(&format!("world{number}"));
         let nodes = plan.devices.iter().enumerate().map(|(n, device)| {
-            let clock = Clock { offset_ms: device.offset_ms };
-            Node::new(Device::new(home.join(n.to_string()), clock, Roll::seeded(seed, 100 + n as u64)))
+            let clock = Clock {
+                offset_ms: device.offset_ms,
+            };
+            Node::new(Device::new(
+                home.join(n.to_string()),
+                clock,
+                Roll::seeded(seed, 100 + n as u64),
+            ))
         });
         let nodes: Vec<_> = nodes.collect();
         let relays = plan.relays.iter().enumerate().map(|(n, relay)| {
-            Relay::new(n, Clock { offset_ms: relay.offset_ms }, relay.secret, planted)
+            Relay::new(
+                n,
+                Clock {
+                    offset_ms: relay.offset_ms,
+                },
+                relay.secret,
+                planted,
+            )
         });
         let relays: Vec<_> = relays.collect();
         let mut world = Self {
@@ -379,7 +392,8 @@ impl World {
             fate = Fate::DiskFull;
         }
         self.note(Actor::Device(d), kind_of(&input), [size_of(&input), 0]);
-        self.trace.remark(|| format!("{fate:?} {input:?}").chars().take(400).collect());
+        self.trace
+            .remark(|| format!("{fate:?} {input:?}").chars().take(400).collect());
         self.tap.log_input(&input);
         let time = self.time();
         let planted = self.planted;
@@ -422,7 +436,12 @@ impl World {
         if !self.roll.permille(self.odds.step) {
             return Fate::Whole;
         }
-        let dies = [Fate::CommitFails, Fate::DiesBefore, Fate::DiesAtCommit, Fate::DiesAfterCommit];
+        let dies = [
+            Fate::CommitFails,
+            Fate::DiesBefore,
+            Fate::DiesAtCommit,
+            Fate::DiesAfterCommit,
+        ];
         match (*self.roll.pick(&dies), self.planted) {
             (_, Some(Planted::ReceiptBeforeCommit | Planted::MemoryKept)) => Fate::CommitFails,
             (fate, _) => fate,
@@ -441,7 +460,12 @@ impl World {
     }
 
     fn release(&mut self, d: usize, outputs: Outputs) {
-        let Outputs { errands, events, wake_at, .. } = outputs;
+        let Outputs {
+            errands,
+            events,
+            wake_at,
+            ..
+        } = outputs;
         for errand in errands {
             self.tap.log_errand(&errand);
             self.trace_errand(d, &errand);
@@ -460,9 +484,13 @@ impl World {
         let (what, numbers) = match errand {
             Errand::UseRelay(..) => ("use relay", [0, 0]),
             Errand::ForgetRelay(_) => ("forget relay", [0, 0]),
-            Errand::Send(parcel) => {
-                ("send", [parcel.envelope.bytes().len() as u64, parcel.class as u64 * 8 + parcel.relays.len() as u64])
-            }
+            Errand::Send(parcel) => (
+                "send",
+                [
+                    parcel.envelope.bytes().len() as u64,
+                    parcel.class as u64 * 8 + parcel.relays.len() as u64,
+                ],
+            ),
             Errand::Listen(listen) => ("listen", [listen.add.len() as u64, listen.drop.len() as u64]),
             Errand::OpenDoor(_) => ("open door", [0, 0]),
             Errand::CloseDoor { .. } => ("close door", [0, 0]),
@@ -536,7 +564,11 @@ impl World {
 
     /// The daemon tries every two seconds; on a full disk that would be too many steps for a world.
     fn retry_wait(&self, d: usize) -> u64 {
-        if self.nodes[d].full_until > self.now { 10 * MINUTE } else { 2 * SECOND }
+        if self.nodes[d].full_until > self.now {
+            10 * MINUTE
+        } else {
+            2 * SECOND
+        }
     }
 
     fn retry(&mut self, d: usize, starts: u64) {

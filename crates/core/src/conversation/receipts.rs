@@ -28,7 +28,9 @@ pub(crate) fn due(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 /// The slot clock was wrong until this step: what was said lies in mailboxes that nobody reads. Messages come again by
 /// themselves, receipts would not (RCP-2).
 pub(crate) fn say_again(step: &Step<'_, '_>) -> Result<(), Stop> {
-    step.tx.prepare_cached("UPDATE conversation SET receipt_due = 1 WHERE receipt_due = 0")?.execute([])?;
+    step.tx
+        .prepare_cached("UPDATE conversation SET receipt_due = 1 WHERE receipt_due = 0")?
+        .execute([])?;
     Ok(())
 }
 

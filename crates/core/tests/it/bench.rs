@@ -90,7 +90,9 @@ impl Bench {
             relay: Relay::default(),
             devices: (1..=count).map(Device::new).collect(),
         };
-        for (device, name) in (0..count.into()).zip(["Ana", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal", "Ida", "Jo", "Kim", "Lu"]) {
+        for (device, name) in (0..count.into()).zip([
+            "Ana", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal", "Ida", "Jo", "Kim", "Lu",
+        ]) {
             bench
                 .ask(
                     device,

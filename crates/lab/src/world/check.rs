@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use stonechat_core::api::{Answer, Message, MessageKind, MessageState, MessagesOf, Query};
 
-use super::tap;
 use super::World;
+use super::tap;
 
 /// Secrets that no relay may ever see.
 const SECRETS: [&str; 10] = [
@@ -39,16 +39,32 @@ impl World {
         let mut waits = Vec::new();
         for (what, sql) in [
             ("outbox rows", "SELECT purpose FROM outbox"),
-            ("texts that nobody confirmed", "SELECT state FROM message WHERE mine = 1 AND kind = 0 AND state < 2"),
-            ("texts with missing ancestors", "SELECT state FROM message WHERE complete = 0"),
-            ("receipts that are due", "SELECT leaf FROM conversation WHERE receipt_due = 1"),
-            ("acceptances on their way", "SELECT state FROM acceptance WHERE state < 4"),
+            (
+                "texts that nobody confirmed",
+                "SELECT state FROM message WHERE mine = 1 AND kind = 0 AND state < 2",
+            ),
+            (
+                "texts with missing ancestors",
+                "SELECT state FROM message WHERE complete = 0",
+            ),
+            (
+                "receipts that are due",
+                "SELECT leaf FROM conversation WHERE receipt_due = 1",
+            ),
+            (
+                "acceptances on their way",
+                "SELECT state FROM acceptance WHERE state < 4",
+            ),
             ("requests", "SELECT answer FROM claim WHERE answer = 2"),
             ("invitations without a door", "SELECT state FROM invite WHERE state = 0"),
         ] {
             let found: Vec<i64> = device.rows(sql, |row| row.get(0));
             if !found.is_empty() {
-                waits.push(format!("{} {what} {:?}", found.len(), found.iter().take(5).collect::<Vec<_>>()));
+                waits.push(format!(
+                    "{} {what} {:?}",
+                    found.len(),
+                    found.iter().take(5).collect::<Vec<_>>()
+                ));
             }
         }
         let carried = self.nodes[d].courier.parcel_count();
@@ -90,8 +106,13 @@ impl World {
     fn check_device(&mut self, d: usize) {
         let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
         for (contact, messages) in self.all_messages(d) {
-            let other = self.nodes.iter().position(|node| node.account.as_ref() == Some(&contact));
-            let Some(other) = other else { return self.broke(format!("device {d}: a chat with nobody of this world")) };
+            let other = self
+                .nodes
+                .iter()
+                .position(|node| node.account.as_ref() == Some(&contact));
+            let Some(other) = other else {
+                return self.broke(format!("device {d}: a chat with nobody of this world"));
+            };
             let mut last: BTreeMap<bool, u64> = BTreeMap::new();
             for message in messages {
                 if let Some(k) = self.check_message(d, other, &message) {
@@ -108,7 +129,10 @@ impl World {
             let count = seen.get(&k).copied().unwrap_or(0);
             let wanted = usize::from((text.from == d || text.to == d) && self.said[k].order.is_some());
             if count != wanted {
-                self.broke(format!("device {d}: text {k} ({} to {}) is there {count} times", text.from, text.to));
+                self.broke(format!(
+                    "device {d}: text {k} ({} to {}) is there {count} times",
+                    text.from, text.to
+                ));
             }
         }
     }
@@ -125,7 +149,10 @@ impl World {
         let text = self.plan.texts[k];
         let (from, to) = if message.mine { (d, other) } else { (other, d) };
         if (text.from, text.to) != (from, to) || message.text != tap::text(k, text.padding).trim() {
-            self.broke(format!("device {d}: text {k} is not what {} wrote to {}", text.from, text.to));
+            self.broke(format!(
+                "device {d}: text {k} is not what {} wrote to {}",
+                text.from, text.to
+            ));
         }
         let told = self.plan.devices[other].read_receipts && !self.relays_forgot;
         let fits = match message.state {
@@ -136,17 +163,28 @@ impl World {
         };
         if !fits || message.missing_before > 0 {
             let (state, missing) = (message.state, message.missing_before);
-            self.broke(format!("device {d}: text {k} is {state:?} (mine: {}), {missing} missing before it", message.mine));
+            self.broke(format!(
+                "device {d}: text {k} is {state:?} (mine: {}), {missing} missing before it",
+                message.mine
+            ));
         }
         Some(k)
     }
 
     fn all_messages(&mut self, d: usize) -> Vec<(String, Vec<Message>)> {
         let page = stonechat_core::api::Page { limit: 100, offset: 0 };
-        let Some(Answer::Chats(chats)) = self.nodes[d].device.ask(Query::Chats(page)) else { return vec![] };
+        let Some(Answer::Chats(chats)) = self.nodes[d].device.ask(Query::Chats(page)) else {
+            return vec![];
+        };
         let mut all = Vec::new();
         for chat in chats {
-            let of = MessagesOf { chat: chat.id, before: None, after: None, around: None, limit: 500 };
+            let of = MessagesOf {
+                chat: chat.id,
+                before: None,
+                after: None,
+                around: None,
+                limit: 500,
+            };
             if let Some(Answer::Messages(page)) = self.nodes[d].device.ask(Query::Messages(of)) {
                 all.push((chat.contact, page.messages));
             }
@@ -158,7 +196,9 @@ impl World {
     pub(crate) fn check_tags(&mut self) {
         for d in 0..self.nodes.len() {
             let sql = "SELECT tag, about, slot FROM listening WHERE purpose = 0";
-            let rows = self.nodes[d].device.rows(sql, |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))));
+            let rows = self.nodes[d]
+                .device
+                .rows(sql, |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))));
             for (tag, what) in rows {
                 if self.tags.insert(tag, what.clone()).is_some_and(|before| before != what) {
                     self.broke(format!("device {d}: one tag stands for two conversations or weeks"));
@@ -176,7 +216,11 @@ impl World {
             }
         }
         for found in self.tap.seen(&secrets) {
-            let what = if found == 0 { "a text or a name".into() } else { format!("secret {found}") };
+            let what = if found == 0 {
+                "a text or a name".into()
+            } else {
+                format!("secret {found}")
+            };
             self.broke(format!("a relay saw {what}"));
         }
         if self.tap.log_sings() {

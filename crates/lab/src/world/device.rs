@@ -97,13 +97,25 @@ impl Device {
     pub fn new(home: PathBuf, clock: Clock, roll: Roll) -> Self {
         std::fs::create_dir_all(&home).unwrap();
         std::fs::copy(empty_database(), home.join(DATABASE)).unwrap();
-        Self { home, running: None, roll, clock, wake_at: None, starts: 0 }
+        Self {
+            home,
+            running: None,
+            roll,
+            clock,
+            wake_at: None,
+            starts: 0,
+        }
     }
 
     /// Starts the process: database open, messenger fresh.
     pub fn start(&mut self) {
         let store = Store::open(&self.home, &key()).unwrap();
-        self.running = Some(Running { core: Core::new(), dice: Dice::seeded(self.roll.bytes()), store, reader: None });
+        self.running = Some(Running {
+            core: Core::new(),
+            dice: Dice::seeded(self.roll.bytes()),
+            store,
+            reader: None,
+        });
         self.wake_at = None;
         self.starts += 1;
     }
@@ -121,13 +133,26 @@ impl Device {
     }
 
     /// One input, one transaction, one fate.
-    pub fn step(&mut self, world_ms: u64, input: Input, fate: Fate, planted: Option<Planted>) -> Result<Stepped, String> {
+    pub fn step(
+        &mut self,
+        world_ms: u64,
+        input: Input,
+        fate: Fate,
+        planted: Option<Planted>,
+    ) -> Result<Stepped, String> {
         let now = self.clock.read(world_ms);
         if fate == Fate::DiesBefore {
             self.die();
-            return Ok(Stepped { committed: false, alive: false, full: false, outputs: None });
+            return Ok(Stepped {
+                committed: false,
+                alive: false,
+                full: false,
+                outputs: None,
+            });
         }
-        let Some(running) = self.running.as_mut() else { return Err("a step of a device that does not run".into()) };
+        let Some(running) = self.running.as_mut() else {
+            return Err("a step of a device that does not run".into());
+        };
         let committed = matches!(fate, Fate::Whole | Fate::DiskFull | Fate::DiesAfterCommit);
         running.let_grow(fate != Fate::DiskFull);
         let outputs = running.transact(now, input, committed);
@@ -136,7 +161,12 @@ impl Device {
             Ok(outputs) => outputs,
             Err(StoreError::Full) => {
                 running.core.forget();
-                return Ok(Stepped { committed: false, alive: true, full: true, outputs: None });
+                return Ok(Stepped {
+                    committed: false,
+                    alive: true,
+                    full: true,
+                    outputs: None,
+                });
             }
             Err(error) => {
                 running.core.forget();
@@ -149,7 +179,12 @@ impl Device {
             Fate::CommitFails => running.core.forget(),
             Fate::DiesBefore | Fate::DiesAtCommit | Fate::DiesAfterCommit => self.die(),
         }
-        Ok(Stepped { committed, alive: self.runs(), full: false, outputs: Some(outputs) })
+        Ok(Stepped {
+            committed,
+            alive: self.runs(),
+            full: false,
+            outputs: Some(outputs),
+        })
     }
 
     /// Answers a query as the interface would ask it.
@@ -171,7 +206,9 @@ impl Device {
 
     /// Reads rows of the database past all interfaces: for checks only.
     pub fn rows<T>(&mut self, sql: &str, map: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
-        let Some(running) = self.running.as_mut() else { return vec![] };
+        let Some(running) = self.running.as_mut() else {
+            return vec![];
+        };
         let tx = running.store.begin().unwrap();
         let mut rows = tx.prepare_cached(sql).unwrap();
         rows.query_map([], map).unwrap().collect::<Result<_, _>>().unwrap()
@@ -181,7 +218,14 @@ impl Device {
 impl Running {
     fn transact(&mut self, now: Timestamp, input: Input, commit: bool) -> Result<Outputs, StoreError> {
         let tx = self.store.begin()?;
-        let outputs = self.core.handle(&tx, &mut World { now, dice: &mut self.dice }, input)?;
+        let outputs = self.core.handle(
+            &tx,
+            &mut World {
+                now,
+                dice: &mut self.dice,
+            },
+            input,
+        )?;
         if commit {
             tx.commit().map_err(StoreError::from)?;
         }
@@ -224,6 +268,10 @@ fn empty_database() -> &'static Path {
 #[must_use]
 pub fn folder(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
-    let base = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    let base = if memory.is_dir() {
+        memory.to_path_buf()
+    } else {
+        std::env::temp_dir()
+    };
     base.join(format!("stonechat-lab-{}", std::process::id())).join(name)
 }

@@ -82,7 +82,10 @@ impl World {
         if !matches!(report, Report::Wake) {
             self.stir(d);
         }
-        let alive = self.links.values().filter(|link| link.device == d && !link.broken && !link.device_left);
+        let alive = self
+            .links
+            .values()
+            .filter(|link| link.device == d && !link.broken && !link.device_left);
         let alive: Vec<LinkId> = alive.map(|link| link.name).collect();
         for link in alive {
             self.nodes[d].courier.handle_input(now, Report::Heard { link });
@@ -122,9 +125,26 @@ impl World {
                 Output::Send { link, frame } => frames.entry(link).or_default().push(frame),
                 Output::Ping { link } => self.pinged(d, link),
                 Output::Close { link } => self.device_closes(d, link),
-                Output::Knock { id, address, path, proof } => {
+                Output::Knock {
+                    id,
+                    address,
+                    path,
+                    proof,
+                } => {
                     let wait = self.roll.between(20, 400);
-                    self.after(wait, Event::Knock(d, starts, Calling { id, address, path, proof }));
+                    self.after(
+                        wait,
+                        Event::Knock(
+                            d,
+                            starts,
+                            Calling {
+                                id,
+                                address,
+                                path,
+                                proof,
+                            },
+                        ),
+                    );
                 }
                 Output::News(one) => news.push(one),
                 Output::Remember(remembered) => self.nodes[d].remembered = remembered,
@@ -152,7 +172,11 @@ impl World {
     fn watch_courier(&mut self, d: usize, until: Option<Timestamp>) {
         let Some(until) = until else { return };
         let wanted = until.0.saturating_sub(BEGINNING).max(self.now + 1);
-        let due = if wanted <= self.nodes[d].stirred_until { wanted } else { wanted.max(self.now + HOUR) };
+        let due = if wanted <= self.nodes[d].stirred_until {
+            wanted
+        } else {
+            wanted.max(self.now + HOUR)
+        };
         if self.nodes[d].courier_due != Some(due) {
             self.nodes[d].courier_due = Some(due);
             let starts = self.nodes[d].device.starts;
@@ -168,7 +192,17 @@ impl World {
         let Some(r) = there.filter(|r| self.reaches(d, *r)) else {
             // Refused at once, or silence until the courier gives up.
             if self.roll.percent(50) {
-                self.after(SECOND, Event::Report(d, starts, Report::Lost { link: name, why: Lost::Broken }));
+                self.after(
+                    SECOND,
+                    Event::Report(
+                        d,
+                        starts,
+                        Report::Lost {
+                            link: name,
+                            why: Lost::Broken,
+                        },
+                    ),
+                );
             }
             return;
         };
@@ -204,7 +238,9 @@ impl World {
     }
 
     fn device_closes(&mut self, d: usize, name: LinkId) {
-        let Some(id) = self.nodes[d].links.remove(&name) else { return };
+        let Some(id) = self.nodes[d].links.remove(&name) else {
+            return;
+        };
         if let Some(link) = self.links.get_mut(&id) {
             link.broken = true;
             link.device_left = true;
@@ -301,7 +337,10 @@ impl World {
             };
             let held = self.links[&id].tag_free.get(tag).is_some_and(|free| *free > self.now);
             let chance = self.odds.reorder;
-            if *is_late.entry(*tag).or_insert_with(|| held || self.roll.permille(chance)) {
+            if *is_late
+                .entry(*tag)
+                .or_insert_with(|| held || self.roll.permille(chance))
+            {
                 late.entry(*tag).or_default().push(frame);
             } else {
                 ordered.push(frame);
@@ -351,7 +390,9 @@ impl World {
 
     /// The connection dies. What the relay was sent may still arrive; the device may be told, or find out.
     fn break_link(&mut self, id: u64) {
-        let Some(d) = self.links.get(&id).filter(|link| !link.broken).map(|link| link.device) else { return };
+        let Some(d) = self.links.get(&id).filter(|link| !link.broken).map(|link| link.device) else {
+            return;
+        };
         self.feed(d, Report::Wake);
         self.stir(d);
         let still_arrives = self.roll.percent(50);
@@ -366,7 +407,11 @@ impl World {
             self.nodes[d].courier_due = Some(self.now + SECOND);
             self.after(SECOND, Event::Courier(d, starts));
         }
-        let relay = if self.roll.percent(50) { 10 } else { self.roll.between(15 * SECOND, 5 * MINUTE) };
+        let relay = if self.roll.percent(50) {
+            10
+        } else {
+            self.roll.between(15 * SECOND, 5 * MINUTE)
+        };
         self.after(relay, Event::RelayNotices(id));
     }
 
@@ -379,7 +424,14 @@ impl World {
         self.drop_link(id);
         self.nodes[d].links.remove(&name);
         let starts = self.nodes[d].device.starts;
-        self.report(d, starts, Report::Lost { link: name, why: Lost::Broken });
+        self.report(
+            d,
+            starts,
+            Report::Lost {
+                link: name,
+                why: Lost::Broken,
+            },
+        );
     }
 
     pub(crate) fn relay_notices(&mut self, id: u64) {
@@ -392,13 +444,21 @@ impl World {
     }
 
     fn drop_link(&mut self, id: u64) {
-        if self.links.get(&id).is_some_and(|link| link.device_left && link.relay_left) {
+        if self
+            .links
+            .get(&id)
+            .is_some_and(|link| link.device_left && link.relay_left)
+        {
             self.links.remove(&id);
         }
     }
 
     fn links_where(&self, pick: impl Fn(&Link) -> bool) -> Vec<u64> {
-        self.links.iter().filter(|(_, link)| pick(link)).map(|(id, _)| *id).collect()
+        self.links
+            .iter()
+            .filter(|(_, link)| pick(link))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     pub(crate) fn cut_device(&mut self, d: usize, ms: u64) {
@@ -497,7 +557,9 @@ impl World {
 
     /// With sealing off, an envelope shows the text that it carries.
     pub(crate) fn sabotage(&mut self, d: usize, errand: Errand) -> Errand {
-        let Errand::Send(mut parcel) = errand else { return errand };
+        let Errand::Send(mut parcel) = errand else {
+            return errand;
+        };
         if self.planted == Some(Planted::Unsealed) {
             let sql = "SELECT m.text FROM message m JOIN outbox o ON o.about = m.id ORDER BY o.id DESC LIMIT 1";
             let text: Vec<String> = self.nodes[d].device.rows(sql, |row| row.get(0));

@@ -51,12 +51,25 @@ impl World {
         if self.nodes[d].account.is_some() {
             return true;
         }
-        let relays = self.plan.devices[d].relays.iter().map(|r| self.relays[*r].route()).collect();
+        let relays = self.plan.devices[d]
+            .relays
+            .iter()
+            .map(|r| self.relays[*r].route())
+            .collect();
         let name = format!("{} {d}", tap::CANARY);
-        match self.command(d, Command::Init(api::Init { name, relays, words: None })) {
+        match self.command(
+            d,
+            Command::Init(api::Init {
+                name,
+                relays,
+                words: None,
+            }),
+        ) {
             Some(Ok(Reply::Me(me))) => self.nodes[d].account = Some(me.id),
             Some(Err(Refusal::AccountExists)) => {
-                let Some(Answer::Status(status)) = self.nodes[d].device.ask(Query::Status) else { return false };
+                let Some(Answer::Status(status)) = self.nodes[d].device.ask(Query::Status) else {
+                    return false;
+                };
                 self.nodes[d].account = status.me.map(|me| me.id);
             }
             Some(other) => self.broke(format!("device {d}: init: {other:?}")),
@@ -67,7 +80,11 @@ impl World {
         }
         let read_receipts = self.plan.devices[d].read_receipts;
         if !read_receipts {
-            let settings = api::Settings { language: None, theme: None, read_receipts };
+            let settings = api::Settings {
+                language: None,
+                theme: None,
+                read_receipts,
+            };
             if self.command(d, Command::SettingsSet(settings)).is_none() {
                 self.nodes[d].account = None;
                 self.after(MINUTE, Event::Look(d));
@@ -94,7 +111,10 @@ impl World {
         if let Some(shared) = met.shares {
             self.met[m].link = self.met[shared].link.clone();
         } else {
-            let wish = api::InviteCreate { who: met.who, how: met.how };
+            let wish = api::InviteCreate {
+                who: met.who,
+                how: met.how,
+            };
             match self.command(d, Command::InviteCreate(wish)) {
                 Some(Ok(Reply::Invite(invite))) => self.met[m].link = Some((invite.link, invite.spoken_words)),
                 Some(other) => self.broke(format!("device {d}: invite: {other:?}")),
@@ -107,11 +127,15 @@ impl World {
     }
 
     fn come(&mut self, d: usize, m: usize, met: Meeting) {
-        let Some((link, words)) = self.met[m].link.clone() else { return };
+        let Some((link, words)) = self.met[m].link.clone() else {
+            return;
+        };
         if self.met[m].done {
             return;
         }
-        let Some(acceptance) = self.acceptance(d, m) else { return self.accept(d, m, met, link, words) };
+        let Some(acceptance) = self.acceptance(d, m) else {
+            return self.accept(d, m, met, link, words);
+        };
         match acceptance.state {
             AcceptanceState::Saved | AcceptanceState::Claimed | AcceptanceState::Waiting => {}
             AcceptanceState::Accepted => self.met[m].done = true,
@@ -124,7 +148,10 @@ impl World {
             | AcceptanceState::Used
             | AcceptanceState::WordsWrong
             | AcceptanceState::CardWrong => {
-                self.broke(format!("device {d}: the acceptance of meeting {m} is {:?}", acceptance.state));
+                self.broke(format!(
+                    "device {d}: the acceptance of meeting {m} is {:?}",
+                    acceptance.state
+                ));
                 self.start_over(d, m, met, acceptance.id);
             }
         }
@@ -132,13 +159,21 @@ impl World {
 
     fn acceptance(&mut self, d: usize, m: usize) -> Option<Acceptance> {
         let id = self.met[m].acceptance.clone()?;
-        let Some(Answer::Acceptances(all)) = self.nodes[d].device.ask(Query::Acceptances) else { return None };
+        let Some(Answer::Acceptances(all)) = self.nodes[d].device.ask(Query::Acceptances) else {
+            return None;
+        };
         all.into_iter().find(|acceptance| acceptance.id == id)
     }
 
     fn accept(&mut self, d: usize, m: usize, met: Meeting, link: String, words: Option<String>) {
         let typed = self.typed(m, met, words);
-        match self.command(d, Command::Accept(api::Accept { link, spoken_words: typed })) {
+        match self.command(
+            d,
+            Command::Accept(api::Accept {
+                link,
+                spoken_words: typed,
+            }),
+        ) {
             Some(Ok(Reply::Acceptance(acceptance))) => self.met[m].acceptance = Some(acceptance.id),
             // The device died before it could say so.
             Some(Err(Refusal::AlreadyAccepted)) => self.met[m].acceptance = self.unclaimed_acceptance(d),
@@ -167,14 +202,21 @@ impl World {
     }
 
     fn unclaimed_acceptance(&mut self, d: usize) -> Option<String> {
-        let Some(Answer::Acceptances(all)) = self.nodes[d].device.ask(Query::Acceptances) else { return None };
+        let Some(Answer::Acceptances(all)) = self.nodes[d].device.ask(Query::Acceptances) else {
+            return None;
+        };
         let known: Vec<_> = self.met.iter().filter_map(|met| met.acceptance.clone()).collect();
-        all.into_iter().map(|acceptance| acceptance.id).find(|id| !known.contains(id))
+        all.into_iter()
+            .map(|acceptance| acceptance.id)
+            .find(|id| !known.contains(id))
     }
 
     fn say_words(&mut self, d: usize, m: usize, met: Meeting, id: String, words: Option<String>) {
         let words = if met.how == How::Spoken { words } else { None };
-        let retry = api::AcceptRetry { id, spoken_words: words };
+        let retry = api::AcceptRetry {
+            id,
+            spoken_words: words,
+        };
         match self.command(d, Command::AcceptRetry(retry)) {
             Some(Ok(_)) | None => {}
             Some(other) => self.broke(format!("device {d}: retry of meeting {m}: {other:?}")),
@@ -191,7 +233,10 @@ impl World {
             None => return self.after(MINUTE, Event::Look(d)),
         }
         self.note(Actor::Device(d), "starts over", [m as u64, 0]);
-        self.met[m] = Met { wrong_said: self.met[m].wrong_said, ..Met::default() };
+        self.met[m] = Met {
+            wrong_said: self.met[m].wrong_said,
+            ..Met::default()
+        };
         if let Some(shared) = met.shares {
             self.plan.meetings[m].shares = None;
             self.note(Actor::World, "no more sharing", [shared as u64, 0]);
@@ -214,7 +259,9 @@ impl World {
     }
 
     fn approve_all(&mut self, d: usize) {
-        let Some(Answer::Requests(requests)) = self.nodes[d].device.ask(Query::Requests) else { return };
+        let Some(Answer::Requests(requests)) = self.nodes[d].device.ask(Query::Requests) else {
+            return;
+        };
         for request in requests {
             match self.command(d, Command::Approve(ById { id: request.id })) {
                 Some(Ok(_)) => {}
@@ -238,11 +285,18 @@ impl World {
         if self.said[k].order.is_some() || self.complete_at.is_some() {
             return;
         }
-        let chat = self.chats(d).into_iter().find(|chat| Some(&chat.contact) == to.as_ref());
+        let chat = self
+            .chats(d)
+            .into_iter()
+            .find(|chat| Some(&chat.contact) == to.as_ref());
         let Some(chat) = chat.filter(|chat| text.eager || !chat.waiting) else {
             return self.after(HOUR, Event::Say(k));
         };
-        let wish = api::Send { chat: chat.id, text: tap::text(k, text.padding), client_id: Some(format!("t{k}")) };
+        let wish = api::Send {
+            chat: chat.id,
+            text: tap::text(k, text.padding),
+            client_id: Some(format!("t{k}")),
+        };
         match self.command(d, Command::Send(wish)) {
             Some(Ok(_)) => {}
             Some(other) => self.broke(format!("device {d}: send: {other:?}")),
@@ -256,8 +310,13 @@ impl World {
     /// Somebody reads everything there is.
     pub(crate) fn read_all(&mut self, d: usize) {
         for chat in self.chats(d) {
-            let Some(last) = chat.last.filter(|_| chat.unread > 0) else { continue };
-            let read = api::MarkRead { chat: chat.id, position: last.position };
+            let Some(last) = chat.last.filter(|_| chat.unread > 0) else {
+                continue;
+            };
+            let read = api::MarkRead {
+                chat: chat.id,
+                position: last.position,
+            };
             self.command(d, Command::MarkRead(read));
         }
     }

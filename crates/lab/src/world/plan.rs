@@ -149,7 +149,15 @@ impl Plan {
         let meetings = meetings(roll, people);
         let texts = texts(roll, &meetings, heals_at);
         let troubles = troubles(roll, people, relays.len(), heals_at);
-        let mut plan = Self { devices, relays, meetings, texts, troubles, odds: odds(roll), heals_at };
+        let mut plan = Self {
+            devices,
+            relays,
+            meetings,
+            texts,
+            troubles,
+            odds: odds(roll),
+            heals_at,
+        };
         plan.give_inviters_a_relay(roll);
         plan
     }
@@ -190,7 +198,11 @@ fn device(roll: &mut Roll, relays: usize) -> DevicePlan {
     if own.is_empty() && roll.percent(60) {
         own.push(roll.index(relays));
     }
-    DevicePlan { offset_ms, relays: own, read_receipts: roll.percent(80) }
+    DevicePlan {
+        offset_ms,
+        relays: own,
+        read_receipts: roll.percent(80),
+    }
 }
 
 fn around(roll: &mut Roll, most: u64) -> i64 {
@@ -201,19 +213,32 @@ fn meetings(roll: &mut Roll, people: usize) -> Vec<Meeting> {
     let mut meetings: Vec<Meeting> = Vec::new();
     for taker in 1..people {
         let inviter = roll.index(taker);
-        let earlier = meetings.iter().position(|m| m.inviter == inviter && m.who == Who::Family);
+        let earlier = meetings
+            .iter()
+            .position(|m| m.inviter == inviter && m.who == Who::Family);
         let mut meeting = meeting(roll, inviter, taker);
         if let Some(earlier) = earlier {
             let first = meetings[earlier];
-            meeting = Meeting { shares: Some(earlier), at: first.at + roll.time(SECOND, HOUR), ..meeting };
+            meeting = Meeting {
+                shares: Some(earlier),
+                at: first.at + roll.time(SECOND, HOUR),
+                ..meeting
+            };
             (meeting.who, meeting.how) = (first.who, first.how);
         }
-        let (inviter, taker) = if roll.percent(50) && earlier.is_none() { (taker, inviter) } else { (inviter, taker) };
+        let (inviter, taker) = if roll.percent(50) && earlier.is_none() {
+            (taker, inviter)
+        } else {
+            (inviter, taker)
+        };
         (meeting.inviter, meeting.taker) = (inviter, taker);
         meetings.push(meeting);
         if roll.percent(25) {
             let back = self::meeting(roll, taker, inviter);
-            meetings.push(Meeting { at: (meeting.at + back.at) / 2, ..back });
+            meetings.push(Meeting {
+                at: (meeting.at + back.at) / 2,
+                ..back
+            });
         }
     }
     meetings
@@ -247,8 +272,18 @@ fn texts(roll: &mut Roll, meetings: &[Meeting], heals_at: u64) -> Vec<Text> {
         if roll.percent(40) {
             pair = (pair.1, pair.0);
         }
-        let padding = if roll.percent(4) { roll.index(15_000) } else { roll.index(120) };
-        texts.push(Text { from: pair.0, to: pair.1, at, padding, eager: roll.percent(60) });
+        let padding = if roll.percent(4) {
+            roll.index(15_000)
+        } else {
+            roll.index(120)
+        };
+        texts.push(Text {
+            from: pair.0,
+            to: pair.1,
+            at,
+            padding,
+            eager: roll.percent(60),
+        });
     }
     texts
 }
@@ -258,25 +293,44 @@ fn troubles(roll: &mut Roll, people: usize, relays: usize, heals_at: u64) -> Vec
     let at = |roll: &mut Roll| roll.below(heals_at * 9 / 10);
     let longest = heals_at.min(20 * DAY);
     for _ in 0..roll.between(1, 3) {
-        troubles.push((at(roll), Trouble::CutDevice(roll.index(people), roll.time(10 * MINUTE, longest))));
+        troubles.push((
+            at(roll),
+            Trouble::CutDevice(roll.index(people), roll.time(10 * MINUTE, longest)),
+        ));
     }
     for _ in 0..roll.between(0, 3) {
-        troubles.push((at(roll), Trouble::CutRelay(roll.index(relays), roll.time(10 * MINUTE, longest))));
+        troubles.push((
+            at(roll),
+            Trouble::CutRelay(roll.index(relays), roll.time(10 * MINUTE, longest)),
+        ));
     }
     for _ in 0..roll.between(0, 3) {
-        troubles.push((at(roll), Trouble::CrashRelay(roll.index(relays), roll.time(10 * SECOND, DAY))));
+        troubles.push((
+            at(roll),
+            Trouble::CrashRelay(roll.index(relays), roll.time(10 * SECOND, DAY)),
+        ));
     }
     for _ in 0..roll.between(1, 3) {
-        troubles.push((at(roll), Trouble::CrashDevice(roll.index(people), roll.time(SECOND, DAY))));
+        troubles.push((
+            at(roll),
+            Trouble::CrashDevice(roll.index(people), roll.time(SECOND, DAY)),
+        ));
     }
     if roll.percent(50) {
-        troubles.push((at(roll), Trouble::DiskFull(roll.index(people), roll.time(10 * MINUTE, 12 * HOUR))));
+        troubles.push((
+            at(roll),
+            Trouble::DiskFull(roll.index(people), roll.time(10 * MINUTE, 12 * HOUR)),
+        ));
     }
     if roll.percent(35) {
         troubles.push((at(roll), Trouble::RelayForgets(roll.index(relays))));
     }
     if roll.percent(50) {
-        let by = if roll.percent(50) { around(roll, 400 * DAY) } else { around(roll, 3 * DAY) };
+        let by = if roll.percent(50) {
+            around(roll, 400 * DAY)
+        } else {
+            around(roll, 3 * DAY)
+        };
         troubles.push((at(roll), Trouble::Jump(roll.index(people), by)));
     }
     troubles

@@ -73,7 +73,12 @@ impl Relay {
             Access::Secret(secret) => Some(*secret),
             Access::Open => None,
         };
-        RelayRoute { address: self.address.clone(), relay: self.id(), secret }.to_text()
+        RelayRoute {
+            address: self.address.clone(),
+            relay: self.id(),
+            secret,
+        }
+        .to_text()
     }
 
     /// A new connection.
@@ -157,7 +162,11 @@ impl Relay {
     /// Dies, and its disk with it: an empty store takes its place.
     pub fn forget(&mut self) {
         self.crash();
-        self.service = Some(Service::new(MemoryStore::default(), self.access.clone(), Limits::default()));
+        self.service = Some(Service::new(
+            MemoryStore::default(),
+            self.access.clone(),
+            Limits::default(),
+        ));
         self.promised.clear();
     }
 
@@ -167,13 +176,20 @@ impl Relay {
         let now = self.clock.read(world_ms);
         let due = self.promised.iter().filter(|(_, (_, until))| *until > now);
         let mut held: BTreeMap<Tag, Vec<EnvelopeId>> = BTreeMap::new();
-        due.filter(|(id, (tag, _))| !held.entry(*tag).or_insert_with(|| self.mailbox(tag)).contains(id)).count()
+        due.filter(|(id, (tag, _))| !held.entry(*tag).or_insert_with(|| self.mailbox(tag)).contains(id))
+            .count()
     }
 
     fn mailbox(&self, tag: &Tag) -> Vec<EnvelopeId> {
-        let budget = Budget { envelopes: usize::MAX, bytes: usize::MAX };
+        let budget = Budget {
+            envelopes: usize::MAX,
+            bytes: usize::MAX,
+        };
         let kept = self.service.as_ref().unwrap().store().read(tag, 0, budget).unwrap();
-        kept.iter().filter_map(|kept| stonechat_wire::envelope::Envelope::decode(kept.bytes.to_vec()).ok()).map(|e| e.id()).collect()
+        kept.iter()
+            .filter_map(|kept| stonechat_wire::envelope::Envelope::decode(kept.bytes.to_vec()).ok())
+            .map(|e| e.id())
+            .collect()
     }
 
     fn promise(&mut self, said: &[(u64, FromRelay)]) {

@@ -29,7 +29,11 @@ impl Trace {
     /// A trace that keeps its lines only if `loud`.
     #[must_use]
     pub fn new(loud: bool) -> Self {
-        Self { hash: Sha256::new(), lines: loud.then(Vec::new), events: 0 }
+        Self {
+            hash: Sha256::new(),
+            lines: loud.then(Vec::new),
+            events: 0,
+        }
     }
 
     /// Something happened: what, and two numbers about it (a size, an ordinal).
@@ -47,7 +51,9 @@ impl Trace {
         if let Some(lines) = &mut self.lines {
             let (days, rest) = (at_ms / 86_400_000, at_ms % 86_400_000);
             let (hours, minutes, ms) = (rest / 3_600_000, rest / 60_000 % 60, rest % 60_000);
-            lines.push(format!("{days:3}d {hours:02}:{minutes:02}:{ms:05} {actor:?} {what} {numbers:?}"));
+            lines.push(format!(
+                "{days:3}d {hours:02}:{minutes:02}:{ms:05} {actor:?} {what} {numbers:?}"
+            ));
         }
     }
 

@@ -6,7 +6,10 @@ use crate::seeds::one;
 
 /// Runs seeds until one finds the bug. Out: what was broken.
 fn found(planted: Planted, seeds: u64) -> Vec<String> {
-    (1..=seeds).map(|seed| one(seed, Some(planted), false).broken).find(|broken| !broken.is_empty()).unwrap_or_default()
+    (1..=seeds)
+        .map(|seed| one(seed, Some(planted), false).broken)
+        .find(|broken| !broken.is_empty())
+        .unwrap_or_default()
 }
 
 fn says(broken: &[String], what: &str) -> bool {
@@ -17,7 +20,10 @@ fn says(broken: &[String], what: &str) -> bool {
 fn outputs_released_before_the_commit_are_found() {
     let broken = found(Planted::ReceiptBeforeCommit, 20);
     println!("receipt before commit: {broken:#?}");
-    assert!(says(&broken, "that nobody has") || says(&broken, "is there"), "{broken:?}");
+    assert!(
+        says(&broken, "that nobody has") || says(&broken, "is there"),
+        "{broken:?}"
+    );
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn one_seed_has_one_trace_in_two_processes() {
 
 fn trace(seed: u64) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "replay::child", "--nocapture"]).env(CHILD, seed.to_string());
+    child
+        .args(["--exact", "replay::child", "--nocapture"])
+        .env(CHILD, seed.to_string());
     let said = String::from_utf8(child.output().unwrap().stdout).unwrap();
     said.lines().find(|line| line.contains("trace ")).unwrap().to_owned()
 }

@@ -37,10 +37,15 @@ impl Sum {
     }
 
     fn say(&self, took: Duration) {
-        println!("{} worlds, {} texts, {} steps in {took:?}", self.worlds, self.texts, self.steps);
+        println!(
+            "{} worlds, {} texts, {} steps in {took:?}",
+            self.worlds, self.texts, self.steps
+        );
         println!("slowest healing: {} h\n{}", self.healed_ms_max / 3_600_000, self.totals);
         for (seed, broken) in &self.broken {
-            println!("seed {seed}: replay with STONECHAT_SEED={seed} cargo test -p stonechat-lab every_seed -- --nocapture");
+            println!(
+                "seed {seed}: replay with STONECHAT_SEED={seed} cargo test -p stonechat-lab every_seed -- --nocapture"
+            );
             broken.iter().take(8).for_each(|what| println!("    {what}"));
         }
     }
@@ -49,7 +54,12 @@ impl Sum {
 /// On a thread with room for OpenMLS.
 pub(crate) fn one(seed: u64, planted: Option<Planted>, loud: bool) -> Outcome {
     let body = move || world::run(seed, planted, loud);
-    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(body).unwrap().join().unwrap()
+    std::thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(body)
+        .unwrap()
+        .join()
+        .unwrap()
 }
 
 pub(crate) fn number(name: &str) -> Option<u64> {
@@ -73,7 +83,10 @@ pub(crate) fn many(first: u64, count: u64, time: Option<Duration>) -> Sum {
     };
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
-            std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work).unwrap();
+            std::thread::Builder::new()
+                .stack_size(STACK_BYTES)
+                .spawn_scoped(scope, work)
+                .unwrap();
         }
     });
     let sum = sum.into_inner().unwrap();
@@ -86,11 +99,21 @@ fn every_seed_keeps_every_promise() {
     if let Some(seed) = number("STONECHAT_SEED") {
         let outcome = one(seed, None, true);
         outcome.lines.iter().for_each(|line| println!("{line}"));
-        println!("{}\nsteps {}, trace {:02x?}", outcome.totals, outcome.steps, &outcome.trace[..8]);
+        println!(
+            "{}\nsteps {}, trace {:02x?}",
+            outcome.totals,
+            outcome.steps,
+            &outcome.trace[..8]
+        );
         assert_eq!(outcome.broken, [] as [String; 0]);
         return;
     }
     let time = number("STONECHAT_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let sum = many(1, number("STONECHAT_SEEDS").unwrap_or(SEEDS), time);
-    assert!(sum.broken.is_empty(), "{} of {} worlds broke a promise", sum.broken.len(), sum.worlds);
+    assert!(
+        sum.broken.is_empty(),
+        "{} of {} worlds broke a promise",
+        sum.broken.len(),
+        sum.worlds
+    );
 }

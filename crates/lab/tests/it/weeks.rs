@@ -8,8 +8,15 @@ const WEEKS: u64 = 8;
 
 /// One person talks with three others, a few texts a day, over two relays.
 fn eight_weeks() -> Plan {
-    let device = |relays: &[usize]| DevicePlan { offset_ms: 0, relays: relays.to_vec(), read_receipts: true };
-    let relay = |offset_ms| RelayPlan { offset_ms, secret: Some([7; 16]) };
+    let device = |relays: &[usize]| DevicePlan {
+        offset_ms: 0,
+        relays: relays.to_vec(),
+        read_receipts: true,
+    };
+    let relay = |offset_ms| RelayPlan {
+        offset_ms,
+        secret: Some([7; 16]),
+    };
     let meeting = |taker: usize, how| Meeting {
         inviter: 0,
         taker,
@@ -22,12 +29,22 @@ fn eight_weeks() -> Plan {
     let text = |n: u64| {
         let friend = 1 + usize::try_from(n % 3).unwrap();
         let (from, to) = if n.is_multiple_of(2) { (0, friend) } else { (friend, 0) };
-        Text { from, to, at: 2 * DAY + n * 9 * HOUR + n * SECOND, padding: 40, eager: true }
+        Text {
+            from,
+            to,
+            at: 2 * DAY + n * 9 * HOUR + n * SECOND,
+            padding: 40,
+            eager: true,
+        }
     };
     Plan {
         devices: vec![device(&[0, 1]), device(&[0]), device(&[1]), device(&[])],
         relays: vec![relay(-1_800_000), relay(3_000_000)],
-        meetings: vec![meeting(1, How::Plain), meeting(2, How::Spoken), meeting(3, How::InPerson)],
+        meetings: vec![
+            meeting(1, How::Plain),
+            meeting(2, How::Spoken),
+            meeting(3, How::InPerson),
+        ],
         texts: (0..(WEEKS * 7 - 3) * 24 / 9).map(text).collect(),
         troubles: vec![],
         odds: Odds::default(),
@@ -37,7 +54,12 @@ fn eight_weeks() -> Plan {
 
 fn run(planted: Option<Planted>) -> Outcome {
     let body = move || World::new(eight_weeks(), 8, planted, false).run();
-    std::thread::Builder::new().stack_size(8 << 20).spawn(body).unwrap().join().unwrap()
+    std::thread::Builder::new()
+        .stack_size(8 << 20)
+        .spawn(body)
+        .unwrap()
+        .join()
+        .unwrap()
 }
 
 /// Names and texts are canaries; every byte that any relay was sent is searched for them, and for keys.
@@ -53,5 +75,12 @@ fn eight_weeks_show_a_relay_no_name_no_text_and_no_tag_twice_env_1() {
 #[test]
 fn eight_weeks_without_sealing_show_everything() {
     let outcome = run(Some(Planted::Unsealed));
-    assert!(outcome.broken.iter().any(|what| what.contains("a relay saw a text or a name")), "{:?}", outcome.broken);
+    assert!(
+        outcome
+            .broken
+            .iter()
+            .any(|what| what.contains("a relay saw a text or a name")),
+        "{:?}",
+        outcome.broken
+    );
 }
