@@ -233,6 +233,7 @@ async fn a_door_gives_its_card_to_the_right_proof_rly_29() {
 }
 
 #[tokio::test]
+// proves: MEET-1
 async fn everything_that_is_not_proven_gets_the_same_404_rly_30() {
     let house = House::new().await;
     let mut ana = Client::new(&house.relay.route).await;
