@@ -563,9 +563,9 @@ impl World {
     }
 
     /// The daemon tries every two seconds; on a full disk that would be too many steps for a world.
-    fn retry_wait(&self, d: usize) -> u64 {
+    pub(crate) fn retry_wait(&self, d: usize) -> u64 {
         if self.nodes[d].full_until > self.now {
-            10 * MINUTE
+            HOUR
         } else {
             2 * SECOND
         }

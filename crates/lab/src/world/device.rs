@@ -154,9 +154,13 @@ impl Device {
             return Err("a step of a device that does not run".into());
         };
         let committed = matches!(fate, Fate::Whole | Fate::DiskFull | Fate::DiesAfterCommit);
-        running.let_grow(fate != Fate::DiskFull);
+        if fate == Fate::DiskFull {
+            running.let_grow(false);
+        }
         let outputs = running.transact(now, input, committed);
-        running.let_grow(true);
+        if fate == Fate::DiskFull {
+            running.let_grow(true);
+        }
         let outputs = match outputs {
             Ok(outputs) => outputs,
             Err(StoreError::Full) => {

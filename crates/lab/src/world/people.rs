@@ -47,6 +47,12 @@ impl World {
         self.approve_all(d);
     }
 
+    /// Soon; on a full disk somebody has to make room first.
+    fn look_again(&mut self, d: usize) {
+        let wait = MINUTE.max(self.retry_wait(d));
+        self.after(wait, Event::Look(d));
+    }
+
     fn has_account(&mut self, d: usize) -> bool {
         if self.nodes[d].account.is_some() {
             return true;
@@ -74,7 +80,7 @@ impl World {
             }
             Some(other) => self.broke(format!("device {d}: init: {other:?}")),
             None => {
-                self.after(MINUTE, Event::Look(d));
+                self.look_again(d);
                 return false;
             }
         }
@@ -87,7 +93,7 @@ impl World {
             };
             if self.command(d, Command::SettingsSet(settings)).is_none() {
                 self.nodes[d].account = None;
-                self.after(MINUTE, Event::Look(d));
+                self.look_again(d);
             }
         }
         self.nodes[d].account.is_some()
@@ -185,7 +191,7 @@ impl World {
             Some(other) => self.broke(format!("device {d}: accept: {other:?}")),
             None => {}
         }
-        self.after(MINUTE, Event::Look(d));
+        self.look_again(d);
     }
 
     /// What is typed the first time.
@@ -221,7 +227,7 @@ impl World {
             Some(Ok(_)) | None => {}
             Some(other) => self.broke(format!("device {d}: retry of meeting {m}: {other:?}")),
         }
-        self.after(MINUTE, Event::Look(d));
+        self.look_again(d);
     }
 
     /// This invitation leads nowhere any more: forget it, and ask for another.
@@ -230,7 +236,7 @@ impl World {
             Some(Ok(_)) => {}
             Some(Err(Refusal::NotFound)) => {}
             Some(other) => self.broke(format!("device {d}: forget: {other:?}")),
-            None => return self.after(MINUTE, Event::Look(d)),
+            None => return self.look_again(d),
         }
         self.note(Actor::Device(d), "starts over", [m as u64, 0]);
         self.met[m] = Met {
@@ -266,7 +272,7 @@ impl World {
             match self.command(d, Command::Approve(ById { id: request.id })) {
                 Some(Ok(_)) => {}
                 Some(other) => self.broke(format!("device {d}: approve: {other:?}")),
-                None => return self.after(MINUTE, Event::Look(d)),
+                None => return self.look_again(d),
             }
         }
     }
@@ -301,7 +307,7 @@ impl World {
             Some(Ok(_)) => {}
             Some(other) => self.broke(format!("device {d}: send: {other:?}")),
             None => {
-                let wait = self.roll.time(SECOND, 5 * MINUTE);
+                let wait = self.roll.time(SECOND, 5 * MINUTE).max(self.retry_wait(d));
                 self.after(wait, Event::Say(k));
             }
         }

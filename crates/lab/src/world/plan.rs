@@ -148,7 +148,8 @@ impl Plan {
         let devices: Vec<_> = (0..people).map(|_| device(roll, relays.len())).collect();
         let meetings = meetings(roll, people);
         let texts = texts(roll, &meetings, heals_at);
-        let troubles = troubles(roll, people, relays.len(), heals_at);
+        let mut troubles = troubles(roll, people, relays.len(), heals_at);
+        fill_disks(roll, &texts, &mut troubles);
         let mut plan = Self {
             devices,
             relays,
@@ -316,12 +317,6 @@ fn troubles(roll: &mut Roll, people: usize, relays: usize, heals_at: u64) -> Vec
             Trouble::CrashDevice(roll.index(people), roll.time(SECOND, DAY)),
         ));
     }
-    if roll.percent(50) {
-        troubles.push((
-            at(roll),
-            Trouble::DiskFull(roll.index(people), roll.time(10 * MINUTE, 12 * HOUR)),
-        ));
-    }
     if roll.percent(35) {
         troubles.push((at(roll), Trouble::RelayForgets(roll.index(relays))));
     }
@@ -336,13 +331,23 @@ fn troubles(roll: &mut Roll, people: usize, relays: usize, heals_at: u64) -> Vec
     troubles
 }
 
+/// Shortly before a text: whoever writes or gets it has no room for it.
+fn fill_disks(roll: &mut Roll, texts: &[Text], troubles: &mut Vec<(u64, Trouble)>) {
+    for _ in 0..roll.between(0, 3) {
+        let text = *roll.pick(texts);
+        let who = *roll.pick(&[text.from, text.to]);
+        let at = text.at.saturating_sub(MINUTE);
+        troubles.push((at, Trouble::DiskFull(who, roll.time(10 * MINUTE, 8 * HOUR))));
+    }
+}
+
 fn odds(roll: &mut Roll) -> Odds {
     Odds {
-        lose: *roll.pick(&[0, 10, 40, 120]),
+        lose: *roll.pick(&[0, 6, 20, 70]),
         delay: *roll.pick(&[0, 20, 100, 300]),
         duplicate: *roll.pick(&[0, 20, 80]),
         reorder: *roll.pick(&[0, 50, 200]),
-        step: *roll.pick(&[5, 10, 30, 80]),
+        step: *roll.pick(&[3, 6, 12, 40]),
         relay_dies: *roll.pick(&[0, 5, 30]),
     }
 }
