@@ -198,7 +198,8 @@ impl Loop {
                     let _ = answer.send(self.command(command));
                 }
                 Next::Ask(Ask::Control(Control::Stop, answer)) => {
-                    self.close(Fault::Locked);
+                    // Not "locked": nobody is to be asked for a passphrase because the program ends.
+                    self.close(Fault::Internal);
                     let _ = answer.send(Ok(()));
                     return;
                 }
@@ -207,7 +208,7 @@ impl Loop {
                 }
                 Next::News(news) => self.news(news),
                 Next::Time => self.time(),
-                Next::End => return self.close(Fault::Locked),
+                Next::End => return self.close(Fault::Internal),
             }
         }
     }

@@ -53,6 +53,7 @@ pub struct Daemon {
     launch: Launch,
     address: OnceLock<String>,
     version: String,
+    ending: watch::Sender<bool>,
 }
 
 /// A call that was begun; its answer comes when it is polled to its end.
@@ -92,6 +93,7 @@ impl Daemon {
             launch,
             address: OnceLock::new(),
             version: version.to_owned(),
+            ending: watch::Sender::new(false),
         }))
     }
 
@@ -221,8 +223,14 @@ impl Daemon {
         self.engine.ended().await;
     }
 
-    /// Ends the loop: the database is closed when this returns.
+    /// Set once the daemon is about to end.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
+    }
+
+    /// Ends all conversations, then the loop: the database is closed when this returns.
     pub async fn stop(&self) {
+        self.ending.send_replace(true);
         self.engine.stop().await;
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::Daemon;
@@ -29,7 +29,8 @@ const AT_ONCE_MAX: usize = 32;
 /// So many texts wait for the pipe.
 const QUEUE_MAX: usize = 64;
 
-/// Talks until the pipe ends, or until its events were missed (then it is to connect again and is told to reload).
+/// Talks until the pipe or the daemon ends, or until its events were missed (then it is to connect again and is told to
+/// reload).
 pub(crate) async fn converse(
     daemon: Arc<Daemon>,
     caller: Caller,
@@ -40,9 +41,11 @@ pub(crate) async fn converse(
     let room = Arc::new(Semaphore::new(AT_ONCE_MAX));
     let mut tasks = JoinSet::new();
     let mut events: Option<Reader> = None;
+    let mut ending = daemon.ending();
     loop {
         tokio::select! {
             biased;
+            () = ended(&mut ending) => return,
             batch = next_events(&mut events) => {
                 let Ok(batch) = batch else { break };
                 for (seq, event) in batch {
@@ -74,6 +77,11 @@ pub(crate) async fn converse(
         }
     }
     finish(tasks).await;
+}
+
+async fn ended(ending: &mut watch::Receiver<bool>) {
+    // An error means that the daemon is gone altogether.
+    let _ = ending.wait_for(|ending| *ending).await;
 }
 
 /// What was begun is still answered: the pipe may have closed only its sending half.

@@ -20,6 +20,8 @@ use crate::rpc::REQUEST_BYTES_MAX;
 const SECRET_WAIT: Duration = Duration::from_secs(5);
 /// "Not logged in": open a fresh address.
 const NOT_ADMITTED: u16 = 4401;
+/// "The program ends".
+const GOING_AWAY: u16 = 1001;
 /// "Events were missed": connect again.
 const MISSED: u16 = 4409;
 /// A window that takes nothing for so long is gone.
@@ -50,6 +52,7 @@ pub(super) async fn talk(daemon: Arc<Daemon>, mut socket: WebSocket, cookie: Str
     }
     let (mut sink, stream) = socket.split();
     let (outgoing, mut queue) = mpsc::channel::<String>(QUEUE_MAX);
+    let ending = daemon.ending();
     let writer = async move {
         while let Some(text) = queue.recv().await {
             let sent = tokio::time::timeout(WRITE_WAIT, sink.send(Message::text(text))).await;
@@ -57,12 +60,9 @@ pub(super) async fn talk(daemon: Arc<Daemon>, mut socket: WebSocket, cookie: Str
                 return;
             }
         }
-        let _ = sink
-            .send(Message::Close(Some(CloseFrame {
-                code: MISSED,
-                reason: "".into(),
-            })))
-            .await;
+        let code = if *ending.borrow() { GOING_AWAY } else { MISSED };
+        let reason = "".into();
+        let _ = sink.send(Message::Close(Some(CloseFrame { code, reason }))).await;
     };
     let talk = converse(daemon, Caller::Browser, texts(stream), outgoing);
     until_either_ends(writer, talk).await;

@@ -94,6 +94,15 @@ async fn a_subscriber_hears_what_changes_and_resumes_where_it_was_api_3() {
     );
 }
 
+#[tokio::test]
+async fn an_ending_daemon_hangs_up_and_does_not_call_itself_locked() {
+    let served = Served::start().await;
+    let mut ws = served.open_ws().await;
+    ask(&mut ws, "subscribe", json!({})).await;
+    served.daemon.stop().await;
+    assert_eq!(said(&mut ws).await, Said::Closed(1001));
+}
+
 async fn next_event(ws: &mut crate::harness::Ws) -> Value {
     match said(ws).await {
         Said::Text(value) if value["method"] == "event" => value,
