@@ -232,6 +232,9 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
         return Err(refused("suite"));
     }
     let group_id: Gid = info.group_id().as_slice().try_into().map_err(|_| refused("group id"))?;
+    if p.rows.knows(&group_id)? {
+        return Err(refused("known group")); // CNV-1
+    }
     p.rows.at(&group_id, UNPLACED);
     // Lifetimes are not validated: OpenMLS would read the clock (MLS-3).
     let staged = JoinBuilder::new(p, processed)

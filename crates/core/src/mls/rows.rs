@@ -100,6 +100,12 @@ impl<'t> Rows<'t> {
         self.object.set(object);
     }
 
+    /// There are rows of this group.
+    pub(crate) fn knows(&self, group: &[u8]) -> R<bool> {
+        let mut rows = self.db.prepare_cached("SELECT 1 FROM epoch_row WHERE group_id = ? LIMIT 1")?;
+        Ok(rows.exists([group])?)
+    }
+
     /// Names the rows written as [`UNPLACED`], once the GroupContext is known.
     pub(crate) fn place(&self, object: EpochId) -> R<()> {
         self.db

@@ -162,7 +162,7 @@ fn what_is_missing_is_counted_and_not_confirmed_cnv_3() {
     bench.settle();
     bench.pass(HOUR);
     assert_eq!(bench.texts(1), ["two"]);
-    assert_eq!(bench.states(0), [0, 1]);
+    assert_eq!(bench.states(0), [0, 0]);
     let missing = bench.devices[1].events.iter().rev().find_map(|event| match event {
         stonechat_core::api::Event::MessageAdded { message } => Some(message.missing_before),
         _ => None,
