@@ -259,7 +259,7 @@ fn meeting(roll: &mut Roll, inviter: usize, taker: usize) -> Meeting {
 
 /// Bursts of texts, long silences between them.
 fn texts(roll: &mut Roll, meetings: &[Meeting], heals_at: u64) -> Vec<Text> {
-    let count = roll.between(20, 33);
+    let count = roll.between(20, 29);
     let mut texts: Vec<Text> = Vec::new();
     let mut at = 0;
     let mut pair = (0, 1);
