@@ -216,6 +216,20 @@ fn a_leaf_that_is_not_of_the_claims_account_is_refused_mls_7() {
             .unwrap()
     };
     let cys_card = Claim::decode(&of_cy).unwrap().card;
+    // Ana forgets the groups that came, so that only the leaf is wrong in what comes next.
+    let claims: Vec<String> = {
+        let tx = bench.devices[0].store.begin().unwrap();
+        let mut rows = tx.prepare("SELECT lower(hex(id)) FROM claim").unwrap();
+        rows.query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    };
+    for id in claims {
+        bench
+            .ask(0, Command::Decline(stonechat_core::api::ById { id }))
+            .unwrap();
+    }
     assert_eq!(
         claim_again(&mut bench, |claim| claim.card = cys_card),
         AcceptanceState::Declined
