@@ -102,7 +102,9 @@ impl<'t> Rows<'t> {
 
     /// There are rows of this group.
     pub(crate) fn knows(&self, group: &[u8]) -> R<bool> {
-        let mut rows = self.db.prepare_cached("SELECT 1 FROM epoch_row WHERE group_id = ? LIMIT 1")?;
+        let mut rows = self
+            .db
+            .prepare_cached("SELECT 1 FROM epoch_row WHERE group_id = ? LIMIT 1")?;
         Ok(rows.exists([group])?)
     }
 

@@ -239,8 +239,10 @@ impl World {
             None => return self.look_again(d),
         }
         self.note(Actor::Device(d), "starts over", [m as u64, 0]);
+        let Met { wrong_said, turned, .. } = self.met[m];
         self.met[m] = Met {
-            wrong_said: self.met[m].wrong_said,
+            wrong_said,
+            turned,
             ..Met::default()
         };
         if let Some(shared) = met.shares {
