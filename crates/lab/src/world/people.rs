@@ -239,10 +239,8 @@ impl World {
             None => return self.look_again(d),
         }
         self.note(Actor::Device(d), "starts over", [m as u64, 0]);
-        let Met { wrong_said, turned, .. } = self.met[m];
         self.met[m] = Met {
-            wrong_said,
-            turned,
+            wrong_said: self.met[m].wrong_said,
             ..Met::default()
         };
         if let Some(shared) = met.shares {
