@@ -137,6 +137,8 @@ pub(crate) struct Node {
     busy: bool,
     cut_until: u64,
     full_until: u64,
+    /// When its person looks at the screen next.
+    looks_at: Option<u64>,
     links: BTreeMap<LinkId, u64>,
     /// Until then the courier is woken when it asks to be; later, once an hour.
     stirred_until: u64,
@@ -657,6 +659,7 @@ impl Node {
             busy: false,
             cut_until: 0,
             full_until: 0,
+            looks_at: None,
             links: BTreeMap::new(),
             stirred_until: 0,
             courier_due: None,
