@@ -1,7 +1,7 @@
 //! The relay's data folder: its keys, its access secret, and the lock that keeps a second relay out.
 //!
 //! In: a path. Out: what is in it, made on the first start and kept from then on. Files are readable by their owner
-//! only, where the system knows such a thing. The mailboxes' file beside them is the store's.
+//! only, where the system knows such a thing. The mailboxes' folder beside them is the store's.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use stonechat_wire::face::RelaySecret;
 use zeroize::Zeroizing;
 
+use crate::store::disk::{make_folder, own_file, sync_folder};
+
 const LOCK: &str = "lock";
 const SEED: &str = "relay.key";
 const SECRET: &str = "access.secret";
-const MAILBOXES: &str = "mailboxes.sqlite";
+const MAILBOXES: &str = "mailboxes";
+const OLD_MAILBOXES: &str = "mailboxes.sqlite";
 
 /// An open data folder; nobody else has it until it is dropped.
 #[derive(Debug)]
@@ -22,8 +25,10 @@ pub struct Home {
     pub keys: RelaySecret,
     /// What a closed relay asks for.
     pub secret: [u8; 16],
-    /// Where the mailboxes are.
+    /// The folder of the mailboxes.
     pub mailboxes: PathBuf,
+    /// The file in which the first version had them.
+    pub old_mailboxes: PathBuf,
     _lock: File,
 }
 
@@ -56,11 +61,12 @@ impl Home {
         })?;
         let seed = Zeroizing::new(kept_or_made::<32>(folder, SEED)?);
         let secret = kept_or_made::<16>(folder, SECRET)?;
-        let mailboxes = folder.join(MAILBOXES);
+        let (mailboxes, old_mailboxes) = (folder.join(MAILBOXES), folder.join(OLD_MAILBOXES));
         Ok(Self {
             keys: RelaySecret::from_seed(&seed),
             secret,
             mailboxes,
+            old_mailboxes,
             _lock: lock,
         })
     }
@@ -95,38 +101,6 @@ fn write_durably(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
     open.sync_all()?;
     fs::rename(&fresh, file)?;
     sync_folder(folder)
-}
-
-#[cfg(unix)]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
-}
-
-#[cfg(unix)]
-fn own_file(options: &mut OpenOptions) -> &mut OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600)
-}
-
-#[cfg(not(unix))]
-fn own_file(options: &mut OpenOptions) -> &mut OpenOptions {
-    options
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ pub struct Limits {
     pub mailbox_bytes: u64,
     /// Mailboxes that are not empty: each costs about 100 bytes of memory.
     pub mailboxes: usize,
-    /// Bytes of envelopes and cards on disk (RLY-28).
+    /// Envelopes in all mailboxes together: each costs about 100 bytes of memory (RLY-28).
+    pub envelopes: u64,
+    /// Bytes on disk (RLY-28).
     pub total_bytes: u64,
     /// Connections at once.
     pub connections: usize,
@@ -53,6 +55,7 @@ impl Default for Limits {
             mailbox_envelopes: 65_536,
             mailbox_bytes: 16 << 20,
             mailboxes: 4_000_000,
+            envelopes: 10_000_000,
             total_bytes: 64 << 30,
             connections: 10_000,
             connections_per_address: 1024,

@@ -20,7 +20,8 @@ use crate::home::{Home, HomeError, dice};
 use crate::limits::Limits;
 use crate::service::{Access, ConnectionId, Service};
 use crate::store::StoreError;
-use crate::store::sqlite::SqliteStore;
+use crate::store::import::import;
+use crate::store::log::SegmentLog;
 
 mod connection;
 mod engine;
@@ -91,7 +92,8 @@ impl Relay {
     /// Opens the data folder, listens, and serves until [`Running::stop`]. Wants a tokio runtime with time and I/O.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let home = Home::open(&config.data)?;
-        let store = SqliteStore::open(&home.mailboxes)?;
+        let mut store = SegmentLog::open(&home.mailboxes, dice()?)?;
+        import(&home.old_mailboxes, &mut store)?;
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
         let local_addr = listener

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 use crate::limits::{
     BUSY_RETRY_MS, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, TTL_S_MAX, UNSYNCED_PAUSE_MS,
 };
-use crate::store::{Appended, Door, EXPIRE_BATCH, MailboxStore, NewEnvelope, StoreError};
+use crate::store::{Appended, Door, MailboxStore, NewEnvelope, StoreError};
 
 mod batch;
 mod readers;
@@ -97,6 +97,7 @@ pub struct Service<S> {
     batch: Batch,
     outputs: VecDeque<Output>,
     expire_at: Timestamp,
+    has_more_to_tidy: bool,
     /// Until when nothing new is taken, because the store failed.
     paused_until: Timestamp,
 }
@@ -115,6 +116,7 @@ impl<S: MailboxStore> Service<S> {
             batch,
             outputs,
             expire_at,
+            has_more_to_tidy: false,
             paused_until,
         }
     }
@@ -189,9 +191,10 @@ impl<S: MailboxStore> Service<S> {
         self.batch.bytes >= self.limits.batch_bytes / 2
     }
 
-    /// Whether [`Service::settle`] has more to do at once: so many were behind that it left some for later.
+    /// Whether [`Service::settle`] has more to do at once: so many were behind, or so much expired,
+    /// that it left some for later.
     pub fn has_backlog(&self) -> bool {
-        self.readers.has_backlog()
+        self.has_more_to_tidy || self.readers.has_backlog()
     }
 
     /// The store, for looking into it.
@@ -292,7 +295,7 @@ impl<S: MailboxStore> Service<S> {
     }
 
     fn quota(&mut self, from: ConnectionId, request: u32) {
-        let (used_bytes, limit_bytes) = (self.store.total().bytes, self.limits.total_bytes);
+        let (used_bytes, limit_bytes) = (self.store.total().disk_bytes, self.limits.total_bytes);
         self.send(
             from,
             FromRelay::Quota {
@@ -363,6 +366,7 @@ impl<S: MailboxStore> Service<S> {
             PUT_PERCENT_MAX
         };
         let opens_too_many = mailbox.envelopes == 0 && total.mailboxes >= self.limits.mailboxes;
+        let opens_too_many = opens_too_many || total.envelopes >= self.limits.envelopes;
         if opens_too_many || !self.is_below(percent, size) {
             return Err(Refusal::NoRoom);
         }
@@ -372,7 +376,7 @@ impl<S: MailboxStore> Service<S> {
     }
 
     fn is_below(&self, percent: u64, size: u64) -> bool {
-        let used = self.store.total().bytes.saturating_add(size);
+        let used = self.store.total().disk_bytes.saturating_add(size);
         used <= self.limits.total_bytes.saturating_mul(percent) / 100
     }
 
@@ -439,9 +443,16 @@ impl<S: MailboxStore> Service<S> {
             return;
         }
         match self.store.expire(now) {
-            Ok(count) if count >= EXPIRE_BATCH => self.expire_at = now,
-            Ok(_) => self.expire_at = now.plus_ms(EXPIRE_EVERY_MS),
+            Ok(expired) if expired.has_more => {
+                self.has_more_to_tidy = true;
+                self.expire_at = now;
+            }
+            Ok(_) => {
+                self.has_more_to_tidy = false;
+                self.expire_at = now.plus_ms(EXPIRE_EVERY_MS);
+            }
             Err(error) => {
+                self.has_more_to_tidy = false;
                 self.expire_at = now.plus_ms(EXPIRE_EVERY_MS);
                 self.batch.fail(error);
             }
@@ -459,6 +470,9 @@ impl<S: MailboxStore> Service<S> {
         if let Err(error) = &done {
             tracing::error!(%error, "a batch was not stored; its puts are refused");
             self.paused_until = now.plus_ms(UNSYNCED_PAUSE_MS);
+            // Tidying waits too: it would only ask the disk again and again.
+            self.has_more_to_tidy = false;
+            self.expire_at = self.expire_at.max(self.paused_until);
         }
         done
     }

@@ -176,8 +176,11 @@ impl<S: MailboxStore> Room<S> {
             self.service.settle(now());
             self.deliver();
             if !goes_on {
-                return;
+                break;
             }
+        }
+        if let Err(error) = self.service.into_store().close() {
+            tracing::error!(%error, "the store could not be closed; the next start takes a little longer");
         }
     }
 

@@ -7,8 +7,9 @@ use stonechat_wire::invite::proof_hash;
 
 use super::*;
 use crate::limits::{EXPIRE_EVERY_MS, SERVED_AT_ONCE, UNSYNCED_PAUSE_MS};
+use crate::store::log::SegmentLog;
+use crate::store::log::tests::simulated::SimulatedDisk;
 use crate::store::memory::MemoryStore;
-use crate::store::sqlite::SqliteStore;
 
 const ANA: ConnectionId = ConnectionId(1);
 const BO: ConnectionId = ConnectionId(2);
@@ -301,6 +302,13 @@ fn a_full_relay_opens_no_mailbox_and_then_takes_nothing_rly_28() {
     let mut relay = World::with(limits);
     let outputs = relay.say(ANA, put(2, &[envelope(1, 1), envelope(2, 2), envelope(1, 3)]));
     assert_eq!((stored(&outputs).len(), outputs.last()), (2, Some(&refused)));
+    let limits = Limits {
+        envelopes: 2,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    let outputs = relay.say(ANA, put(2, &[envelope(1, 1), envelope(1, 2), envelope(1, 3)]));
+    assert_eq!((stored(&outputs).len(), outputs.last()), (2, Some(&refused)), "memory");
 }
 
 #[test]
@@ -495,11 +503,10 @@ fn an_empty_put_has_an_answer_too() {
 
 #[test]
 fn a_full_disk_refuses_puts_and_goes_on_serving_reads_rly_28() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("mailboxes.sqlite")).unwrap();
-    let mut relay = World::over(store);
+    let disk = SimulatedDisk::new(1);
+    let mut relay = World::over(SegmentLog::on(disk.clone(), 1).unwrap());
     relay.say(ANA, put(1, &[envelope(1, 1)]));
-    relay.service.store.stop_growing();
+    disk.with(|state| state.full_at = state.bytes());
     let outputs = relay.say(ANA, put(2, &(2..=255).map(|n| envelope(1, n)).collect::<Vec<_>>()));
     assert_eq!(
         outputs,
