@@ -298,8 +298,12 @@ fn lose_power(seeds: std::ops::Range<u64>, steps: u64, fails_one_in: u64) -> u64
         writer.now = writer.now.max(Timestamp(0));
         for state in states {
             for nth in 0..LOSSES_PER_CALL {
-                let survives = [Survives::Nothing, Survives::Everything].get(nth as usize).copied();
-                let disk = SimulatedDisk::of(state.after_power_loss(survives.unwrap_or(Survives::Some), &mut dice));
+                let disk = SimulatedDisk::of(match nth {
+                    0 => state.after_kill(),
+                    1 => state.after_power_loss(Survives::Nothing, &mut dice),
+                    2 => state.after_power_loss(Survives::Everything, &mut dice),
+                    _ => state.after_power_loss(Survives::Some, &mut dice),
+                });
                 writer.check(&disk, state.calls, &mut dice);
                 losses += 1;
             }

@@ -123,6 +123,14 @@ impl SimulatedDisk {
 }
 
 impl State {
+    /// The process died; the system goes on, and what was not synced is still not.
+    pub(crate) fn after_kill(&self) -> Self {
+        Self {
+            fails_one_in: 0,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn after_power_loss(&self, survives: Survives, dice: &mut Dice) -> Self {
         let mut names = self.durable_names.clone();
         let kept = match survives {
