@@ -16,6 +16,9 @@ use super::walk::Walk;
 use crate::store::StoreError;
 use crate::store::disk::{Disk, DiskFile};
 
+/// How much is written again at once, in bytes.
+const CHUNK: u32 = 1 << 20;
+
 /// What was loaded so far.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -119,7 +122,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// What a walk finds. It may be more than was synced, so it is synced before anybody is told that it is here.
+    /// What a walk finds. It may be more than was synced, so it is made durable before anybody is told that it is here.
     fn walked<D: Disk>(
         &mut self,
         segments: &Segments<D>,
@@ -143,7 +146,7 @@ impl Loaded {
             );
             self.damaged += 1;
         }
-        file.sync()?;
+        write_again(file, len)?;
         if let Err(error) = segments.write_hint(head.number, head.salt, &lines, len) {
             tracing::warn!(%error, "a hint could not be written");
         }
@@ -210,6 +213,22 @@ impl Loaded {
             segments.count_closed(segment, line.expires_at);
         }
     }
+}
+
+/// Makes a file durable whatever happened to it before.
+///
+/// After a failed sync Linux takes what it holds in memory for written: it reads well, the next sync succeeds, and
+/// nothing is on the disk. So it is written once more.
+fn write_again(file: &mut impl DiskFile, len: u32) -> io::Result<()> {
+    let mut at = 0;
+    let mut chunk = Vec::new();
+    while at < len {
+        chunk.resize((len - at).min(CHUNK) as usize, 0);
+        file.read_at(&mut chunk, u64::from(at))?;
+        file.write_at(&chunk, u64::from(at))?;
+        at = at.saturating_add(CHUNK);
+    }
+    file.sync()
 }
 
 /// The lines of a segment's hint, if it has one and it fits.
