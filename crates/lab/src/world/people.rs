@@ -5,8 +5,8 @@
 
 use stonechat_core::Input;
 use stonechat_core::api::{
-    self, Acceptance, AcceptanceState, Answer, ById, Chat, Command, Event as Told, Fault as Refusal, How, Page, Query,
-    Reply,
+    self, Acceptance, AcceptanceState, Answer, ById, Chat, Command, Event as Told, Fault as Refusal, How, InviteState,
+    Page, Query, Reply,
 };
 
 use super::faults::Fault;
@@ -23,6 +23,8 @@ pub(crate) struct Met {
     /// The acceptance on the taker's device.
     acceptance: Option<String>,
     wrong_said: bool,
+    /// An invitation led nowhere: the next one is passed on only when its door stands.
+    turned: bool,
     pub(crate) done: bool,
 }
 
@@ -50,7 +52,17 @@ impl World {
     /// Soon; on a full disk somebody has to make room first.
     fn look_again(&mut self, d: usize) {
         let wait = MINUTE.max(self.retry_wait(d));
-        self.after(wait, Event::Look(d));
+        self.look_after(wait, d);
+    }
+
+    /// One look is enough: whoever waits for something looks when the first of them is due, and then waits again.
+    fn look_after(&mut self, wait: u64, d: usize) {
+        let at = self.now + wait;
+        let due = self.nodes[d].looks_at.filter(|due| *due > self.now);
+        if due.is_none_or(|due| at < due) {
+            self.nodes[d].looks_at = Some(at);
+            self.at(at, Event::Look(d));
+        }
     }
 
     fn has_account(&mut self, d: usize) -> bool {
@@ -129,7 +141,7 @@ impl World {
         }
         let wait = self.roll.time(SECOND, 2 * HOUR);
         let then = if self.met[m].link.is_some() { met.taker } else { d };
-        self.after(wait, Event::Look(then));
+        self.look_after(wait, then);
     }
 
     fn come(&mut self, d: usize, m: usize, met: Meeting) {
@@ -140,6 +152,9 @@ impl World {
             return;
         }
         let Some(acceptance) = self.acceptance(d, m) else {
+            if self.met[m].turned && !self.door_stands(met.inviter, &link) {
+                return self.look_after(HOUR, d);
+            }
             return self.accept(d, m, met, link, words);
         };
         match acceptance.state {
@@ -161,6 +176,15 @@ impl World {
                 self.start_over(d, m, met, acceptance.id);
             }
         }
+    }
+
+    /// Whether the inviter's screen calls this invitation open; while it is being prepared it is not passed on.
+    fn door_stands(&mut self, inviter: usize, link: &str) -> bool {
+        let Some(Answer::Invites(all)) = self.nodes[inviter].device.ask(Query::Invites) else {
+            return false;
+        };
+        let preparing = |invite: &api::Invite| invite.link == link && invite.state == InviteState::Preparing;
+        !all.iter().any(preparing)
     }
 
     fn acceptance(&mut self, d: usize, m: usize) -> Option<Acceptance> {
@@ -186,7 +210,7 @@ impl World {
             Some(Err(Refusal::LinkExpired)) => {
                 self.note(Actor::Device(d), "link expired", [m as u64, 0]);
                 self.met[m].link = None;
-                self.after(HOUR, Event::Look(met.inviter));
+                self.look_after(HOUR, met.inviter);
             }
             Some(other) => self.broke(format!("device {d}: accept: {other:?}")),
             None => {}
@@ -239,10 +263,9 @@ impl World {
             None => return self.look_again(d),
         }
         self.note(Actor::Device(d), "starts over", [m as u64, 0]);
-        let Met { wrong_said, turned, .. } = self.met[m];
         self.met[m] = Met {
-            wrong_said,
-            turned,
+            wrong_said: self.met[m].wrong_said,
+            turned: true,
             ..Met::default()
         };
         if let Some(shared) = met.shares {
@@ -250,7 +273,7 @@ impl World {
             self.note(Actor::World, "no more sharing", [shared as u64, 0]);
         }
         self.write_again(d);
-        self.after(MINUTE, Event::Look(met.inviter));
+        self.look_after(MINUTE, met.inviter);
     }
 
     /// What was written to nobody is gone with its chat: write it again.
@@ -342,7 +365,7 @@ impl World {
         }
         if looks {
             let wait = self.roll.time(SECOND, 3 * HOUR);
-            self.after(wait, Event::Look(d));
+            self.look_after(wait, d);
         }
         if reads && self.roll.percent(40) {
             let wait = self.roll.time(SECOND, 6 * HOUR);

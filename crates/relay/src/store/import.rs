@@ -49,7 +49,8 @@ fn envelopes(table: &Connection, log: &mut SegmentLog) -> Result<(), StoreError>
     while let Some(row) = rows.next()? {
         let (cursor, new) = envelope(row)?;
         unsynced += new.bytes.len();
-        log.restore(cursor, &new)?;
+        log.start_at(cursor.saturating_sub(1));
+        log.append(&new)?;
         if unsynced >= BATCH_BYTES {
             log.sync()?;
             unsynced = 0;

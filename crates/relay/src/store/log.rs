@@ -102,15 +102,7 @@ impl<D: Disk> SegmentLog<D> {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Appends an envelope that has its cursor already: one of another store.
-    ///
-    /// Errors: as [`MailboxStore::append`].
-    pub fn restore(&mut self, cursor: u64, new: &NewEnvelope) -> Result<Appended, StoreError> {
-        self.segments.serial = self.segments.serial.max(cursor.saturating_sub(1));
-        self.append(new)
-    }
-
-    /// Gives out no cursor up to this one any more.
+    /// Gives out no cursor up to this one any more, from now on and for good.
     pub fn skip_to(&mut self, cursor: u64) -> Result<(), StoreError> {
         if cursor > self.segments.serial {
             self.segments.serial = cursor;
@@ -335,6 +327,10 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
 
     fn high_water(&self) -> u64 {
         self.segments.serial
+    }
+
+    fn start_at(&mut self, cursor: u64) {
+        self.segments.serial = self.segments.serial.max(cursor);
     }
 
     fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError> {

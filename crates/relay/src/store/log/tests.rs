@@ -31,6 +31,7 @@ fn it_behaves_as_a_store_rly_23() {
     conformance::reads_respect_cursor_and_budget(fresh());
     conformance::abandoning_drops_only_what_was_not_synced(fresh());
     conformance::expiry_drops_envelopes_and_doors_but_no_cursor(fresh());
+    conformance::a_sequence_starts_where_it_is_told_to_and_never_goes_back(fresh());
     conformance::doors_are_replaced_counted_and_closed(fresh());
 }
 
