@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use stonechat_wire::face::RelaySecret;
 use zeroize::Zeroizing;
 
+use crate::limits::SECRETS_MAX;
 use crate::store::disk::{make_folder, own_file, sync_folder};
 
 const LOCK: &str = "lock";
 const SEED: &str = "relay.key";
 const SECRET: &str = "access.secret";
+const MORE_SECRETS: &str = "access.secrets";
 const MAILBOXES: &str = "mailboxes";
 const OLD_MAILBOXES: &str = "mailboxes.sqlite";
 
@@ -23,8 +25,10 @@ const OLD_MAILBOXES: &str = "mailboxes.sqlite";
 pub struct Home {
     /// The relay's private keys.
     pub keys: RelaySecret,
-    /// What a closed relay asks for.
+    /// What a closed relay asks for, and its own route carries.
     pub secret: [u8; 16],
+    /// All secrets that let somebody in: that one, and those of the file `access.secrets`, each 32 hex digits a line.
+    pub secrets: Vec<[u8; 16]>,
     /// The folder of the mailboxes.
     pub mailboxes: PathBuf,
     /// The file in which the first version had them.
@@ -61,10 +65,13 @@ impl Home {
         })?;
         let seed = Zeroizing::new(kept_or_made::<32>(folder, SEED)?);
         let secret = kept_or_made::<16>(folder, SECRET)?;
+        let mut secrets = vec![secret];
+        secrets.extend(more_secrets(folder)?);
         let (mailboxes, old_mailboxes) = (folder.join(MAILBOXES), folder.join(OLD_MAILBOXES));
         Ok(Self {
             keys: RelaySecret::from_seed(&seed),
             secret,
+            secrets,
             mailboxes,
             old_mailboxes,
             _lock: lock,
@@ -90,6 +97,27 @@ fn kept_or_made<const N: usize>(folder: &Path, name: &'static str) -> Result<[u8
             Ok(bytes)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Further secrets, each with a quota of its own: one for each circle of people that somebody lets in.
+fn more_secrets(folder: &Path) -> Result<Vec<[u8; 16]>, HomeError> {
+    let text = match fs::read_to_string(folder.join(MORE_SECRETS)) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let secret = |line: &str| {
+        let is_hex = line.len() == 32 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(line, 16).ok().filter(|_| is_hex);
+        number.map(u128::to_be_bytes).ok_or(HomeError::Damaged(MORE_SECRETS))
+    };
+    let secrets: Vec<[u8; 16]> = lines.map(secret).collect::<Result<_, _>>()?;
+    if secrets.len() >= SECRETS_MAX {
+        Err(HomeError::Damaged(MORE_SECRETS))
+    } else {
+        Ok(secrets)
     }
 }
 
@@ -131,6 +159,31 @@ mod tests {
         fs::write(folder.path().join(SEED), b"short").unwrap();
         assert!(matches!(Home::open(folder.path()), Err(HomeError::Damaged(SEED))));
         assert_eq!(fs::read(folder.path().join(SEED)).unwrap(), b"short");
+    }
+
+    #[test]
+    fn more_secrets_are_read_and_a_damaged_line_is_told_rly_20() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join(MORE_SECRETS),
+            format!("{}\n\n {} \n", "0a".repeat(16), "FF".repeat(16)),
+        )
+        .unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        assert_eq!(home.secrets, [home.secret, [10; 16], [255; 16]]);
+        drop(home);
+        for bad in [
+            "0a",
+            &"0g".repeat(16),
+            &"+a".repeat(16),
+            &format!("{}\n", "0a".repeat(16)).repeat(SECRETS_MAX),
+        ] {
+            fs::write(folder.path().join(MORE_SECRETS), bad).unwrap();
+            assert!(
+                matches!(Home::open(folder.path()), Err(HomeError::Damaged(MORE_SECRETS))),
+                "{bad}"
+            );
+        }
     }
 
     #[cfg(unix)]

@@ -15,14 +15,18 @@ use stonechat_wire::invite::proof_hash;
 use subtle::ConstantTimeEq;
 
 use crate::limits::{
-    BUSY_RETRY_MS, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, TTL_S_MAX, UNSYNCED_PAUSE_MS,
+    BUSY_RETRY_MS, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, SECRETS_MAX, TTL_S_MAX,
+    UNSYNCED_PAUSE_MS,
 };
 use crate::store::{Appended, Door, MailboxStore, NewEnvelope, StoreError};
 
 mod batch;
+mod buckets;
 mod readers;
 
 use batch::{Answer, Batch, PutAnswer};
+pub use buckets::Source;
+use buckets::{Buckets, Rate};
 use readers::Readers;
 
 /// Names one connection for as long as it lives; never used twice in one run.
@@ -32,8 +36,8 @@ pub struct ConnectionId(pub u64);
 /// Who may use the relay (RLY-20).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever knows this secret.
-    Secret([u8; 16]),
+    /// Whoever knows one of these secrets; at most [`crate::limits::SECRETS_MAX`].
+    Secrets(Vec<[u8; 16]>),
     /// Everybody.
     Open,
 }
@@ -41,7 +45,7 @@ pub enum Access {
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Secret(_) => "Secret(..)",
+            Self::Secrets(_) => "Secrets(..)",
             Self::Open => "Open",
         })
     }
@@ -82,6 +86,9 @@ pub enum Closed {
     /// It does not take its answers (RLY-26).
     #[error("it does not take its answers")]
     TooSlow,
+    /// The relay goes down (RLY-38).
+    #[error("the relay is going down")]
+    GoingDown,
     /// The store could not be read for it; it may come again.
     #[error("the store could not be read")]
     Store,
@@ -95,6 +102,9 @@ pub struct Service<S> {
     limits: Limits,
     readers: Readers,
     batch: Batch,
+    by_source: Buckets<Source>,
+    /// By the number of the secret; an open relay has one.
+    by_secret: Buckets<u16>,
     outputs: VecDeque<Output>,
     expire_at: Timestamp,
     has_more_to_tidy: bool,
@@ -108,12 +118,22 @@ impl<S: MailboxStore> Service<S> {
         let readers = Readers::new(limits);
         let (batch, outputs) = (Batch::default(), VecDeque::new());
         let (expire_at, paused_until) = (Timestamp::default(), Timestamp::default());
+        let source_rate = Rate {
+            bytes_per_s: limits.source_bytes_per_s,
+            bytes_max: limits.source_bytes_max,
+        };
+        let secret_rate = Rate {
+            bytes_per_s: limits.secret_bytes_per_day / 86_400,
+            bytes_max: limits.secret_bytes_per_day,
+        };
         Self {
             store,
             access,
             limits,
             readers,
             batch,
+            by_source: Buckets::new(source_rate, limits.sources),
+            by_secret: Buckets::new(secret_rate, SECRETS_MAX),
             outputs,
             expire_at,
             has_more_to_tidy: false,
@@ -122,8 +142,8 @@ impl<S: MailboxStore> Service<S> {
     }
 
     /// Takes a new connection. Out: false when there are too many; then close it.
-    pub fn connect(&mut self, connection: ConnectionId) -> bool {
-        self.readers.connect(connection)
+    pub fn connect(&mut self, connection: ConnectionId, source: Source) -> bool {
+        self.readers.connect(connection, source)
     }
 
     /// Forgets a connection that is gone.
@@ -197,6 +217,11 @@ impl<S: MailboxStore> Service<S> {
         self.has_more_to_tidy || self.readers.has_backlog()
     }
 
+    /// The relay goes down: everybody is told when to come back, each at another time. `dice` make the times.
+    pub fn part(&mut self, dice: [u8; 8]) {
+        self.readers.part(u64::from_be_bytes(dice), &mut self.outputs);
+    }
+
     /// The store, for looking into it.
     pub const fn store(&self) -> &S {
         &self.store
@@ -211,7 +236,7 @@ impl<S: MailboxStore> Service<S> {
         if version == 0 {
             return self.close(from, Closed::Version);
         }
-        if !self.admits(secret) {
+        let Some(secret) = self.admitted_by(secret) else {
             self.send(
                 from,
                 FromRelay::Refused {
@@ -220,8 +245,8 @@ impl<S: MailboxStore> Service<S> {
                 },
             );
             return self.close(from, Closed::Secret);
-        }
-        self.readers.greet(from);
+        };
+        self.readers.greet(from, secret);
         let hello = FromRelay::Hello {
             version: version.min(VERSION),
             features: 0,
@@ -230,11 +255,19 @@ impl<S: MailboxStore> Service<S> {
         self.send(from, hello);
     }
 
-    fn admits(&self, secret: Option<[u8; 16]>) -> bool {
-        match &self.access {
-            Access::Open => true,
-            Access::Secret(ours) => ours.ct_eq(&secret.unwrap_or_default()).into(),
+    /// The number of the secret that lets somebody in. All are compared, so that the time tells nothing.
+    fn admitted_by(&self, secret: Option<[u8; 16]>) -> Option<u16> {
+        let Access::Secrets(ours) = &self.access else {
+            return Some(0);
+        };
+        let shown = secret.unwrap_or_default();
+        let mut found = None;
+        for (number, ours) in (0..).zip(ours.iter().take(SECRETS_MAX)) {
+            if ours.ct_eq(&shown).into() {
+                found = Some(number);
+            }
         }
+        found.filter(|_| secret.is_some())
     }
 
     fn greeted(&mut self, from: ConnectionId, frame: ToRelay, now: Timestamp) {
@@ -282,7 +315,7 @@ impl<S: MailboxStore> Service<S> {
                 self.readers
                     .pass_on(from, token.tag(), envelope.bytes(), &mut self.outputs);
             }
-            ToRelay::Quota { request } => self.quota(from, request),
+            ToRelay::Quota { request } => self.quota(from, request, now),
         }
     }
 
@@ -294,8 +327,12 @@ impl<S: MailboxStore> Service<S> {
         });
     }
 
-    fn quota(&mut self, from: ConnectionId, request: u32) {
-        let (used_bytes, limit_bytes) = (self.store.total().disk_bytes, self.limits.total_bytes);
+    fn quota(&mut self, from: ConnectionId, request: u32, now: Timestamp) {
+        let Some((_, secret)) = self.readers.who(from) else {
+            return;
+        };
+        let (left, limit_bytes) = self.by_secret.left(&secret, now);
+        let used_bytes = limit_bytes.saturating_sub(left);
         self.send(
             from,
             FromRelay::Quota {
@@ -316,6 +353,14 @@ impl<S: MailboxStore> Service<S> {
                 },
             );
         }
+        match self.may_put(from, size as u64, now) {
+            Ok(()) => {}
+            Err(Wait::Busy(retry_after_ms)) => return self.send(from, FromRelay::Busy { retry_after_ms }),
+            Err(Wait::Quota) => {
+                let why = Refusal::Quota;
+                return self.send(from, FromRelay::Refused { request, why });
+            }
+        }
         self.batch.bytes = self.batch.bytes.saturating_add(size);
         let mut answer = PutAnswer::new(from, request);
         for item in items {
@@ -327,6 +372,19 @@ impl<S: MailboxStore> Service<S> {
             }
         }
         self.batch.answers.push(Answer::Put(answer));
+    }
+
+    /// Takes what is to be put out of the buckets of its source and its secret (RLY-37).
+    fn may_put(&mut self, from: ConnectionId, bytes: u64, now: Timestamp) -> Result<(), Wait> {
+        let Some((source, secret)) = self.readers.who(from) else {
+            return Ok(());
+        };
+        let wait = |ms: u64| Wait::Busy(u32::try_from(ms).unwrap_or(u32::MAX).max(BUSY_RETRY_MS));
+        self.by_source.take(source, bytes, now).map_err(wait)?;
+        self.by_secret.take(secret, bytes, now).map_err(|_| {
+            self.by_source.give_back(source, bytes);
+            Wait::Quota
+        })
     }
 
     fn put_one(&mut self, from: ConnectionId, id: EnvelopeId, item: PutItem, now: Timestamp) -> Result<Kept, Refusal> {
@@ -445,6 +503,7 @@ impl<S: MailboxStore> Service<S> {
         if !due || self.batch.failed.is_some() {
             return;
         }
+        self.by_source.forget_full(now);
         match self.store.expire(now) {
             Ok(expired) if expired.has_more => {
                 self.has_more_to_tidy = true;
@@ -511,6 +570,15 @@ impl<S: MailboxStore> Service<S> {
     fn close(&mut self, connection: ConnectionId, why: Closed) {
         self.readers.close(connection, why, &mut self.outputs);
     }
+}
+
+/// Why a put is not taken at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Its source put too much; come again after so many ms.
+    Busy(u32),
+    /// Its secret's day is used up.
+    Quota,
 }
 
 /// What became of one put.

@@ -15,7 +15,7 @@ use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::limits::{REQUEST_BYTES_WAITING_MAX, REQUESTS_WAITING_MAX};
-use crate::service::{Closed, ConnectionId, Output, Service};
+use crate::service::{Closed, ConnectionId, Output, Service, Source};
 use crate::store::MailboxStore;
 
 /// Most requests of one batch: how many share a sync at most.
@@ -35,6 +35,7 @@ pub(crate) enum Outgoing {
 enum Request {
     Connect {
         connection: ConnectionId,
+        source: Source,
         outbox: mpsc::UnboundedSender<Outgoing>,
         admitted: oneshot::Sender<bool>,
     },
@@ -55,6 +56,8 @@ enum Request {
         proof: [u8; 16],
         card: oneshot::Sender<Option<Arc<[u8]>>>,
     },
+    /// Tells everybody when to come back.
+    Part([u8; 8]),
     Tick,
     Stop,
 }
@@ -102,11 +105,13 @@ impl Engine {
     pub(crate) async fn connect(
         &self,
         connection: ConnectionId,
+        source: Source,
         outbox: mpsc::UnboundedSender<Outgoing>,
     ) -> Result<bool, Ended> {
         let (admitted, answer) = oneshot::channel();
         self.ask(Request::Connect {
             connection,
+            source,
             outbox,
             admitted,
         })
@@ -141,6 +146,11 @@ impl Engine {
         let (card, answer) = oneshot::channel();
         self.ask(Request::Knock { path, proof, card }).await?;
         answer.await.map_err(|_| Ended)
+    }
+
+    /// Tells all connections to come back later and closes them; `dice` spread them.
+    pub(crate) async fn part(&self, dice: [u8; 8]) -> Result<(), Ended> {
+        self.ask(Request::Part(dice)).await
     }
 
     /// Ends the engine after what it has in hand.
@@ -212,10 +222,11 @@ impl<S: MailboxStore> Room<S> {
         match request {
             Request::Connect {
                 connection,
+                source,
                 outbox,
                 admitted,
             } => {
-                let is_admitted = self.service.connect(connection);
+                let is_admitted = self.service.connect(connection, source);
                 if is_admitted {
                     self.outboxes.insert(connection, outbox);
                 }
@@ -235,6 +246,7 @@ impl<S: MailboxStore> Room<S> {
             Request::Knock { path, proof, card } => {
                 let _ = card.send(self.service.knock(&path, &proof, now()));
             }
+            Request::Part(dice) => self.service.part(dice),
             Request::Tick | Request::Stop => {}
         }
     }

@@ -6,7 +6,7 @@ use stonechat_wire::ids::{EnvelopeId, Token};
 use stonechat_wire::invite::proof_hash;
 
 use super::*;
-use crate::limits::{EXPIRE_EVERY_MS, SERVED_AT_ONCE, UNSYNCED_PAUSE_MS};
+use crate::limits::{COMEBACK_MS_MAX, EXPIRE_EVERY_MS, SERVED_AT_ONCE, UNSYNCED_PAUSE_MS};
 use crate::store::log::SegmentLog;
 use crate::store::log::tests::simulated::SimulatedDisk;
 use crate::store::memory::MemoryStore;
@@ -17,7 +17,7 @@ const START: Timestamp = Timestamp(1_000_000_000_000);
 
 #[test]
 fn only_a_hello_with_the_secret_is_answered_rly_20() {
-    let mut relay = World::new(Access::Secret([7; 16]), Limits::default());
+    let mut relay = World::new(Access::Secrets(vec![[6; 16], [7; 16]]), Limits::default());
     relay.connect(ANA);
     assert_eq!(
         relay.say(ANA, ToRelay::Quota { request: 1 }),
@@ -461,8 +461,8 @@ fn what_a_stranger_can_grow_ends_somewhere_rly_33() {
         ..Limits::default()
     };
     let mut relay = World::with(limits);
-    assert!(relay.service.connect(ConnectionId(3)));
-    assert!(!relay.service.connect(ConnectionId(4)));
+    assert!(relay.service.connect(ConnectionId(3), Source::default()));
+    assert!(!relay.service.connect(ConnectionId(4), Source::default()));
     let many = |n: u8| ToRelay::Subscribe {
         add: (0..n).map(|n| (tag(n), 0)).collect(),
         drop: vec![],
@@ -559,6 +559,123 @@ fn a_batch_that_grows_too_large_is_answered_busy_rly_33() {
 }
 
 #[test]
+fn a_source_that_puts_too_much_waits_and_nobody_else_does_rly_37() {
+    let limits = Limits {
+        source_bytes_per_s: 296,
+        source_bytes_max: 700,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    let two = put(1, &[envelope(1, 1), envelope(1, 2)]);
+    assert_eq!(stored(&relay.say(ANA, two)).len(), 2);
+    let busy = |retry_after_ms| to(ANA, FromRelay::Busy { retry_after_ms });
+    assert_eq!(relay.say(ANA, put(2, &[envelope(1, 3)])), [busy(636)]);
+    assert_eq!(stored(&relay.say(BO, put(3, &[envelope(1, 4)]))).len(), 1);
+    relay.now = relay.now.plus_ms(636);
+    assert_eq!(stored(&relay.say(ANA, put(4, &[envelope(1, 3)]))).len(), 1);
+}
+
+#[test]
+fn a_secret_has_a_day_of_its_own_rly_37() {
+    let limits = Limits {
+        secret_bytes_per_day: 86_400,
+        ..Limits::default()
+    };
+    let access = Access::Secrets(vec![[1; 16], [2; 16]]);
+    let mut relay = World::new(access, limits);
+    for (who, secret) in [(ANA, 1), (BO, 2), (ConnectionId(3), 1)] {
+        relay.connect(who);
+        relay.hello(who, Some([secret; 16]));
+    }
+    // 290 puts of 296 bytes are the most that fit.
+    let puts = (0..300_u32).map(|n| stored(&relay.say(ANA, put(n, &[envelope((n % 9) as u8, (n % 250) as u8)]))).len());
+    assert_eq!(puts.sum::<usize>(), 291);
+    let refused = |to, request| Output::Send {
+        to,
+        frame: FromRelay::Refused {
+            request,
+            why: Refusal::Quota,
+        },
+    };
+    assert_eq!(
+        relay.say(ConnectionId(3), put(5, &[envelope(1, 1)])),
+        [refused(ConnectionId(3), 5)],
+        "one secret"
+    );
+    assert_eq!(stored(&relay.say(BO, put(6, &[envelope(1, 1)]))).len(), 1, "another");
+    let used = |outputs: Vec<Output>| match sent_to(&outputs, ANA)[..] {
+        [
+            FromRelay::Quota {
+                used_bytes,
+                limit_bytes,
+                ..
+            },
+        ] => (*used_bytes, *limit_bytes),
+        _ => panic!("no quota"),
+    };
+    assert_eq!(used(relay.say(ANA, ToRelay::Quota { request: 1 })), (291 * 296, 86_400));
+    relay.now = relay.now.plus_ms(86_400_000);
+    assert_eq!(
+        stored(&relay.say(ANA, put(7, &[envelope(1, 1)]))).len(),
+        1,
+        "the next day"
+    );
+}
+
+#[test]
+fn a_relay_that_goes_down_spreads_who_comes_back_rly_38() {
+    let mut relay = World::open();
+    relay.service.part([9; 8]);
+    let outputs: Vec<Output> = std::iter::from_fn(|| relay.service.poll_output()).collect();
+    let pauses: Vec<u32> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send {
+                frame: FromRelay::Busy { retry_after_ms },
+                ..
+            } => Some(*retry_after_ms),
+            Output::Send { .. } | Output::Close { .. } => None,
+        })
+        .collect();
+    assert_eq!(pauses.len(), 2);
+    assert_eq!(pauses[0].abs_diff(pauses[1]), 3, "two come back at two times");
+    assert!(outputs.contains(&closed(ANA, Closed::GoingDown)) && outputs.contains(&closed(BO, Closed::GoingDown)));
+    let mut relay = World::new(
+        Access::Open,
+        Limits {
+            connections: 20_000,
+            ..Limits::default()
+        },
+    );
+    for n in 0..20_000 {
+        relay.connect(ConnectionId(n));
+        relay.service.handle(
+            ConnectionId(n),
+            ToRelay::Hello {
+                version: 1,
+                features: 0,
+                secret: None,
+            },
+            START,
+        );
+    }
+    relay.settle();
+    relay.service.part([9; 8]);
+    let mut seconds = [0; 30];
+    while let Some(output) = relay.service.poll_output() {
+        if let Output::Send {
+            frame: FromRelay::Busy { retry_after_ms },
+            ..
+        } = output
+        {
+            assert!(retry_after_ms < COMEBACK_MS_MAX);
+            seconds[retry_after_ms as usize / 1000] += 1;
+        }
+    }
+    assert!(seconds.iter().all(|count| (600..=700).contains(count)), "{seconds:?}");
+}
+
+#[test]
 fn who_brought_an_envelope_does_not_get_it_back_rly_34() {
     let mut relay = World::open();
     relay.say(ANA, subscribe(1, 0));
@@ -624,7 +741,9 @@ impl<S: MailboxStore> World<S> {
     }
 
     fn connect(&mut self, who: ConnectionId) {
-        assert!(self.service.connect(who));
+        // Everybody comes from a network of their own.
+        let address = [10, 0, u8::try_from(who.0 % 200).unwrap(), 1];
+        assert!(self.service.connect(who, Source::of(address.into())));
     }
 
     fn hello(&mut self, who: ConnectionId, secret: Option<[u8; 16]>) -> Vec<Output> {
