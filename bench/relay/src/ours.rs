@@ -28,6 +28,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         advertise: None,
         access: AccessChoice::Open,
         lan: false,
+        metrics: None,
         // All clients come from one address here.
         limits: Limits {
             connections: 20_000,

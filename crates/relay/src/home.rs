@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use stonechat_wire::face::RelaySecret;
+use stonechat_wire::ids::RelayId;
 use zeroize::Zeroizing;
 
 use crate::limits::SECRETS_MAX;
@@ -17,8 +18,19 @@ const LOCK: &str = "lock";
 const SEED: &str = "relay.key";
 const SECRET: &str = "access.secret";
 const MORE_SECRETS: &str = "access.secrets";
+/// The file of the relay's settings.
+pub const SETTINGS: &str = "relay.toml";
 const MAILBOXES: &str = "mailboxes";
 const OLD_MAILBOXES: &str = "mailboxes.sqlite";
+
+/// Every file of the folder that is not the mailboxes', and what it is.
+pub const OWN_FILES: &[(&str, &str)] = &[
+    (SEED, "the seed of the relay's private keys"),
+    (SECRET, "the access secret that its route carries"),
+    (MORE_SECRETS, "further access secrets"),
+    (SETTINGS, "its settings"),
+    (LOCK, "a lock, always empty"),
+];
 
 /// An open data folder; nobody else has it until it is dropped.
 #[derive(Debug)]
@@ -55,6 +67,21 @@ pub enum HomeError {
 }
 
 impl Home {
+    /// Where a data folder has its mailboxes.
+    pub fn mailboxes_in(folder: &Path) -> PathBuf {
+        folder.join(MAILBOXES)
+    }
+
+    /// Whose relay it is and who may use it, also while it runs. Errors: nothing was made here yet, or it is damaged.
+    pub fn look(folder: &Path) -> Result<(RelayId, Vec<[u8; 16]>), HomeError> {
+        let seed = Zeroizing::new(fs::read(folder.join(SEED))?);
+        let seed = Zeroizing::new(<[u8; 32]>::try_from(seed.as_slice()).map_err(|_| HomeError::Damaged(SEED))?);
+        let secret = fs::read(folder.join(SECRET))?.try_into();
+        let mut secrets = vec![secret.map_err(|_| HomeError::Damaged(SECRET))?];
+        secrets.extend(more_secrets(folder)?);
+        Ok((RelaySecret::from_seed(&seed).keys().id(), secrets))
+    }
+
     /// Opens the folder, making it, the keys and the secret on the first start.
     pub fn open(folder: &Path) -> Result<Self, HomeError> {
         make_folder(folder)?;
@@ -67,7 +94,7 @@ impl Home {
         let secret = kept_or_made::<16>(folder, SECRET)?;
         let mut secrets = vec![secret];
         secrets.extend(more_secrets(folder)?);
-        let (mailboxes, old_mailboxes) = (folder.join(MAILBOXES), folder.join(OLD_MAILBOXES));
+        let (mailboxes, old_mailboxes) = (Self::mailboxes_in(folder), folder.join(OLD_MAILBOXES));
         Ok(Self {
             keys: RelaySecret::from_seed(&seed),
             secret,
@@ -121,8 +148,9 @@ fn more_secrets(folder: &Path) -> Result<Vec<[u8; 16]>, HomeError> {
     }
 }
 
-/// All of it or nothing: a half-written key would be a relay that nobody finds again.
-fn write_durably(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file for its owner only, all of it or nothing: a half-written key would be a relay that nobody finds
+/// again.
+pub fn write_durably(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = file.with_extension("new");
     let mut open = own_file(OpenOptions::new().write(true).create(true).truncate(true)).open(&fresh)?;
     open.write_all(bytes)?;

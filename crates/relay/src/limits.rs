@@ -88,6 +88,8 @@ impl Default for Limits {
     }
 }
 
+/// A day, in seconds.
+pub const DAY_S: u64 = 24 * 3600;
 /// Longest life of an envelope or a door, in seconds: 60 days (RLY-32).
 pub const TTL_S_MAX: u64 = 60 * 24 * 3600;
 /// Above this share of [`Limits::total_bytes`], in percent, no mailbox is opened that was empty (RLY-28).

@@ -18,6 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::home::{Home, HomeError, dice};
 use crate::limits::Limits;
+use crate::operate::metrics::Metrics;
 use crate::service::{Access, ConnectionId, Service, Source};
 use crate::store::StoreError;
 use crate::store::import::import;
@@ -26,6 +27,7 @@ use crate::store::log::SegmentLog;
 mod connection;
 mod engine;
 mod entrance;
+mod figures;
 pub mod http;
 
 pub use connection::EndReason;
@@ -55,6 +57,8 @@ pub struct Config {
     /// Where the address listened on is "any", the route names this machine's address on the local network; without
     /// it, loopback.
     pub lan: bool,
+    /// Where to tell figures, on loopback.
+    pub metrics: Option<SocketAddr>,
     /// How far it lets things grow.
     pub limits: Limits,
 }
@@ -107,13 +111,20 @@ impl Relay {
             AccessChoice::Open => Access::Open,
         };
         let service = Service::new(store, access, config.limits);
-        let (engine, ended) = Engine::start(service).map_err(StartError::Thread)?;
+        let metrics = Metrics::default();
+        let figures = figures::bind(config.metrics).await;
+        let figures = figures.map_err(|error| StartError::Listen(config.metrics.unwrap_or(local_addr), error))?;
+        let (engine, ended) = Engine::start(service, metrics.clone()).map_err(StartError::Thread)?;
+        let metrics_addr = figures.as_ref().and_then(|listener| listener.local_addr().ok());
+        let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
         let (stop, asked_to_stop) = watch::channel(false);
         let hall = Arc::new(Hall::new(engine, home.keys.clone(), config.limits));
         let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
         tracing::info!("relay is up");
         Ok(Running {
             local_addr,
+            metrics_addr,
+            telling,
             route,
             stop,
             accepting,
@@ -137,6 +148,9 @@ pub async fn run(config: Config, started: impl FnOnce(&Running)) -> Result<(), S
 pub struct Running {
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Where it tells its figures.
+    pub metrics_addr: Option<SocketAddr>,
+    telling: Option<JoinHandle<()>>,
     /// How to reach it. Whoever has it may use the relay.
     pub route: RelayRoute,
     stop: watch::Sender<bool>,
@@ -156,6 +170,9 @@ impl Running {
         let _ = self.stop.send(true);
         let _ = self.accepting.await;
         let _ = self.ended.await;
+        if let Some(telling) = self.telling {
+            telling.abort();
+        }
         tracing::info!("relay is down");
     }
 }

@@ -15,9 +15,10 @@ use stonechat_wire::invite::proof_hash;
 use subtle::ConstantTimeEq;
 
 use crate::limits::{
-    BUSY_RETRY_MS, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, SECRETS_MAX, TTL_S_MAX,
+    BUSY_RETRY_MS, DAY_S, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, SECRETS_MAX, TTL_S_MAX,
     UNSYNCED_PAUSE_MS,
 };
+use crate::operate::metrics::{Snapshot, Tally};
 use crate::store::{Appended, Door, MailboxStore, NewEnvelope, StoreError};
 
 mod batch;
@@ -106,6 +107,7 @@ pub struct Service<S> {
     /// By the number of the secret; an open relay has one.
     by_secret: Buckets<u16>,
     outputs: VecDeque<Output>,
+    tally: Tally,
     expire_at: Timestamp,
     has_more_to_tidy: bool,
     /// Until when nothing new is taken, because the store failed.
@@ -123,7 +125,7 @@ impl<S: MailboxStore> Service<S> {
             bytes_max: limits.source_bytes_max,
         };
         let secret_rate = Rate {
-            bytes_per_s: limits.secret_bytes_per_day / 86_400,
+            bytes_per_s: limits.secret_bytes_per_day / DAY_S,
             bytes_max: limits.secret_bytes_per_day,
         };
         Self {
@@ -135,6 +137,7 @@ impl<S: MailboxStore> Service<S> {
             by_source: Buckets::new(source_rate, limits.sources),
             by_secret: Buckets::new(secret_rate, SECRETS_MAX),
             outputs,
+            tally: Tally::default(),
             expire_at,
             has_more_to_tidy: false,
             paused_until,
@@ -172,6 +175,7 @@ impl<S: MailboxStore> Service<S> {
             self.answer(answer, synced.is_ok());
         }
         if synced.is_ok() {
+            self.tally.stored += batch.fresh.len() as u64;
             for fresh in &batch.fresh {
                 self.readers.offer(fresh, &mut self.outputs);
             }
@@ -181,7 +185,11 @@ impl<S: MailboxStore> Service<S> {
 
     /// What to do next; drain it after every [`Service::settle`].
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if let Some(Output::Send { frame, .. }) = &output {
+            self.tally.count(frame);
+        }
+        output
     }
 
     /// So many bytes of what was sent to a connection are written; more of its backlog may follow (RLY-26).
@@ -193,12 +201,16 @@ impl<S: MailboxStore> Service<S> {
     pub fn knock(&mut self, path: &DoorPath, proof: &[u8; 16], now: Timestamp) -> Option<Arc<[u8]>> {
         // The hash first: a path without a door costs the same work.
         let hash = proof_hash(proof);
-        let mut door = self.store.door(path).unwrap_or_default()?;
-        let fits: bool = hash.ct_eq(&door.proof_hash).into();
-        if !fits || door.expires_at <= now || door.uses >= self.limits.door_uses {
+        let door = self.store.door(path).unwrap_or_default();
+        let opens = |door: &Door| {
+            let fits: bool = hash.ct_eq(&door.proof_hash).into();
+            fits && door.expires_at > now && door.uses < self.limits.door_uses
+        };
+        let Some(door) = door.filter(opens) else {
+            self.tally.knocks_missed += 1;
             return None;
-        }
-        door.uses += 1;
+        };
+        self.tally.knocks_answered += 1;
         // Counting must not cost the caller the card: a full disk still answers.
         if let Err(error) = self.store.count_use(path) {
             self.batch.fail(error);
@@ -220,6 +232,18 @@ impl<S: MailboxStore> Service<S> {
     /// The relay goes down: everybody is told when to come back, each at another time. `dice` make the times.
     pub fn part(&mut self, dice: [u8; 8]) {
         self.readers.part(u64::from_be_bytes(dice), &mut self.outputs);
+    }
+
+    /// What is so at this moment, as numbers.
+    pub fn snapshot(&self) -> Snapshot {
+        let (connections, subscriptions) = self.readers.counts();
+        Snapshot {
+            tally: self.tally,
+            total: self.store.total(),
+            connections,
+            subscriptions,
+            damaged: self.store.damaged(),
+        }
     }
 
     /// The store, for looking into it.
@@ -367,8 +391,14 @@ impl<S: MailboxStore> Service<S> {
             let id = item.envelope.id();
             match self.put_one(from, id, item, now) {
                 Ok(Kept::Yes) => answer.stored.push(id),
-                Ok(Kept::Full) => answer.full.push(id),
-                Err(why) => answer.refused = Some(why),
+                Ok(Kept::Full) => {
+                    self.tally.full += 1;
+                    answer.full.push(id);
+                }
+                Err(why) => {
+                    self.tally.refused += 1;
+                    answer.refused = Some(why);
+                }
             }
         }
         self.batch.answers.push(Answer::Put(answer));
@@ -389,11 +419,11 @@ impl<S: MailboxStore> Service<S> {
 
     fn put_one(&mut self, from: ConnectionId, id: EnvelopeId, item: PutItem, now: Timestamp) -> Result<Kept, Refusal> {
         let tag = item.token.tag();
-        let life_ms = u64::from(item.ttl_s).clamp(1, TTL_S_MAX).saturating_mul(1000);
+        let life_s = u64::from(item.ttl_s).clamp(1, TTL_S_MAX);
         let new = NewEnvelope {
             tag,
             id,
-            expires_at: now.plus_ms(life_ms),
+            expires_at: rounded_expiry(now, life_s),
             bytes: item.envelope.into_bytes().into(),
         };
         let room = self.room(&tag, new.bytes.len() as u64, now);
@@ -409,7 +439,7 @@ impl<S: MailboxStore> Service<S> {
         }
         match self.changed(|store| store.append(&new))? {
             Appended::New(cursor) => self.batch.add(from, cursor, new),
-            Appended::Known => {}
+            Appended::Known => self.tally.known += 1,
         }
         Ok(Kept::Yes)
     }
@@ -505,13 +535,14 @@ impl<S: MailboxStore> Service<S> {
         }
         self.by_source.forget_full(now);
         match self.store.expire(now) {
-            Ok(expired) if expired.has_more => {
-                self.has_more_to_tidy = true;
-                self.expire_at = now;
-            }
-            Ok(_) => {
-                self.has_more_to_tidy = false;
-                self.expire_at = now.plus_ms(EXPIRE_EVERY_MS);
+            Ok(expired) => {
+                self.tally.expired += expired.envelopes as u64;
+                self.has_more_to_tidy = expired.has_more;
+                self.expire_at = if expired.has_more {
+                    now
+                } else {
+                    now.plus_ms(EXPIRE_EVERY_MS)
+                };
             }
             Err(error) => {
                 self.has_more_to_tidy = false;
@@ -531,6 +562,7 @@ impl<S: MailboxStore> Service<S> {
         };
         if let Err(error) = &done {
             tracing::error!(%error, "a batch was not stored; its puts are refused");
+            self.tally.failed_batches += 1;
             self.paused_until = now.plus_ms(UNSYNCED_PAUSE_MS);
             // Tidying waits too: it would only ask the disk again and again.
             self.has_more_to_tidy = false;
@@ -579,6 +611,14 @@ enum Wait {
     Busy(u32),
     /// Its secret's day is used up.
     Quota,
+}
+
+/// When an envelope goes: after its life, and then at the next full minute; at the next full hour if it lives for a
+/// day. A seized disk must not tell the moment at which each of them came (RLY-32).
+fn rounded_expiry(now: Timestamp, life_s: u64) -> Timestamp {
+    let grain = if life_s < DAY_S { 60 } else { 3600 };
+    let end_ms = now.plus_ms(life_s.saturating_mul(1000)).0;
+    Timestamp::from_seconds(end_ms.div_ceil(grain * 1000).saturating_mul(grain))
 }
 
 /// What became of one put.

@@ -63,6 +63,9 @@ pub trait MailboxStore {
     /// Takes a door down; no error if there is none.
     fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError>;
 
+    /// How many damaged records it met since it was opened; they are never read.
+    fn damaged(&self) -> u64;
+
     /// Syncs and ends, so that the next start is quick.
     fn close(self) -> Result<(), StoreError>;
 }

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::limits::{REQUEST_BYTES_WAITING_MAX, REQUESTS_WAITING_MAX};
+use crate::operate::metrics::Metrics;
 use crate::service::{Closed, ConnectionId, Output, Service, Source};
 use crate::store::MailboxStore;
 
@@ -76,7 +77,7 @@ pub(crate) struct Ended;
 
 impl Engine {
     /// Starts the thread. The receiver hears when it has ended, with its store closed.
-    pub(crate) fn start<S>(service: Service<S>) -> io::Result<(Self, oneshot::Receiver<()>)>
+    pub(crate) fn start<S>(service: Service<S>, metrics: Metrics) -> io::Result<(Self, oneshot::Receiver<()>)>
     where
         S: MailboxStore + Send + 'static,
     {
@@ -85,6 +86,7 @@ impl Engine {
         thread::Builder::new().name("relay-store".into()).spawn(move || {
             Room {
                 service,
+                metrics,
                 outboxes: HashMap::new(),
             }
             .run(inbox);
@@ -176,15 +178,18 @@ async fn tick(requests: mpsc::WeakSender<Request>) {
 /// What the thread owns.
 struct Room<S> {
     service: Service<S>,
+    metrics: Metrics,
     outboxes: HashMap<ConnectionId, mpsc::UnboundedSender<Outgoing>>,
 }
 
 impl<S: MailboxStore> Room<S> {
     fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         while let Some(first) = self.next(&mut inbox) {
+            let began = Instant::now();
             let goes_on = self.batch(first, &mut inbox);
             self.service.settle(now());
             self.deliver();
+            self.metrics.batch(began.elapsed(), self.service.snapshot());
             if !goes_on {
                 break;
             }

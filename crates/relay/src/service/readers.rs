@@ -83,6 +83,11 @@ impl Readers {
             .for_each(|tag| self.forget_reader(tag, id));
     }
 
+    /// How many connections there are, and how many mailboxes they read.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.connections.len(), self.subscriptions)
+    }
+
     /// Whether a connection has said hello; nothing if it is not known.
     pub(super) fn is_greeted(&self, id: ConnectionId) -> Option<bool> {
         self.connections.get(&id).map(|connection| connection.secret.is_some())

@@ -439,7 +439,7 @@ fn a_life_is_at_most_sixty_days_and_then_over_rly_32() {
     relay.now = START.plus_ms(TTL_S_MAX * 1000 - 1);
     relay.settle();
     assert_eq!(relay.service.store().total().envelopes, 1);
-    relay.now = relay.now.plus_ms(EXPIRE_EVERY_MS);
+    relay.now = relay.now.plus_ms(3_600_000 + EXPIRE_EVERY_MS);
     relay.settle();
     assert_eq!(relay.service.store().total().envelopes, 0);
     relay.say(
@@ -450,6 +450,19 @@ fn a_life_is_at_most_sixty_days_and_then_over_rly_32() {
         },
     );
     assert_eq!(relay.service.store().total().envelopes, 1, "no life at all is a second");
+}
+
+#[test]
+fn an_expiry_does_not_tell_when_its_envelope_came_rly_32() {
+    let at = |ms, life_s| rounded_expiry(Timestamp(ms), life_s).0;
+    assert_eq!((at(1, 30), at(59_999, 1), at(30_000, 30)), (60_000, 120_000, 60_000));
+    let hour = 3_600_000;
+    let month = 30 * 24 * 3600;
+    let all: Vec<u64> = (1..=60).map(|minute| at(minute * 60_000, month)).collect();
+    assert!(
+        all.iter().all(|until| *until == month * 1000 + hour),
+        "one hour's envelopes go together"
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::{
 mod compact;
 mod doors;
 mod index;
+pub mod inspect;
 mod load;
 pub(crate) mod record;
 mod segments;
@@ -95,11 +96,6 @@ impl<D: Disk> SegmentLog<D> {
         };
         log.recount();
         Ok(log)
-    }
-
-    /// How many damaged records and segments were met since it was opened. They are never served.
-    pub fn damaged(&self) -> u64 {
-        self.damaged.load(Ordering::Relaxed)
     }
 
     /// Gives out no cursor up to this one any more, from now on and for good.
@@ -411,6 +407,10 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
             self.put_door(*path, None);
         }
         Ok(())
+    }
+
+    fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     fn close(mut self) -> Result<(), StoreError> {

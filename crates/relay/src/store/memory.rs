@@ -147,6 +147,10 @@ impl MailboxStore for MemoryStore {
         Ok(())
     }
 
+    fn damaged(&self) -> u64 {
+        0
+    }
+
     fn close(mut self) -> Result<(), StoreError> {
         self.sync()
     }
