@@ -163,11 +163,11 @@ impl<D: Disk> SegmentLog<D> {
     }
 
     /// Whether an envelope's record is whole. One that is not is forgotten, so that a put brings it back.
-    fn is_whole(&self, tag: &Tag, entry: &Entry) -> Result<bool, StoreError> {
-        Ok(self.body(tag, entry)?.is_some())
+    fn is_whole(&self, entry: &Entry) -> Result<bool, StoreError> {
+        Ok(self.body(entry)?.is_some())
     }
 
-    fn body(&self, tag: &Tag, entry: &Entry) -> Result<Option<Vec<u8>>, StoreError> {
+    fn body(&self, entry: &Entry) -> Result<Option<Vec<u8>>, StoreError> {
         let at = Stand {
             segment: entry.segment,
             place: entry.place,
@@ -175,7 +175,7 @@ impl<D: Disk> SegmentLog<D> {
         let body = self.segments.read(at, entry.length, Kind::Envelope, entry.serial)?;
         if body.is_none() {
             self.damaged.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(?tag, "an envelope's record is damaged; it is not served");
+            tracing::error!("an envelope's record is damaged; it is not served");
         }
         Ok(body)
     }
@@ -272,7 +272,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
         let Some(entry) = self.index.find(&new.tag, &short(&new.id)).copied() else {
             return self.add(new).map(Appended::New);
         };
-        if !self.is_whole(&new.tag, &entry)? {
+        if !self.is_whole(&entry)? {
             self.index.remove(new.tag, entry.serial);
             self.forget(&entry);
             return self.add(new).map(Appended::New);
@@ -301,7 +301,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
 
     fn holds(&self, tag: &Tag, id: &EnvelopeId) -> Result<bool, StoreError> {
         match self.index.find(tag, &short(id)) {
-            Some(entry) => self.is_whole(tag, entry),
+            Some(entry) => self.is_whole(entry),
             None => Ok(false),
         }
     }
@@ -337,7 +337,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
             if kept.len() >= budget.envelopes || (bytes > budget.bytes && !kept.is_empty()) {
                 break;
             }
-            kept.extend(self.body(tag, entry)?.map(|body| Kept {
+            kept.extend(self.body(entry)?.map(|body| Kept {
                 cursor: entry.serial,
                 bytes: body.into(),
             }));
