@@ -1,24 +1,26 @@
 //! Conversations: writing a text, taking in what others wrote, saying what was read.
 //!
 //! In: texts of the person, opened MLS messages of members. Out: message rows in causal order, outbox rows, events.
-//! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does.
+//! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does;
+//! `epochs` keeps the branches that commits make, and `renewal` says when this device makes one.
 //! Opening envelopes is the inbox's job, sealing and resending the outbox's.
 //! Specified in `docs/protocol/05-message.md` and `07-conversation.md`.
 //! Invariant: a message row, its graph, its MLS state and its outbox row change in one transaction.
 
+pub(crate) mod epochs;
 pub(crate) mod graph;
 pub(crate) mod receipts;
+pub(crate) mod renewal;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
 use crate::listening;
-use crate::mls::{Exports, Gid, Signer};
+use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
-use stonechat_wire::mailbox::MailboxRoot;
-use stonechat_wire::message::{self, Kind, MessageHeader};
+use stonechat_wire::message::{self, First, Kind, MessageHeader};
 
 /// Longest text, bytes of UTF-8 (CNV-5).
 pub(crate) const TEXT_MAX: usize = 16_384;
@@ -53,6 +55,14 @@ struct NewMessage<'a> {
     text: &'a str,
     body: Option<&'a [u8]>,
     client_id: Option<&'a str>,
+}
+
+impl Conversation {
+    /// My authority here: both of two are owners.
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "groups have ranks")]
+    pub(crate) fn rank(&self, _step: &Step<'_, '_>) -> Result<u32, Stop> {
+        Ok(0)
+    }
 }
 
 /// Loads a conversation by its group.
@@ -96,8 +106,8 @@ pub(crate) fn begin(
     relays: &[RelayId],
 ) -> Result<(), Stop> {
     step.tx.execute(
-        "INSERT INTO conversation(group_id, chat, head, leaf, seq, signer, waiting, created_at)
-         VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+        "INSERT INTO conversation(group_id, chat, root, head, leaf, seq, signer, waiting, renew_at, created_at)
+         VALUES (?1, ?2, ?3, ?3, ?4, 0, ?5, ?6, ?7, ?8)",
         params![
             entered.group,
             chat,
@@ -105,31 +115,19 @@ pub(crate) fn begin(
             entered.own_leaf,
             signer.seed(),
             waiting,
+            renewal::first(step),
             step.time.0.cast_signed()
         ],
     )?;
     for relay in relays {
         join_relay(step, entered.group, *relay)?;
     }
-    let Exports {
-        mailbox_root,
-        envelope_key,
-    } = &step.groups.export(&step.mls, (entered.group, entered.epoch))?;
-    step.tx.execute(
-        "INSERT INTO epoch(epoch_id, group_id, mailbox_root, envelope_key) VALUES (?, ?, ?, ?)",
-        params![entered.epoch.as_bytes(), entered.group, mailbox_root, envelope_key],
-    )?;
-    let root = MailboxRoot::new(*mailbox_root);
-    listening::follow_epoch(step, entered.group, entered.epoch, &root)
+    epochs::plant(step, entered)
 }
 
 /// Listens on all relays that carry this conversation by now.
 pub(crate) fn follow(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
-    let sql = "SELECT mailbox_root FROM epoch WHERE epoch_id = ?";
-    let root = step
-        .tx
-        .query_row(sql, [of.epoch.as_bytes()], |row| Ok(MailboxRoot::new(row.get(0)?)))?;
-    listening::follow_epoch(step, of.group, of.epoch, &root)
+    listening::follow_group(step, &of.group)
 }
 
 /// A line by the app at the beginning of a chat, once.
@@ -172,7 +170,9 @@ pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(
 /// Deletes a conversation; its chat and its person too, where nothing else holds them.
 pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
-    listening::drop_about(step, of.epoch.as_bytes())?;
+    for epoch in epochs::retained(step, group)? {
+        listening::drop_about(step, epoch.as_bytes())?;
+    }
     step.groups.forget();
     step.tx.execute("DELETE FROM epoch_row WHERE group_id = ?", [group])?;
     step.tx
@@ -227,7 +227,8 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     if let Some(id) = sent_before(step, wish)? {
         return Ok(Reply::Message(loaded(step, id)?));
     }
-    let to = written_to(step, wish.chat)?;
+    let mut to = written_to(step, wish.chat)?;
+    to.epoch = renewal::before_writing(step, &to)?;
     let header = next_header(step, &to)?;
     let body = message::encode_text(text);
     let id = write(step, &to, &header, &body)?;
@@ -244,6 +245,7 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
         client_id: wish.client_id.as_deref(),
     };
     insert(step, &to, &new)?;
+    epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
     receipts::told_by_message(step, &to, &header)?;
     step.tx
         .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
@@ -302,21 +304,26 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
     Ok(id)
 }
 
+/// Who sealed a message, and in which epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) epoch: EpochId,
+    pub(crate) leaf: u32,
+    pub(crate) account: AccountId,
+}
+
 /// Takes in what a member wrote, once it is decrypted.
-pub(crate) fn take_in(
-    step: &mut Step<'_, '_>,
-    from: &Conversation,
-    epoch: EpochId,
-    leaf: u32,
-    plain: &[u8],
-) -> Result<(), Stop> {
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, plain: &[u8]) -> Result<(), Stop> {
+    let (first, plain) = message::decode_again(plain).map_err(|_| Stop::Refused("message"))?;
     let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("message header"))?;
-    let sender = heard(step, from)?;
+    let sender = by.account;
+    heard(step, from, by)?;
     if header.kind == Kind::Receipt {
         return receipts::take_in(step, from, body);
     }
+    let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
-    let id = message::message_id(&from.group, epoch, leaf, head, body);
+    let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
     receipts::due(step, &from.group)?;
     if graph::known(step, id)? {
         return Ok(());
@@ -335,8 +342,8 @@ pub(crate) fn take_in(
     let new = NewMessage {
         id,
         header: &header,
-        leaf,
-        epoch,
+        leaf: first.leaf,
+        epoch: first.epoch,
         sender,
         mine: false,
         kind,
@@ -346,6 +353,7 @@ pub(crate) fn take_in(
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
+    epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
     let level = if header.read_through {
         graph::Reached::Read
     } else {
@@ -359,16 +367,28 @@ pub(crate) fn take_in(
     Ok(())
 }
 
-/// The other account of a 1:1 was heard of. Out: who it is.
-fn heard(step: &Step<'_, '_>, from: &Conversation) -> Result<AccountId, Stop> {
-    let contact: [u8; 32] = step
-        .tx
-        .prepare_cached("SELECT contact FROM chat WHERE id = ?")?
-        .query_row([from.chat], |row| row.get(0))?;
+/// Where a message was encrypted first: here, or where it says, if that place was its sender's (MSG-8).
+fn first_encryption(step: &Step<'_, '_>, by: Sealed, says: Option<First>) -> Result<First, Stop> {
+    let Some(first) = says else {
+        return Ok(First {
+            epoch: by.epoch,
+            leaf: by.leaf,
+        });
+    };
+    let fits = match epochs::was_leaf_of(step, first.epoch, first.leaf)? {
+        Some(account) => account == by.account,
+        // An epoch that is not known here: then the leaf must be the sender's own.
+        None => first.leaf == by.leaf,
+    };
+    if fits { Ok(first) } else { Err(Stop::Refused("somebody else's message")) }
+}
+
+/// A person was heard of.
+fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
-        .execute(params![step.time.0.cast_signed(), contact])?;
-    Ok(AccountId::from_bytes(contact))
+        .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
+    epochs::heard(step, &from.group, by.account, by.epoch)
 }
 
 fn advance_clock(step: &Step<'_, '_>, hlc: u64) -> Result<(), Stop> {

@@ -5,7 +5,7 @@
 //! What is inside belongs to `conversation` and `meeting`.
 
 use crate::api::{Connection, Event};
-use crate::conversation::{self, receipts};
+use crate::conversation::{self, Conversation, Sealed, epochs, receipts};
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
@@ -83,32 +83,52 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
 fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<(), Stop> {
     match listening.purpose {
         Purpose::App => open_app(step, &listening.about, envelope),
+        Purpose::Commit => open_commit(step, &listening.about, envelope),
         Purpose::Claims => meeting::claimed(step, &listening.about, envelope),
         Purpose::Answer => meeting::answered(step, &listening.about, envelope),
     }
 }
 
 fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
-    let found = step
-        .tx
-        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ?")?
-        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
-        .optional()?;
-    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
+    let Some((of, epoch, content)) = opened(step, about, sealed)? else {
         return Ok(());
     };
-    let content = whole(&key, sealed)?;
-    let Some(of) = conversation::load(step, &group)? else {
-        return Ok(());
-    };
-    match step.groups.read(&step.mls, (group, epoch), &content)? {
-        Read::Message { leaf, plain } if leaf != of.leaf => conversation::take_in(step, &of, epoch, leaf, &plain),
+    match step.groups.read(&step.mls, (of.group, epoch), &content)? {
+        Read::Message { leaf, account, plain } if account != step.me()? => {
+            let by = Sealed { epoch, leaf, account };
+            conversation::take_in(step, &of, by, &plain)
+        }
         // Its sender has heard nothing yet: tell again.
-        Read::Again => receipts::due(step, &group),
+        Read::Again => receipts::due(step, &of.group),
         // MLS-6: beyond the window; its sender puts it again until we confirm it.
         Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
         Read::Refused(why) => Err(Stop::Refused(why)),
     }
+}
+
+fn open_commit(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
+    match opened(step, about, sealed)? {
+        Some((of, parent, commit)) => epochs::take_commit(step, &of, parent, &commit),
+        None => Ok(()),
+    }
+}
+
+/// What an epoch's envelope holds, and whose it is; nothing where the epoch is closed.
+fn opened(
+    step: &mut Step<'_, '_>,
+    about: &[u8],
+    sealed: &Envelope,
+) -> Result<Option<(Conversation, EpochId, Vec<u8>)>, Stop> {
+    let found = step
+        .tx
+        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
+        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
+        .optional()?;
+    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
+        return Ok(None);
+    };
+    let content = whole(&key, sealed)?;
+    Ok(conversation::load(step, &group)?.map(|of| (of, epoch, content)))
 }
 
 /// The content of an envelope that is no part of something larger.

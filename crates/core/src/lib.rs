@@ -7,10 +7,12 @@
 //!
 //! The way of a text out: `conversation::send` → `mls` (sealed for the group) → `outbox` (envelope, parcel).
 //! The way in: `inbox` (envelope, purpose) → `mls` → `conversation::take_in` (graph, receipts) → event.
+//! Commits: `conversation::renewal` (when) → `conversation::epochs` (the tree) → `mls::commit`; `fork` picks the head.
 //! Meeting people: `meeting` (invites, claims, answers).
 
 pub mod account;
 pub mod api;
+pub mod fork;
 pub mod query;
 pub mod safety;
 pub mod store;
@@ -28,7 +30,7 @@ mod step;
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use conversation::receipts;
+use conversation::{receipts, renewal};
 use meeting::{accept, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -159,6 +161,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     }
     invite::expire(step)?;
     accept::expire(step)?;
+    renewal::renew_due(step)?;
     outbox::reseal_due(step)?;
     receipts::flush(step)?;
     Ok(slot)
@@ -170,6 +173,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         Some(step.now.0.saturating_add(turn.max(1))),
         outbox::next_due(step)?,
         receipts::next_due(step)?,
+        renewal::next_due(step)?,
         invite::next_expiry(step)?,
     ];
     // Never in the past: a wake that changes nothing must not ask for another one at once.

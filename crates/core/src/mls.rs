@@ -2,21 +2,23 @@
 //!
 //! In: key packages, Welcomes and messages as bytes, the dice and rows of one step ([`Provider`]). Out: bytes, and for
 //! everything foreign a plain verdict. One suite, 0x004F; no past epochs kept inside OpenMLS; proposals by reference
-//! and commits after the founding one are refused. Who may be a member is decided by the caller from [`Leaf`]s.
+//! are refused. Commits are `commit`'s. Who may be a member is decided by the caller from [`Leaf`]s.
 //! Specified in `docs/protocol/07-conversation.md` (MLS-*).
 //! Invariant: [`Groups`] is only a cache of the rows. What failed is dropped from it and read again.
 
+mod commit;
 mod crypto;
 mod rows;
 
+pub(crate) use commit::{CommitRead, Made, Taken, Wish};
 pub(crate) use crypto::{Crypto, open_psk, seal_key_pair};
 pub(crate) use rows::{Rows, RowsError, UNPLACED};
 
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{JoinBuilder, ProcessedWelcome};
 use openmls::prelude::{
-    BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, GroupContext, GroupId, KeyPackage,
-    KeyPackageIn, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
+    BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, Extensions, GroupContext, GroupId,
+    KeyPackage, KeyPackageIn, LeafNode, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
     OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent, ProtocolMessage,
     ProtocolVersion, Sender, SenderRatchetConfiguration, SignatureScheme, ValidationError,
 };
@@ -25,7 +27,7 @@ use openmls_traits::storage::StorageProvider;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use stonechat_wire::ids::EpochId;
+use stonechat_wire::ids::{AccountId, EpochId};
 use tls_codec::{Deserialize as _, Serialize as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -35,6 +37,9 @@ pub(crate) const SUITE: Ciphersuite = Ciphersuite::MLS_128_MLKEM768X25519_AES128
 /// Messages of one sender that may arrive late, and how far one may be ahead (MLS-6).
 const OUT_OF_ORDER: u32 = 512;
 const FORWARD: u32 = 4096;
+
+/// Where a group's own state stands in its context (GRP-1): a number of the range for private use.
+const STATE_EXTENSION: u16 = 0xf053;
 
 /// Groups kept in memory at most.
 const GROUPS_HELD: usize = 64;
@@ -116,6 +121,16 @@ pub(crate) struct Leaf {
     pub(crate) public: Vec<u8>,
 }
 
+impl Leaf {
+    fn of(index: u32, leaf: &LeafNode) -> Self {
+        Self {
+            index,
+            identity: leaf.credential().serialized_content().to_vec(),
+            public: leaf.signature_key().as_slice().to_vec(),
+        }
+    }
+}
+
 /// A group just founded or joined.
 #[derive(Debug)]
 pub(crate) struct Entered {
@@ -123,6 +138,8 @@ pub(crate) struct Entered {
     pub(crate) epoch: EpochId,
     pub(crate) own_leaf: u32,
     pub(crate) members: Vec<Leaf>,
+    /// The group's own state, where it has one.
+    pub(crate) state: Option<Vec<u8>>,
 }
 
 /// What an epoch gives to the mailbox and the envelope (MBX-1, ENV-3).
@@ -135,8 +152,12 @@ pub(crate) struct Exports {
 /// What became of a received MLS message.
 #[derive(Debug)]
 pub(crate) enum Read {
-    /// From this leaf.
-    Message { leaf: u32, plain: Vec<u8> },
+    /// From this leaf, whose credential begins with an account.
+    Message {
+        leaf: u32,
+        account: AccountId,
+        plain: Vec<u8>,
+    },
     /// My own, come back.
     Own,
     /// Read before: its key is used up.
@@ -173,12 +194,7 @@ pub(crate) fn forget_key_package(p: &Provider<'_>, bytes: &[u8]) -> Result<(), M
 /// The leaf of a foreign key package, after checking its signature and suite; its lifetime is not looked at (MLS-3).
 pub(crate) fn leaf_of(p: &Provider<'_>, bytes: &[u8]) -> Result<Leaf, MlsError> {
     let package = decode_key_package(p, bytes)?;
-    let leaf = package.leaf_node();
-    Ok(Leaf {
-        index: 1,
-        identity: leaf.credential().serialized_content().to_vec(),
-        public: leaf.signature_key().as_slice().to_vec(),
-    })
+    Ok(Leaf::of(1, package.leaf_node()))
 }
 
 /// Founds a group of two. Out: the group, and the Welcome (with tree) for the other one.
@@ -248,20 +264,28 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
 fn entered(p: &Provider<'_>, group: &MlsGroup, group_id: Gid) -> Result<Entered, MlsError> {
     let epoch = epoch_id(group.public_group().group_context())?;
     p.rows.place(epoch)?;
-    let members = group
+    Ok(Entered {
+        group: group_id,
+        epoch,
+        own_leaf: group.own_leaf_index().u32(),
+        members: leaves(group),
+        state: state_of(group.extensions()),
+    })
+}
+
+fn leaves(group: &MlsGroup) -> Vec<Leaf> {
+    group
         .members()
         .map(|m| Leaf {
             index: m.index.u32(),
             identity: m.credential.serialized_content().to_vec(),
             public: m.signature_key,
         })
-        .collect();
-    Ok(Entered {
-        group: group_id,
-        epoch,
-        own_leaf: group.own_leaf_index().u32(),
-        members,
-    })
+        .collect()
+}
+
+fn state_of(extensions: &Extensions<GroupContext>) -> Option<Vec<u8>> {
+    extensions.unknown(STATE_EXTENSION).map(|state| state.0.clone())
 }
 
 /// `SHA-256(GroupContext)[..16]`: unique per branch (MLS-4).
@@ -310,7 +334,10 @@ impl Groups {
         };
         let group = self.at(p, at)?;
         match group.process_message(p, ProtocolMessage::from(message)) {
-            Ok(done) => Ok(verdict(done.sender().clone(), done.into_content())),
+            Ok(done) => {
+                let account = account_in(done.credential().serialized_content());
+                Ok(verdict(done.sender().clone(), account, done.into_content()))
+            }
             Err(error) => {
                 self.0.remove(&at);
                 Ok(refusal(&error))
@@ -332,6 +359,11 @@ impl Groups {
         })
     }
 
+    /// Drops what is held of one epoch: commits work on the rows.
+    fn drop_held(&mut self, at: (Gid, EpochId)) {
+        self.0.remove(&at);
+    }
+
     fn at(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<&mut MlsGroup, MlsError> {
         p.rows.at(&at.0, at.1);
         if !self.0.contains_key(&at) {
@@ -351,16 +383,22 @@ impl fmt::Debug for Groups {
     }
 }
 
-fn verdict(sender: Sender, content: ProcessedMessageContent) -> Read {
-    match (sender, content) {
-        (Sender::Member(leaf), ProcessedMessageContent::ApplicationMessage(message)) => Read::Message {
+fn verdict(sender: Sender, account: Option<AccountId>, content: ProcessedMessageContent) -> Read {
+    match (sender, account, content) {
+        (Sender::Member(leaf), Some(account), ProcessedMessageContent::ApplicationMessage(message)) => Read::Message {
             leaf: leaf.u32(),
+            account,
             plain: message.into_bytes(),
         },
-        (_, ProcessedMessageContent::OwnPrivateMessage) => Read::Own,
-        // MLS-5: no commit after the founding one in this version, no proposals by reference ever.
-        (_, _commit_or_proposal) => Read::Refused("commit or proposal"),
+        (_, _, ProcessedMessageContent::OwnPrivateMessage) => Read::Own,
+        // MLS-5: commits have a lane of their own; proposals by reference there are none.
+        (_, _, _commit_or_proposal) => Read::Refused("commit or proposal"),
     }
+}
+
+/// The account that a credential begins with (MLS-7).
+pub(crate) fn account_in(identity: &[u8]) -> Option<AccountId> {
+    Some(AccountId::from_bytes(*identity.first_chunk()?))
 }
 
 fn refusal(error: &ProcessMessageError<RowsError>) -> Read {
@@ -398,7 +436,7 @@ fn encode<T: tls_codec::Serialize>(value: &T) -> Result<Vec<u8>, MlsError> {
 fn capabilities() -> Capabilities {
     Capabilities::builder()
         .ciphersuites(vec![SUITE])
-        .extensions(vec![ExtensionType::LastResort])
+        .extensions(vec![ExtensionType::LastResort, ExtensionType::Unknown(STATE_EXTENSION)])
         .build()
 }
 

@@ -6,7 +6,7 @@
 //! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
 use crate::api::{ChatId, Event, MessageState};
-use crate::conversation;
+use crate::conversation::{self, epochs, renewal};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -15,6 +15,7 @@ use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Class, Errand, Parcel};
 use stonechat_wire::ids::{EnvelopeId, EpochId, MessageId, RelayId, Token};
 use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
+use stonechat_wire::message::{self, First};
 
 /// Not confirmed for so long: sealed anew (OUT-2).
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
@@ -25,6 +26,8 @@ const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
 const PUT_RELAYS: usize = 2;
 /// How long a relay keeps what is put (RLY): 30 days.
 const TTL_S: u32 = 30 * 24 * 3600;
+/// ... and a commit: 60 days (OUT-6).
+const COMMIT_TTL_S: u32 = 2 * TTL_S;
 
 /// What waits; the number is the column `purpose`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub(crate) enum Waiting {
     Claim = 2,
     /// An answer to a claim, until stored.
     Answer = 3,
+    /// A commit, until others were heard in the epoch it makes.
+    Commit = 4,
 }
 
 impl Waiting {
@@ -46,14 +51,27 @@ impl Waiting {
             0 => Self::Message,
             1 => Self::Receipt,
             2 => Self::Claim,
-            _answer => Self::Answer,
+            3 => Self::Answer,
+            _commit => Self::Commit,
         }
     }
     const fn class(self) -> Class {
         match self {
-            Self::Message => Class::Text,
+            Self::Message | Self::Commit => Class::Text,
             Self::Receipt => Class::Receipt,
             Self::Claim | Self::Answer => Class::Invite,
+        }
+    }
+    const fn ttl_s(self) -> u32 {
+        match self {
+            Self::Commit => COMMIT_TTL_S,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer => TTL_S,
+        }
+    }
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Commit => Lane::Commit,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer => Lane::App,
         }
     }
 }
@@ -68,7 +86,7 @@ pub(crate) fn put_group(
     plain: Option<&[u8]>,
 ) -> Result<(), Stop> {
     let slot = step.slot();
-    let (envelope, token) = seal(step, epoch, slot, content)?;
+    let (envelope, token) = seal(step, waiting.lane(), epoch, slot, content)?;
     let relays: Vec<_> = listening::relays_of(step, &group)?
         .into_iter()
         .take(PUT_RELAYS)
@@ -82,6 +100,28 @@ pub(crate) fn put_group(
         plain,
         slot,
     };
+    insert(step, &row, envelope, token, relays)
+}
+
+/// Puts a commit of mine into the commit lane of its parent, on every relay of the conversation (OUT-6).
+pub(crate) fn put_commit(
+    step: &mut Step<'_, '_>,
+    (group, parent): (Gid, EpochId),
+    makes: EpochId,
+    commit: &[u8],
+) -> Result<(), Stop> {
+    let slot = step.slot();
+    let (envelope, token) = seal(step, Lane::Commit, parent, slot, commit)?;
+    let row = Row {
+        waiting: Waiting::Commit,
+        about: makes.as_bytes(),
+        group: Some(group),
+        epoch: Some(parent),
+        content: commit,
+        plain: None,
+        slot,
+    };
+    let relays = listening::relays_of(step, &group)?;
     insert(step, &row, envelope, token, relays)
 }
 
@@ -117,6 +157,20 @@ pub(crate) fn done(step: &Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Resul
     Ok(())
 }
 
+/// Nothing can be sealed in this epoch any more: receipts and commits there are over, messages are due at once.
+pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4)")?
+        .execute([epoch.as_bytes()])?;
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0")?
+        .execute(params![
+            step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
+            epoch.as_bytes()
+        ])?;
+    Ok(())
+}
+
 /// A relay says that it has stored these.
 pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]) -> Result<(), Stop> {
     for id in ids {
@@ -143,9 +197,23 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
                     .execute([row])?;
             }
             Waiting::Claim => {}
+            Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }
     Ok(())
+}
+
+/// A commit that lost to a fork needs no more care once a relay has it.
+fn commit_stored(step: &Step<'_, '_>, row: i64, makes: &[u8]) -> Result<(), Stop> {
+    let group: Gid = step
+        .tx
+        .prepare_cached("SELECT group_id FROM outbox WHERE id = ?")?
+        .query_row([row], |row| row.get(0))?;
+    let makes = EpochId::from_slice(makes).ok_or(Stop::Refused("own commit"))?;
+    if epochs::is_canonical(step, &group, makes)? {
+        return Ok(());
+    }
+    done(step, Waiting::Commit, makes.as_bytes())
 }
 
 /// Hands out everything that some relay has not confirmed as stored: after a start.
@@ -173,7 +241,7 @@ pub(crate) fn reseal_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// Seals anew what waits in a slot that has passed (OUT-2).
 pub(crate) fn turn_slot(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let sql = "SELECT id, purpose FROM outbox WHERE epoch_id IS NOT NULL AND slot <> ? ORDER BY id";
+    let sql = "SELECT id, purpose FROM outbox WHERE purpose < 2 AND slot <> ? ORDER BY id";
     let slot = step.slot().0;
     reseal_all(step, sql, params![slot])
 }
@@ -186,7 +254,7 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
         .collect::<Result<_, _>>()?;
     for (row, waiting) in rows {
         match waiting {
-            Waiting::Message | Waiting::Receipt => reseal(step, row)?,
+            Waiting::Message | Waiting::Receipt | Waiting::Commit => reseal(step, row)?,
             Waiting::Claim | Waiting::Answer => again(step, row)?,
         }
         send(step, row)?;
@@ -262,7 +330,7 @@ fn hand_out(step: &mut Step<'_, '_>, waiting: Waiting, envelope: Envelope, token
         token,
         relays,
         class,
-        ttl_s: TTL_S,
+        ttl_s: waiting.ttl_s(),
         deadline,
     }));
 }
@@ -290,13 +358,12 @@ fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
 }
 
 fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
-    let content = again_inside(step, row)?;
-    let epoch = step
-        .tx
-        .prepare_cached("UPDATE outbox SET tries = min(tries + 1, 255), content = ? WHERE id = ? RETURNING epoch_id")?
-        .query_row(params![content, row], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
+    let inside = again_inside(step, row)?;
+    step.tx
+        .prepare_cached("UPDATE outbox SET tries = min(tries + 1, 255), content = ?, epoch_id = ? WHERE id = ?")?
+        .execute(params![inside.content, inside.epoch.as_bytes(), row])?;
     let slot = step.slot();
-    let (envelope, token) = seal(step, epoch, slot, &content)?;
+    let (envelope, token) = seal(step, inside.waiting.lane(), inside.epoch, slot, &inside.content)?;
     see(step, envelope.id())?;
     step.tx
         .prepare_cached(
@@ -316,18 +383,56 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id (OUT-5).
-fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Vec<u8>, Stop> {
-    let (tries, group, content, plain): (u8, Gid, Vec<u8>, Option<Vec<u8>>) = step
+/// What is sealed anew, and in which epoch.
+struct Inside {
+    waiting: Waiting,
+    epoch: EpochId,
+    content: Vec<u8>,
+    plain: Option<Vec<u8>>,
+    about: Vec<u8>,
+}
+
+/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in the epoch that
+/// is written to by now (OUT-5). One whose epoch is closed is always encrypted again.
+fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Inside, Stop> {
+    let (mut inside, tries, group) = step
         .tx
-        .prepare_cached("SELECT tries, group_id, content, plain FROM outbox WHERE id = ?")?
-        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    match (plain, conversation::load(step, &group)?) {
-        (Some(plain), Some(of)) if ENCRYPTED_AGAIN.contains(&tries.saturating_add(1)) => {
-            Ok(step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?)
+        .prepare_cached("SELECT purpose, epoch_id, content, plain, about, tries, group_id FROM outbox WHERE id = ?")?
+        .query_row([row], |row| {
+            let inside = Inside {
+                waiting: Waiting::of(row.get(0)?),
+                epoch: EpochId::from_bytes(row.get(1)?),
+                content: row.get(2)?,
+                plain: row.get(3)?,
+                about: row.get(4)?,
+            };
+            Ok((inside, row.get::<_, u8>(5)?, row.get::<_, Gid>(6)?))
+        })?;
+    let turn = ENCRYPTED_AGAIN.contains(&tries.saturating_add(1)) || is_closed(step, inside.epoch)?;
+    let Some(plain) = inside.plain.as_ref().filter(|_| turn) else {
+        return Ok(inside);
+    };
+    let Some(mut of) = conversation::load(step, &group)? else {
+        return Ok(inside);
+    };
+    of.epoch = renewal::before_writing(step, &of)?;
+    let id = MessageId::from_slice(&inside.about).ok_or(Stop::Refused("own message"))?;
+    let plain = match epochs::first_of(step, id)? {
+        Some((epoch, leaf)) if (epoch, leaf) != (of.epoch, of.leaf) => {
+            message::encode_again(First { epoch, leaf }, plain)
         }
-        _repeat => Ok(content),
-    }
+        _here => plain.clone(),
+    };
+    inside.content = step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?;
+    inside.epoch = of.epoch;
+    Ok(inside)
+}
+
+fn is_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
+    Ok(!step
+        .tx
+        .prepare_cached("SELECT 1 FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
+        .exists([epoch.as_bytes()])?)
 }
 
 /// The same envelope once more.
@@ -341,14 +446,20 @@ fn again(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-fn seal(step: &Step<'_, '_>, epoch: EpochId, slot: Slot, content: &[u8]) -> Result<(Envelope, Token), Stop> {
+fn seal(
+    step: &Step<'_, '_>,
+    lane: Lane,
+    epoch: EpochId,
+    slot: Slot,
+    content: &[u8],
+) -> Result<(Envelope, Token), Stop> {
     let (root, key) = step
         .tx
         .prepare_cached("SELECT mailbox_root, envelope_key FROM epoch WHERE epoch_id = ?")?
         .query_row([epoch.as_bytes()], |row| {
             Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?)))
         })?;
-    let token = mailbox::token(&root, Lane::App, slot, 0);
+    let token = mailbox::token(&root, lane, slot, 0);
     let envelope = envelope::seal(&key, token.tag(), step.mls.crypto.bytes(), content)
         .map_err(|_| Stop::Refused("too long for one envelope"))?;
     Ok((envelope, token))

@@ -9,6 +9,7 @@
 pub mod check;
 pub mod device;
 pub mod faults;
+mod forks;
 mod net;
 mod people;
 pub mod plan;

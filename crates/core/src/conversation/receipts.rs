@@ -4,7 +4,7 @@
 //! conversation and five seconds (RCP-2). A claim that waits for approval gets none (RCP-4).
 //! Specified in `docs/protocol/08-outbox.md`.
 
-use super::{Conversation, graph, write};
+use super::{Conversation, epochs, graph, write};
 use crate::api::ChatId;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -102,9 +102,10 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 }
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let Some(to) = super::load(step, group)? else {
+    let Some(mut to) = super::load(step, group)? else {
         return Ok(());
     };
+    to.epoch = super::renewal::before_writing(step, &to)?;
     let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?
         .iter()
         .map(MessageId::short)
@@ -119,7 +120,8 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
             "UPDATE conversation SET receipt_due = 0, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
         )?
         .execute(params![step.now.0.cast_signed(), read.map(|id| *id.as_bytes()), group])?;
-    if heads.is_empty() {
+    // The founding epoch needs no receipt: who is in it has confirmed it by coming.
+    if heads.is_empty() && !epochs::is_made_by_commit(step, to.epoch)? {
         return Ok(());
     }
     // An older receipt that still waits says nothing this one does not.

@@ -56,7 +56,8 @@ CREATE INDEX chat_by_activity ON chat(hidden, active_at DESC);
 CREATE TABLE conversation(
   group_id     BLOB PRIMARY KEY,
   chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
-  head         BLOB NOT NULL,            -- epoch_id written to
+  root         BLOB NOT NULL,            -- epoch_id that the canonical branch is looked for from
+  head         BLOB NOT NULL,            -- epoch_id written to: the end of the canonical branch
   leaf         INTEGER NOT NULL,         -- own leaf index
   seq          INTEGER NOT NULL,         -- last seq of own durable messages
   signer       BLOB NOT NULL,            -- own leaf's Ed25519 seed, 32
@@ -64,9 +65,13 @@ CREATE TABLE conversation(
   receipt_due  INTEGER NOT NULL DEFAULT 0,
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
+  renew_at     INTEGER NOT NULL,         -- next self-update, device clock
+  renew_lost   INTEGER NOT NULL DEFAULT 0, -- a self-update of mine lost to a fork: the next one before I write
+  commit_at    INTEGER NOT NULL DEFAULT -9000000000000000, -- last commit made or taken in, device clock
   created_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
+CREATE INDEX conversation_renew ON conversation(renew_at);
 CREATE INDEX conversation_due ON conversation(receipt_at) WHERE receipt_due = 1;
 
 CREATE TABLE conversation_relay(
@@ -75,14 +80,41 @@ CREATE TABLE conversation_relay(
   PRIMARY KEY(group_id, relay)
 ) STRICT, WITHOUT ROWID;
 
--- What a retained epoch exports.
+-- The tree of epochs. An epoch is retained as long as it has keys: its exports here, its rows in epoch_row.
 CREATE TABLE epoch(
   epoch_id     BLOB PRIMARY KEY,
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
-  mailbox_root BLOB NOT NULL,
-  envelope_key BLOB NOT NULL
+  parent       BLOB,                     -- NULL: founded or joined here
+  commit_hash  BLOB,                     -- SHA-256 of the commit that made it
+  author       BLOB,                     -- account of the committer
+  leaf         INTEGER,                  -- leaf of the committer
+  class        INTEGER,                  -- 0 removal or demotion, 1 other admin commit, 2 self-update
+  rank         INTEGER,                  -- committer's authority in the parent: 0 is the highest
+  unseats      BLOB NOT NULL DEFAULT x'', -- accounts removed or demoted by the commit, 32 bytes each
+  members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 each
+  made_at      INTEGER NOT NULL,         -- slot clock, when it became known here
+  left_at      INTEGER,                  -- slot clock, when it was not the head any more
+  mailbox_root BLOB,                     -- NULL: closed
+  envelope_key BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX epoch_by_group ON epoch(group_id);
+CREATE INDEX epoch_by_parent ON epoch(parent);
+
+-- In which epochs an account has written, and its newest durable message: what forks are decided by.
+CREATE TABLE wrote(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  epoch_id     BLOB NOT NULL,
+  account      BLOB NOT NULL,
+  seq          INTEGER NOT NULL,         -- newest one there
+  PRIMARY KEY(group_id, epoch_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- Commits of mine that are on their way, and who has been heard in the epoch they make or beyond.
+CREATE TABLE commit_heard(
+  epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  PRIMARY KEY(epoch_id, account)
+) STRICT, WITHOUT ROWID;
 
 -- OpenMLS state: rows of epoch objects (group, object = epoch_id, key), and loose rows of no group.
 CREATE TABLE epoch_row(
@@ -95,7 +127,7 @@ CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOU
 CREATE TABLE listening(
   tag          BLOB NOT NULL,
   relay        BLOB NOT NULL,
-  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim
+  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane
   about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id
   slot         INTEGER NOT NULL,         -- week; 0 where there is none
   cursor       INTEGER NOT NULL,         -- last one taken in; 0: none
@@ -162,13 +194,13 @@ END;
 -- What is to leave and has not been confirmed by a recipient.
 CREATE TABLE outbox(
   id           INTEGER PRIMARY KEY,
-  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored)
-  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch)
+  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again
   plain        BLOB,                     -- header and body of a message, to encrypt it again
   tries        INTEGER NOT NULL DEFAULT 0, -- how often it was sealed anew
-  epoch_id     BLOB,                     -- purpose 0 and 1
+  epoch_id     BLOB,                     -- purpose 0, 1 and 4: whose mailbox and key
   slot         INTEGER NOT NULL,
   envelope     BLOB NOT NULL,
   envelope_id  BLOB NOT NULL,            -- SHA-256 of it
@@ -178,6 +210,7 @@ CREATE TABLE outbox(
 CREATE INDEX outbox_by_envelope ON outbox(envelope_id);
 CREATE INDEX outbox_by_about ON outbox(about);
 CREATE INDEX outbox_by_age ON outbox(sealed_at);
+CREATE INDEX outbox_commit ON outbox(group_id) WHERE purpose = 4;
 CREATE TABLE outbox_relay(
   outbox       INTEGER NOT NULL REFERENCES outbox(id) ON DELETE CASCADE,
   relay        BLOB NOT NULL,

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod forks;
 mod hostile;
 mod meeting;
 mod rules;
