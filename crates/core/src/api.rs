@@ -228,7 +228,7 @@ pub enum Event {
     },
     /// The account was made, the name or settings changed.
     StatusChanged {},
-    /// A large batch was taken in at once: reload what is on screen. `messages` = how many came.
+    /// A large batch was taken in at once, or messages moved: reload what is on screen. `messages` = how many came.
     Ingested {
         /// New messages in this batch.
         messages: u32,

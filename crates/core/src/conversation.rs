@@ -28,6 +28,10 @@ pub(crate) const TEXT_MAX: usize = 16_384;
 const PARENTS_MAX: usize = 16;
 /// A clock value further ahead of the slot clock than this does not advance mine (MSG-3).
 const HLC_AHEAD_MS: u64 = 24 * 3600 * 1000;
+/// Left between a message and one that must stand below it, so that others find room there: one millisecond.
+const ROOM: i64 = POSITIONS_PER_MS;
+/// Messages that one late message moves at most.
+const MOVES_MAX: usize = 4096;
 /// 2025-01-01, where positions start: keeps them below 2^53 until 2094.
 const POSITION_EPOCH_MS: i64 = 1_735_689_600_000;
 const POSITIONS_PER_MS: i64 = 4096;
@@ -436,6 +440,13 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             0,
             new.client_id,
         ])?;
+    let placed = graph::Placed {
+        id: new.id,
+        leaf: new.leaf,
+        seq: new.header.seq,
+        position,
+    };
+    push_down(step, of, placed)?;
     if complete {
         graph::completed(step, &of.group, new.id)?;
     }
@@ -461,15 +472,43 @@ fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result
         position = position.min(below - 1);
     }
     if let Some(above) = above {
-        position = position.max(above + 1);
+        let room = below.map_or(ROOM, |below| ((below - above) / 2).clamp(1, ROOM));
+        position = position.max(above + room);
     }
+    first_free(step, of.chat, position)
+}
+
+fn first_free(step: &Step<'_, '_>, chat: ChatId, mut position: i64) -> Result<i64, Stop> {
     let mut taken = step
         .tx
         .prepare_cached("SELECT 1 FROM message WHERE chat = ? AND position = ?")?;
-    while taken.exists(params![of.chat, position])? {
+    while taken.exists(params![chat, position])? {
         position += 1;
     }
     Ok(position)
+}
+
+/// A message that came late may belong before some that stand above it: these move below it, and what follows them.
+fn push_down(step: &mut Step<'_, '_>, of: &Conversation, from: graph::Placed) -> Result<(), Stop> {
+    let (mut open, mut moved) = (vec![from], 0);
+    while let Some(upper) = open.pop() {
+        for mut lower in graph::followers(step, &of.group, &upper)? {
+            // A leaf that numbers its messages against their parents would move them for ever.
+            if lower.position > upper.position || moved >= MOVES_MAX {
+                continue;
+            }
+            lower.position = first_free(step, of.chat, upper.position + ROOM)?;
+            step.tx
+                .prepare_cached("UPDATE message SET position = ? WHERE id = ?")?
+                .execute(params![lower.position, lower.id.as_bytes()])?;
+            moved += 1;
+            open.push(lower);
+        }
+    }
+    if moved > 0 {
+        step.event(Event::Ingested { messages: 0 });
+    }
+    Ok(())
 }
 
 const fn position_of(clock_ms: i64) -> i64 {

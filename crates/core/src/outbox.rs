@@ -1,7 +1,7 @@
 //! What is to leave, until somebody confirms it.
 //!
 //! In: sealed contents with their purpose; delivery news. Out: parcels. A message stays until a recipient's receipt
-//! (OUT-1), a receipt or an answer until a relay has stored it, a claim until it is answered. "Stored" is a relay's
+//! (OUT-1), a receipt or an answer until a relay has stored it, a claim until its last answer. "Stored" is a relay's
 //! word and only a hint: what nobody confirmed within a day is sealed anew, with a new seed, into the mailbox of the
 //! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
@@ -37,7 +37,7 @@ pub(crate) enum Waiting {
     Message = 0,
     /// A standalone receipt, until stored.
     Receipt = 1,
-    /// A claim, until answered.
+    /// A claim, until its last answer (MEET-16).
     Claim = 2,
     /// An answer to a claim, until stored.
     Answer = 3,

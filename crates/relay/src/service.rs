@@ -343,6 +343,9 @@ impl<S: MailboxStore> Service<S> {
             // It has it. How long it keeps it stays as it is: without room nothing is written.
             return Ok(Kept::Yes);
         }
+        if self.store.high_water() == 0 {
+            self.store.start_at(now.0);
+        }
         match self.changed(|store| store.append(&new))? {
             Appended::New(cursor) => self.batch.add(from, cursor, new),
             Appended::Known => {}

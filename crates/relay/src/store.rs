@@ -35,8 +35,11 @@ pub trait MailboxStore {
     /// What the store holds, unsynced envelopes included.
     fn total(&self) -> Total;
 
-    /// The highest cursor given out so far.
+    /// The highest cursor given out so far, or what [`MailboxStore::start_at`] set.
     fn high_water(&self) -> u64;
+
+    /// The next cursor is above this one, unless higher ones were given out. Durable with the next append's sync.
+    fn start_at(&mut self, cursor: u64);
 
     /// Envelopes of a mailbox after a cursor, in order, until the budget is used up; always one if there is one.
     fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError>;
@@ -312,6 +315,16 @@ pub(crate) mod conformance {
         assert_eq!(store.total(), Total::default());
         assert_eq!(store.high_water(), 2);
         assert_eq!(store.append(&envelope(1, 3, 40)), Ok(Appended::New(3)));
+    }
+
+    pub(crate) fn a_sequence_starts_where_it_is_told_to_and_never_goes_back(mut store: impl MailboxStore) {
+        store.start_at(1_000);
+        assert_eq!(store.append(&envelope(1, 1, 10)), Ok(Appended::New(1_001)));
+        store.sync().unwrap();
+        store.start_at(7);
+        assert_eq!(store.append(&envelope(1, 2, 10)), Ok(Appended::New(1_002)));
+        store.abandon();
+        assert_eq!(store.high_water(), 1_001);
     }
 
     pub(crate) fn doors_are_replaced_counted_and_closed(mut store: impl MailboxStore) {

@@ -161,6 +161,35 @@ pub(crate) fn neighbours(
     Ok((above, below))
 }
 
+/// A message and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub(crate) id: MessageId,
+    pub(crate) leaf: u32,
+    pub(crate) seq: u32,
+    pub(crate) position: i64,
+}
+
+/// What must stand below a message: its children, and the next of its sender.
+pub(crate) fn followers(step: &Step<'_, '_>, group: &Gid, of: &Placed) -> Result<Vec<Placed>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT m.id, m.leaf, m.seq, m.position
+         FROM message_parent p JOIN message m ON m.id = p.child WHERE p.group_id = ?1 AND p.parent = ?2
+         UNION
+         SELECT * FROM (SELECT id, leaf, seq, position FROM message
+                        WHERE group_id = ?1 AND leaf = ?3 AND seq > ?4 ORDER BY seq LIMIT 1)",
+    )?;
+    let found = rows.query_map(params![group, of.id.short(), of.leaf, of.seq], |row| {
+        Ok(Placed {
+            id: MessageId::from_bytes(row.get(0)?),
+            leaf: row.get(1)?,
+            seq: row.get(2)?,
+            position: row.get(3)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 struct Found {
     id: MessageId,
     mine: bool,

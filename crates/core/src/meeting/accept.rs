@@ -267,10 +267,8 @@ pub(crate) fn answered(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope)
     let answer = Answer::decode(&content).map_err(|_| Stop::Refused("answer"))?;
     check_answer(step, &id, &claim, &answer)?;
     match answer.verdict {
-        Verdict::Waiting => {
-            outbox::done(step, Waiting::Claim, &id)?;
-            set_state(step, &id, AcceptanceState::Waiting)
-        }
+        // The claim stays in the outbox: whoever loses the last answer is told again (MEET-16).
+        Verdict::Waiting => set_state(step, &id, AcceptanceState::Waiting),
         Verdict::Accepted => accepted(step, &id, answer.verified),
         Verdict::Declined => ended(step, &id, AcceptanceState::Declined),
         Verdict::Used => ended(step, &id, AcceptanceState::Used),

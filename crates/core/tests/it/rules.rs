@@ -3,7 +3,7 @@
 use crate::bench::{Bench, START, relay_keys};
 use stonechat_core::Input;
 use stonechat_core::api::{
-    Accept, AcceptRetry, AcceptanceState, Command, Fault, How, MarkRead, Reach, Reply, Send, Settings, Who,
+    Accept, AcceptRetry, AcceptanceState, ById, Command, Event, Fault, How, MarkRead, Reach, Reply, Send, Settings, Who,
 };
 use stonechat_wire::card::{Claim, ContactCard};
 use stonechat_wire::envelope::{self, Envelope};
@@ -164,7 +164,7 @@ fn what_is_missing_is_counted_and_not_confirmed_cnv_3() {
     assert_eq!(bench.texts(1), ["two"]);
     assert_eq!(bench.states(0), [0, 0]);
     let missing = bench.devices[1].events.iter().rev().find_map(|event| match event {
-        stonechat_core::api::Event::MessageAdded { message } => Some(message.missing_before),
+        Event::MessageAdded { message } => Some(message.missing_before),
         _ => None,
     });
     assert_eq!(missing, Some(1));
@@ -172,6 +172,79 @@ fn what_is_missing_is_counted_and_not_confirmed_cnv_3() {
     // proves: CNV-2
     assert_eq!(bench.texts(1), ["one", "two"]);
     assert_eq!(bench.states(0), [2, 2]);
+}
+
+/// The relay loses what it holds. Places stay, so cursors go on.
+fn lose_all(bench: &mut Bench) {
+    bench
+        .relay
+        .boxes
+        .values_mut()
+        .flatten()
+        .for_each(|envelope| envelope.clear());
+}
+
+#[test]
+fn a_late_message_moves_what_belongs_below_it_cnv_2() {
+    let mut bench = Bench::friends();
+    bench.devices[1].now += 3 * 24 * HOUR;
+    bench.say(1, 1, "from a clock that is ahead");
+    bench.relay.silent = true;
+    bench.say(0, 1, "first");
+    lose_all(&mut bench);
+    bench.relay.silent = false;
+    bench.settle();
+    bench.say(0, 1, "second");
+    // Nothing says yet that it stands below mine.
+    assert_eq!(bench.texts(1), ["second", "> from a clock that is ahead"]);
+    bench.pass(30 * HOUR);
+    assert_eq!(bench.texts(1), ["> from a clock that is ahead", "first", "second"]);
+    let told = bench.devices[1].events.iter();
+    assert!(told.filter(|event| matches!(event, Event::Ingested { .. })).count() > 0);
+}
+
+#[test]
+fn a_leaf_that_numbers_against_its_parents_moves_messages_only_so_often_cnv_2() {
+    let mut bench = Bench::friends();
+    bench.devices[1].now += 3 * 24 * HOUR;
+    bench.say(1, 1, "mine");
+    bench.relay.silent = true;
+    bench.say(0, 1, "first");
+    lose_all(&mut bench);
+    bench.relay.silent = false;
+    bench.settle();
+    bench.say(0, 1, "second");
+    bench.say(0, 1, "third");
+    // The second claims to answer the third: each must stand below the other.
+    let circle = "INSERT INTO message_parent SELECT a.group_id, a.id, substr(b.id, 1, 8) FROM message a, message b
+                  WHERE a.text = 'second' AND b.text = 'third'";
+    change(&mut bench, 1, circle);
+    bench.pass(30 * HOUR);
+    let mut texts = bench.texts(1);
+    texts.sort();
+    assert_eq!(texts, ["> mine", "first", "second", "third"]);
+}
+
+#[test]
+fn an_answer_that_a_relay_lost_comes_again_meet_16() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::Family, How::Plain);
+    bench.accept(1, &invite.link, None).unwrap();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Waiting);
+    bench.relay.silent = true;
+    let id = bench.devices[0].events.iter().rev().find_map(|event| match event {
+        Event::RequestAdded { request } => Some(request.id.clone()),
+        _ => None,
+    });
+    bench.ask(0, Command::Approve(ById { id: id.unwrap() })).unwrap();
+    lose_all(&mut bench);
+    bench.relay.silent = false;
+    bench.settle();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Waiting);
+    bench.pass(25 * HOUR);
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Accepted);
+    // The claim goes with its last answer.
+    assert_eq!(bench.numbers(1, "SELECT purpose FROM outbox"), [] as [u8; 0]);
 }
 
 /// Lets device 1 make a new claim of what `change` makes of its offer.
@@ -226,9 +299,7 @@ fn a_leaf_that_is_not_of_the_claims_account_is_refused_mls_7() {
             .unwrap()
     };
     for id in claims {
-        bench
-            .ask(0, Command::Decline(stonechat_core::api::ById { id }))
-            .unwrap();
+        bench.ask(0, Command::Decline(ById { id })).unwrap();
     }
     assert_eq!(
         claim_again(&mut bench, |claim| claim.card = cys_card),

@@ -5,8 +5,8 @@
 
 use stonechat_core::Input;
 use stonechat_core::api::{
-    self, Acceptance, AcceptanceState, Answer, ById, Chat, Command, Event as Told, Fault as Refusal, How, Page, Query,
-    Reply,
+    self, Acceptance, AcceptanceState, Answer, ById, Chat, Command, Event as Told, Fault as Refusal, How, InviteState,
+    Page, Query, Reply,
 };
 
 use super::faults::Fault;
@@ -23,6 +23,8 @@ pub(crate) struct Met {
     /// The acceptance on the taker's device.
     acceptance: Option<String>,
     wrong_said: bool,
+    /// An invitation led nowhere: the next one is passed on only when its door stands.
+    turned: bool,
     pub(crate) done: bool,
 }
 
@@ -140,6 +142,9 @@ impl World {
             return;
         }
         let Some(acceptance) = self.acceptance(d, m) else {
+            if self.met[m].turned && !self.door_stands(met.inviter, &link) {
+                return self.after(HOUR, Event::Look(d));
+            }
             return self.accept(d, m, met, link, words);
         };
         match acceptance.state {
@@ -161,6 +166,15 @@ impl World {
                 self.start_over(d, m, met, acceptance.id);
             }
         }
+    }
+
+    /// Whether the inviter's screen calls this invitation open; while it is being prepared it is not passed on.
+    fn door_stands(&mut self, inviter: usize, link: &str) -> bool {
+        let Some(Answer::Invites(all)) = self.nodes[inviter].device.ask(Query::Invites) else {
+            return false;
+        };
+        let preparing = |invite: &api::Invite| invite.link == link && invite.state == InviteState::Preparing;
+        !all.iter().any(preparing)
     }
 
     fn acceptance(&mut self, d: usize, m: usize) -> Option<Acceptance> {
@@ -239,10 +253,9 @@ impl World {
             None => return self.look_again(d),
         }
         self.note(Actor::Device(d), "starts over", [m as u64, 0]);
-        let Met { wrong_said, turned, .. } = self.met[m];
         self.met[m] = Met {
-            wrong_said,
-            turned,
+            wrong_said: self.met[m].wrong_said,
+            turned: true,
             ..Met::default()
         };
         if let Some(shared) = met.shares {

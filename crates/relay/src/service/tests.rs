@@ -163,13 +163,23 @@ fn a_cursor_that_was_never_given_out_counts_as_the_start_rly_25() {
 }
 
 #[test]
+fn a_relay_that_lost_its_disk_stays_above_what_it_gave_out_rly_24() {
+    let mut relay = World::open();
+    relay.say(ANA, put(1, &[envelope(1, 1), envelope(1, 2), envelope(1, 3)]));
+    let mut again = World::open();
+    again.now = START.plus_ms(60_000);
+    again.say(ANA, put(2, &[envelope(1, 4), envelope(1, 5)]));
+    assert_eq!(arrived_at(&again.say(BO, subscribe(1, 3)), BO), [60_001, 60_002]);
+}
+
+#[test]
 fn a_fetch_says_whether_there_is_more_rly_25() {
     let mut relay = World::open();
     relay.say(ANA, put(1, &[envelope(1, 1), envelope(1, 2), envelope(1, 3)]));
     let ask = |cursor, limit| ToRelay::Fetch {
         request: 9,
         tag: tag(1),
-        cursor,
+        cursor: nth(cursor),
         limit,
     };
     let answer = |outputs: Vec<Output>| match &sent_to(&outputs, BO)[..] {
@@ -179,7 +189,7 @@ fn a_fetch_says_whether_there_is_more_rly_25() {
                 items,
                 more,
             },
-        ] => (items.iter().map(|item| item.0).collect(), *more),
+        ] => (items.iter().map(|item| item.0 - START.0).collect(), *more),
         other => panic!("{other:?}"),
     };
     assert_eq!(answer(relay.say(BO, ask(0, 2))), (vec![1, 2], true));
@@ -662,9 +672,14 @@ fn put(request: u32, envelopes: &[Envelope]) -> ToRelay {
     }
 }
 
+/// The cursor of the n-th envelope that a relay stores; 0 is the start.
+fn nth(n: u64) -> u64 {
+    if n == 0 { 0 } else { START.0 + n }
+}
+
 fn subscribe(mailbox: u8, cursor: u64) -> ToRelay {
     ToRelay::Subscribe {
-        add: vec![(tag(mailbox), cursor)],
+        add: vec![(tag(mailbox), nth(cursor))],
         drop: vec![],
     }
 }
@@ -673,7 +688,7 @@ fn fetch(mailbox: u8, cursor: u64) -> ToRelay {
     ToRelay::Fetch {
         request: 1,
         tag: tag(mailbox),
-        cursor,
+        cursor: nth(cursor),
         limit: 100,
     }
 }
@@ -711,7 +726,7 @@ fn arrived_at(outputs: &[Output], who: ConnectionId) -> Vec<u64> {
     frames
         .filter_map(|frame| {
             if let FromRelay::Arrived { cursor, .. } = frame {
-                Some(*cursor)
+                Some(*cursor - START.0)
             } else {
                 None
             }

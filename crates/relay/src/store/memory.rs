@@ -80,6 +80,10 @@ impl MailboxStore for MemoryStore {
         self.live.high_water
     }
 
+    fn start_at(&mut self, cursor: u64) {
+        self.live.high_water = self.live.high_water.max(cursor);
+    }
+
     fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError> {
         let mut kept = Vec::new();
         let mut bytes = 0;
@@ -250,6 +254,7 @@ mod tests {
         conformance::reads_respect_cursor_and_budget(MemoryStore::default());
         conformance::abandoning_drops_only_what_was_not_synced(MemoryStore::default());
         conformance::expiry_drops_envelopes_and_doors_but_no_cursor(MemoryStore::default());
+        conformance::a_sequence_starts_where_it_is_told_to_and_never_goes_back(MemoryStore::default());
         conformance::doors_are_replaced_counted_and_closed(MemoryStore::default());
     }
 }

@@ -79,11 +79,17 @@ impl SqliteStore {
     }
 
     fn insert(&self, new: &NewEnvelope) -> Result<u64, StoreError> {
-        let sql = "INSERT INTO envelope (tag, id, expires_at_ms, bytes) VALUES (?1, ?2, ?3, ?4)";
-        let until_ms = signed(new.expires_at.0);
-        let row = params![new.tag.as_bytes(), new.id.as_bytes(), until_ms, &*new.bytes];
+        let sql = "INSERT INTO envelope (cursor, tag, id, expires_at_ms, bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let (cursor, until_ms) = (self.counts.high_water.saturating_add(1), signed(new.expires_at.0));
+        let row = params![
+            signed(cursor),
+            new.tag.as_bytes(),
+            new.id.as_bytes(),
+            until_ms,
+            &*new.bytes
+        ];
         self.connection.prepare_cached(sql)?.execute(row)?;
-        Ok(unsigned(self.connection.last_insert_rowid()))
+        Ok(cursor)
     }
 
     fn drop_door(&mut self, path: &[u8]) -> Result<(), StoreError> {
@@ -178,6 +184,10 @@ impl MailboxStore for SqliteStore {
 
     fn high_water(&self) -> u64 {
         self.counts.high_water
+    }
+
+    fn start_at(&mut self, cursor: u64) {
+        self.counts.high_water = self.counts.high_water.max(cursor);
     }
 
     fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError> {
@@ -350,6 +360,7 @@ mod tests {
         with_fresh(conformance::duplicates_stay_one_copy_with_the_longer_life);
         with_fresh(conformance::reads_respect_cursor_and_budget);
         with_fresh(conformance::abandoning_drops_only_what_was_not_synced);
+        with_fresh(conformance::a_sequence_starts_where_it_is_told_to_and_never_goes_back);
         with_fresh(conformance::expiry_drops_envelopes_and_doors_but_no_cursor);
         with_fresh(conformance::doors_are_replaced_counted_and_closed);
     }
