@@ -13,6 +13,7 @@ pub(crate) mod receipts;
 pub(crate) mod renewal;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
+use crate::group;
 use crate::listening;
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
@@ -32,6 +33,8 @@ const HLC_AHEAD_MS: u64 = 24 * 3600 * 1000;
 const ROOM: i64 = POSITIONS_PER_MS;
 /// Messages that one late message moves at most.
 const MOVES_MAX: usize = 4096;
+/// The column `kind` of a message that is nothing to show.
+const NOTHING_SHOWN: u8 = 3;
 /// 2025-01-01, where positions start: keeps them below 2^53 until 2094.
 const POSITION_EPOCH_MS: i64 = 1_735_689_600_000;
 const POSITIONS_PER_MS: i64 = 4096;
@@ -45,6 +48,14 @@ pub(crate) struct Conversation {
     pub(crate) leaf: u32,
     pub(crate) hidden: bool,
     pub(crate) signer: Signer,
+    /// It has a state of its own: a group.
+    pub(crate) grouped: bool,
+    /// How many accounts the head has.
+    pub(crate) accounts: usize,
+    /// I am in the head no more.
+    pub(crate) gone: bool,
+    /// I have said that I leave.
+    pub(crate) leaving: bool,
 }
 
 /// A message as it goes into its row.
@@ -55,26 +66,22 @@ struct NewMessage<'a> {
     epoch: EpochId,
     sender: AccountId,
     mine: bool,
-    kind: MessageKind,
+    /// Nothing where there is nothing to show.
+    kind: Option<MessageKind>,
     text: &'a str,
     body: Option<&'a [u8]>,
     client_id: Option<&'a str>,
 }
 
-impl Conversation {
-    /// My authority here: both of two are owners.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "groups have ranks")]
-    pub(crate) fn rank(&self, _step: &Step<'_, '_>) -> Result<u32, Stop> {
-        Ok(0)
-    }
-}
-
 /// Loads a conversation by its group.
 pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversation>, Stop> {
-    let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
-               FROM conversation v JOIN chat c ON c.id = v.chat WHERE v.group_id = ?";
-    Ok(step.tx.prepare_cached(sql)?.query_row([group], row).optional()?)
+    let sql = format!("{CONVERSATION} WHERE v.group_id = ?");
+    Ok(step.tx.prepare_cached(&sql)?.query_row([group], row).optional()?)
 }
+
+const CONVERSATION: &str = "
+    SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving
+    FROM conversation v JOIN chat c ON c.id = v.chat";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
@@ -84,20 +91,37 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
         leaf: row.get(3)?,
         hidden: row.get(4)?,
         signer: Signer::new(row.get(5)?),
+        grouped: row.get(6)?,
+        accounts: usize::try_from(row.get::<_, u32>(7)?).unwrap_or(usize::MAX),
+        gone: row.get(8)?,
+        leaving: row.get(9)?,
     })
 }
 
 /// The conversation a chat writes to: one the other side has let us into before one that waits, then the smaller
 /// group id, so that two people who invited each other end in the same one (MEET-14).
 fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
-    let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
-               FROM conversation v JOIN chat c ON c.id = v.chat
-               WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1";
-    step.tx
-        .prepare_cached(sql)?
-        .query_row([chat], row)
-        .optional()?
-        .ok_or(Stop::Fault(Fault::NotFound))
+    let sql = format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1");
+    let found = step.tx.prepare_cached(&sql)?.query_row([chat], row).optional()?;
+    let of = found.ok_or(Stop::Fault(Fault::NotFound))?;
+    if of.gone || of.leaving {
+        return Err(Stop::Fault(Fault::NotMember));
+    }
+    if group::may_write(step, of.epoch, step.me()?)? {
+        Ok(of)
+    } else {
+        Err(Stop::Fault(Fault::NotAllowed))
+    }
+}
+
+/// The conversation of two with a contact who let me in.
+pub(crate) fn with_contact(step: &Step<'_, '_>, account: AccountId) -> Result<Conversation, Stop> {
+    let chat: Option<ChatId> = step
+        .tx
+        .prepare_cached("SELECT id FROM chat WHERE contact = ? AND hidden = 0 AND waiting = 0")?
+        .query_row([account.as_bytes()], |row| row.get(0))
+        .optional()?;
+    written_to(step, chat.ok_or(Stop::Fault(Fault::NotFound))?)
 }
 
 /// Makes the rows of a conversation just founded or joined, and listens to it.
@@ -193,11 +217,13 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         step.touch_chat(of.chat);
         return Ok(());
     }
-    let contact: [u8; 32] = step
-        .tx
-        .query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| {
-            row.get(0)
-        })?;
+    step.tx
+        .execute("DELETE FROM message WHERE group_id = ? AND chat IS NULL", [group])?;
+    let contact: Option<[u8; 32]> =
+        step.tx
+            .query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| {
+                row.get(0)
+            })?;
     step.tx.execute("DELETE FROM contact WHERE account = ?", [contact])?;
     step.event(Event::ChatRemoved { chat: of.chat });
     Ok(())
@@ -233,7 +259,7 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     }
     let mut to = written_to(step, wish.chat)?;
     to.epoch = renewal::before_writing(step, &to)?;
-    let header = next_header(step, &to)?;
+    let header = next_header(step, &to, Kind::Text)?;
     let body = message::encode_text(text);
     let id = write(step, &to, &header, &body)?;
     let new = NewMessage {
@@ -243,7 +269,7 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
         epoch: to.epoch,
         sender: step.me()?,
         mine: true,
-        kind: MessageKind::Text,
+        kind: Some(MessageKind::Text),
         text,
         body: None,
         client_id: wish.client_id.as_deref(),
@@ -274,7 +300,31 @@ fn loaded(step: &Step<'_, '_>, id: MessageId) -> Result<api::Message, Stop> {
     query::load_message(step.tx, id.as_bytes())?.ok_or(Stop::Fault(Fault::NotFound))
 }
 
-fn next_header(step: &Step<'_, '_>, to: &Conversation) -> Result<MessageHeader, Stop> {
+/// Writes a message that is nothing to show: key packages, a Welcome, "I leave".
+pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body: &[u8]) -> Result<MessageId, Stop> {
+    let mut to = load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    to.epoch = renewal::before_writing(step, &to)?;
+    let header = next_header(step, &to, kind)?;
+    let id = write(step, &to, &header, body)?;
+    let new = NewMessage {
+        id,
+        header: &header,
+        leaf: to.leaf,
+        epoch: to.epoch,
+        sender: step.me()?,
+        mine: true,
+        kind: None,
+        text: "",
+        body: None,
+        client_id: None,
+    };
+    insert(step, &to, &new)?;
+    epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
+    receipts::told_by_message(step, &to, &header)?;
+    Ok(id)
+}
+
+fn next_header(step: &Step<'_, '_>, to: &Conversation, kind: Kind) -> Result<MessageHeader, Stop> {
     let seq: u32 = step
         .tx
         .prepare_cached("UPDATE conversation SET seq = seq + 1 WHERE group_id = ? RETURNING seq")?
@@ -285,8 +335,10 @@ fn next_header(step: &Step<'_, '_>, to: &Conversation) -> Result<MessageHeader, 
         .query_row([step.time.0.cast_signed()], |row| row.get(0))?;
     let parents = graph::heads(step, &to.group, PARENTS_MAX)?;
     Ok(MessageHeader {
-        kind: Kind::Text,
-        read_through: receipts::may_tell_reading(step)? && receipts::all_read(step, to)?,
+        kind,
+        read_through: to.accounts <= epochs::ALL_CONFIRM_MAX
+            && receipts::may_tell_reading(step)?
+            && receipts::all_read(step, to)?,
         seq,
         hlc: hlc.unsigned_abs(),
         parents: parents.iter().map(MessageId::short).collect(),
@@ -323,7 +375,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     let sender = by.account;
     heard(step, from, by)?;
     if header.kind == Kind::Receipt {
-        return receipts::take_in(step, from, body);
+        return receipts::take_in(step, from, sender, body);
     }
     let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
@@ -331,6 +383,58 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     receipts::due(step, &from.group)?;
     if graph::known(step, id)? {
         return Ok(());
+    }
+    let (kind, text) = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let new = NewMessage {
+        id,
+        header: &header,
+        leaf: first.leaf,
+        epoch: first.epoch,
+        sender,
+        mine: false,
+        kind,
+        text: &text,
+        body: (kind == Some(MessageKind::Unknown)).then_some(body),
+        client_id: None,
+    };
+    advance_clock(step, header.hlc)?;
+    insert(step, from, &new)?;
+    epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
+    if from.grouped {
+        epochs::mark_late(step, &from.group)?;
+    }
+    let level = if header.read_through {
+        graph::Reached::Read
+    } else {
+        graph::Reached::Delivered
+    };
+    graph::acknowledge(step, from, sender, &header.parents, level)?;
+    if kind.is_none() {
+        // It is confirmed whatever comes of it: what does not fit would not fit when it comes again.
+        let _refused = step.attempt(|step| told(step, from, by, header.kind, body))?;
+    } else if !from.hidden {
+        let message = loaded(step, id)?;
+        step.event(Event::MessageAdded { message });
+    }
+    Ok(())
+}
+
+/// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
+fn shown_as(
+    step: &Step<'_, '_>,
+    from: &Conversation,
+    sender: AccountId,
+    epoch: EpochId,
+    header: &MessageHeader,
+    body: &[u8],
+) -> Result<(Option<MessageKind>, String), Stop> {
+    match header.kind {
+        Kind::KeyPackages | Kind::Welcome if !from.grouped => return Ok((None, String::new())),
+        Kind::Leave if from.grouped => return Ok((None, String::new())),
+        Kind::Text | Kind::Receipt | Kind::KeyPackages | Kind::Welcome | Kind::Leave | Kind::Unknown(_) => {}
+    }
+    if !group::may_write(step, epoch, sender)? {
+        return Err(Stop::Refused("may not write"));
     }
     let text = if header.kind == Kind::Text {
         message::decode_text(body).ok()
@@ -342,33 +446,17 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     } else {
         MessageKind::Unknown
     };
-    let text = text.unwrap_or_default();
-    let new = NewMessage {
-        id,
-        header: &header,
-        leaf: first.leaf,
-        epoch: first.epoch,
-        sender,
-        mine: false,
-        kind,
-        text: &text,
-        body: (kind == MessageKind::Unknown).then_some(body),
-        client_id: None,
-    };
-    advance_clock(step, header.hlc)?;
-    insert(step, from, &new)?;
-    epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
-    let level = if header.read_through {
-        graph::Reached::Read
-    } else {
-        graph::Reached::Delivered
-    };
-    graph::acknowledge(step, from, &header.parents, level)?;
-    if !from.hidden {
-        let message = loaded(step, id)?;
-        step.event(Event::MessageAdded { message });
+    Ok((Some(kind), text.unwrap_or_default()))
+}
+
+/// Does what a message says that is nothing to show.
+fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, kind: Kind, body: &[u8]) -> Result<(), Stop> {
+    match kind {
+        Kind::KeyPackages => group::supply::take_in(step, by.account, body),
+        Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
+        Kind::Leave => group::leave_said(step, from, by, body),
+        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Unknown(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Where a message was encrypted first: here, or where it says, if that place was its sender's (MSG-8).
@@ -384,7 +472,11 @@ fn first_encryption(step: &Step<'_, '_>, by: Sealed, says: Option<First>) -> Res
         // An epoch that is not known here: then the leaf must be the sender's own.
         None => first.leaf == by.leaf,
     };
-    if fits { Ok(first) } else { Err(Stop::Refused("somebody else's message")) }
+    if fits {
+        Ok(first)
+    } else {
+        Err(Stop::Refused("somebody else's message"))
+    }
 }
 
 /// A person was heard of.
@@ -421,7 +513,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         )?
         .execute(params![
             new.id.as_bytes(),
-            of.chat,
+            new.kind.map(|_| of.chat),
             position,
             of.group,
             new.epoch.as_bytes(),
@@ -430,7 +522,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             hlc,
             new.sender.as_bytes(),
             new.mine,
-            new.kind as u8,
+            new.kind.map_or(NOTHING_SHOWN, |kind| kind as u8),
             new.text,
             new.body,
             hlc.min(time),
@@ -442,13 +534,16 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         ])?;
     let placed = graph::Placed {
         id: new.id,
-        leaf: new.leaf,
+        sender: new.sender,
         seq: new.header.seq,
         position,
     };
     push_down(step, of, placed)?;
     if complete {
         graph::completed(step, &of.group, new.id)?;
+    }
+    if new.kind.is_none() {
+        return Ok(());
     }
     step.tx
         .prepare_cached("UPDATE chat SET active_at = max(active_at, ?), unread = unread + ? WHERE id = ?")?
@@ -460,7 +555,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
 /// Where a message stands in its chat: by its clock, but never before what it answers or what its sender wrote
 /// before it, nor after what answers it (CNV-2).
 fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<i64, Stop> {
-    let (above, below) = graph::neighbours(step, &of.group, new.id, new.leaf, new.header.seq)?;
+    let (above, below) = graph::neighbours(step, &of.group, new.id, new.sender, new.header.seq)?;
     let clock = new
         .header
         .hlc

@@ -168,7 +168,12 @@ impl<'a> Tree<'a> {
         parent: EpochId,
         clauses: Clauses,
     ) -> Option<EpochId> {
-        let valid: Vec<_> = self.children(parent).iter().filter(|(epoch, _)| !void.contains(epoch)).copied().collect();
+        let valid: Vec<_> = self
+            .children(parent)
+            .iter()
+            .filter(|(epoch, _)| !void.contains(epoch))
+            .copied()
+            .collect();
         let eligible: Vec<_> = valid
             .iter()
             .filter(|(epoch, commit)| !clauses.moved_on || !self.moved_on(votes, &valid, *epoch, commit))

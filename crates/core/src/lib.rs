@@ -19,12 +19,15 @@ pub mod store;
 
 mod conversation;
 mod dice;
+mod group;
 mod inbox;
+mod leaf;
 mod listening;
 mod meeting;
 mod mls;
 mod outbox;
 mod profile;
+mod roles;
 mod step;
 
 pub use dice::Dice;
@@ -142,6 +145,12 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Approve(wish) => invite::approve(step, &wish.id),
         Command::Decline(wish) => invite::decline(step, &wish.id),
         Command::Send(wish) => conversation::send(step, &wish),
+        Command::GroupCreate(wish) => group::create(step, &wish),
+        Command::GroupAdd(wish) => group::add(step, &wish),
+        Command::GroupRemove(wish) => group::remove(step, &wish),
+        Command::GroupLeave(wish) => group::leave(step, &wish),
+        Command::GroupRole(wish) => group::set_role(step, &wish),
+        Command::GroupEdit(wish) => group::edit(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),

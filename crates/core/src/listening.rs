@@ -205,9 +205,9 @@ pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>
 
 /// All retained epochs, and the slots in which they were made.
 fn epochs(step: &Step<'_, '_>) -> Result<Vec<(Gid, EpochId, MailboxRoot, Slot)>, Stop> {
-    let mut rows = step.tx.prepare_cached(
-        "SELECT group_id, epoch_id, mailbox_root, made_at FROM epoch WHERE mailbox_root IS NOT NULL",
-    )?;
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT group_id, epoch_id, mailbox_root, made_at FROM epoch WHERE mailbox_root IS NOT NULL")?;
     let found = rows.query_map([], |row| {
         Ok((
             row.get::<_, Gid>(0)?,

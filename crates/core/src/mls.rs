@@ -18,9 +18,9 @@ use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{JoinBuilder, ProcessedWelcome};
 use openmls::prelude::{
     BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, Extensions, GroupContext, GroupId,
-    KeyPackage, KeyPackageIn, LeafNode, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
-    OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent, ProtocolMessage,
-    ProtocolVersion, Sender, SenderRatchetConfiguration, SignatureScheme, ValidationError,
+    KeyPackage, KeyPackageIn, LeafNode, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn,
+    MlsMessageIn, OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent,
+    ProtocolMessage, ProtocolVersion, Sender, SenderRatchetConfiguration, SignatureScheme, ValidationError,
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_traits::storage::StorageProvider;
@@ -96,6 +96,11 @@ impl Signer {
             .verifying_key()
             .to_bytes()
     }
+    /// Ed25519 over bytes that others than MLS read.
+    pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        use ed25519_dalek::Signer as _;
+        ed25519_dalek::SigningKey::from_bytes(&self.0).sign(bytes).to_bytes()
+    }
     fn pair(&self) -> SignatureKeyPair {
         SignatureKeyPair::from_raw(SignatureScheme::ED25519, self.0.to_vec(), self.public().to_vec())
     }
@@ -142,6 +147,15 @@ pub(crate) struct Entered {
     pub(crate) state: Option<Vec<u8>>,
 }
 
+/// Whether a Welcome may lead into a group that is known already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Never: a conversation of two.
+    Never,
+    /// Into another epoch of it: whoever fell behind is added again.
+    Again,
+}
+
 /// What an epoch gives to the mailbox and the envelope (MBX-1, ENV-3).
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Exports {
@@ -170,10 +184,27 @@ pub(crate) enum Read {
 
 /// Makes a last-resort key package without an end (MLS-3). Out: TLS-encoded `KeyPackage`.
 pub(crate) fn key_package(p: &Provider<'_>, signer: &Signer, identity: Vec<u8>) -> Result<Vec<u8>, MlsError> {
-    let bundle = KeyPackage::builder()
+    any_key_package(p, signer, identity, true)
+}
+
+/// Makes a key package that opens one Welcome.
+pub(crate) fn fresh_key_package(p: &Provider<'_>, signer: &Signer, identity: Vec<u8>) -> Result<Vec<u8>, MlsError> {
+    any_key_package(p, signer, identity, false)
+}
+
+fn any_key_package(
+    p: &Provider<'_>,
+    signer: &Signer,
+    identity: Vec<u8>,
+    last_resort: bool,
+) -> Result<Vec<u8>, MlsError> {
+    let mut builder = KeyPackage::builder()
         .leaf_node_capabilities(capabilities())
-        .key_package_lifetime(Lifetime::init(0, u64::MAX))
-        .mark_as_last_resort()
+        .key_package_lifetime(Lifetime::init(0, u64::MAX));
+    if last_resort {
+        builder = builder.mark_as_last_resort();
+    }
+    let bundle = builder
         .build(SUITE, p, &signer.pair(), signer.credential(identity))
         .map_err(|_| MlsError::Refused("key package"))?;
     encode(bundle.key_package())
@@ -234,9 +265,40 @@ pub(crate) fn found(
     Ok((entered(p, &group, group_id)?, welcome))
 }
 
+/// Founds a group with this state, of me alone. Others come by commits.
+pub(crate) fn found_group(
+    p: &Provider<'_>,
+    signer: &Signer,
+    identity: Vec<u8>,
+    state: &[u8],
+) -> Result<Entered, MlsError> {
+    let group_id: Gid = p.crypto.bytes();
+    p.rows.at(&group_id, UNPLACED);
+    let config = MlsGroupCreateConfig::builder()
+        .ciphersuite(SUITE)
+        .capabilities(capabilities())
+        .lifetime(Lifetime::init(0, u64::MAX))
+        .wire_format_policy(PURE_CIPHERTEXT_WIRE_FORMAT_POLICY)
+        .max_past_epochs(0)
+        .number_of_resumption_psks(0)
+        .sender_ratchet_configuration(SenderRatchetConfiguration::new(OUT_OF_ORDER, FORWARD))
+        .use_ratchet_tree_extension(true)
+        .with_group_context_extensions(commit::extensions(state)?)
+        .build();
+    let group = MlsGroup::new_with_group_id(
+        p,
+        &signer.pair(),
+        &config,
+        GroupId::from_slice(&group_id),
+        signer.credential(identity),
+    )
+    .map_err(|_| MlsError::Refused("founding"))?;
+    entered(p, &group, group_id)
+}
+
 /// Joins by a Welcome to one of our key packages. Rolls back with the caller's savepoint on any error:
 /// OpenMLS deletes a key package before it validates.
-pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError> {
+pub(crate) fn join(p: &Provider<'_>, welcome: &[u8], may_know: Known) -> Result<Entered, MlsError> {
     let refused = MlsError::Refused;
     let message = MlsMessageIn::tls_deserialize_exact(welcome).map_err(|_| refused("welcome bytes"))?;
     let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
@@ -248,7 +310,7 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
         return Err(refused("suite"));
     }
     let group_id: Gid = info.group_id().as_slice().try_into().map_err(|_| refused("group id"))?;
-    if p.rows.knows(&group_id)? {
+    if may_know == Known::Never && p.rows.knows(&group_id)? {
         return Err(refused("known group")); // CNV-1
     }
     p.rows.at(&group_id, UNPLACED);
@@ -257,6 +319,12 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
         .skip_lifetime_validation()
         .build()
         .map_err(|_| refused("welcome"))?;
+    if !commit::only_ours(staged.group_context().extensions()) {
+        return Err(refused("extensions"));
+    }
+    if p.rows.holds(&group_id, epoch_id(staged.group_context())?)? {
+        return Err(refused("known epoch"));
+    }
     let group = staged.into_group(p).map_err(|_| refused("welcome"))?;
     entered(p, &group, group_id)
 }
@@ -357,6 +425,13 @@ impl Groups {
             mailbox_root: secret("stonechat/mailbox")?,
             envelope_key: secret("stonechat/env")?,
         })
+    }
+
+    /// One member's leaf in an epoch.
+    pub(crate) fn leaf(&mut self, p: &Provider<'_>, at: (Gid, EpochId), index: u32) -> Result<Leaf, MlsError> {
+        let group = self.at(p, at)?;
+        let found = leaves(group).into_iter().find(|leaf| leaf.index == index);
+        found.ok_or(MlsError::Refused("no such leaf"))
     }
 
     /// Drops what is held of one epoch: commits work on the rows.

@@ -85,8 +85,6 @@ pub(crate) fn put_group(
     content: &[u8],
     plain: Option<&[u8]>,
 ) -> Result<(), Stop> {
-    let slot = step.slot();
-    let (envelope, token) = seal(step, waiting.lane(), epoch, slot, content)?;
     let relays: Vec<_> = listening::relays_of(step, &group)?
         .into_iter()
         .take(PUT_RELAYS)
@@ -98,9 +96,28 @@ pub(crate) fn put_group(
         epoch: Some(epoch),
         content,
         plain,
-        slot,
+        slot: step.slot(),
+        tries: 0,
     };
-    insert(step, &row, envelope, token, relays)
+    put_all(step, &row, epoch, &relays)
+}
+
+/// Seals a content into as many envelopes as it needs, a row for each; what is inside stands in the first (OUT-8).
+fn put_all(step: &mut Step<'_, '_>, row: &Row<'_>, epoch: EpochId, relays: &[RelayId]) -> Result<(), Stop> {
+    let (envelopes, token) = seal(step, row.waiting.lane(), epoch, row.slot, row.content)?;
+    for (part, envelope) in (0u16..).zip(envelopes) {
+        let row = if part == 0 {
+            *row
+        } else {
+            Row {
+                content: &[],
+                plain: None,
+                ..*row
+            }
+        };
+        insert(step, &row, part, envelope, token.clone(), relays.to_vec())?;
+    }
+    Ok(())
 }
 
 /// Puts a commit of mine into the commit lane of its parent, on every relay of the conversation (OUT-6).
@@ -110,8 +127,6 @@ pub(crate) fn put_commit(
     makes: EpochId,
     commit: &[u8],
 ) -> Result<(), Stop> {
-    let slot = step.slot();
-    let (envelope, token) = seal(step, Lane::Commit, parent, slot, commit)?;
     let row = Row {
         waiting: Waiting::Commit,
         about: makes.as_bytes(),
@@ -119,10 +134,11 @@ pub(crate) fn put_commit(
         epoch: Some(parent),
         content: commit,
         plain: None,
-        slot,
+        slot: step.slot(),
+        tries: 0,
     };
     let relays = listening::relays_of(step, &group)?;
-    insert(step, &row, envelope, token, relays)
+    put_all(step, &row, parent, &relays)
 }
 
 /// Puts something of a meeting (claim, answer): its envelopes are made by the meeting's own keys and stay the same.
@@ -143,8 +159,9 @@ pub(crate) fn put_meeting(
             content: &[],
             plain: None,
             slot: Slot(0),
+            tries: 0,
         };
-        insert(step, &row, envelope, token.clone(), vec![relay])?;
+        insert(step, &row, 0, envelope, token.clone(), vec![relay])?;
     }
     Ok(())
 }
@@ -190,17 +207,24 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
             .prepare_cached("UPDATE outbox_relay SET stored = 1 WHERE outbox = ? AND relay = ?")?
             .execute(params![row, relay.as_bytes()])?;
         match waiting {
-            Waiting::Message => carried(step, &about)?,
+            Waiting::Message if all_stored(step, &about)? => carried(step, &about)?,
+            Waiting::Message | Waiting::Claim => {}
             Waiting::Receipt | Waiting::Answer => {
                 step.tx
                     .prepare_cached("DELETE FROM outbox WHERE id = ?")?
                     .execute([row])?;
             }
-            Waiting::Claim => {}
             Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }
     Ok(())
+}
+
+/// Some relay has each part of this.
+fn all_stored(step: &Step<'_, '_>, about: &[u8]) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM outbox o WHERE o.about = ? AND o.purpose = 0
+               AND NOT EXISTS (SELECT 1 FROM outbox_relay r WHERE r.outbox = o.id AND r.stored = 1)";
+    Ok(!step.tx.prepare_cached(sql)?.exists([about])?)
 }
 
 /// A commit that lost to a fork needs no more care once a relay has it.
@@ -255,9 +279,11 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
     for (row, waiting) in rows {
         match waiting {
             Waiting::Message | Waiting::Receipt | Waiting::Commit => reseal(step, row)?,
-            Waiting::Claim | Waiting::Answer => again(step, row)?,
+            Waiting::Claim | Waiting::Answer => {
+                again(step, row)?;
+                send(step, row)?;
+            }
         }
-        send(step, row)?;
     }
     Ok(())
 }
@@ -271,6 +297,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     Ok(oldest.map(|at| at.unsigned_abs().saturating_add(RESEAL_MS)))
 }
 
+#[derive(Clone, Copy)]
 struct Row<'a> {
     waiting: Waiting,
     about: &'a [u8],
@@ -279,11 +306,13 @@ struct Row<'a> {
     content: &'a [u8],
     plain: Option<&'a [u8]>,
     slot: Slot,
+    tries: u8,
 }
 
 fn insert(
     step: &mut Step<'_, '_>,
     row: &Row<'_>,
+    part: u16,
     envelope: Envelope,
     token: Token,
     relays: Vec<RelayId>,
@@ -292,8 +321,8 @@ fn insert(
     step.tx
         .prepare_cached(
             "INSERT INTO outbox(purpose, about, group_id, content, plain, epoch_id, slot, envelope, envelope_id, token,
-                                sealed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                sealed_at, part, tries)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.waiting as u8,
@@ -307,6 +336,8 @@ fn insert(
             id.as_bytes(),
             token.as_bytes(),
             step.now.0.cast_signed(),
+            part,
+            row.tries,
         ])?;
     let number = step.tx.last_insert_rowid();
     for relay in &relays {
@@ -357,30 +388,55 @@ fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Seals one anew, with all its parts. A part that is not the first goes with it.
 fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
-    let inside = again_inside(step, row)?;
-    step.tx
-        .prepare_cached("UPDATE outbox SET tries = min(tries + 1, 255), content = ?, epoch_id = ? WHERE id = ?")?
-        .execute(params![inside.content, inside.epoch.as_bytes(), row])?;
-    let slot = step.slot();
-    let (envelope, token) = seal(step, inside.waiting.lane(), inside.epoch, slot, &inside.content)?;
-    see(step, envelope.id())?;
-    step.tx
-        .prepare_cached(
-            "UPDATE outbox SET slot = ?, envelope = ?, envelope_id = ?, token = ?, sealed_at = ? WHERE id = ?",
-        )?
-        .execute(params![
-            slot.0,
-            envelope.bytes(),
-            envelope.id().as_bytes(),
-            token.as_bytes(),
-            step.now.0.cast_signed(),
-            row
-        ])?;
-    step.tx
-        .prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?
-        .execute([row])?;
-    Ok(())
+    let Some(inside) = again_inside(step, row)? else {
+        return Ok(());
+    };
+    let Inside {
+        waiting,
+        epoch,
+        ref content,
+        ref plain,
+        ref about,
+        group,
+        tries,
+        ..
+    } = inside;
+    if waiting == Waiting::Commit && lost_and_stored(step, &group, about)? {
+        return done(step, waiting, about);
+    }
+    let relays: Vec<RelayId> = relays_to(step, row)?;
+    done(step, waiting, about)?;
+    let row = Row {
+        waiting,
+        about,
+        group: Some(group),
+        epoch: Some(epoch),
+        content,
+        plain: plain.as_deref(),
+        slot: step.slot(),
+        tries: tries.saturating_add(1),
+    };
+    put_all(step, &row, epoch, &relays)
+}
+
+fn relays_to(step: &Step<'_, '_>, row: i64) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = step
+        .tx
+        .prepare_cached("SELECT relay FROM outbox_relay WHERE outbox = ? ORDER BY relay")?;
+    let found = relays.query_map([row], |row| row.get::<_, [u8; 16]>(0))?;
+    Ok(found
+        .map(|relay| relay.map(RelayId::from_bytes))
+        .collect::<Result<_, _>>()?)
+}
+
+fn lost_and_stored(step: &Step<'_, '_>, group: &Gid, makes: &[u8]) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM outbox o JOIN outbox_relay r ON r.outbox = o.id
+               WHERE o.about = ? AND o.purpose = 4 AND r.stored = 1";
+    let stored = step.tx.prepare_cached(sql)?.exists([makes])?;
+    let makes = EpochId::from_slice(makes).ok_or(Stop::Refused("own commit"))?;
+    Ok(stored && !epochs::is_canonical(step, group, makes)?)
 }
 
 /// What is sealed anew, and in which epoch.
@@ -390,31 +446,45 @@ struct Inside {
     content: Vec<u8>,
     plain: Option<Vec<u8>>,
     about: Vec<u8>,
+    group: Gid,
+    tries: u8,
 }
 
 /// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in the epoch that
-/// is written to by now (OUT-5). One whose epoch is closed is always encrypted again.
-fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Inside, Stop> {
-    let (mut inside, tries, group) = step
-        .tx
-        .prepare_cached("SELECT purpose, epoch_id, content, plain, about, tries, group_id FROM outbox WHERE id = ?")?
-        .query_row([row], |row| {
-            let inside = Inside {
-                waiting: Waiting::of(row.get(0)?),
-                epoch: EpochId::from_bytes(row.get(1)?),
-                content: row.get(2)?,
-                plain: row.get(3)?,
-                about: row.get(4)?,
-            };
-            Ok((inside, row.get::<_, u8>(5)?, row.get::<_, Gid>(6)?))
-        })?;
-    let turn = ENCRYPTED_AGAIN.contains(&tries.saturating_add(1)) || is_closed(step, inside.epoch)?;
+/// is written to by now (OUT-5). One whose epoch is closed is always encrypted again. Nothing for a row that is a later
+/// part, or gone.
+fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Stop> {
+    let sql = "SELECT purpose, epoch_id, content, plain, about, group_id, tries FROM outbox WHERE id = ? AND part = 0";
+    let found = step.tx.prepare_cached(sql)?.query_row([row], |row| {
+        Ok(Inside {
+            waiting: Waiting::of(row.get(0)?),
+            epoch: EpochId::from_bytes(row.get(1)?),
+            content: row.get(2)?,
+            plain: row.get(3)?,
+            about: row.get(4)?,
+            group: row.get(5)?,
+            tries: row.get(6)?,
+        })
+    });
+    let Some(mut inside) = found.optional()? else {
+        return Ok(None);
+    };
+    let closed = is_closed(step, inside.epoch)?;
+    let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1)) || closed;
     let Some(plain) = inside.plain.as_ref().filter(|_| turn) else {
-        return Ok(inside);
+        return Ok(Some(inside));
     };
-    let Some(mut of) = conversation::load(step, &group)? else {
-        return Ok(inside);
+    let Some(mut of) = conversation::load(step, &inside.group)? else {
+        return Ok(None);
     };
+    if of.gone {
+        // Nothing can be said in the head any more; in an epoch that is kept it goes on.
+        return if closed {
+            done(step, inside.waiting, &inside.about).map(|()| None)
+        } else {
+            Ok(Some(inside))
+        };
+    }
     of.epoch = renewal::before_writing(step, &of)?;
     let id = MessageId::from_slice(&inside.about).ok_or(Stop::Refused("own message"))?;
     let plain = match epochs::first_of(step, id)? {
@@ -425,7 +495,7 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Inside, Stop> {
     };
     inside.content = step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?;
     inside.epoch = of.epoch;
-    Ok(inside)
+    Ok(Some(inside))
 }
 
 fn is_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
@@ -452,7 +522,7 @@ fn seal(
     epoch: EpochId,
     slot: Slot,
     content: &[u8],
-) -> Result<(Envelope, Token), Stop> {
+) -> Result<(Vec<Envelope>, Token), Stop> {
     let (root, key) = step
         .tx
         .prepare_cached("SELECT mailbox_root, envelope_key FROM epoch WHERE epoch_id = ?")?
@@ -460,9 +530,10 @@ fn seal(
             Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?)))
         })?;
     let token = mailbox::token(&root, lane, slot, 0);
-    let envelope = envelope::seal(&key, token.tag(), step.mls.crypto.bytes(), content)
-        .map_err(|_| Stop::Refused("too long for one envelope"))?;
-    Ok((envelope, token))
+    let crypto = &step.mls.crypto;
+    let envelopes = envelope::seal_all(&key, token.tag(), &mut || crypto.bytes(), content)
+        .map_err(|_| Stop::Refused("too long for envelopes"))?;
+    Ok((envelopes, token))
 }
 
 /// Remembers an envelope, so that its echo is not opened. Out: false where it was known.
@@ -479,7 +550,8 @@ fn carried(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
         .tx
         .prepare_cached("UPDATE message SET state = 1 WHERE id = ? AND state = 0 RETURNING chat")?
         .query_row([about], |row| row.get(0))
-        .optional()?;
+        .optional()?
+        .flatten();
     if let (Some(chat), Some(id)) = (chat, MessageId::from_slice(about)) {
         let id = hex::encode(id.as_bytes());
         step.event(Event::MessageState {

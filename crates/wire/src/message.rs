@@ -34,6 +34,12 @@ pub enum Kind {
     Text,
     /// Delivery news.
     Receipt,
+    /// Key packages for the other side to add me to groups with (GRP-8).
+    KeyPackages,
+    /// The other side is added to a group (GRP-9).
+    Welcome,
+    /// The sender leaves the group (GRP-7).
+    Leave,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -44,6 +50,9 @@ impl Kind {
         match code & !READ_THROUGH {
             1 => Self::Text,
             2 => Self::Receipt,
+            3 => Self::KeyPackages,
+            4 => Self::Welcome,
+            5 => Self::Leave,
             other => Self::Unknown(other),
         }
     }
@@ -53,6 +62,9 @@ impl Kind {
         match self {
             Self::Text => 1,
             Self::Receipt => 2,
+            Self::KeyPackages => 3,
+            Self::Welcome => 4,
+            Self::Leave => 5,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

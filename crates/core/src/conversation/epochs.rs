@@ -7,13 +7,17 @@
 
 use super::{Conversation, load, receipts, renewal};
 use crate::fork::{self, Class, Commit, Node, Votes};
+use crate::group;
+use crate::leaf;
 use crate::listening;
 use crate::mls::{self, CommitRead, Gid, Leaf, Made, Taken, Wish};
 use crate::outbox;
+use crate::roles::{self, Change, Judged};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_wire::group::{Cut, GroupState, Note, leave_bytes};
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 use stonechat_wire::mailbox::MailboxRoot;
 
@@ -32,14 +36,6 @@ const ENOUGH_CONFIRM: usize = 3;
 pub(crate) struct Member {
     pub(crate) leaf: u32,
     pub(crate) account: AccountId,
-}
-
-/// What a commit is, once it was found to be allowed.
-#[derive(Clone, Debug)]
-pub(crate) struct Judged {
-    pub(crate) class: Class,
-    pub(crate) rank: u32,
-    pub(crate) unseats: Vec<AccountId>,
 }
 
 /// The members of an epoch, as its row keeps them.
@@ -73,12 +69,29 @@ fn unpacked(bytes: &[u8]) -> Vec<Member> {
     rows.collect()
 }
 
+/// The accounts of an epoch.
+pub(crate) fn accounts(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<AccountId>, Stop> {
+    Ok(members(step, epoch)?.into_iter().map(|member| member.account).collect())
+}
+
+/// A group's state in an epoch; nothing in a conversation of two.
+pub(crate) fn state(step: &Step<'_, '_>, epoch: EpochId) -> Result<Option<GroupState>, Stop> {
+    let bytes: Option<Vec<u8>> = step
+        .tx
+        .prepare_cached("SELECT state FROM epoch WHERE epoch_id = ?")?
+        .query_row([epoch.as_bytes()], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(bytes.and_then(|bytes| GroupState::decode(&bytes).ok()))
+}
+
 /// The epoch that a conversation begins with here.
 pub(crate) fn plant(step: &mut Step<'_, '_>, entered: &mls::Entered) -> Result<(), Stop> {
     let root = Planted {
         group: entered.group,
         epoch: entered.epoch,
         members: packed(&entered.members)?,
+        state: entered.state.clone(),
         commit: None,
     };
     insert(step, &root, true)
@@ -88,6 +101,7 @@ struct Planted {
     group: Gid,
     epoch: EpochId,
     members: Vec<u8>,
+    state: Option<Vec<u8>>,
     commit: Option<(EpochId, [u8; 32], Member, Judged)>,
 }
 
@@ -101,8 +115,9 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
     step.tx
         .prepare_cached(
             "INSERT INTO epoch(epoch_id, group_id, parent, commit_hash, author, leaf, class, rank, unseats, members,
-                               made_at, left_at, mailbox_root, envelope_key)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13)",
+                               state, made_at, number, mailbox_root, envelope_key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+                     (SELECT coalesce(max(number), 0) + 1 FROM epoch), ?13, ?14)",
         )?
         .execute(params![
             new.epoch.as_bytes(),
@@ -117,6 +132,7 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
                 judged.unseats.iter().flat_map(|account| *account.as_bytes()).collect()
             }),
             new.members,
+            new.state,
             step.time.0.cast_signed(),
             exports.as_ref().map(|exports| exports.mailbox_root),
             exports.as_ref().map(|exports| exports.envelope_key),
@@ -130,12 +146,13 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
     }
 }
 
-/// Makes a commit on the head and moves there. Out: what the caller still has to send besides the commit.
+/// Makes a commit on the head and moves there. Errors: refused by the rules that everybody will judge it by.
 pub(crate) fn commit(
     step: &mut Step<'_, '_>,
     of: &Conversation,
     wish: &Wish<'_>,
     judged: &Judged,
+    note: &Note,
 ) -> Result<Made, Stop> {
     let made = step.groups.commit(&step.mls, (of.group, of.epoch), &of.signer, wish)?;
     let by = Member {
@@ -146,10 +163,14 @@ pub(crate) fn commit(
         group: of.group,
         epoch: made.child,
         members: packed(&made.members)?,
+        state: made.state.clone(),
         commit: Some((of.epoch, Sha256::digest(&made.commit).into(), by, judged.clone())),
     };
     insert(step, &new, true)?;
-    outbox::put_commit(step, (of.group, of.epoch), made.child, &made.commit)?;
+    keep_cuts(step, made.child, judged, note)?;
+    if accounts(step, of.epoch)?.len() > 1 {
+        outbox::put_commit(step, (of.group, of.epoch), made.child, &made.commit)?;
+    }
     committed(step, &of.group)?;
     settle_head(step, &of.group)?;
     Ok(made)
@@ -171,43 +192,165 @@ pub(crate) fn take_commit(
         CommitRead::Own => return Ok(()),
         CommitRead::Refused(why) => return Err(Stop::Refused(why)),
     };
-    let judged = judge(&taken)?;
+    let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
+    let judged = judge(&of.group, state(step, parent)?.as_ref(), &taken, &note)?;
     let by = Member {
         leaf: taken.author.index,
-        account: mls::account_in(&taken.author.identity).ok_or(Stop::Refused("credential"))?,
+        account: leaf::account_of(&taken.author)?,
     };
     make_room(step, parent, by.account, &hash, &judged)?;
     let new = Planted {
         group: of.group,
         epoch: taken.child,
         members: packed(&taken.after)?,
-        commit: Some((parent, hash, by, judged)),
+        state: taken.state.clone(),
+        commit: Some((parent, hash, by, judged.clone())),
     };
     insert(step, &new, taken.with_me)?;
+    keep_cuts(step, taken.child, &judged, &note)?;
     committed(step, &of.group)?;
     receipts::due(step, &of.group)?;
     settle_head(step, &of.group)
 }
 
 /// Whether a commit is allowed: a function of what stands in its parent and of itself (EPO-2).
-fn judge(taken: &Taken) -> Result<Judged, Stop> {
+fn judge(group: &Gid, before: Option<&GroupState>, taken: &Taken, note: &Note) -> Result<Judged, Stop> {
+    let comes = taken.added.iter().map(leaf::account_of).collect::<Result<_, _>>()?;
+    let Some(before) = before else {
+        return judge_two(taken);
+    };
+    let after = taken.state.as_deref().ok_or(Stop::Refused("no state"))?;
+    let after = GroupState::decode(after).map_err(|_| Stop::Refused("state"))?;
+    let goes = taken.before.iter().filter(|leaf| taken.removed.contains(&leaf.index));
+    let change = Change {
+        before,
+        after: &after,
+        author: leaf::account_of(&taken.author)?,
+        comes,
+        goes: goes.map(leaf::account_of).collect::<Result<_, _>>()?,
+        left: left(group, taken, note),
+        renewed: taken.renewed,
+    };
+    let judged = roles::judge(&change).map_err(Stop::Refused)?;
+    check_cuts(&judged, &change.left, note)?;
+    Ok(judged)
+}
+
+/// In a conversation of two everybody renews its own keys, and nobody does anything else.
+fn judge_two(taken: &Taken) -> Result<Judged, Stop> {
     let quiet = taken.added.is_empty() && taken.removed.is_empty() && !taken.changed_state && taken.state.is_none();
-    if quiet && taken.renewed && taken.with_me {
+    if quiet && taken.renewed && taken.with_me && taken.note.is_empty() {
         Ok(Judged::renewal(0))
     } else {
         Err(Stop::Refused("nobody may change who is in a conversation of two"))
     }
 }
 
-impl Judged {
-    /// A self-update by somebody of this authority.
-    pub(crate) const fn renewal(rank: u32) -> Self {
-        Self {
-            class: Class::Renewal,
-            rank,
-            unseats: Vec::new(),
+/// Who has signed that it leaves, with the key of its leaf in the parent (GRP-7).
+fn left(group: &Gid, taken: &Taken, note: &Note) -> BTreeSet<AccountId> {
+    let signed = |account: AccountId, signature: &[u8; 64]| {
+        taken.before.iter().any(|leaf| {
+            let key = leaf.public.as_slice().try_into().ok();
+            mls::account_in(&leaf.identity) == Some(account)
+                && key.is_some_and(|key| leaf::verified(key, &leave_bytes(group, account), signature).is_some())
+        })
+    };
+    let leaves = note
+        .leaves
+        .iter()
+        .filter(|leave| signed(leave.account, &leave.signature));
+    leaves.map(|leave| leave.account).collect()
+}
+
+/// Whoever is unseated against its will has a cut, and nobody else (GRP-6).
+fn check_cuts(judged: &Judged, left: &BTreeSet<AccountId>, note: &Note) -> Result<(), Stop> {
+    let cut: Vec<AccountId> = note.cuts.iter().map(|cut| cut.account).collect();
+    let unwilling = judged.unseats.iter().filter(|account| !left.contains(account));
+    if unwilling.eq(cut.iter()) {
+        Ok(())
+    } else {
+        Err(Stop::Refused("cuts"))
+    }
+}
+
+/// The last that was seen here of each account that a commit of mine unseats.
+pub(crate) fn cuts(step: &Step<'_, '_>, of: &Conversation, unseats: &[AccountId]) -> Result<Vec<Cut>, Stop> {
+    let newest = |account: &AccountId| -> Result<Cut, Stop> {
+        let sql = "SELECT epoch_id, seq FROM message WHERE group_id = ? AND sender = ? ORDER BY seq DESC LIMIT 1";
+        let seen: Option<([u8; 16], u32)> = step
+            .tx
+            .prepare_cached(sql)?
+            .query_row(params![of.group, account.as_bytes()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let (epoch, seq) = seen.map_or((of.epoch, 0), |(epoch, seq)| (EpochId::from_bytes(epoch), seq));
+        Ok(Cut {
+            account: *account,
+            epoch,
+            seq,
+        })
+    };
+    unseats.iter().map(newest).collect()
+}
+
+fn keep_cuts(step: &Step<'_, '_>, made: EpochId, judged: &Judged, note: &Note) -> Result<(), Stop> {
+    for cut in note.cuts.iter().filter(|cut| judged.unseats.contains(&cut.account)) {
+        step.tx
+            .prepare_cached("INSERT OR IGNORE INTO cut VALUES (?, ?, ?)")?
+            .execute(params![made.as_bytes(), cut.account.as_bytes(), cut.seq])?;
+    }
+    Ok(())
+}
+
+/// Marks what unseated accounts wrote after their cut, outside what descends from it (GRP-6): as the canonical branch
+/// says at this moment.
+pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let sql =
+        "SELECT c.epoch_id, c.account, c.seq FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
+    let cuts: Vec<([u8; 16], [u8; 32], u32)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    if cuts.is_empty() {
+        return Ok(());
+    }
+    let nodes = nodes(step, group)?;
+    let tree = parents(&nodes);
+    let head = load(step, group)?.map_or_else(Vec::new, |of| path(&tree, of.epoch));
+    step.tx
+        .prepare_cached("UPDATE message SET late = 0 WHERE group_id = ? AND late = 1")?
+        .execute([group])?;
+    for (epoch, account, seq) in cuts {
+        let epoch = EpochId::from_bytes(epoch);
+        if head.contains(&epoch) {
+            mark_after(step, group, &tree, epoch, (&account, seq))?;
         }
     }
+    Ok(())
+}
+
+fn mark_after(
+    step: &Step<'_, '_>,
+    group: &Gid,
+    tree: &Parents<'_>,
+    cut: EpochId,
+    (account, seq): (&[u8; 32], u32),
+) -> Result<(), Stop> {
+    let later: Vec<([u8; 16], [u8; 16])> = step
+        .tx
+        .prepare_cached("SELECT id, epoch_id FROM message WHERE group_id = ? AND sender = ? AND seq > ?")?
+        .query_map(params![group, account, seq], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, epoch) in later {
+        if !path(tree, EpochId::from_bytes(epoch)).contains(&cut) {
+            step.tx
+                .prepare_cached("UPDATE message SET late = 1 WHERE id = ?")?
+                .execute([id])?;
+        }
+    }
+    Ok(())
 }
 
 fn is_known(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<bool, Stop> {
@@ -225,7 +368,8 @@ fn make_room(
     hash: &[u8; 32],
     judged: &Judged,
 ) -> Result<(), Stop> {
-    let sql = "SELECT epoch_id, class, commit_hash FROM epoch WHERE parent = ? AND author = ? ORDER BY class, commit_hash";
+    let sql =
+        "SELECT epoch_id, class, commit_hash FROM epoch WHERE parent = ? AND author = ? ORDER BY class, commit_hash";
     let rivals: Vec<([u8; 16], u8, [u8; 32])> = step
         .tx
         .prepare_cached(sql)?
@@ -267,7 +411,9 @@ pub(crate) fn wrote(
         .execute(params![group, epoch.as_bytes(), account.as_bytes(), seq])?;
     if new == 0 {
         step.tx
-            .prepare_cached("UPDATE wrote SET seq = max(seq, ?4) WHERE group_id = ?1 AND epoch_id = ?2 AND account = ?3")?
+            .prepare_cached(
+                "UPDATE wrote SET seq = max(seq, ?4) WHERE group_id = ?1 AND epoch_id = ?2 AND account = ?3",
+            )?
             .execute(params![group, epoch.as_bytes(), account.as_bytes(), seq])?;
     }
     if is_forked(step, group)? {
@@ -297,27 +443,32 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
     if found != head {
         move_to(step, group, &nodes, head, found)?;
     }
-    close_old(step, group)
+    mark_late(step, group)?;
+    close_surplus(step, group)
 }
 
 fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, to: EpochId) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE conversation SET head = ? WHERE group_id = ?")?
         .execute(params![to.as_bytes(), group])?;
-    step.tx
-        .prepare_cached("UPDATE epoch SET left_at = ? WHERE epoch_id = ?")?
-        .execute(params![step.time.0.cast_signed(), from.as_bytes()])?;
     let (me, tree) = (step.me()?, parents(nodes));
-    let lost = path(&tree, from)
+    let mine = lost_commits(&tree, from, to)
         .into_iter()
-        .filter(|epoch| !path(&tree, to).contains(epoch));
-    let mine = lost
         .filter_map(|epoch| tree.get(&epoch).copied().flatten())
         .any(|commit| commit.author == me && commit.class == Class::Renewal);
     if mine {
         renewal::lost(step, group)?;
     }
-    Ok(())
+    group::head_moved(step, group, &lost_commits(&tree, from, to))
+}
+
+/// The epochs of commits that the head's branch has left.
+fn lost_commits(tree: &Parents<'_>, from: EpochId, to: EpochId) -> Vec<EpochId> {
+    let kept = path(tree, to);
+    path(tree, from)
+        .into_iter()
+        .filter(|epoch| !kept.contains(epoch))
+        .collect()
 }
 
 type Parents<'a> = BTreeMap<EpochId, Option<&'a Commit>>;
@@ -352,7 +503,7 @@ fn nodes(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Node>, Stop> {
                 class: class_of(row.get(4)?),
                 rank: row.get(5)?,
                 hash: row.get(6)?,
-                unseats: accounts(&row.get::<_, Vec<u8>>(7)?),
+                unseats: unpacked_accounts(&row.get::<_, Vec<u8>>(7)?),
             }),
         };
         let members: Vec<u8> = row.get(1)?;
@@ -373,7 +524,7 @@ const fn class_of(number: u8) -> Class {
     }
 }
 
-fn accounts(packed: &[u8]) -> Vec<AccountId> {
+fn unpacked_accounts(packed: &[u8]) -> Vec<AccountId> {
     packed.chunks_exact(32).filter_map(AccountId::from_slice).collect()
 }
 
@@ -405,9 +556,14 @@ pub(crate) fn heard(step: &mut Step<'_, '_>, group: &Gid, account: AccountId, ep
     if waiting.is_empty() {
         return Ok(());
     }
+    let Some(of) = load(step, group)? else { return Ok(()) };
     let nodes = nodes(step, group)?;
     let reached = path(&parents(&nodes), epoch);
-    for made in waiting.into_iter().map(EpochId::from_bytes).filter(|made| reached.contains(made)) {
+    for made in waiting
+        .into_iter()
+        .map(EpochId::from_bytes)
+        .filter(|made| reached.contains(made))
+    {
         step.tx
             .prepare_cached("INSERT OR IGNORE INTO commit_heard VALUES (?, ?)")?
             .execute(params![made.as_bytes(), account.as_bytes()])?;
@@ -415,20 +571,21 @@ pub(crate) fn heard(step: &mut Step<'_, '_>, group: &Gid, account: AccountId, ep
             .tx
             .prepare_cached("SELECT count(*) FROM commit_heard WHERE epoch_id = ?")?
             .query_row([made.as_bytes()], |row| row.get(0))?;
-        if count as usize >= enough(step, made)? {
+        if count as usize >= enough(step, made, of.epoch)? {
             outbox::done(step, outbox::Waiting::Commit, made.as_bytes())?;
         }
     }
     Ok(())
 }
 
-/// How many other accounts of an epoch must confirm what was said there.
-pub(crate) fn enough(step: &Step<'_, '_>, epoch: EpochId) -> Result<usize, Stop> {
-    let me = step.me()?;
-    let mut others: Vec<AccountId> = members(step, epoch)?.into_iter().map(|member| member.account).collect();
-    others.sort_unstable();
-    others.dedup();
-    others.retain(|account| *account != me);
+/// How many other accounts must confirm what was said in an epoch: those that are still there in the head.
+pub(crate) fn enough(step: &Step<'_, '_>, epoch: EpochId, head: EpochId) -> Result<usize, Stop> {
+    let mut others = accounts(step, epoch)?;
+    if head != epoch {
+        let there = accounts(step, head)?;
+        others.retain(|account| there.contains(account));
+    }
+    others.remove(&step.me()?);
     Ok(if others.len() < ALL_CONFIRM_MAX {
         others.len()
     } else {
@@ -454,33 +611,64 @@ pub(crate) fn is_canonical(step: &Step<'_, '_>, group: &Gid, epoch: EpochId) -> 
 /// The leaf that this account had in this epoch; nothing where the epoch is not known here.
 pub(crate) fn was_leaf_of(step: &Step<'_, '_>, epoch: EpochId, leaf: u32) -> Result<Option<AccountId>, Stop> {
     let members = members(step, epoch)?;
-    Ok(members.iter().find(|member| member.leaf == leaf).map(|member| member.account))
+    Ok(members
+        .iter()
+        .find(|member| member.leaf == leaf)
+        .map(|member| member.account))
 }
 
-/// Closes what was left long ago, and what is too much: losing branches first, then the oldest (EPO-4).
-fn close_old(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+/// Closes what is too much: losing branches first, then the oldest (EPO-4).
+fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
-    let nodes = nodes(step, group)?;
-    let canonical = path(&parents(&nodes), of.epoch);
     let mut open: Vec<(EpochId, i64)> = step
         .tx
-        .prepare_cached("SELECT epoch_id, left_at FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?
+        .prepare_cached("SELECT epoch_id, number FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?
         .query_map([group], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?)))?
         .collect::<Result<_, _>>()?;
+    let too_many = open.len().saturating_sub(RETAINED_MAX);
+    if too_many == 0 {
+        return Ok(());
+    }
+    let nodes = nodes(step, group)?;
+    let canonical = path(&parents(&nodes), of.epoch);
     open.retain(|(epoch, _)| *epoch != of.epoch);
-    open.sort_by_key(|(epoch, left_at)| (canonical.contains(epoch), *left_at, *epoch));
-    let too_many = (open.len() + 1).saturating_sub(RETAINED_MAX);
-    let old = step.time.0.saturating_sub(RETAINED_MS).cast_signed();
-    let gone: Vec<EpochId> = open
-        .iter()
-        .enumerate()
-        .filter(|(n, (_, left_at))| *n < too_many || *left_at < old)
-        .map(|(_, (epoch, _))| *epoch)
-        .collect();
-    for epoch in &gone {
+    open.sort_by_key(|(epoch, number)| (canonical.contains(epoch), *number));
+    for (epoch, _) in open.iter().take(too_many) {
         close(step, *epoch)?;
     }
-    if gone.is_empty() { Ok(()) } else { prune(step, group, &canonical) }
+    prune(step, group, &canonical)
+}
+
+/// A relay has told the time: closes what was left long ago (EPO-4). Only then, for a device's own clock may jump, and
+/// what is closed too early cannot take in the commits that are still to come.
+pub(crate) fn close_old(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.time.0.cast_signed();
+    step.tx
+        .prepare_cached(
+            "UPDATE epoch SET left_at = ? WHERE left_at IS NULL AND mailbox_root IS NOT NULL
+             AND epoch_id NOT IN (SELECT head FROM conversation)",
+        )?
+        .execute([now])?;
+    let old: Vec<(EpochId, Gid)> = step
+        .tx
+        .prepare_cached(
+            "SELECT epoch_id, group_id FROM epoch WHERE left_at < ? AND mailbox_root IS NOT NULL
+             AND epoch_id NOT IN (SELECT head FROM conversation)",
+        )?
+        .query_map([now.saturating_sub_unsigned(RETAINED_MS)], |row| {
+            Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (epoch, _) in &old {
+        close(step, *epoch)?;
+    }
+    let groups: BTreeSet<Gid> = old.into_iter().map(|(_, group)| group).collect();
+    for group in groups {
+        let Some(of) = load(step, &group)? else { continue };
+        let nodes = nodes(step, &group)?;
+        prune(step, &group, &path(&parents(&nodes), of.epoch))?;
+    }
+    Ok(())
 }
 
 /// Deletes an epoch's keys; its place in the tree stays. Messages that wait there are encrypted again at the head.
@@ -489,7 +677,9 @@ fn close(step: &mut Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
     outbox::epoch_closed(step, epoch)?;
     step.groups.forget();
     step.tx
-        .prepare_cached("DELETE FROM epoch_row WHERE object = ?1 AND group_id = (SELECT group_id FROM epoch WHERE epoch_id = ?1)")?
+        .prepare_cached(
+            "DELETE FROM epoch_row WHERE object = ?1 AND group_id = (SELECT group_id FROM epoch WHERE epoch_id = ?1)",
+        )?
         .execute([epoch.as_bytes()])?;
     step.tx
         .prepare_cached("UPDATE epoch SET mailbox_root = NULL, envelope_key = NULL WHERE epoch_id = ?")?
@@ -509,13 +699,16 @@ fn prune(step: &mut Step<'_, '_>, group: &Gid, canonical: &[EpochId]) -> Result<
     let tree = parents(&nodes);
     let paths: Vec<Vec<EpochId>> = open.iter().map(|epoch| path(&tree, *epoch)).collect();
     // The newest canonical epoch that every open one descends from (or that is before all open canonical ones).
-    let Some(root) = canonical.iter().find(|epoch| paths.iter().all(|path| path.contains(epoch))) else {
+    let Some(root) = canonical
+        .iter()
+        .find(|epoch| paths.iter().all(|path| path.contains(epoch)))
+    else {
         return Ok(());
     };
     let keep = |epoch: EpochId| path(&tree, epoch).contains(root);
     for node in nodes.iter().filter(|node| !keep(node.epoch)) {
         step.tx
-            .prepare_cached("DELETE FROM epoch WHERE epoch_id = ?")?
+            .prepare_cached("DELETE FROM epoch WHERE epoch_id = ? AND mailbox_root IS NULL")?
             .execute([node.epoch.as_bytes()])?;
         step.tx
             .prepare_cached("DELETE FROM wrote WHERE group_id = ? AND epoch_id = ?")?
@@ -528,6 +721,16 @@ fn prune(step: &mut Step<'_, '_>, group: &Gid, canonical: &[EpochId]) -> Result<
         .prepare_cached("UPDATE epoch SET parent = NULL WHERE epoch_id = ?")?
         .execute([root.as_bytes()])?;
     Ok(())
+}
+
+/// Added again by a Welcome: the conversation goes on from there; what was before stays readable.
+pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &mls::Signer) -> Result<(), Stop> {
+    plant(step, entered)?;
+    step.tx.execute(
+        "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0 WHERE group_id = ?4",
+        params![entered.epoch.as_bytes(), entered.own_leaf, signer.seed(), entered.group],
+    )?;
+    group::head_moved(step, &entered.group, &[])
 }
 
 /// The conversation's epochs that keep their keys.
@@ -544,7 +747,9 @@ pub(crate) fn first_of(step: &Step<'_, '_>, id: MessageId) -> Result<Option<(Epo
     Ok(step
         .tx
         .prepare_cached("SELECT epoch_id, leaf FROM message WHERE id = ?")?
-        .query_row([id.as_bytes()], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?)))
+        .query_row([id.as_bytes()], |row| {
+            Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
+        })
         .optional()?)
 }
 
@@ -575,16 +780,30 @@ mod tests {
 
     #[test]
     fn between_two_only_own_keys_are_renewed_epo_2() {
-        assert_eq!(judge(&taken()).unwrap().class, Class::Renewal);
+        assert_eq!(judge_two(&taken()).unwrap().class, Class::Renewal);
         let leaf = taken().author;
         let refused = [
-            Taken { added: vec![leaf], ..taken() },
-            Taken { removed: vec![1], with_me: false, ..taken() },
-            Taken { changed_state: true, state: Some(vec![1]), ..taken() },
-            Taken { renewed: false, ..taken() },
+            Taken {
+                added: vec![leaf],
+                ..taken()
+            },
+            Taken {
+                removed: vec![1],
+                with_me: false,
+                ..taken()
+            },
+            Taken {
+                changed_state: true,
+                state: Some(vec![1]),
+                ..taken()
+            },
+            Taken {
+                renewed: false,
+                ..taken()
+            },
         ];
         for commit in refused {
-            assert!(judge(&commit).is_err(), "{commit:?}");
+            assert!(judge_two(&commit).is_err(), "{commit:?}");
         }
     }
 }

@@ -6,8 +6,10 @@
 
 use super::{Conversation, epochs};
 use crate::mls::{Gid, Wish};
+use crate::roles::Judged;
 use crate::step::{Step, Stop};
 use rusqlite::params;
+use stonechat_wire::group::Note;
 use stonechat_wire::ids::EpochId;
 
 const HOUR_MS: u64 = 3600 * 1000;
@@ -40,7 +42,7 @@ fn jitter(step: &Step<'_, '_>) -> u64 {
 pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let now = step.now.0;
     let sql = "SELECT v.group_id FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND c.hidden = 0";
+               WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND v.gone = 0 AND c.hidden = 0";
     let due: Vec<Gid> = step
         .tx
         .prepare_cached(sql)?
@@ -61,8 +63,9 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// When the next one is due, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT min(v.renew_at) FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE v.waiting = 0 AND c.hidden = 0";
+    let sql =
+        "SELECT min(v.renew_at) FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
+               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0";
     let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(at.map(i64::unsigned_abs))
 }
@@ -76,6 +79,10 @@ fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
         .query_row([group], |row| row.get(0))?;
     let quiet = last > now || last <= now.saturating_sub_unsigned(QUIET_MS);
     let day_ago = step.time.0.saturating_sub(24 * HOUR_MS).cast_signed();
+    // A member who has left waits for anybody's next commit: that one is not put off.
+    if crate::group::somebody_leaves(step, group)? {
+        return Ok(true);
+    }
     let commits: u32 = step
         .tx
         .prepare_cached("SELECT count(*) FROM epoch WHERE group_id = ? AND made_at > ? AND parent IS NOT NULL")?
@@ -98,14 +105,25 @@ fn put_off(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 /// Renews my leaf's keys on the head.
 pub(crate) fn renew(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
-    let members = epochs::members(step, of.epoch)?;
-    let every = EVERY_MS.max(EVERY_EACH_MS.saturating_mul(members.len() as u64));
+    let every = EVERY_MS.max(EVERY_EACH_MS.saturating_mul(of.accounts as u64));
     let at = step.now.0.saturating_add(every).saturating_add(jitter(step));
     step.tx
         .prepare_cached("UPDATE conversation SET renew_at = ?, renew_lost = 0 WHERE group_id = ?")?
         .execute(params![at.cast_signed(), group])?;
-    let judged = epochs::Judged::renewal(of.rank(step)?);
-    epochs::commit(step, &of, &Wish::default(), &judged)?;
+    if crate::group::carry_out_leaves(step, &of)? {
+        return Ok(());
+    }
+    let judged = Judged::renewal(crate::group::rank(step, &of)?);
+    epochs::commit(step, &of, &Wish::default(), &judged, &Note::default())?;
+    Ok(())
+}
+
+/// Brings the next renewal forward to within `most`, by chance.
+pub(crate) fn hasten(step: &Step<'_, '_>, group: &Gid, most_ms: u64) -> Result<(), Stop> {
+    let wait = u64::from_be_bytes(step.mls.crypto.bytes()) % most_ms.max(1);
+    step.tx
+        .prepare_cached("UPDATE conversation SET renew_at = min(renew_at, ?) WHERE group_id = ?")?
+        .execute(params![step.now.0.saturating_add(wait).cast_signed(), group])?;
     Ok(())
 }
 

@@ -6,13 +6,12 @@
 //! parent of mine forgets the staged commit. So a stolen parent opens nothing of its child (MLS-8, MLS-9; the argument:
 //! `docs/safety/retained-parents.md`).
 
-use super::{
-    Gid, Groups, Leaf, MlsError, Provider, Signer, decode_key_package, encode, epoch_id, leaves, state_of,
-};
+use super::{Gid, Groups, Leaf, MlsError, Provider, Signer, decode_key_package, encode, epoch_id, leaves, state_of};
 use openmls::group::StagedCommit;
 use openmls::prelude::{
-    Extension, Extensions, GroupContext, GroupId, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
-    ProcessedMessageContent, Proposal, ProposalOrRefType, ProtocolMessage, Sender, UnknownExtension,
+    Extension, ExtensionType, Extensions, GroupContext, GroupId, LeafNodeIndex, MlsGroup, MlsMessageBodyIn,
+    MlsMessageIn, ProcessedMessageContent, Proposal, ProposalOrRefType, ProtocolMessage, RequiredCapabilitiesExtension,
+    Sender, UnknownExtension,
 };
 use stonechat_wire::ids::EpochId;
 use tls_codec::Deserialize as _;
@@ -177,12 +176,10 @@ fn stage(
         .iter()
         .map(|package| decode_key_package(p, package))
         .collect::<Result<Vec<_>, _>>()?;
-    // An addition alone needs no new path, and so has the same small size in any group.
-    let renews = wish.add.is_empty() || !wish.remove.is_empty();
     group.set_aad(wish.note.to_vec());
     let mut builder = group
         .commit_builder()
-        .force_self_update(renews)
+        .force_self_update(true)
         .propose_adds(come)
         .propose_removals(wish.remove.iter().map(|leaf| LeafNodeIndex::new(*leaf)));
     if let Some(state) = wish.state {
@@ -202,10 +199,25 @@ fn stage(
     Ok((commit, welcome))
 }
 
-/// The group context's extensions: our state and nothing else.
+/// The group context's extensions: our state, that every member must know it, and nothing else.
 pub(super) fn extensions(state: &[u8]) -> Result<Extensions<GroupContext>, MlsError> {
     let state = Extension::Unknown(STATE_EXTENSION, UnknownExtension(state.to_vec()));
-    Extensions::single(state).map_err(|_| MlsError::Refused("state"))
+    Extensions::from_vec(vec![Extension::RequiredCapabilities(required()), state])
+        .map_err(|_| MlsError::Refused("state"))
+}
+
+fn required() -> RequiredCapabilitiesExtension {
+    RequiredCapabilitiesExtension::new(&[ExtensionType::Unknown(STATE_EXTENSION)], &[], &[])
+}
+
+/// None at all, or those of a group: nobody brings in senders from outside, or asks for more (GRP-1).
+pub(super) fn only_ours(extensions: &Extensions<GroupContext>) -> bool {
+    let ours = |extension: &Extension| match extension {
+        Extension::RequiredCapabilities(asked) => *asked == required(),
+        Extension::Unknown(kind, _) => *kind == STATE_EXTENSION,
+        _other => false,
+    };
+    extensions.iter().all(ours) && matches!(extensions.iter().count(), 0 | 2)
 }
 
 /// Everything by value, of the kinds we use, and the committer stays who it was (MLS-5).
@@ -218,6 +230,9 @@ fn well_formed(staged: &StagedCommit, author: &Leaf) -> Result<(), &'static str>
             Proposal::Add(_) | Proposal::Remove(_) | Proposal::GroupContextExtensions(_) => {}
             _other => return Err("kind of proposal"),
         }
+    }
+    if !only_ours(staged.group_context().extensions()) {
+        return Err("extensions");
     }
     match staged.update_path_leaf_node() {
         Some(leaf)

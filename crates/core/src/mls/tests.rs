@@ -49,7 +49,7 @@ fn pair() -> (Side, Side, (Gid, EpochId)) {
     let (mut ana, mut bo) = (Side::new(1), Side::new(2));
     let package = ana.step(|p, _, signer| key_package(p, signer, [b'a'; 32].to_vec()).unwrap());
     let (entered, welcome) = bo.step(|p, _, signer| found(p, signer, [b'b'; 32].to_vec(), &package).unwrap());
-    let joined = ana.step(|p, _, _| join(p, &welcome).unwrap());
+    let joined = ana.step(|p, _, _| join(p, &welcome, Known::Never).unwrap());
     assert_eq!((entered.group, entered.epoch), (joined.group, joined.epoch));
     (ana, bo, (entered.group, entered.epoch))
 }
@@ -81,7 +81,7 @@ fn a_closed_key_package_opens_no_welcome_any_more() {
     let package = ana.step(|p, _, signer| key_package(p, signer, [b'a'; 32].to_vec()).unwrap());
     let (_, welcome) = bo.step(|p, _, signer| found(p, signer, [b'b'; 32].to_vec(), &package).unwrap());
     ana.step(|p, _, _| forget_key_package(p, &package).unwrap());
-    assert!(ana.step(|p, _, _| join(p, &welcome)).is_err());
+    assert!(ana.step(|p, _, _| join(p, &welcome, Known::Never)).is_err());
     let left: u32 = ana
         .db
         .query_row("SELECT count(*) FROM loose_row", [], |row| row.get(0))
@@ -107,7 +107,10 @@ fn taken(read: &CommitRead) -> EpochId {
 
 /// The rows of one epoch object.
 fn object(side: &Side, epoch: EpochId) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut rows = side.db.prepare("SELECT key, value FROM epoch_row WHERE object = ? ORDER BY key").unwrap();
+    let mut rows = side
+        .db
+        .prepare("SELECT key, value FROM epoch_row WHERE object = ? ORDER BY key")
+        .unwrap();
     rows.query_map([epoch.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap()
         .collect::<Result<_, _>>()
@@ -169,7 +172,10 @@ fn a_stolen_parent_opens_nothing_of_its_child_mls_8() {
     let said = text(&mut bo, child, b"after the renewal");
     let kept = object(&ana, at.1);
     let mut thief_of_kept = thief(&ana, at, &kept);
-    assert!(matches!(take(&mut thief_of_kept, at, &made.commit), CommitRead::Refused(_)));
+    assert!(matches!(
+        take(&mut thief_of_kept, at, &made.commit),
+        CommitRead::Refused(_)
+    ));
     // A late message and a late rival of the parent it does open: that is what the parent is kept for.
     let late = text(&mut bo, at, b"late");
     assert!(matches!(read(&mut thief_of_kept, at, &late), Read::Message { .. }));
@@ -213,7 +219,10 @@ fn a_step_that_is_rolled_back_leaves_every_row_and_the_commit_usable_mls_8() {
             crypto: Crypto::new(ChaCha20Rng::from_seed([8; 32])),
             rows: Rows::of(&tx),
         };
-        assert_eq!(taken(&ana.groups.take_commit(&p, at, &made.commit).unwrap()), made.child);
+        assert_eq!(
+            taken(&ana.groups.take_commit(&p, at, &made.commit).unwrap()),
+            made.child
+        );
         drop(p);
         tx.rollback().unwrap();
     }
@@ -243,7 +252,10 @@ fn a_commit_among_messages_and_another_signature_key_are_refused_mls_5() {
             .unwrap();
         bundle.into_commit().tls_serialize_detached().unwrap()
     });
-    assert!(matches!(take(&mut ana, at, &commit), CommitRead::Refused("another leaf")));
+    assert!(matches!(
+        take(&mut ana, at, &commit),
+        CommitRead::Refused("another leaf")
+    ));
 }
 
 #[test]

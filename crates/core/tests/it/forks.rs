@@ -20,7 +20,8 @@ fn number(bench: &mut Bench, device: usize, sql: &str) -> i64 {
 
 fn head(bench: &mut Bench, device: usize) -> Vec<u8> {
     let tx = bench.devices[device].store.begin().unwrap();
-    tx.query_row("SELECT head FROM conversation", [], |row| row.get(0)).unwrap()
+    tx.query_row("SELECT head FROM conversation", [], |row| row.get(0))
+        .unwrap()
 }
 
 /// The epochs from the head back to the root.
@@ -39,7 +40,8 @@ fn branch(bench: &mut Bench, device: usize) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 
 fn account(bench: &mut Bench, device: usize) -> Vec<u8> {
     let tx = bench.devices[device].store.begin().unwrap();
-    tx.query_row("SELECT account FROM account", [], |row| row.get(0)).unwrap()
+    tx.query_row("SELECT account FROM account", [], |row| row.get(0))
+        .unwrap()
 }
 
 /// Makes a device renew its keys in this step.
@@ -98,7 +100,10 @@ fn a_renewal_that_lost_is_made_up_for_before_its_device_writes_rnw_4() {
     bench.say(loser, 1, "I write");
     let loser_account = account(&mut bench, loser);
     let made = branch(&mut bench, loser);
-    let renewals = made.iter().filter(|(_, by)| by.as_ref() == Some(&loser_account)).count();
+    let renewals = made
+        .iter()
+        .filter(|(_, by)| by.as_ref() == Some(&loser_account))
+        .count();
     assert_eq!(renewals, 1, "{made:?}");
     assert_eq!(number(&mut bench, loser, "SELECT renew_lost FROM conversation"), 0);
     bench.pass(HOUR);
@@ -109,7 +114,10 @@ fn a_renewal_that_lost_is_made_up_for_before_its_device_writes_rnw_4() {
 fn each_device_renews_daily_whether_anybody_writes_or_not_rnw_1() {
     let mut bench = Bench::friends();
     bench.pass(23 * HOUR);
-    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"), 0);
+    assert_eq!(
+        number(&mut bench, 0, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        0
+    );
     bench.pass(20 * HOUR);
     for device in [0, 1] {
         let me = hex::encode(account(&mut bench, device));
@@ -126,7 +134,10 @@ fn each_device_renews_daily_whether_anybody_writes_or_not_rnw_1() {
         assert_eq!(number(&mut bench, device, "SELECT count(*) FROM outbox"), 0);
     }
     // proves: OUT-6
-    let commits = bench.devices[0].sent.iter().filter(|parcel| parcel.ttl_s == 60 * 24 * 3600);
+    let commits = bench.devices[0]
+        .sent
+        .iter()
+        .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600);
     assert!(commits.count() >= 1);
 }
 
@@ -137,7 +148,14 @@ fn who_waits_for_approval_renews_nothing_rnw_1() {
     bench.accept(1, &invite.link, None).unwrap();
     bench.pass(40 * HOUR);
     for device in [0, 1] {
-        assert_eq!(number(&mut bench, device, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"), 0);
+        assert_eq!(
+            number(
+                &mut bench,
+                device,
+                "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"
+            ),
+            0
+        );
     }
 }
 
@@ -151,16 +169,25 @@ fn a_renewal_waits_for_three_quiet_hours_and_eight_a_day_are_enough_rnw_2() {
     let outputs = bench.devices[1].step(Input::Wake);
     bench.release(1, outputs);
     bench.pass(2 * HOUR + HOUR / 2);
-    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"), 1);
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        1
+    );
     assert!(number(&mut bench, 1, "SELECT renew_at FROM conversation") > i64::try_from(at + 2 * HOUR).unwrap());
     bench.pass(5 * HOUR);
-    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"), 2);
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        2
+    );
     for _ in 0..20 {
         renew(&mut bench, 0);
         bench.settle();
         bench.pass(6_000);
     }
-    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"), 8);
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        8
+    );
 }
 
 #[test]
@@ -169,7 +196,14 @@ fn who_is_not_answered_stops_renewing_rnw_3() {
     bench.relay.silent = true;
     bench.pass(10 * DAY);
     for device in [0, 1] {
-        assert_eq!(number(&mut bench, device, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"), 2);
+        assert_eq!(
+            number(
+                &mut bench,
+                device,
+                "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"
+            ),
+            2
+        );
     }
     bench.relay.silent = false;
     bench.settle();
@@ -184,7 +218,14 @@ fn the_same_commit_again_changes_nothing_epo_3() {
     renew(&mut bench, 0);
     bench.settle();
     bench.pass(30 * HOUR);
-    assert!(bench.devices[0].sent.iter().filter(|parcel| parcel.ttl_s == 60 * 24 * 3600).count() >= 2);
+    assert!(
+        bench.devices[0]
+            .sent
+            .iter()
+            .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600)
+            .count()
+            >= 2
+    );
     bench.devices[1].core.forget();
     let outputs = bench.devices[1].step(Input::Started);
     bench.release(1, outputs);
@@ -212,7 +253,11 @@ fn at_most_32_epochs_keep_keys_and_what_waits_in_a_closed_one_comes_at_the_head_
         bench.settle();
     }
     for device in [0, 1] {
-        let open = number(&mut bench, device, "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL");
+        let open = number(
+            &mut bench,
+            device,
+            "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL",
+        );
         assert!(open <= 32, "{open}");
         let objects = number(&mut bench, device, "SELECT count(DISTINCT object) FROM epoch_row");
         assert_eq!(objects, open);

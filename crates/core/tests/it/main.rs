@@ -9,6 +9,7 @@
 
 mod bench;
 mod forks;
+mod groups;
 mod hostile;
 mod meeting;
 mod rules;
