@@ -150,6 +150,18 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// Nobody asks any more: the loop closes the profile and ends. A process that ends before its thread would take
+    /// the ground from under the database.
+    fn drop(&mut self) {
+        self.asks = mpsc::channel(1).0;
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
 struct Loop {
     home: Arc<Home>,
     shared: Shared,

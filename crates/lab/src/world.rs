@@ -42,8 +42,13 @@ use trace::{Actor, Trace};
 pub const BEGINNING: u64 = 1_772_409_600_000;
 /// What is not right so long after healing never will be.
 const PATIENCE: u64 = 16 * DAY;
+/// Everything that was lost comes again within a day, and what comes again may itself wait for its turn. Slower is a
+/// text that its reader could not open: it is encrypted again only after two days (OUT-5).
+const HEALS_WITHIN: u64 = 45 * HOUR;
 /// What is right must stay right: longer than a message waits before it is sealed anew.
 const AFTERWARDS: u64 = 30 * HOUR;
+/// Of a thousand steps, where memory that is kept after it is to be found.
+const COMMITS_FAIL: u64 = 300;
 /// How often the tags in use are looked at.
 const CENSUS_EVERY: u64 = 5 * DAY;
 /// Steps of one world at most: more than any plan needs.
@@ -138,6 +143,8 @@ pub(crate) struct Node {
     busy: bool,
     cut_until: u64,
     full_until: u64,
+    /// When its person looks at the screen next.
+    looks_at: Option<u64>,
     links: BTreeMap<LinkId, u64>,
     /// Until then the courier is woken when it asks to be; later, once an hour.
     stirred_until: u64,
@@ -288,6 +295,7 @@ impl World {
             }
         }
         self.check_all();
+        self.check_speed();
         let healed_ms = self.complete_at.unwrap_or(self.now).saturating_sub(self.plan.heals_at);
         let (trace, lines) = std::mem::replace(&mut self.trace, Trace::new(false)).finish();
         self.nodes.clear();
@@ -303,6 +311,16 @@ impl World {
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),
             healed_ms,
+        }
+    }
+
+    fn check_speed(&mut self) {
+        let took = self.complete_at.unwrap_or(self.now).saturating_sub(self.plan.heals_at);
+        if took > HEALS_WITHIN {
+            self.broke(format!(
+                "{} h after everything was well something was missing",
+                took / HOUR
+            ));
         }
     }
 
@@ -434,7 +452,11 @@ impl World {
     }
 
     fn fate(&mut self) -> Fate {
-        if !self.roll.permille(self.odds.step) {
+        let odds = match self.planted {
+            Some(Planted::MemoryKept) if !self.healed => COMMITS_FAIL,
+            _ => self.odds.step,
+        };
+        if !self.roll.permille(odds) {
             return Fate::Whole;
         }
         let dies = [
@@ -658,6 +680,7 @@ impl Node {
             busy: false,
             cut_until: 0,
             full_until: 0,
+            looks_at: None,
             links: BTreeMap::new(),
             stirred_until: 0,
             courier_due: None,

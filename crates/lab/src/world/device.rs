@@ -96,7 +96,7 @@ impl Device {
     #[must_use]
     pub fn new(home: PathBuf, clock: Clock, roll: Roll) -> Self {
         std::fs::create_dir_all(&home).unwrap();
-        std::fs::copy(empty_database(), home.join(DATABASE)).unwrap();
+        std::fs::write(home.join(DATABASE), empty_database()).unwrap();
         Self {
             home,
             running: None,
@@ -258,13 +258,15 @@ fn live() -> Live {
 }
 
 /// An empty database to copy, made once per process.
-fn empty_database() -> &'static Path {
-    static MADE: OnceLock<PathBuf> = OnceLock::new();
+fn empty_database() -> &'static [u8] {
+    static MADE: OnceLock<Vec<u8>> = OnceLock::new();
     MADE.get_or_init(|| {
         let home = folder("empty");
         std::fs::create_dir_all(&home).unwrap();
         drop(Store::create(&home, &key()).unwrap());
-        home.join(DATABASE)
+        let bytes = std::fs::read(home.join(DATABASE)).unwrap();
+        std::fs::remove_dir_all(&home).unwrap();
+        bytes
     })
 }
 

@@ -79,6 +79,12 @@ impl Totals {
         self.0[fault as usize]
     }
 
+    /// The kinds that happened less often than this.
+    #[must_use]
+    pub fn below(&self, least: u64) -> Vec<Fault> {
+        FAULTS.into_iter().filter(|fault| self.of(*fault) < least).collect()
+    }
+
     /// Adds another world's.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {

@@ -52,7 +52,17 @@ impl World {
     /// Soon; on a full disk somebody has to make room first.
     fn look_again(&mut self, d: usize) {
         let wait = MINUTE.max(self.retry_wait(d));
-        self.after(wait, Event::Look(d));
+        self.look_after(wait, d);
+    }
+
+    /// One look is enough: whoever waits for something looks when the first of them is due, and then waits again.
+    fn look_after(&mut self, wait: u64, d: usize) {
+        let at = self.now + wait;
+        let due = self.nodes[d].looks_at.filter(|due| *due > self.now);
+        if due.is_none_or(|due| at < due) {
+            self.nodes[d].looks_at = Some(at);
+            self.at(at, Event::Look(d));
+        }
     }
 
     fn has_account(&mut self, d: usize) -> bool {
@@ -131,7 +141,7 @@ impl World {
         }
         let wait = self.roll.time(SECOND, 2 * HOUR);
         let then = if self.met[m].link.is_some() { met.taker } else { d };
-        self.after(wait, Event::Look(then));
+        self.look_after(wait, then);
     }
 
     fn come(&mut self, d: usize, m: usize, met: Meeting) {
@@ -143,7 +153,7 @@ impl World {
         }
         let Some(acceptance) = self.acceptance(d, m) else {
             if self.met[m].turned && !self.door_stands(met.inviter, &link) {
-                return self.after(HOUR, Event::Look(d));
+                return self.look_after(HOUR, d);
             }
             return self.accept(d, m, met, link, words);
         };
@@ -200,7 +210,7 @@ impl World {
             Some(Err(Refusal::LinkExpired)) => {
                 self.note(Actor::Device(d), "link expired", [m as u64, 0]);
                 self.met[m].link = None;
-                self.after(HOUR, Event::Look(met.inviter));
+                self.look_after(HOUR, met.inviter);
             }
             Some(other) => self.broke(format!("device {d}: accept: {other:?}")),
             None => {}
@@ -263,7 +273,7 @@ impl World {
             self.note(Actor::World, "no more sharing", [shared as u64, 0]);
         }
         self.write_again(d);
-        self.after(MINUTE, Event::Look(met.inviter));
+        self.look_after(MINUTE, met.inviter);
     }
 
     /// What was written to nobody is gone with its chat: write it again.
@@ -355,7 +365,7 @@ impl World {
         }
         if looks {
             let wait = self.roll.time(SECOND, 3 * HOUR);
-            self.after(wait, Event::Look(d));
+            self.look_after(wait, d);
         }
         if reads && self.roll.percent(40) {
             let wait = self.roll.time(SECOND, 6 * HOUR);

@@ -9,6 +9,8 @@ use stonechat_lab::world::{self, Outcome, Planted};
 
 /// Worlds in `./test`.
 const SEEDS: u64 = 2_000;
+/// Every kind of fault happens at least so often in them.
+const EACH_FAULT_MIN: u64 = 500;
 /// Seeds run at once.
 const THREADS: usize = 2;
 /// OpenMLS recurses deeply while it decodes.
@@ -109,11 +111,16 @@ fn every_seed_keeps_every_promise() {
         return;
     }
     let time = number("STONECHAT_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
-    let sum = many(1, number("STONECHAT_SEEDS").unwrap_or(SEEDS), time);
+    let count = number("STONECHAT_SEEDS").unwrap_or(SEEDS);
+    let sum = many(1, count, time);
     assert!(
         sum.broken.is_empty(),
         "{} of {} worlds broke a promise",
         sum.broken.len(),
         sum.worlds
     );
+    if count >= SEEDS {
+        let rare = sum.totals.below(EACH_FAULT_MIN);
+        assert!(rare.is_empty(), "faults that hardly happened: {rare:?}");
+    }
 }
