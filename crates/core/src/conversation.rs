@@ -20,6 +20,7 @@ use crate::outbox::{self, Waiting};
 use crate::query;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
 use stonechat_wire::message::{self, First, Kind, MessageHeader};
 
@@ -277,6 +278,9 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     insert(step, &to, &new)?;
     epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
     receipts::told_by_message(step, &to, &header)?;
+    if to.accounts == 1 {
+        graph::nobody_left(step, &to, id)?;
+    }
     step.tx
         .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
     let message = loaded(step, id)?;
@@ -333,7 +337,8 @@ fn next_header(step: &Step<'_, '_>, to: &Conversation, kind: Kind) -> Result<Mes
         .tx
         .prepare_cached("UPDATE account SET hlc = max(hlc + 1, ?) RETURNING hlc")?
         .query_row([step.time.0.cast_signed()], |row| row.get(0))?;
-    let parents = graph::heads(step, &to.group, PARENTS_MAX)?;
+    let heads = graph::heads(step, &to.group, PARENTS_MAX)?;
+    let parents = readable_by_all(step, to, heads)?;
     Ok(MessageHeader {
         kind,
         read_through: to.accounts <= epochs::ALL_CONFIRM_MAX
@@ -343,6 +348,26 @@ fn next_header(step: &Step<'_, '_>, to: &Conversation, kind: Kind) -> Result<Mes
         hlc: hlc.unsigned_abs(),
         parents: parents.iter().map(MessageId::short).collect(),
     })
+}
+
+/// Of these, those that every member of the head was there for: who came later would wait for the others for ever
+/// (CNV-6). What is left out a receipt confirms.
+fn readable_by_all(step: &Step<'_, '_>, to: &Conversation, heads: Vec<MessageId>) -> Result<Vec<MessageId>, Stop> {
+    if !to.grouped {
+        return Ok(heads);
+    }
+    let now = epochs::accounts(step, to.epoch)?;
+    let mut readable = Vec::new();
+    for id in heads {
+        let there = match epochs::first_of(step, id)? {
+            Some((epoch, _)) => epochs::accounts(step, epoch)?,
+            None => BTreeSet::new(),
+        };
+        if there.is_superset(&now) {
+            readable.push(id);
+        }
+    }
+    Ok(readable)
 }
 
 /// Seals header and body for the group and puts them into the outbox. Out: the message id.

@@ -52,7 +52,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     if before.abs_diff(after) > CLOCK_TRUSTED_MS.unsigned_abs() {
         receipts::say_again(step)?;
     }
-    epochs::close_old(step)
+    epochs::close_old(step, time)
 }
 
 fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {

@@ -227,17 +227,13 @@ fn all_stored(step: &Step<'_, '_>, about: &[u8]) -> Result<bool, Stop> {
     Ok(!step.tx.prepare_cached(sql)?.exists([about])?)
 }
 
-/// A commit that lost to a fork needs no more care once a relay has it.
 fn commit_stored(step: &Step<'_, '_>, row: i64, makes: &[u8]) -> Result<(), Stop> {
     let group: Gid = step
         .tx
         .prepare_cached("SELECT group_id FROM outbox WHERE id = ?")?
         .query_row([row], |row| row.get(0))?;
     let makes = EpochId::from_slice(makes).ok_or(Stop::Refused("own commit"))?;
-    if epochs::is_canonical(step, &group, makes)? {
-        return Ok(());
-    }
-    done(step, Waiting::Commit, makes.as_bytes())
+    epochs::commit_stored(step, &group, makes)
 }
 
 /// Hands out everything that some relay has not confirmed as stored: after a start.
@@ -403,8 +399,12 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
         tries,
         ..
     } = inside;
-    if waiting == Waiting::Commit && lost_and_stored(step, &group, about)? {
-        return done(step, waiting, about);
+    if waiting == Waiting::Commit && was_stored(step, about)? {
+        let makes = EpochId::from_slice(about).ok_or(Stop::Refused("own commit"))?;
+        epochs::commit_stored(step, &group, makes)?;
+        if !waits(step, row)? {
+            return Ok(());
+        }
     }
     let relays: Vec<RelayId> = relays_to(step, row)?;
     done(step, waiting, about)?;
@@ -431,12 +431,17 @@ fn relays_to(step: &Step<'_, '_>, row: i64) -> Result<Vec<RelayId>, Stop> {
         .collect::<Result<_, _>>()?)
 }
 
-fn lost_and_stored(step: &Step<'_, '_>, group: &Gid, makes: &[u8]) -> Result<bool, Stop> {
+fn was_stored(step: &Step<'_, '_>, makes: &[u8]) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM outbox o JOIN outbox_relay r ON r.outbox = o.id
                WHERE o.about = ? AND o.purpose = 4 AND r.stored = 1";
-    let stored = step.tx.prepare_cached(sql)?.exists([makes])?;
-    let makes = EpochId::from_slice(makes).ok_or(Stop::Refused("own commit"))?;
-    Ok(stored && !epochs::is_canonical(step, group, makes)?)
+    Ok(step.tx.prepare_cached(sql)?.exists([makes])?)
+}
+
+fn waits(step: &Step<'_, '_>, row: i64) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM outbox WHERE id = ?")?
+        .exists([row])?)
 }
 
 /// What is sealed anew, and in which epoch.
@@ -486,6 +491,11 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
         };
     }
     of.epoch = renewal::before_writing(step, &of)?;
+    // Who came later is not meant to read it.
+    let then = epochs::accounts(step, inside.epoch)?;
+    if of.grouped && !closed && !epochs::accounts(step, of.epoch)?.is_subset(&then) {
+        return Ok(Some(inside));
+    }
     let id = MessageId::from_slice(&inside.about).ok_or(Stop::Refused("own message"))?;
     let plain = match epochs::first_of(step, id)? {
         Some((epoch, leaf)) if (epoch, leaf) != (of.epoch, of.leaf) => {

@@ -18,7 +18,7 @@ use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::group::{Cut, GroupState, Note, leave_bytes};
-use stonechat_wire::ids::{AccountId, EpochId, MessageId};
+use stonechat_wire::ids::{AccountId, EpochId, MessageId, Timestamp};
 use stonechat_wire::mailbox::MailboxRoot;
 
 /// Epochs of one conversation that keep their keys (EPO-4).
@@ -567,15 +567,29 @@ pub(crate) fn heard(step: &mut Step<'_, '_>, group: &Gid, account: AccountId, ep
         step.tx
             .prepare_cached("INSERT OR IGNORE INTO commit_heard VALUES (?, ?)")?
             .execute(params![made.as_bytes(), account.as_bytes()])?;
-        let count: u32 = step
-            .tx
-            .prepare_cached("SELECT count(*) FROM commit_heard WHERE epoch_id = ?")?
-            .query_row([made.as_bytes()], |row| row.get(0))?;
-        if count as usize >= enough(step, made, of.epoch)? {
-            outbox::done(step, outbox::Waiting::Commit, made.as_bytes())?;
-        }
+        confirm_commit(step, made, of.epoch)?;
     }
     Ok(())
+}
+
+fn confirm_commit(step: &Step<'_, '_>, made: EpochId, head: EpochId) -> Result<(), Stop> {
+    let count: u32 = step
+        .tx
+        .prepare_cached("SELECT count(*) FROM commit_heard WHERE epoch_id = ?")?
+        .query_row([made.as_bytes()], |row| row.get(0))?;
+    if count as usize >= enough(step, made, head)? {
+        outbox::done(step, outbox::Waiting::Commit, made.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A relay has a commit of mine. One that lost to a fork needs no more care, nor one that nobody is left to confirm.
+pub(crate) fn commit_stored(step: &Step<'_, '_>, group: &Gid, made: EpochId) -> Result<(), Stop> {
+    if !is_canonical(step, group, made)? {
+        return outbox::done(step, outbox::Waiting::Commit, made.as_bytes());
+    }
+    let head = load(step, group)?.ok_or(Stop::Refused("no such conversation"))?.epoch;
+    confirm_commit(step, made, head)
 }
 
 /// How many other accounts must confirm what was said in an epoch: those that are still there in the head.
@@ -640,9 +654,9 @@ fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 }
 
 /// A relay has told the time: closes what was left long ago (EPO-4). Only then, for a device's own clock may jump, and
-/// what is closed too early cannot take in the commits that are still to come.
-pub(crate) fn close_old(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let now = step.time.0.cast_signed();
+/// what is closed too early cannot take in the commits that are still to come. In: the time as that relay told it.
+pub(crate) fn close_old(step: &mut Step<'_, '_>, told: Timestamp) -> Result<(), Stop> {
+    let now = told.0.cast_signed();
     step.tx
         .prepare_cached(
             "UPDATE epoch SET left_at = ? WHERE left_at IS NULL AND mailbox_root IS NOT NULL

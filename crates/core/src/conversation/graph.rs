@@ -157,10 +157,22 @@ pub(crate) fn recount(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), 
         let Some(found) = find(step, &of.group, id.short())? else {
             continue;
         };
-        if has_enough(step, of, &found, Reached::Delivered)? {
+        if epochs::enough(step, found.epoch, of.epoch)? == 0 {
+            nobody_left(step, of, id)?;
+        } else if has_enough(step, of, &found, Reached::Delivered)? {
             enough(step, of, &found, Reached::Delivered)?;
         }
     }
+    Ok(())
+}
+
+/// There is nobody (any more) whom a message of mine could reach: it waits for nobody.
+pub(crate) fn nobody_left(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE message SET state = max(state, ?) WHERE id = ?")?
+        .execute(params![MessageState::Delivered as u8, id.as_bytes()])?;
+    outbox::done(step, Waiting::Message, id.as_bytes())?;
+    step.touch_chat(of.chat);
     Ok(())
 }
 

@@ -73,10 +73,21 @@ pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &M
     };
     step.tx
         .prepare_cached(
-            "UPDATE conversation SET receipt_due = 0, read_told = coalesce(?, read_told) WHERE group_id = ?",
+            "UPDATE conversation SET receipt_due = receipt_due AND ?3, read_told = coalesce(?1, read_told)
+             WHERE group_id = ?2",
         )?
-        .execute(params![read.map(|id| *id.as_bytes()), of.group])?;
+        .execute(params![
+            read.map(|id| *id.as_bytes()),
+            of.group,
+            leaves_some_out(step, of)?
+        ])?;
     Ok(())
+}
+
+/// In a group: messages of others that my last one could not name (CNV-6) and that not enough have confirmed.
+fn leaves_some_out(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM message_head h JOIN message m ON m.id = h.id WHERE h.group_id = ? AND m.mine = 0 AND m.acked = 0";
+    Ok(of.grouped && step.tx.prepare_cached(sql)?.exists([of.group])?)
 }
 
 /// Sends the receipts whose time has come.
@@ -111,7 +122,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 }
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let Some(mut to) = super::load(step, group)? else {
+    let Some(to) = super::load(step, group)? else {
         return Ok(());
     };
     if !speaks(step, &to)? {
@@ -120,7 +131,6 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
             .execute([group])?;
         return Ok(());
     }
-    to.epoch = super::renewal::before_writing(step, &to)?;
     let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?
         .iter()
         .map(MessageId::short)

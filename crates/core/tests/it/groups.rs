@@ -193,6 +193,15 @@ fn who_comes_later_reads_what_is_written_from_then_on_grp_9() {
     bench.pass(6_000);
     assert_eq!(texts(&mut bench, 2), ["after"]);
     assert_eq!(add(&mut bench, 0, &[2]).unwrap_err(), Fault::MemberAlready);
+    // proves: CNV-6
+    bench.pass(HOUR);
+    assert_eq!(
+        number(&mut bench, 2, "SELECT count(*) FROM message WHERE complete = 0"),
+        0
+    );
+    for device in 0..3 {
+        assert_eq!(number(&mut bench, device, "SELECT count(*) FROM outbox"), 0, "{device}");
+    }
     all_agree(&mut bench, &[0, 1, 2]);
     // proves: GRP-8
     let fresh = "SELECT count(*) FROM supply WHERE mine = 1 AND last_resort = 0";
