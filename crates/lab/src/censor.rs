@@ -395,7 +395,9 @@ impl Rule {
 impl Count {
     fn check(&self) -> Result<(), CensorError> {
         if self.hellos.is_some() != self.window_s.is_some() {
-            return Err(CensorError::Value("hellos without window_s, or window_s without hellos,"));
+            return Err(CensorError::Value(
+                "hellos without window_s, or window_s without hellos,",
+            ));
         }
         if self.packets.is_none() && self.bytes.is_none() && self.hellos.is_none() {
             return Err(CensorError::Value("a count of nothing"));
@@ -429,7 +431,11 @@ fn spelled_out(names: &[String], lists: &BTreeMap<String, String>) -> Result<Vec
             Some(list) => {
                 let text = lists.get(list).ok_or_else(|| CensorError::List(list.to_owned()))?;
                 let lines = text.lines().map(str::trim);
-                all.extend(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_lowercase));
+                all.extend(
+                    lines
+                        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                        .map(str::to_lowercase),
+                );
             }
         }
     }
@@ -470,17 +476,49 @@ mod tests {
         let cases = [
             ("an unknown word", "colour = 1".to_owned(), "colour"),
             ("no action", "[[rule]]\n".into(), "action"),
-            ("an unknown zone", format!("[[rule]]\n{drop}match.to = ['moon']"), "moon"),
-            ("a prefix too long", format!("[[rule]]\n{drop}match.to = ['1.2.3.4/33']"), "1.2.3.4/33"),
+            (
+                "an unknown zone",
+                format!("[[rule]]\n{drop}match.to = ['moon']"),
+                "moon",
+            ),
+            (
+                "a prefix too long",
+                format!("[[rule]]\n{drop}match.to = ['1.2.3.4/33']"),
+                "1.2.3.4/33",
+            ),
             ("percent 0", format!("[[rule]]\n{drop}percent = 0"), "percent"),
             ("an endless onset", "onset_s = inf".into(), "onset_s"),
             ("no onset", "onset_s = nan".into(), "onset_s"),
-            ("hellos for ever", format!("[[rule]]\n{drop}count.hellos = 4"), "window_s"),
-            ("names and no lie", format!("[[rule]]\n{drop}match.qname = ['a']"), "qname"),
-            ("a lie and no names", "[[rule]]\naction = { kind = 'forge-dns' }".into(), "qname"),
-            ("a list that is missing", format!("[[rule]]\n{drop}match.sni = ['@no']"), "no list no"),
-            ("a list of nobody", "[[rule]]\naction = { kind = 'list' }".into(), "list"),
-            ("too many rules", format!("[[rule]]\n{drop}").repeat(RULES_MAX + 1), "more than 16"),
+            (
+                "hellos for ever",
+                format!("[[rule]]\n{drop}count.hellos = 4"),
+                "window_s",
+            ),
+            (
+                "names and no lie",
+                format!("[[rule]]\n{drop}match.qname = ['a']"),
+                "qname",
+            ),
+            (
+                "a lie and no names",
+                "[[rule]]\naction = { kind = 'forge-dns' }".into(),
+                "qname",
+            ),
+            (
+                "a list that is missing",
+                format!("[[rule]]\n{drop}match.sni = ['@no']"),
+                "no list no",
+            ),
+            (
+                "a list of nobody",
+                "[[rule]]\naction = { kind = 'list' }".into(),
+                "list",
+            ),
+            (
+                "too many rules",
+                format!("[[rule]]\n{drop}").repeat(RULES_MAX + 1),
+                "more than 16",
+            ),
         ];
         for (name, text, word) in cases {
             let error = parse(&text).unwrap_err().to_string();

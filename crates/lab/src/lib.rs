@@ -11,5 +11,8 @@
 )]
 
 pub mod censor;
+pub mod matrix;
 pub mod packet;
+pub mod peer;
+pub mod router;
 pub mod world;

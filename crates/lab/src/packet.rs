@@ -63,7 +63,9 @@ impl<'a> Packet<'a> {
     /// Reads a packet; nothing when it is no IPv4.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let sliced = SlicedPacket::from_ip(bytes).ok()?;
-        let Some(NetSlice::Ipv4(ip)) = &sliced.net else { return None };
+        let Some(NetSlice::Ipv4(ip)) = &sliced.net else {
+            return None;
+        };
         let kind = match &sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => Kind::Tcp(Segment {
                 from: tcp.source_port(),
@@ -102,7 +104,9 @@ pub fn reset(from: SocketAddrV4, to: SocketAddrV4, seq: u32, ack: u32) -> Vec<u8
 /// A datagram, true or forged.
 pub fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ipv4(from.ip().octets(), to.ip().octets(), 64).udp(from.port(), to.port());
-    written(builder.size(payload.len()), |bytes| builder.write(bytes, payload).is_ok())
+    written(builder.size(payload.len()), |bytes| {
+        builder.write(bytes, payload).is_ok()
+    })
 }
 
 /// A segment with data, for tests of what reads them.
@@ -111,7 +115,9 @@ pub(crate) fn segment(from: SocketAddrV4, to: SocketAddrV4, seq: u32, payload: &
     let builder = PacketBuilder::ipv4(from.ip().octets(), to.ip().octets(), 64)
         .tcp(from.port(), to.port(), seq, 4096)
         .ack(1);
-    written(builder.size(payload.len()), |bytes| builder.write(bytes, payload).is_ok())
+    written(builder.size(payload.len()), |bytes| {
+        builder.write(bytes, payload).is_ok()
+    })
 }
 
 /// A connection's first packet, for tests of what reads it.
@@ -142,8 +148,13 @@ mod tests {
         let bytes = segment(ANA, RELAY, 7, b"hello");
         let packet = Packet::read(&bytes).unwrap();
         assert_eq!((packet.from, packet.to, packet.size), (*ANA.ip(), *RELAY.ip(), 45));
-        let Kind::Tcp(tcp) = packet.kind else { panic!("{packet:?}") };
-        assert_eq!((tcp.from, tcp.to, tcp.seq, tcp.payload), (40_000, 443, 7, b"hello".as_slice()));
+        let Kind::Tcp(tcp) = packet.kind else {
+            panic!("{packet:?}")
+        };
+        assert_eq!(
+            (tcp.from, tcp.to, tcp.seq, tcp.payload),
+            (40_000, 443, 7, b"hello".as_slice())
+        );
         assert!(!tcp.is_opening);
     }
 
@@ -151,7 +162,9 @@ mod tests {
     fn forged_packets_have_right_checksums() {
         let bytes = reset(RELAY, ANA, 1, 2);
         let sliced = SlicedPacket::from_ip(&bytes).unwrap();
-        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!() };
+        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
+            panic!()
+        };
         assert!(tcp.rst());
         let right = tcp.calc_checksum_ipv4(RELAY.ip().octets(), ANA.ip().octets()).unwrap();
         assert_eq!(tcp.checksum(), right);

@@ -152,12 +152,21 @@ impl Machine {
     fn judge_question(&mut self, packet: &Packet<'_>, asked: &Datagram<'_>, verdict: &mut Verdict) {
         let Some(name) = question(asked.payload) else { return };
         for rule in &self.censor.rule {
-            let Action::ForgeDns { answer: lie, truth_follows } = rule.action else { continue };
+            let Action::ForgeDns {
+                answer: lie,
+                truth_follows,
+            } = rule.action
+            else {
+                continue;
+            };
             let is_meant = rule.fits.qname.iter().any(|pattern| is_meant(pattern, &name));
             if !is_meant || !is_there(rule, packet.to, Some(53)) {
                 continue;
             }
-            let (from, to) = (SocketAddrV4::new(packet.to, 53), SocketAddrV4::new(packet.from, asked.from));
+            let (from, to) = (
+                SocketAddrV4::new(packet.to, 53),
+                SocketAddrV4::new(packet.from, asked.from),
+            );
             verdict.forged.push(datagram(from, to, &answer(asked.payload, lie)));
             verdict.passes &= truth_follows;
             self.deeds.hits += 1;
@@ -231,14 +240,20 @@ impl Machine {
     fn hold(&mut self, now: Duration, way: Way, key: FlowKey, index: usize) {
         let rule = &self.censor.rule[index];
         let Some(flow) = self.flows.get_mut(&key) else { return };
-        if self.residuals.iter().any(|((of, fate), (from, until))| {
-            *of == index && fate.holds(key) && (*from..*until).contains(&now)
-        }) {
+        if self
+            .residuals
+            .iter()
+            .any(|((of, fate), (from, until))| *of == index && fate.holds(key) && (*from..*until).contains(&now))
+        {
             take_hold(&mut flow.holds[index], now, rule);
         }
         if flow.holds[index] == Hold::Open {
             let is_old = self.begins.is_some_and(|begins| flow.opened < begins);
-            let fits = if is_old && reads_content(rule) { Some(false) } else { fits(rule, key, flow) };
+            let fits = if is_old && reads_content(rule) {
+                Some(false)
+            } else {
+                fits(rule, key, flow)
+            };
             flow.holds[index] = match fits {
                 None => Hold::Open,
                 Some(false) => Hold::Spared,
@@ -246,7 +261,11 @@ impl Machine {
                 Some(true) => Hold::Fits,
             };
             if flow.holds[index] == Hold::Fits
-                && let Some(Count { hellos: Some(most), window_s: Some(window), .. }) = rule.count
+                && let Some(Count {
+                    hellos: Some(most),
+                    window_s: Some(window),
+                    ..
+                }) = rule.count
                 && count_hello(&mut self.hellos, now, key, flow, rule, window) < most as usize
             {
                 flow.holds[index] = Hold::Spared;
@@ -275,7 +294,9 @@ impl Machine {
     }
 
     fn renew_residual(&mut self, now: Duration, key: FlowKey, index: usize) {
-        if let Some(residual) = self.censor.rule[index].residual.filter(|residual| residual.reset_on_retry)
+        if let Some(residual) = self.censor.rule[index]
+            .residual
+            .filter(|residual| residual.reset_on_retry)
             && let Some((_, until)) = self.residuals.get_mut(&(index, Fate::of(residual.scope, key)))
             && *until > now
         {
@@ -286,7 +307,9 @@ impl Machine {
     /// Does to a packet what the rule wants.
     fn act(&mut self, now: Duration, way: Way, packet: &Packet<'_>, key: FlowKey, index: usize, verdict: &mut Verdict) {
         let Some(flow) = self.flows.get_mut(&key) else { return };
-        let Hold::Taken { buckets, filled } = &mut flow.holds[index] else { return };
+        let Hold::Taken { buckets, filled } = &mut flow.holds[index] else {
+            return;
+        };
         match &self.censor.rule[index].action {
             Action::Drop { direction } => {
                 let is_dropped = match direction {
@@ -335,9 +358,21 @@ impl Fate {
         let (client, server) = (*key.client.ip(), *key.server.ip());
         let port = key.server.port();
         match scope {
-            Scope::Triple => Self { client: Some(client), server, port: Some(port) },
-            Scope::Pair => Self { client: Some(client), server, port: None },
-            Scope::Server => Self { client: None, server, port: Some(port) },
+            Scope::Triple => Self {
+                client: Some(client),
+                server,
+                port: Some(port),
+            },
+            Scope::Pair => Self {
+                client: Some(client),
+                server,
+                port: None,
+            },
+            Scope::Server => Self {
+                client: None,
+                server,
+                port: Some(port),
+            },
         }
     }
 
@@ -350,8 +385,15 @@ impl Fate {
 
 fn take_hold(hold: &mut Hold, now: Duration, rule: &Rule) {
     if !matches!(hold, Hold::Taken { .. }) {
-        let full = if let Action::Police { bytes_per_s } = rule.action { bytes_per_s as f64 * BURST_S } else { 0.0 };
-        *hold = Hold::Taken { buckets: [full; 2], filled: [now; 2] };
+        let full = if let Action::Police { bytes_per_s } = rule.action {
+            bytes_per_s as f64 * BURST_S
+        } else {
+            0.0
+        };
+        *hold = Hold::Taken {
+            buckets: [full; 2],
+            filled: [now; 2],
+        };
     }
 }
 
@@ -365,9 +407,7 @@ fn is_there(rule: &Rule, server: Ipv4Addr, port: Option<u16>) -> bool {
     let fits = &rule.fits;
     (fits.to.is_empty() || fits.to.iter().any(|net| net.holds(server)))
         && !fits.not_to.iter().any(|net| net.holds(server))
-        && port.is_none_or(|port| {
-            (fits.port.is_empty() || fits.port.contains(&port)) && !fits.not_port.contains(&port)
-        })
+        && port.is_none_or(|port| (fits.port.is_empty() || fits.port.contains(&port)) && !fits.not_port.contains(&port))
 }
 
 /// Whether a rule is about a flow; nothing while that is not to be seen yet.
@@ -378,7 +418,11 @@ fn fits(rule: &Rule, key: FlowKey, flow: &Flow) -> Option<bool> {
         return Some(false);
     }
     if !fits.first.is_empty() {
-        let looks: Option<Vec<bool>> = fits.first.iter().map(|first| flow.beginning.looks_like(*first)).collect();
+        let looks: Option<Vec<bool>> = fits
+            .first
+            .iter()
+            .map(|first| flow.beginning.looks_like(*first))
+            .collect();
         if !looks?.contains(&true) {
             return Some(false);
         }
@@ -392,7 +436,8 @@ fn fits(rule: &Rule, key: FlowKey, flow: &Flow) -> Option<bool> {
         Sight::Other => None,
     };
     let name = hello.as_ref().and_then(|hello| hello.sni.as_deref());
-    let is_among = |patterns: &[String]| name.is_some_and(|name| patterns.iter().any(|pattern| is_meant(pattern, name)));
+    let is_among =
+        |patterns: &[String]| name.is_some_and(|name| patterns.iter().any(|pattern| is_meant(pattern, name)));
     let ja4 = hello.as_ref().and_then(|hello| hello.ja4.as_ref());
     Some(
         (fits.sni.is_empty() || is_among(&fits.sni))
@@ -416,7 +461,9 @@ fn count_hello(
     rule: &Rule,
     window_s: f64,
 ) -> usize {
-    let Sight::Hello(hello) = flow.beginning.sight(rule.reassembly) else { return 0 };
+    let Sight::Hello(hello) = flow.beginning.sight(rule.reassembly) else {
+        return 0;
+    };
     let times = hellos.entry((key.server, hello.sni.unwrap_or_default())).or_default();
     let since = now.saturating_sub(Duration::from_secs_f64(window_s));
     times.retain(|time| *time >= since);

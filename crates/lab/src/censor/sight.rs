@@ -126,7 +126,9 @@ fn in_records(bytes: &[u8], is_full: bool) -> Sight {
     while let Some((body, true)) = record(rest) {
         message.extend_from_slice(body);
         rest = &rest[5 + body.len()..];
-        let length = message.get(1..4).map(|length| usize::from(length[0]) << 16 | be16(&length[1..]));
+        let length = message
+            .get(1..4)
+            .map(|length| usize::from(length[0]) << 16 | be16(&length[1..]));
         if length.is_some_and(|length| message.len() >= 4 + length) {
             return hello(&message);
         }
@@ -206,19 +208,33 @@ impl Parts {
     fn ja4(&self) -> String {
         let suites = ordered(&self.suites);
         let all = ordered(&self.extensions);
-        let without: Vec<String> = all.iter().filter(|kind| !["0000", "0010"].contains(&kind.as_str())).cloned().collect();
-        let algorithms: Vec<String> = self.algorithms.iter().filter(|a| !is_grease(**a)).map(|a| format!("{a:04x}")).collect();
+        let without: Vec<String> = all
+            .iter()
+            .filter(|kind| !["0000", "0010"].contains(&kind.as_str()))
+            .cloned()
+            .collect();
+        let algorithms: Vec<String> = self
+            .algorithms
+            .iter()
+            .filter(|a| !is_grease(**a))
+            .map(|a| format!("{a:04x}"))
+            .collect();
         let version = if self.is_13 { "13" } else { "12" };
         let name = if self.sni.is_some() { 'd' } else { 'i' };
         let (suite_count, extension_count) = (suites.len().min(99), all.len().min(99));
         let first = hash(&suites.join(","));
         let second = hash(&format!("{}_{}", without.join(","), algorithms.join(",")));
-        format!("t{version}{name}{suite_count:02}{extension_count:02}{}_{first}_{second}", self.alpn_letters())
+        format!(
+            "t{version}{name}{suite_count:02}{extension_count:02}{}_{first}_{second}",
+            self.alpn_letters()
+        )
     }
 
     fn alpn_letters(&self) -> String {
         let name = self.alpn.as_deref().unwrap_or_default();
-        let name = name.get(..name.len().min(usize::from(*name.first().unwrap_or(&0)).max(1))).unwrap_or_default();
+        let name = name
+            .get(..name.len().min(usize::from(*name.first().unwrap_or(&0)).max(1)))
+            .unwrap_or_default();
         match (name.first(), name.last()) {
             (Some(first), Some(last)) => format!("{}{}", char::from(*first), char::from(*last)),
             _ => "00".to_owned(),
@@ -243,12 +259,18 @@ fn hash(text: &str) -> String {
 }
 
 fn pairs(bytes: &[u8]) -> Vec<u16> {
-    bytes.chunks_exact(2).map(|pair| u16::try_from(be16(pair)).unwrap_or_default()).collect()
+    bytes
+        .chunks_exact(2)
+        .map(|pair| u16::try_from(be16(pair)).unwrap_or_default())
+        .collect()
 }
 
 /// Takes what stands behind a length of so many bytes.
 fn take<'a>(rest: &mut &'a [u8], length_bytes: usize) -> Option<&'a [u8]> {
-    let length = rest.get(..length_bytes)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    let length = rest
+        .get(..length_bytes)?
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     let value = rest.get(length_bytes..length_bytes + length)?;
     *rest = &rest[length_bytes + length..];
     Some(value)
@@ -262,7 +284,12 @@ fn looks_like(bytes: &[u8], first: First) -> bool {
         First::NotTls => !is_tls(bytes),
         First::NoProtocol => !is_tls(bytes) && !is_http && question(bytes).is_none(),
         First::Encrypted => is_encrypted(bytes, is_http),
-        First::WebSocket => is_http && String::from_utf8_lossy(bytes).to_lowercase().contains("upgrade: websocket"),
+        First::WebSocket => {
+            is_http
+                && String::from_utf8_lossy(bytes)
+                    .to_lowercase()
+                    .contains("upgrade: websocket")
+        }
     }
 }
 
@@ -335,7 +362,9 @@ pub(crate) mod tests {
     /// A real ClientHello, made by rustls.
     pub(crate) fn hello_for(name: &'static str) -> Vec<u8> {
         let roots = rustls::RootCertStore::empty();
-        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let mut client = rustls::ClientConnection::new(config.into(), name.try_into().unwrap()).unwrap();
         let mut bytes = Vec::new();
         client.write_tls(&mut bytes).unwrap();
@@ -356,7 +385,11 @@ pub(crate) mod tests {
         let mut beginning = Beginning::default();
         beginning.segment(9, &hello_for("chat.blocked.example"));
         for reassembly in ALL {
-            assert_eq!(sni(&beginning, reassembly).as_deref(), Some("chat.blocked.example"), "{reassembly:?}");
+            assert_eq!(
+                sni(&beginning, reassembly).as_deref(),
+                Some("chat.blocked.example"),
+                "{reassembly:?}"
+            );
         }
     }
 
@@ -389,7 +422,14 @@ pub(crate) mod tests {
     fn a_hello_in_two_records_wants_records_put_together() {
         let hello = hello_for("chat.blocked.example");
         let at = hello.windows(7).position(|part| part == b"blocked").unwrap();
-        let part = |bytes: &[u8]| [&[0x16, 3, 1][..], &u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+        let part = |bytes: &[u8]| {
+            [
+                &[0x16, 3, 1][..],
+                &u16::try_from(bytes.len()).unwrap().to_be_bytes(),
+                bytes,
+            ]
+            .concat()
+        };
         let mut beginning = Beginning::default();
         beginning.segment(1, &[part(&hello[5..at]), part(&hello[at..])].concat());
         let read = ALL.map(|reassembly| sni(&beginning, reassembly).is_some());
@@ -402,16 +442,28 @@ pub(crate) mod tests {
             Sight::Hello(hello) => hello.ja4.unwrap(),
             other => panic!("{other:?}"),
         };
-        assert_eq!(ja4("a.example"), ja4("bc.example"), "its extensions are shuffled, its fingerprint is not");
+        assert_eq!(
+            ja4("a.example"),
+            ja4("bc.example"),
+            "its extensions are shuffled, its fingerprint is not"
+        );
         assert!(ja4("a.example").starts_with("t13d"), "{}", ja4("a.example"));
     }
 
     #[test]
     fn protocols_look_as_they_do() {
-        let random: Vec<u8> = (0..120_u8).map(|n| n.wrapping_mul(151).wrapping_add(77) ^ (n >> 1)).collect();
+        let random: Vec<u8> = (0..120_u8)
+            .map(|n| n.wrapping_mul(151).wrapping_add(77) ^ (n >> 1))
+            .collect();
         let upgrade = b"GET /relay HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".as_slice();
         let tls = hello_for("a.example");
-        let all = [First::Tls, First::NotTls, First::NoProtocol, First::Encrypted, First::WebSocket];
+        let all = [
+            First::Tls,
+            First::NotTls,
+            First::NoProtocol,
+            First::Encrypted,
+            First::WebSocket,
+        ];
         let look = |bytes: &[u8]| all.map(|first| looks_like(bytes, first));
         assert_eq!(look(&tls), [true, false, false, false, false]);
         assert_eq!(look(upgrade), [false, true, false, false, true]);
@@ -420,10 +472,18 @@ pub(crate) mod tests {
 
     #[test]
     fn a_question_is_read_and_answered() {
-        let query = [&[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x04Chat\x07example\0", &[0, 1, 0, 1]].concat();
+        let query = [
+            &[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+            b"\x04Chat\x07example\0",
+            &[0, 1, 0, 1],
+        ]
+        .concat();
         assert_eq!(question(&query).as_deref(), Some("chat.example"));
         let found = answer(&query, Some([10, 1, 2, 3].into()));
-        assert_eq!((found[3] & 15, found[7], &found[found.len() - 4..]), (0, 1, [10, 1, 2, 3].as_slice()));
+        assert_eq!(
+            (found[3] & 15, found[7], &found[found.len() - 4..]),
+            (0, 1, [10, 1, 2, 3].as_slice())
+        );
         assert_eq!((answer(&query, None)[3] & 15, answer(&query, None)[7]), (3, 0));
         assert_eq!(question(&found), None);
     }

@@ -34,7 +34,12 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn open(machine: &'a mut Machine, port: u16, at: f64) -> (Self, Verdict) {
-        let mut talk = Self { machine, at, client: client(port), seq: 100 };
+        let mut talk = Self {
+            machine,
+            at,
+            client: client(port),
+            seq: 100,
+        };
         let verdict = talk.judge(Way::Out, &opening(talk.client, RELAY, 99));
         (talk, verdict)
     }
@@ -75,10 +80,18 @@ fn a_reset_goes_to_both_ends_and_the_packet_passes() {
     let hello = hello_for("chat.blocked.example");
     let verdict = talk.say(&hello);
     assert!(verdict.passes);
-    let forged: Vec<_> = verdict.forged.iter().map(|bytes| Packet::read(bytes).unwrap()).collect();
+    let forged: Vec<_> = verdict
+        .forged
+        .iter()
+        .map(|bytes| Packet::read(bytes).unwrap())
+        .collect();
     assert_eq!([forged[0].to, forged[1].to], [*client(1).ip(), *RELAY.ip()]);
     let Kind::Tcp(to_server) = forged[1].kind else { panic!() };
-    assert_eq!(to_server.seq, 100 + u32::try_from(hello.len()).unwrap(), "the number the server waits for");
+    assert_eq!(
+        to_server.seq,
+        100 + u32::try_from(hello.len()).unwrap(),
+        "the number the server waits for"
+    );
 }
 
 #[test]
@@ -106,7 +119,12 @@ fn many_hellos_at_once_close_the_name_for_a_while() {
         "match.sni = ['*']\ncount = { hellos = 4, window_s = 10.0 }\naction = { kind = 'drop' }\n\
          residual = { scope = 'triple', seconds = 60.0 }",
     );
-    let mut tries = |port, at| Talk::open(&mut machine, port, at).0.say(&hello_for("own.example")).passes;
+    let mut tries = |port, at| {
+        Talk::open(&mut machine, port, at)
+            .0
+            .say(&hello_for("own.example"))
+            .passes
+    };
     assert_eq!([1, 2, 3, 4].map(|port| tries(port, 1.0)), [true, true, true, false]);
     assert!(!tries(5, 60.0), "the residual lasts a minute");
     assert!(tries(6, 61.5));
@@ -114,8 +132,7 @@ fn many_hellos_at_once_close_the_name_for_a_while() {
 
 #[test]
 fn slow_hellos_are_let_through() {
-    let mut machine =
-        machine("match.sni = ['*']\ncount = { hellos = 4, window_s = 10.0 }\naction = { kind = 'drop' }");
+    let mut machine = machine("match.sni = ['*']\ncount = { hellos = 4, window_s = 10.0 }\naction = { kind = 'drop' }");
     for n in 0..20_u16 {
         let (mut talk, _) = Talk::open(&mut machine, n + 1, f64::from(n) * 3.5);
         assert!(talk.say(&hello_for("own.example")).passes, "{n}");
@@ -134,7 +151,10 @@ fn a_list_is_made_first_and_sent_out_later() {
     assert!(talk.say(b"more").passes);
     talk.at = 301.0;
     assert!(!talk.say(b"more").passes, "open connections too");
-    assert!(!Talk::open(&mut machine, 2, 302.0).1.passes, "everybody, from the SYN on");
+    assert!(
+        !Talk::open(&mut machine, 2, 302.0).1.passes,
+        "everybody, from the SYN on"
+    );
 }
 
 #[test]
@@ -143,7 +163,12 @@ fn a_residual_that_is_tried_again_begins_anew() {
         "{BLOCKED}action = {{ kind = 'drop' }}\nresidual = {{ scope = 'triple', seconds = 60.0, reset_on_retry = true }}"
     );
     let mut machine = machine(&rule);
-    assert!(!Talk::open(&mut machine, 1, 0.0).0.say(&hello_for("a.blocked.example")).passes);
+    assert!(
+        !Talk::open(&mut machine, 1, 0.0)
+            .0
+            .say(&hello_for("a.blocked.example"))
+            .passes
+    );
     assert!(!Talk::open(&mut machine, 2, 50.0).1.passes);
     assert!(!Talk::open(&mut machine, 3, 100.0).1.passes);
     assert!(Talk::open(&mut machine, 4, 161.0).1.passes);
@@ -163,7 +188,12 @@ fn a_policer_lets_its_rate_through() {
 
 #[test]
 fn a_name_that_is_no_longer_listed_gets_a_lie() {
-    let query = [&[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x04chat\x07blocked\x07example\0", &[0, 1, 0, 1]].concat();
+    let query = [
+        &[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+        b"\x04chat\x07blocked\x07example\0",
+        &[0, 1, 0, 1],
+    ]
+    .concat();
     let asked = datagram(client(5), SocketAddrV4::new([8, 8, 8, 8].into(), 53), &query);
     for (follows, passes) in [("true", true), ("false", false)] {
         let rule = format!(
