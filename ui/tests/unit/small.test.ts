@@ -133,9 +133,12 @@ describe('jumping to a chat', () => {
 
 describe('rows kept around the focus', () => {
   test('never outside the list', () => {
-    expect(keptRows(0, 3)).toEqual([0, 1, 2]);
-    expect(keptRows(10, 100)).toEqual([6, 7, 8, 9, 10, 11, 12, 13, 14]);
-    expect(keptRows(-1, 0)).toEqual([]);
+    expect(keptRows(0, 0, 3)).toEqual([0, 1, 2]);
+    expect(keptRows(10, 10, 100)).toEqual([6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    expect(keptRows(-1, -1, 0)).toEqual([]);
+    // Keys came quicker than rows: where the focus still is stays too.
+    expect(keptRows(20, 3, 100)).toEqual([3, 16, 17, 18, 19, 20, 21, 22, 23, 24]);
+    expect(keptRows(2, 90, 50)).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 });
 

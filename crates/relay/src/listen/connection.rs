@@ -23,7 +23,7 @@ use super::engine::{Ended, Engine, Outgoing};
 use super::entrance::Ticket;
 use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
 use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
-use crate::service::{Closed, ConnectionId};
+use crate::service::{Closed, ConnectionId, Source};
 
 /// Longest WebSocket message that is taken, in bytes (RLY-35).
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -101,6 +101,7 @@ impl From<WebSocketError> for EndReason {
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) id: ConnectionId,
+    pub(super) source: Source,
     pub(super) engine: Engine,
     pub(super) face: FaceRelay,
     pub(super) stopping: watch::Receiver<bool>,
@@ -189,7 +190,7 @@ async fn upgrade(mut stream: TcpStream, accept: &str, rest: Vec<u8>, seat: &mut 
     }
     let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
     let (outbox, inbox) = mpsc::unbounded_channel();
-    match seat.engine.connect(seat.id, outbox).await {
+    match seat.engine.connect(seat.id, seat.source, outbox).await {
         Ok(true) => {}
         Ok(false) => return EndReason::TooMany,
         Err(ended) => return ended.into(),

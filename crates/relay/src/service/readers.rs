@@ -10,8 +10,10 @@ use stonechat_wire::frame::{BATCH_MAX, FromRelay};
 use stonechat_wire::ids::Tag;
 
 use super::batch::Fresh;
-use super::{Closed, ConnectionId, Output};
-use crate::limits::{BUSY_RETRY_MS, Limits, READ_ENVELOPES_MAX, SERVED_AT_ONCE, weight};
+use super::{Closed, ConnectionId, Output, Source};
+use crate::limits::{
+    BUSY_RETRY_MS, COMEBACK_MS_EACH, COMEBACK_MS_MAX, Limits, READ_ENVELOPES_MAX, SERVED_AT_ONCE, weight,
+};
 use crate::store::{Budget, MailboxStore};
 
 /// All connections and what they read.
@@ -27,7 +29,9 @@ pub(super) struct Readers {
 
 #[derive(Debug, Default)]
 struct Connection {
-    greeted: bool,
+    source: Source,
+    /// The number of the secret it said hello with.
+    secret: Option<u16>,
     subscriptions: BTreeMap<Tag, Place>,
     /// What has more in the store, in the order in which it was subscribed.
     behind: BTreeSet<(u64, Tag)>,
@@ -55,11 +59,15 @@ impl Readers {
         }
     }
 
-    pub(super) fn connect(&mut self, connection: ConnectionId) -> bool {
+    pub(super) fn connect(&mut self, connection: ConnectionId, source: Source) -> bool {
         if self.connections.len() >= self.limits.connections {
             return false;
         }
-        self.connections.insert(connection, Connection::default());
+        let fresh = Connection {
+            source,
+            ..Connection::default()
+        };
+        self.connections.insert(connection, fresh);
         true
     }
 
@@ -75,14 +83,44 @@ impl Readers {
             .for_each(|tag| self.forget_reader(tag, id));
     }
 
-    /// Whether a connection has said hello; nothing if it is not known.
-    pub(super) fn is_greeted(&self, id: ConnectionId) -> Option<bool> {
-        self.connections.get(&id).map(|connection| connection.greeted)
+    /// How many connections there are, and how many mailboxes they read.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.connections.len(), self.subscriptions)
     }
 
-    pub(super) fn greet(&mut self, id: ConnectionId) {
+    /// Whether a connection has said hello; nothing if it is not known.
+    pub(super) fn is_greeted(&self, id: ConnectionId) -> Option<bool> {
+        self.connections.get(&id).map(|connection| connection.secret.is_some())
+    }
+
+    pub(super) fn greet(&mut self, id: ConnectionId, secret: u16) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.greeted = true;
+            connection.secret = Some(secret);
+        }
+    }
+
+    /// Where a connection comes from, and which secret it said hello with.
+    pub(super) fn who(&self, id: ConnectionId) -> Option<(Source, u16)> {
+        let connection = self.connections.get(&id)?;
+        Some((connection.source, connection.secret?))
+    }
+
+    /// Tells everybody to come back later, spread evenly from a random place on (RLY-38).
+    pub(super) fn part(&mut self, dice: u64, outputs: &mut VecDeque<Output>) {
+        let all: Vec<(ConnectionId, bool)> = self
+            .connections
+            .iter()
+            .map(|(id, c)| (*id, c.secret.is_some()))
+            .collect();
+        let count = (all.len() as u64).max(1);
+        let most = count.saturating_mul(COMEBACK_MS_EACH).min(u64::from(COMEBACK_MS_MAX));
+        for (nth, (id, is_greeted)) in (0..).zip(all) {
+            let after = (dice % most).saturating_add(most.saturating_mul(nth) / count) % most;
+            if is_greeted {
+                let retry_after_ms = u32::try_from(after).unwrap_or(COMEBACK_MS_MAX);
+                self.send(id, FromRelay::Busy { retry_after_ms }, outputs);
+            }
+            self.close(id, Closed::GoingDown, outputs);
         }
     }
 

@@ -329,6 +329,11 @@ test.describe('ten thousand messages', () => {
     const result = await page.evaluate(async () => {
       const feed = document.querySelector('[role=feed]')!;
       const frame = (): Promise<void> => new Promise((resolve) => requestAnimationFrame(() => resolve()));
+      // The list stands at the end once it has measured its rows: half a second without a move.
+      for (let calm = 0, top = -1; calm < 30; calm += 1, await frame()) {
+        if (feed.scrollTop !== top) calm = 0;
+        top = feed.scrollTop;
+      }
       let jump = 0;
       let rowsMax = 0;
       for (let step = 0; step < 160; step += 1) {
