@@ -1111,6 +1111,9 @@ pub enum Fault {
     /// Already taken up here.
     #[error("this invitation was already taken up here")]
     AlreadyAccepted,
+    /// The person who invited said no, or the invitation was used or over.
+    #[error("the person who invited you did not let you in")]
+    NotLetIn,
     /// No relay to make a door on.
     #[error("no relay is known yet, so there is no place to be found at")]
     NoRelay,

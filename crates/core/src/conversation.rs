@@ -15,6 +15,7 @@ pub(crate) mod renewal;
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
 use crate::group;
 use crate::listening;
+use crate::meeting;
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
@@ -257,6 +258,9 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     }
     if let Some(id) = sent_before(step, wish)? {
         return Ok(Reply::Message(loaded(step, id)?));
+    }
+    if meeting::turned_away(step, wish.chat)? {
+        return Err(Stop::Fault(Fault::NotLetIn));
     }
     let mut to = written_to(step, wish.chat)?;
     to.epoch = renewal::before_writing(step, &to)?;

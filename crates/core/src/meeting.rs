@@ -8,7 +8,7 @@
 pub(crate) mod accept;
 pub(crate) mod invite;
 
-pub(crate) use accept::{answered, door_spent, knocked};
+pub(crate) use accept::{answered, door_spent, knocked, turned_away};
 pub(crate) use invite::{claimed, door_open};
 
 use crate::account::{self, Account};
@@ -20,7 +20,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use hkdf::Hkdf;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
 use stonechat_wire::exchange::Errand;
 use stonechat_wire::ids::RelayId;
@@ -196,13 +196,19 @@ fn reach(address: &str) -> Reach {
         .or_else(|_| host.parse::<IpAddr>());
     match ip {
         Ok(ip) if ip.is_loopback() => Reach::ThisComputer,
-        Ok(IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => Reach::LocalNetwork,
+        Ok(IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() || is_inside(ip) => Reach::LocalNetwork,
         Ok(IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => Reach::LocalNetwork,
         Ok(_) => Reach::Internet,
         Err(_) if host == "localhost" || host.ends_with(".localhost") => Reach::ThisComputer,
         Err(_) if host.ends_with(".local") || !host.contains('.') => Reach::LocalNetwork,
         Err(_) => Reach::Internet,
     }
+}
+
+/// Behind a carrier's translation (RFC 6598), or an address of documentation (RFC 5737): nobody outside reaches it.
+fn is_inside(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    ip.is_documentation() || (a == 100 && b & 0xc0 == 0x40)
 }
 
 /// Seals a claim's content to the card's seal key (MEET-6). Out: kem output, ciphertext.

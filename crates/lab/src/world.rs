@@ -307,6 +307,8 @@ impl World {
         let (trace, lines) = std::mem::replace(&mut self.trace, Trace::new(false)).finish();
         self.nodes.clear();
         let _ = std::fs::remove_dir_all(&self.home);
+        // Gone with the last world of this process.
+        let _ = self.home.parent().map(std::fs::remove_dir);
         Outcome {
             seed: self.seed,
             broken: self.broken,

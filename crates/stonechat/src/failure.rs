@@ -24,6 +24,8 @@ pub(crate) enum CommandError {
     NotRunning,
     #[error("the file {0} cannot be read: {1}")]
     File(String, io::Error),
+    #[error("the first line of the file {0} is empty: that is no passphrase")]
+    NoPassphrase(String),
     #[error("the running daemon went away")]
     Gone,
     #[error("{0:#}")]
@@ -47,7 +49,7 @@ impl CommandError {
             Self::Refused(failure) => code_of(failure.kind),
             Self::Link(_) => 5,
             Self::NoContact(_) | Self::ManyContacts(_) | Self::NoRequest(_) => 6,
-            Self::NotRunning | Self::File(..) | Self::Gone | Self::Other(_) => 1,
+            Self::NotRunning | Self::File(..) | Self::NoPassphrase(_) | Self::Gone | Self::Other(_) => 1,
         }
     }
 }
@@ -62,7 +64,8 @@ fn code_of(fault: Fault) -> u8 {
         | Fault::NewerLink
         | Fault::LinkExpired
         | Fault::OwnInvite
-        | Fault::AlreadyAccepted => 5,
+        | Fault::AlreadyAccepted
+        | Fault::NotLetIn => 5,
         Fault::NotFound => 6,
         Fault::NewerDatabase | Fault::BrokenDatabase => 7,
         Fault::DiskFull => 8,

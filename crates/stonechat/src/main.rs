@@ -69,7 +69,7 @@ async fn run(line: Line) -> Result<(), CommandError> {
         return relay::command(relay.verb.unwrap_or(RelayVerb::Run(relay.run)), &dir).await;
     }
     let passphrase_file = passphrase_file(&dir, line.passphrase_file)?;
-    let passphrase = passphrase_file.as_deref().map(read_file).transpose()?.map(first_line);
+    let passphrase = passphrase_file.as_deref().map(read_passphrase).transpose()?;
     let place = Place { dir, passphrase };
     match line.verb {
         Verb::Serve(serve) => serve::run(serve, &place).await,
@@ -93,8 +93,13 @@ pub(crate) fn read_file(path: &Path) -> Result<String, CommandError> {
     std::fs::read_to_string(path).map_err(|error| CommandError::File(path.display().to_string(), error))
 }
 
-fn first_line(text: String) -> Secret {
+/// The first line of the file. An empty one protects nothing, and is refused.
+fn read_passphrase(path: &Path) -> Result<Secret, CommandError> {
+    let text = read_file(path)?;
     let secret = text.lines().next().unwrap_or_default().to_owned();
     drop(Secret::new(text));
-    Secret::new(secret)
+    if secret.is_empty() {
+        return Err(CommandError::NoPassphrase(path.display().to_string()));
+    }
+    Ok(Secret::new(secret))
 }

@@ -452,6 +452,7 @@ export const en = {
     diskFull: 'The disk is full. Nothing was changed and everything before it is safe. Free some space and try again.',
     tooMany: 'There are too many at once. Close or answer some first.',
     internal: 'Something went wrong inside. Nothing was changed. Try again.',
+    notLetIn: 'The person who invited you did not let you in, so nobody would read this. Nothing was sent.',
     notAllowed: 'This group does not let you do that. Nothing was changed. Its owner or an admin can.',
     notMember: 'You are not in this group any more. Nothing was sent.',
     memberAlready: 'Already in this group.',

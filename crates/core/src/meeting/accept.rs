@@ -45,6 +45,13 @@ pub(crate) fn accept(step: &mut Step<'_, '_>, wish: &api::Accept) -> Result<Repl
     if account_pin(&link.secret, me) == link.pin {
         return Err(Stop::Fault(Fault::OwnInvite));
     }
+    if let (Some(id), Some(words)) = (wants_words(step, &link)?, &wish.spoken_words) {
+        let wish = api::AcceptRetry {
+            id: hex::encode(id),
+            spoken_words: Some(words.clone()),
+        };
+        return retry(step, &wish);
+    }
     make_room(step, &link)?;
     let id: [u8; 16] = step.mls.crypto.bytes();
     step.tx.execute(
@@ -76,6 +83,28 @@ fn fault_of(error: LinkError) -> Stop {
         LinkError::Newer => Fault::NewerLink,
         _broken => Fault::BrokenLink,
     })
+}
+
+/// The acceptance of this link that waits for other words: taking the link up again with words tries them (MEET-7).
+fn wants_words(step: &Step<'_, '_>, link: &InviteLink) -> Result<Option<[u8; 16]>, Stop> {
+    let sql = "SELECT id FROM acceptance WHERE secret = ? AND state IN (?, ?)";
+    let (needs, wrong) = (AcceptanceState::NeedsWords as u8, AcceptanceState::WordsWrong as u8);
+    let found = step
+        .tx
+        .query_row(sql, params![link.secret.as_bytes(), needs, wrong], |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// Whether the chat is with somebody who did not let us in.
+pub(crate) fn turned_away(step: &Step<'_, '_>, chat: api::ChatId) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM acceptance a JOIN chat c ON c.id = a.chat
+               WHERE c.id = ? AND c.waiting = 1 AND a.state IN (?, ?, ?)";
+    Ok(step.tx.prepare_cached(sql)?.exists(params![
+        chat,
+        AcceptanceState::Declined as u8,
+        AcceptanceState::Used as u8,
+        AcceptanceState::Expired as u8
+    ])?)
 }
 
 /// Refuses a link that is on its way already; forgets an earlier try that ended.
@@ -324,6 +353,17 @@ fn ended(step: &mut Step<'_, '_>, id: &[u8; 16], state: AcceptanceState) -> Resu
     outbox::done(step, Waiting::Claim, id)?;
     if state != AcceptanceState::WordsWrong {
         listening::drop_about(step, id)?;
+    }
+    if matches!(
+        state,
+        AcceptanceState::Declined | AcceptanceState::Used | AcceptanceState::Expired
+    ) {
+        // Nobody reads what was written in hope.
+        step.tx.execute(
+            "DELETE FROM outbox WHERE group_id IN (SELECT v.group_id FROM conversation v JOIN acceptance a
+             ON a.chat = v.chat WHERE a.id = ? AND v.waiting = 1)",
+            [id],
+        )?;
     }
     set_state(step, id, state)
 }

@@ -26,6 +26,8 @@ use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use zeroize::Zeroizing;
 
+/// So long the door of a used invite still answers: whoever comes late is told (MEET-9).
+const USED_DOOR_MS: u64 = 48 * 3600 * 1000;
 /// People one family invitation lets in (MEET-8).
 const FAMILY_MAX: u32 = 10;
 /// Claims that may fail to open before it closes (MEET-11).
@@ -184,7 +186,7 @@ pub(crate) fn revoke(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     Ok(Reply::Done {})
 }
 
-/// Closes what is past its time, and forgets the alarm's ear 48 hours after use.
+/// Closes what is past its time, and takes the doors of used ones down 48 hours later (MEET-9).
 pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let ids: Vec<Vec<u8>> = step
         .tx
@@ -195,15 +197,38 @@ pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         let invite = load(step, &id)?;
         close(step, &invite, InviteState::Expired)?;
     }
+    take_down_used(step)
+}
+
+fn take_down_used(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let old = step.time.0.cast_signed().saturating_sub_unsigned(USED_DOOR_MS);
+    let ids: Vec<Vec<u8>> = step
+        .tx
+        .prepare_cached("SELECT id FROM invite WHERE state = ? AND used_at < ? AND length(card) > 0")?
+        .query_map(params![InviteState::Used as u8, old], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        let invite = load(step, &id)?;
+        step.errand(Errand::CloseDoor {
+            relay: invite.relay,
+            path: invite.secret.path(),
+        });
+        step.tx.execute("UPDATE invite SET card = x'' WHERE id = ?", [id])?;
+    }
     Ok(())
 }
 
-/// When the next one expires, by the device clock.
+/// When the next one expires or loses its door, by the device clock.
 pub(crate) fn next_expiry(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     let at: Option<i64> = step
         .tx
-        .prepare_cached("SELECT min(expires_at) FROM invite WHERE state <= 1")?
-        .query_row([], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT min(at) FROM (SELECT expires_at AS at FROM invite WHERE state <= 1 UNION ALL
+                                  SELECT used_at + ?1 FROM invite WHERE state = ?2 AND length(card) > 0)",
+        )?
+        .query_row(params![USED_DOOR_MS.cast_signed(), InviteState::Used as u8], |row| {
+            row.get(0)
+        })?;
     let wait = at.map(|at| at.unsigned_abs().saturating_sub(step.time.0).saturating_add(1));
     Ok(wait.map(|wait| step.now.0.saturating_add(wait)))
 }

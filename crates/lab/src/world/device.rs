@@ -262,6 +262,8 @@ fn empty_database() -> &'static [u8] {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
     MADE.get_or_init(|| {
         let home = folder("empty");
+        // A process of the same number may have been killed while it made one.
+        let _ = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).unwrap();
         drop(Store::create(&home, &key()).unwrap());
         let bytes = std::fs::read(home.join(DATABASE)).unwrap();

@@ -1,7 +1,7 @@
 //! `init`, `words`, `status`.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Connection, Me, Status, Words};
+use stonechat_daemon::types::{Acceptance, AcceptanceState, Connection, Invite, Me, Status, Words};
 use tokio::time::Instant;
 
 use crate::client::{Client, PATIENCE, Place};
@@ -50,11 +50,10 @@ pub(super) async fn status(client: &mut Client, listing: &Listing) -> Result<(),
     }
     let status: Status = client.call("status", json!({})).await?;
     if listing.json {
-        show::json_line(&status)?
-    } else {
-        print(&status)?
+        return Ok(show::json_line(&status)?);
     }
-    Ok(())
+    print(&status)?;
+    print_invitations(client).await
 }
 
 fn print(status: &Status) -> Result<(), CommandError> {
@@ -80,6 +79,19 @@ fn print(status: &Status) -> Result<(), CommandError> {
         if status.has_passphrase { "set" } else { "none" }
     ))?;
     show::line(&format!("version: {}", status.version))?;
+    Ok(())
+}
+
+/// Invitations taken up here that are not finished, and alarms about those made here.
+async fn print_invitations(client: &mut Client) -> Result<(), CommandError> {
+    let taken: Vec<Acceptance> = client.call("acceptances", json!({})).await?;
+    for acceptance in taken.iter().filter(|one| one.state != AcceptanceState::Accepted) {
+        show::line(&format!("invitation: {}", super::meeting::plainly(acceptance)))?;
+    }
+    let made: Vec<Invite> = client.call("invites", json!({})).await?;
+    if made.iter().any(|invite| invite.used_twice) {
+        show::line("alarm: an invitation was taken up again after it was used: another person holds the link")?;
+    }
     Ok(())
 }
 

@@ -71,7 +71,8 @@ async fn outcome(client: &mut Client, mut acceptance: Acceptance) -> Result<Acce
     Ok(acceptance)
 }
 
-fn plainly(acceptance: &Acceptance) -> String {
+/// Where an acceptance stands, in one line.
+pub(super) fn plainly(acceptance: &Acceptance) -> String {
     let name = acceptance
         .name
         .as_deref()

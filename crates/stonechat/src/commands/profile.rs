@@ -21,7 +21,10 @@ pub(super) async fn open(place: &Place) -> Result<(), CommandError> {
 pub(super) async fn lock(place: &Place) -> Result<(), CommandError> {
     match running(place).await? {
         Some(mut client) => client.call::<Value>("lock", json!({})).await.map(drop),
-        None => Ok(()),
+        None => {
+            show::note("no daemon runs: there is nothing to lock");
+            Ok(())
+        }
     }
 }
 

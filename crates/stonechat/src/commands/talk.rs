@@ -1,7 +1,9 @@
 //! `contacts`, `send`, `messages`, `safety-number`, `search`.
 
 use serde_json::json;
-use stonechat_daemon::types::{Contact, Event, Hit, Message, MessageState, Messages as Stretch, SafetyNumber};
+use stonechat_daemon::types::{
+    Acceptance, AcceptanceState, Contact, Event, Hit, Message, MessageState, Messages as Stretch, SafetyNumber,
+};
 use tokio::time::Instant;
 
 use super::find;
@@ -29,6 +31,9 @@ pub(super) async fn contacts(client: &mut Client, listing: &Listing) -> Result<(
 
 /// Prints the message's id once it is kept here, then `queued` if no relay has taken it in time.
 pub(super) async fn send(client: &mut Client, send: &Send) -> Result<(), CommandError> {
+    if client.is_own() && awaits_an_answer(client).await? {
+        super::receive::catch_up(client).await?;
+    }
     let chat = find::chat(client, &send.contact).await?;
     client.subscribe().await?;
     let message: Message = client.call("send", json!({ "chat": chat, "text": send.text })).await?;
@@ -38,6 +43,13 @@ pub(super) async fn send(client: &mut Client, send: &Send) -> Result<(), Command
         show::note("no relay could be reached; the message is queued and leaves when one can");
     }
     Ok(())
+}
+
+/// Some invitation taken up here has no last answer yet: it may lie at the relay.
+async fn awaits_an_answer(client: &mut Client) -> Result<bool, CommandError> {
+    let taken: Vec<Acceptance> = client.call("acceptances", json!({})).await?;
+    let open = |one: &Acceptance| matches!(one.state, AcceptanceState::Claimed | AcceptanceState::Waiting);
+    Ok(taken.iter().any(open))
 }
 
 async fn state_in_time(client: &mut Client, message: &Message) -> Result<MessageState, CommandError> {
