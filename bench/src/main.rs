@@ -10,6 +10,7 @@ mod pair;
 mod peers;
 mod process;
 mod row;
+mod screen;
 mod size;
 mod start;
 
@@ -26,6 +27,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("latency", latency::measure),
     ("ingest", ingest::measure),
     ("start", start::measure),
+    ("screen", screen::measure),
 ];
 
 fn main() -> Result<()> {

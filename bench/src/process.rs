@@ -60,7 +60,10 @@ impl Drop for Program {
     }
 }
 
-fn program() -> Result<PathBuf> {
+/// The program beside this one.
+///
+/// Errors: it is not built.
+pub(crate) fn program() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("stonechat");
     ensure!(path.exists(), "{} is not built", path.display());
     Ok(path)

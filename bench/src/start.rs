@@ -33,7 +33,8 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-fn make(home: &Path) -> Result<()> {
+/// A profile with an account and nobody else.
+pub(crate) fn make(home: &Path) -> Result<()> {
     let program = Program::start(&["--home", &home.display().to_string(), "serve", "--port", "0"])?;
     Line::to(home)?.ask("init", &json!({"name": "Ana"}))?;
     drop(program);
@@ -41,7 +42,7 @@ fn make(home: &Path) -> Result<()> {
 }
 
 /// A profile whose person has met another one and exchanged many messages.
-fn fill(folder: &Path, home: &Path) -> Result<()> {
+pub(crate) fn fill(folder: &Path, home: &Path) -> Result<()> {
     make(home)?;
     let mut pair = Pair::met(folder)?;
     pair.say(0, "the first one")?;

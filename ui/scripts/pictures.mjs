@@ -1,4 +1,4 @@
-//! Makes docs/pictures: eight screens, light and dark, the sizes of the design's own pictures.
+//! Makes docs/pictures: screens in light and dark, the sizes of the design's own pictures.
 
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +21,9 @@ const PICTURES = [
   { name: 'phone-list', size: phone },
   { name: 'phone-chat', size: phone, hash: '#/chat/1', lang: 'ru' },
   { name: 'phone-invite', size: phone, hash: '#/invite', lang: 'ru' },
+  { name: 'phone-onboard', size: phone, scenario: 'fresh', lang: 'ru' },
+  { name: 'phone-code', size: phone, hash: '#/invite', lang: 'ru', after: (page) => page.locator('button[type=submit]').click() },
+  { name: 'phone-offline', size: phone, more: { connection: 'offline', clockDays: '3' }, lang: 'ru' },
   { name: 'phone-search', size: phone, after: async (page) => { await page.locator('button.search').click(); await page.locator('dialog input').fill('дом'); await page.locator('mark').first().waitFor(); } },
 ];
 
@@ -29,12 +32,12 @@ const { url, stop } = await serve(BUILD);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium' });
 let made = 0;
 for (const theme of ['light', 'dark']) {
-  for (const { name, size, scenario = 'talk', hash = '', lang = 'en', before, after } of PICTURES) {
-    const context = await browser.newContext({ ...size, colorScheme: theme, locale: 'en-GB', reducedMotion: 'reduce' });
+  for (const { name, size, scenario = 'talk', hash = '', lang = 'en', more = {}, before, after } of PICTURES) {
+    const context = await browser.newContext({ ...size, colorScheme: theme, locale: lang === 'ru' ? 'ru-RU' : 'en-GB', reducedMotion: 'reduce' });
     const page = await context.newPage();
     await page.addInitScript(() => localStorage.setItem('stonechat.told.aaaaaaaa', 'words'));
     await page.clock.setSystemTime(NOW);
-    await page.goto(`${url}?${new URLSearchParams({ scenario, lang, theme })}${hash}`);
+    await page.goto(`${url}?${new URLSearchParams({ scenario, lang, theme, ...more })}${hash}`);
     await page.locator('.app, .screen .card:not(.waiting)').first().waitFor();
     await before?.(page);
     await after?.(page);
