@@ -4,6 +4,7 @@
 //! standard output, and `target/bench/relay.json`. Servers that are not installed are left out, and that is said.
 //! Ours and its peers take turns, backwards and forwards; what is told is the median.
 
+mod abuse;
 mod idle;
 mod kills;
 mod load;
@@ -52,6 +53,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("b4", idle::measure),
     ("b6", size::measure),
     ("b8", kills::measure),
+    ("abuse", abuse::measure),
     ("store", store::measure),
 ];
 

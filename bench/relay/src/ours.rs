@@ -35,6 +35,9 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
             connections_per_address: 20_000,
             strangers_per_address: 512,
             subscriptions: 4_000_000,
+            source_bytes_per_s: 1 << 40,
+            source_bytes_max: 1 << 40,
+            secret_bytes_per_day: 1 << 50,
             ..Limits::default()
         },
     };
@@ -119,7 +122,7 @@ impl Client {
         self.say_bytes(&bytes)
     }
 
-    fn say_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn say_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.face.send(bytes)?;
         self.flush()
     }

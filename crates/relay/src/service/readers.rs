@@ -45,14 +45,14 @@ struct Connection {
 #[derive(Debug)]
 enum ReadBy {
     One(ConnectionId),
-    Many(Box<BTreeSet<ConnectionId>>),
+    Many(BTreeSet<ConnectionId>),
 }
 
 impl ReadBy {
     fn add(&mut self, id: ConnectionId) {
         match self {
             Self::One(one) if *one == id => {}
-            Self::One(one) => *self = Self::Many(Box::new([*one, id].into())),
+            Self::One(one) => *self = Self::Many([*one, id].into()),
             Self::Many(many) => {
                 many.insert(id);
             }

@@ -25,6 +25,8 @@ pub(super) struct Compaction {
     segment: Option<u32>,
     place: u32,
     moves: Vec<Move>,
+    /// A segment that was looked through to its end since the last sync.
+    finished: Option<u32>,
 }
 
 /// A record that was copied.
@@ -50,6 +52,10 @@ type Found = (Head, u32, Vec<u8>);
 impl<D: Disk> SegmentLog<D> {
     /// Copies a little. Out: whether there is more to copy.
     pub(super) fn compact(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        if self.compaction.finished.is_some() {
+            // Its copies wait for the sync.
+            return Ok(true);
+        }
         let Some(segment) = self.compaction.segment.or_else(|| mostly_dead(&self.segments, now)) else {
             return Ok(false);
         };
@@ -60,10 +66,9 @@ impl<D: Disk> SegmentLog<D> {
         for (head, place, body) in found {
             self.copy(Stand { segment, place }, &head, &body, now)?;
         }
-        if is_done && let Some(old) = self.segments.all.get_mut(&segment) {
-            old.is_compacted = true;
-            old.closed = 0;
+        if is_done {
             self.compaction.segment = None;
+            self.compaction.finished = Some(segment);
         }
         Ok(true)
     }
@@ -142,6 +147,11 @@ impl<D: Disk> SegmentLog<D> {
                 self.segments.count(moved.to.segment, moved.record_len);
                 self.segments.discount(moved.from.segment, moved.record_len);
             }
+        }
+        let finished = self.compaction.finished.take();
+        if let Some(old) = finished.and_then(|number| self.segments.all.get_mut(&number)) {
+            old.is_compacted = true;
+            old.closed = 0;
         }
     }
 
