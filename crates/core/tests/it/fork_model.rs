@@ -117,8 +117,8 @@ const ROOT: u8 = 100;
 /// The attacker's commits have the lowest hashes, everybody else's higher ones.
 const ATTACKS: [u8; 2] = [1, 2];
 const HONEST: u8 = 10;
-const COMMITS_MAX: usize = 4;
-const WRITES_MAX: usize = 3;
+const COMMITS_MAX: usize = 3;
+const WRITES_MAX: usize = 2;
 
 impl Model for Forks {
     type State = World;
@@ -135,7 +135,8 @@ impl Model for Forks {
     fn actions(&self, state: &World, actions: &mut Vec<Act>) {
         for person in PEOPLE {
             if state.commits.len() < COMMITS_MAX {
-                if person == OWNER && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
+                let removes = person == OWNER && self.attack == Attack::ComeBack;
+                if removes && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
                     actions.push(Act::Commit(person, 0));
                 }
                 if person != ADMIN {
@@ -153,7 +154,9 @@ impl Model for Forks {
                 }
             }
         }
-        if !state.commits.contains_key(&ATTACKS[0]) && state.commits.len() < COMMITS_MAX {
+        let moved = state.wrote.iter().any(|(who, at)| *who == ADMIN && *at != ROOT);
+        let ready = moved || self.attack != Attack::LateWinner;
+        if ready && !state.commits.contains_key(&ATTACKS[0]) && state.commits.len() < COMMITS_MAX {
             actions.push(Act::Attack);
         }
     }
