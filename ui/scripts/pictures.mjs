@@ -33,7 +33,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 let made = 0;
 for (const theme of ['light', 'dark']) {
   for (const { name, size, scenario = 'talk', hash = '', lang = 'en', more = {}, before, after } of PICTURES) {
-    const context = await browser.newContext({ ...size, colorScheme: theme, locale: 'en-GB', reducedMotion: 'reduce' });
+    const context = await browser.newContext({ ...size, colorScheme: theme, locale: lang === 'ru' ? 'ru-RU' : 'en-GB', reducedMotion: 'reduce' });
     const page = await context.newPage();
     await page.addInitScript(() => localStorage.setItem('stonechat.told.aaaaaaaa', 'words'));
     await page.clock.setSystemTime(NOW);

@@ -11,16 +11,18 @@ use std::process::Command;
 ///
 /// Errors: they do not build, or one fails.
 pub(crate) fn run(names: &[&str]) -> Result<bool> {
-    programs::output(programs::cargo().args([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "stonechat-bench",
-        "--package",
-        "stonechat",
-    ]))?;
-    let program = programs::target().join("release/stonechat-bench");
+    // The relay's have a program of their own: it builds without the messenger.
+    let (packages, name, names): (&[&str], &str, &[&str]) = match names {
+        ["relay", rest @ ..] => (&["stonechat-bench-relay"], "stonechat-bench-relay", rest),
+        names => (&["stonechat-bench", "stonechat"], "stonechat-bench", names),
+    };
+    let mut build = programs::cargo();
+    build.args(["build", "--release", "--locked"]);
+    packages.iter().for_each(|package| {
+        build.args(["--package", package]);
+    });
+    programs::output(&mut build)?;
+    let program = programs::target().join("release").join(name);
     let rows = programs::output(Command::new(program).current_dir(programs::root()).args(names))?;
     println!("{}", row(["benchmark", "ours", "", "peer", "", "ratio", "runs"]));
     for line in String::from_utf8_lossy(&rows).lines() {

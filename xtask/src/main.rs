@@ -5,6 +5,7 @@
 
 mod bench;
 mod code;
+mod lab;
 mod metadata;
 mod notices;
 mod programs;
@@ -21,6 +22,8 @@ usage: cargo xtask CHORE
   vectors [--check] write docs/protocol/vectors again (--check: compare only)
   notices [--check] write THIRD-PARTY.md again (--check: compare only)
   bench [NAME...]   build and run benchmarks, print a table, write target/bench/NAME.json
+  bench relay [--quick] [ROW...]   the same for the relay, beside the servers that are installed
+  lab WORDS...      build the lab and run it: peers under censors, over real packets (docs/lab.md)
   sum DIR           add up the parts of a test run that left their reports in DIR";
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn run(words: &[&str]) -> anyhow::Result<bool> {
         ["notices"] => notices::write(),
         ["notices", "--check"] => notices::check(),
         ["bench", names @ ..] => bench::run(names),
+        ["lab", words @ ..] => lab::run(words),
         ["sum", directory] => sum::run(directory.as_ref()),
         _ => anyhow::bail!("{USAGE}"),
     }

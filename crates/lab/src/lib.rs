@@ -1,7 +1,8 @@
 //! The lab: the whole messenger in one process, where everything that can go wrong does, and can be repeated.
 //!
 //! In: a seed. Out: what happened, and every promise that was broken. Nothing here is shipped.
-//! Real networks and real censors are not its job yet. See `docs/lab-world.md`.
+//! [`world`] is virtual: see `docs/lab-world.md`. [`censor`] and what stands on it run real programs over real packets: see
+//! `docs/lab.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,4 +10,9 @@
     reason = "a world is a test: what cannot be ends it, and says where"
 )]
 
+pub mod censor;
+pub mod matrix;
+pub mod packet;
+pub mod peer;
+pub mod router;
 pub mod world;

@@ -10,6 +10,8 @@ pub mod store;
 
 pub mod home;
 pub mod listen;
+pub mod operate;
+pub mod route;
 
 pub use limits::Limits;
 pub use listen::{AccessChoice, Config, Relay, Running, StartError, run};

@@ -13,8 +13,18 @@ pub struct Limits {
     pub mailbox_bytes: u64,
     /// Mailboxes that are not empty: each costs about 100 bytes of memory.
     pub mailboxes: usize,
-    /// Bytes of envelopes and cards on disk (RLY-28).
+    /// Envelopes in all mailboxes together: each costs about 100 bytes of memory (RLY-28).
+    pub envelopes: u64,
+    /// Bytes on disk (RLY-28).
     pub total_bytes: u64,
+    /// Bytes a second that one source may put in the long run (RLY-37).
+    pub source_bytes_per_s: u64,
+    /// Bytes that one source may put at once (RLY-37).
+    pub source_bytes_max: u64,
+    /// Sources that are known at once: each costs about 40 bytes of memory.
+    pub sources: usize,
+    /// Bytes a day that may be put with one access secret, or all together at an open relay (RLY-37).
+    pub secret_bytes_per_day: u64,
     /// Connections at once.
     pub connections: usize,
     /// Connections of one address at once.
@@ -53,7 +63,12 @@ impl Default for Limits {
             mailbox_envelopes: 65_536,
             mailbox_bytes: 16 << 20,
             mailboxes: 4_000_000,
+            envelopes: 10_000_000,
             total_bytes: 64 << 30,
+            source_bytes_per_s: 8 << 20,
+            source_bytes_max: 256 << 20,
+            sources: 65_536,
+            secret_bytes_per_day: 64 << 30,
             connections: 10_000,
             connections_per_address: 1024,
             strangers: 512,
@@ -73,6 +88,8 @@ impl Default for Limits {
     }
 }
 
+/// A day, in seconds.
+pub const DAY_S: u64 = 24 * 3600;
 /// Longest life of an envelope or a door, in seconds: 60 days (RLY-32).
 pub const TTL_S_MAX: u64 = 60 * 24 * 3600;
 /// Above this share of [`Limits::total_bytes`], in percent, no mailbox is opened that was empty (RLY-28).
@@ -85,6 +102,12 @@ pub const EXPIRE_EVERY_MS: u64 = 60_000;
 pub const UNSYNCED_PAUSE_MS: u64 = 5_000;
 /// What a busy relay asks for, in ms (RLY-33).
 pub const BUSY_RETRY_MS: u32 = 250;
+/// How far apart clients come back after a relay went down, in ms (RLY-38).
+pub const COMEBACK_MS_EACH: u64 = 3;
+/// Longest that anybody is asked to stay away when a relay goes down, in ms: all come back, but not at once (RLY-38).
+pub const COMEBACK_MS_MAX: u32 = 30_000;
+/// Access secrets of one relay (RLY-20).
+pub const SECRETS_MAX: usize = 1024;
 /// Most connections that are served from the store between two batches of frames.
 pub const SERVED_AT_ONCE: usize = 64;
 /// Most envelopes read from the store for one mailbox in one go.

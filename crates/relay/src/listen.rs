@@ -18,13 +18,16 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::home::{Home, HomeError, dice};
 use crate::limits::Limits;
-use crate::service::{Access, ConnectionId, Service};
+use crate::operate::metrics::Metrics;
+use crate::service::{Access, ConnectionId, Service, Source};
 use crate::store::StoreError;
-use crate::store::sqlite::SqliteStore;
+use crate::store::import::import;
+use crate::store::log::SegmentLog;
 
 mod connection;
 mod engine;
 mod entrance;
+mod figures;
 pub mod http;
 
 pub use connection::EndReason;
@@ -35,7 +38,9 @@ use entrance::{Entrance, Ticket};
 /// Pause after a failed accept, for instance when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long connections may take to end when the relay ends.
+/// How long connections may take to hear that the relay ends, and when to come back.
+const PARTING: Duration = Duration::from_secs(2);
+/// How long those may take to end that did not hear it.
 const GOODBYES: Duration = Duration::from_secs(3);
 
 /// How a relay is run.
@@ -52,6 +57,8 @@ pub struct Config {
     /// Where the address listened on is "any", the route names this machine's address on the local network; without
     /// it, loopback.
     pub lan: bool,
+    /// Where to tell figures, on loopback.
+    pub metrics: Option<SocketAddr>,
     /// How far it lets things grow.
     pub limits: Limits,
 }
@@ -91,7 +98,8 @@ impl Relay {
     /// Opens the data folder, listens, and serves until [`Running::stop`]. Wants a tokio runtime with time and I/O.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let home = Home::open(&config.data)?;
-        let store = SqliteStore::open(&home.mailboxes)?;
+        let mut store = SegmentLog::open(&home.mailboxes, dice()?)?;
+        import(&home.old_mailboxes, &mut store)?;
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
         let local_addr = listener
@@ -99,18 +107,24 @@ impl Relay {
             .map_err(|error| StartError::Listen(config.listen, error))?;
         let route = route(&config, &home, local_addr);
         let access = match config.access {
-            AccessChoice::Secret => Access::Secret(home.secret),
+            AccessChoice::Secret => Access::Secrets(home.secrets.clone()),
             AccessChoice::Open => Access::Open,
         };
         let service = Service::new(store, access, config.limits);
-        let (engine, ended) = Engine::start(service).map_err(StartError::Thread)?;
-        let (stop, stopping) = watch::channel(false);
-        let keys = home.keys.clone();
-        let hall = Arc::new(Hall::new(engine, keys, stopping, config.limits));
-        let accepting = tokio::spawn(accept_all(listener, hall));
+        let metrics = Metrics::default();
+        let figures = figures::bind(config.metrics).await;
+        let figures = figures.map_err(|error| StartError::Listen(config.metrics.unwrap_or(local_addr), error))?;
+        let (engine, ended) = Engine::start(service, metrics.clone()).map_err(StartError::Thread)?;
+        let metrics_addr = figures.as_ref().and_then(|listener| listener.local_addr().ok());
+        let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
+        let (stop, asked_to_stop) = watch::channel(false);
+        let hall = Arc::new(Hall::new(engine, home.keys.clone(), config.limits));
+        let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
         tracing::info!("relay is up");
         Ok(Running {
             local_addr,
+            metrics_addr,
+            telling,
             route,
             stop,
             accepting,
@@ -134,6 +148,9 @@ pub async fn run(config: Config, started: impl FnOnce(&Running)) -> Result<(), S
 pub struct Running {
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Where it tells its figures.
+    pub metrics_addr: Option<SocketAddr>,
+    telling: Option<JoinHandle<()>>,
     /// How to reach it. Whoever has it may use the relay.
     pub route: RelayRoute,
     stop: watch::Sender<bool>,
@@ -153,6 +170,9 @@ impl Running {
         let _ = self.stop.send(true);
         let _ = self.accepting.await;
         let _ = self.ended.await;
+        if let Some(telling) = self.telling {
+            telling.abort();
+        }
         tracing::info!("relay is down");
     }
 }
@@ -162,31 +182,33 @@ impl Running {
 struct Hall {
     engine: Engine,
     keys: RelaySecret,
-    stopping: watch::Receiver<bool>,
+    closing: watch::Sender<bool>,
     next_id: AtomicU64,
     entrance: Entrance,
     limits: Limits,
 }
 
 impl Hall {
-    fn new(engine: Engine, keys: RelaySecret, stopping: watch::Receiver<bool>, limits: Limits) -> Self {
+    fn new(engine: Engine, keys: RelaySecret, limits: Limits) -> Self {
+        let (closing, _) = watch::channel(false);
         let (next_id, entrance) = (AtomicU64::new(1), Entrance::new(limits));
         Self {
             engine,
             keys,
-            stopping,
+            closing,
             next_id,
             entrance,
             limits,
         }
     }
 
-    fn seat(&self, ticket: Ticket) -> Result<Seat, HomeError> {
+    fn seat(&self, ticket: Ticket, source: Source) -> Result<Seat, HomeError> {
         let face = FaceRelay::new(&self.keys, dice()?);
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let (engine, stopping) = (self.engine.clone(), self.stopping.clone());
+        let (engine, stopping) = (self.engine.clone(), self.closing.subscribe());
         Ok(Seat {
             id,
+            source,
             engine,
             face,
             stopping,
@@ -196,14 +218,13 @@ impl Hall {
     }
 }
 
-async fn accept_all(listener: TcpListener, hall: Arc<Hall>) {
+async fn accept_all(listener: TcpListener, hall: Arc<Hall>, mut asked_to_stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
-    let mut stopping = hall.stopping.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
-            _ = stopping.wait_for(|stop| *stop) => break,
+            _ = asked_to_stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, from)) => {
@@ -216,11 +237,21 @@ async fn accept_all(listener: TcpListener, hall: Arc<Hall>) {
         }
     }
     drop(listener);
+    part(&hall, &mut connections).await;
     let goodbyes = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(GOODBYES, goodbyes).await.is_err() {
         connections.shutdown().await;
     }
     let _ = hall.engine.stop().await;
+}
+
+/// Lets everybody know when to come back, and gives them a moment to hear it (RLY-38).
+async fn part(hall: &Hall, connections: &mut JoinSet<()>) {
+    // Without dice all would come back at once: better than never.
+    let _ = hall.engine.part(dice().unwrap_or_default()).await;
+    let parting = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(PARTING, parting).await;
+    let _ = hall.closing.send(true);
 }
 
 /// One connection, if there is room. One that finds none is closed without a word.
@@ -230,7 +261,7 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
     };
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
-    match hall.seat(ticket) {
+    match hall.seat(ticket, Source::of(from)) {
         Ok(seat) => {
             let why = serve(stream, seat).await;
             tracing::debug!(%why, "a connection ended");

@@ -15,14 +15,19 @@ use stonechat_wire::invite::proof_hash;
 use subtle::ConstantTimeEq;
 
 use crate::limits::{
-    BUSY_RETRY_MS, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, TTL_S_MAX, UNSYNCED_PAUSE_MS,
+    BUSY_RETRY_MS, DAY_S, EXPIRE_EVERY_MS, Limits, NEW_MAILBOX_PERCENT_MAX, PUT_PERCENT_MAX, SECRETS_MAX, TTL_S_MAX,
+    UNSYNCED_PAUSE_MS,
 };
-use crate::store::{Appended, Door, EXPIRE_BATCH, MailboxStore, NewEnvelope, StoreError};
+use crate::operate::metrics::{Snapshot, Tally};
+use crate::store::{Appended, Door, MailboxStore, NewEnvelope, StoreError};
 
 mod batch;
+mod buckets;
 mod readers;
 
 use batch::{Answer, Batch, PutAnswer};
+pub use buckets::Source;
+use buckets::{Buckets, Rate};
 use readers::Readers;
 
 /// Names one connection for as long as it lives; never used twice in one run.
@@ -32,8 +37,8 @@ pub struct ConnectionId(pub u64);
 /// Who may use the relay (RLY-20).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Whoever knows this secret.
-    Secret([u8; 16]),
+    /// Whoever knows one of these secrets; at most [`crate::limits::SECRETS_MAX`].
+    Secrets(Vec<[u8; 16]>),
     /// Everybody.
     Open,
 }
@@ -41,7 +46,7 @@ pub enum Access {
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Secret(_) => "Secret(..)",
+            Self::Secrets(_) => "Secrets(..)",
             Self::Open => "Open",
         })
     }
@@ -82,6 +87,9 @@ pub enum Closed {
     /// It does not take its answers (RLY-26).
     #[error("it does not take its answers")]
     TooSlow,
+    /// The relay goes down (RLY-38).
+    #[error("the relay is going down")]
+    GoingDown,
     /// The store could not be read for it; it may come again.
     #[error("the store could not be read")]
     Store,
@@ -95,8 +103,13 @@ pub struct Service<S> {
     limits: Limits,
     readers: Readers,
     batch: Batch,
+    by_source: Buckets<Source>,
+    /// By the number of the secret; an open relay has one.
+    by_secret: Buckets<u16>,
     outputs: VecDeque<Output>,
+    tally: Tally,
     expire_at: Timestamp,
+    has_more_to_tidy: bool,
     /// Until when nothing new is taken, because the store failed.
     paused_until: Timestamp,
 }
@@ -107,21 +120,33 @@ impl<S: MailboxStore> Service<S> {
         let readers = Readers::new(limits);
         let (batch, outputs) = (Batch::default(), VecDeque::new());
         let (expire_at, paused_until) = (Timestamp::default(), Timestamp::default());
+        let source_rate = Rate {
+            bytes_per_s: limits.source_bytes_per_s,
+            bytes_max: limits.source_bytes_max,
+        };
+        let secret_rate = Rate {
+            bytes_per_s: limits.secret_bytes_per_day / DAY_S,
+            bytes_max: limits.secret_bytes_per_day,
+        };
         Self {
             store,
             access,
             limits,
             readers,
             batch,
+            by_source: Buckets::new(source_rate, limits.sources),
+            by_secret: Buckets::new(secret_rate, SECRETS_MAX),
             outputs,
+            tally: Tally::default(),
             expire_at,
+            has_more_to_tidy: false,
             paused_until,
         }
     }
 
     /// Takes a new connection. Out: false when there are too many; then close it.
-    pub fn connect(&mut self, connection: ConnectionId) -> bool {
-        self.readers.connect(connection)
+    pub fn connect(&mut self, connection: ConnectionId, source: Source) -> bool {
+        self.readers.connect(connection, source)
     }
 
     /// Forgets a connection that is gone.
@@ -150,6 +175,7 @@ impl<S: MailboxStore> Service<S> {
             self.answer(answer, synced.is_ok());
         }
         if synced.is_ok() {
+            self.tally.stored += batch.fresh.len() as u64;
             for fresh in &batch.fresh {
                 self.readers.offer(fresh, &mut self.outputs);
             }
@@ -159,7 +185,11 @@ impl<S: MailboxStore> Service<S> {
 
     /// What to do next; drain it after every [`Service::settle`].
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if let Some(Output::Send { frame, .. }) = &output {
+            self.tally.count(frame);
+        }
+        output
     }
 
     /// So many bytes of what was sent to a connection are written; more of its backlog may follow (RLY-26).
@@ -171,12 +201,16 @@ impl<S: MailboxStore> Service<S> {
     pub fn knock(&mut self, path: &DoorPath, proof: &[u8; 16], now: Timestamp) -> Option<Arc<[u8]>> {
         // The hash first: a path without a door costs the same work.
         let hash = proof_hash(proof);
-        let mut door = self.store.door(path).unwrap_or_default()?;
-        let fits: bool = hash.ct_eq(&door.proof_hash).into();
-        if !fits || door.expires_at <= now || door.uses >= self.limits.door_uses {
+        let door = self.store.door(path).unwrap_or_default();
+        let opens = |door: &Door| {
+            let fits: bool = hash.ct_eq(&door.proof_hash).into();
+            fits && door.expires_at > now && door.uses < self.limits.door_uses
+        };
+        let Some(door) = door.filter(opens) else {
+            self.tally.knocks_missed += 1;
             return None;
-        }
-        door.uses += 1;
+        };
+        self.tally.knocks_answered += 1;
         // Counting must not cost the caller the card: a full disk still answers.
         if let Err(error) = self.store.count_use(path) {
             self.batch.fail(error);
@@ -189,9 +223,27 @@ impl<S: MailboxStore> Service<S> {
         self.batch.bytes >= self.limits.batch_bytes / 2
     }
 
-    /// Whether [`Service::settle`] has more to do at once: so many were behind that it left some for later.
+    /// Whether [`Service::settle`] has more to do at once: so many were behind, or so much expired,
+    /// that it left some for later.
     pub fn has_backlog(&self) -> bool {
-        self.readers.has_backlog()
+        self.has_more_to_tidy || self.readers.has_backlog()
+    }
+
+    /// The relay goes down: everybody is told when to come back, each at another time. `dice` make the times.
+    pub fn part(&mut self, dice: [u8; 8]) {
+        self.readers.part(u64::from_be_bytes(dice), &mut self.outputs);
+    }
+
+    /// What is so at this moment, as numbers.
+    pub fn snapshot(&self) -> Snapshot {
+        let (connections, subscriptions) = self.readers.counts();
+        Snapshot {
+            tally: self.tally,
+            total: self.store.total(),
+            connections,
+            subscriptions,
+            damaged: self.store.damaged(),
+        }
     }
 
     /// The store, for looking into it.
@@ -208,7 +260,7 @@ impl<S: MailboxStore> Service<S> {
         if version == 0 {
             return self.close(from, Closed::Version);
         }
-        if !self.admits(secret) {
+        let Some(secret) = self.admitted_by(secret) else {
             self.send(
                 from,
                 FromRelay::Refused {
@@ -217,8 +269,8 @@ impl<S: MailboxStore> Service<S> {
                 },
             );
             return self.close(from, Closed::Secret);
-        }
-        self.readers.greet(from);
+        };
+        self.readers.greet(from, secret);
         let hello = FromRelay::Hello {
             version: version.min(VERSION),
             features: 0,
@@ -227,11 +279,19 @@ impl<S: MailboxStore> Service<S> {
         self.send(from, hello);
     }
 
-    fn admits(&self, secret: Option<[u8; 16]>) -> bool {
-        match &self.access {
-            Access::Open => true,
-            Access::Secret(ours) => ours.ct_eq(&secret.unwrap_or_default()).into(),
+    /// The number of the secret that lets somebody in. All are compared, so that the time tells nothing.
+    fn admitted_by(&self, secret: Option<[u8; 16]>) -> Option<u16> {
+        let Access::Secrets(ours) = &self.access else {
+            return Some(0);
+        };
+        let shown = secret.unwrap_or_default();
+        let mut found = None;
+        for (number, ours) in (0..).zip(ours.iter().take(SECRETS_MAX)) {
+            if ours.ct_eq(&shown).into() {
+                found = Some(number);
+            }
         }
+        found.filter(|_| secret.is_some())
     }
 
     fn greeted(&mut self, from: ConnectionId, frame: ToRelay, now: Timestamp) {
@@ -279,7 +339,7 @@ impl<S: MailboxStore> Service<S> {
                 self.readers
                     .pass_on(from, token.tag(), envelope.bytes(), &mut self.outputs);
             }
-            ToRelay::Quota { request } => self.quota(from, request),
+            ToRelay::Quota { request } => self.quota(from, request, now),
         }
     }
 
@@ -291,8 +351,12 @@ impl<S: MailboxStore> Service<S> {
         });
     }
 
-    fn quota(&mut self, from: ConnectionId, request: u32) {
-        let (used_bytes, limit_bytes) = (self.store.total().bytes, self.limits.total_bytes);
+    fn quota(&mut self, from: ConnectionId, request: u32, now: Timestamp) {
+        let Some((_, secret)) = self.readers.who(from) else {
+            return;
+        };
+        let (left, limit_bytes) = self.by_secret.left(&secret, now);
+        let used_bytes = limit_bytes.saturating_sub(left);
         self.send(
             from,
             FromRelay::Quota {
@@ -313,26 +377,53 @@ impl<S: MailboxStore> Service<S> {
                 },
             );
         }
+        match self.may_put(from, size as u64, now) {
+            Ok(()) => {}
+            Err(Wait::Busy(retry_after_ms)) => return self.send(from, FromRelay::Busy { retry_after_ms }),
+            Err(Wait::Quota) => {
+                let why = Refusal::Quota;
+                return self.send(from, FromRelay::Refused { request, why });
+            }
+        }
         self.batch.bytes = self.batch.bytes.saturating_add(size);
         let mut answer = PutAnswer::new(from, request);
         for item in items {
             let id = item.envelope.id();
             match self.put_one(from, id, item, now) {
                 Ok(Kept::Yes) => answer.stored.push(id),
-                Ok(Kept::Full) => answer.full.push(id),
-                Err(why) => answer.refused = Some(why),
+                Ok(Kept::Full) => {
+                    self.tally.full += 1;
+                    answer.full.push(id);
+                }
+                Err(why) => {
+                    self.tally.refused += 1;
+                    answer.refused = Some(why);
+                }
             }
         }
         self.batch.answers.push(Answer::Put(answer));
     }
 
+    /// Takes what is to be put out of the buckets of its source and its secret (RLY-37).
+    fn may_put(&mut self, from: ConnectionId, bytes: u64, now: Timestamp) -> Result<(), Wait> {
+        let Some((source, secret)) = self.readers.who(from) else {
+            return Ok(());
+        };
+        let wait = |ms: u64| Wait::Busy(u32::try_from(ms).unwrap_or(u32::MAX).max(BUSY_RETRY_MS));
+        self.by_source.take(source, bytes, now).map_err(wait)?;
+        self.by_secret.take(secret, bytes, now).map_err(|_| {
+            self.by_source.give_back(source, bytes);
+            Wait::Quota
+        })
+    }
+
     fn put_one(&mut self, from: ConnectionId, id: EnvelopeId, item: PutItem, now: Timestamp) -> Result<Kept, Refusal> {
         let tag = item.token.tag();
-        let life_ms = u64::from(item.ttl_s).clamp(1, TTL_S_MAX).saturating_mul(1000);
+        let life_s = u64::from(item.ttl_s).clamp(1, TTL_S_MAX);
         let new = NewEnvelope {
             tag,
             id,
-            expires_at: now.plus_ms(life_ms),
+            expires_at: rounded_expiry(now, life_s),
             bytes: item.envelope.into_bytes().into(),
         };
         let room = self.room(&tag, new.bytes.len() as u64, now);
@@ -348,7 +439,7 @@ impl<S: MailboxStore> Service<S> {
         }
         match self.changed(|store| store.append(&new))? {
             Appended::New(cursor) => self.batch.add(from, cursor, new),
-            Appended::Known => {}
+            Appended::Known => self.tally.known += 1,
         }
         Ok(Kept::Yes)
     }
@@ -366,6 +457,7 @@ impl<S: MailboxStore> Service<S> {
             PUT_PERCENT_MAX
         };
         let opens_too_many = mailbox.envelopes == 0 && total.mailboxes >= self.limits.mailboxes;
+        let opens_too_many = opens_too_many || total.envelopes >= self.limits.envelopes;
         if opens_too_many || !self.is_below(percent, size) {
             return Err(Refusal::NoRoom);
         }
@@ -375,7 +467,7 @@ impl<S: MailboxStore> Service<S> {
     }
 
     fn is_below(&self, percent: u64, size: u64) -> bool {
-        let used = self.store.total().bytes.saturating_add(size);
+        let used = self.store.total().disk_bytes.saturating_add(size);
         used <= self.limits.total_bytes.saturating_mul(percent) / 100
     }
 
@@ -416,6 +508,11 @@ impl<S: MailboxStore> Service<S> {
 
     fn subscribe(&mut self, from: ConnectionId, add: &[(Tag, u64)], drop: &[Tag]) {
         self.readers.unsubscribe(from, drop);
+        self.subscribe_to(from, add);
+        self.readers.shrink(from);
+    }
+
+    fn subscribe_to(&mut self, from: ConnectionId, add: &[(Tag, u64)]) {
         for (tag, cursor) in add {
             let cursor = self.known_cursor(*cursor);
             if !self.readers.subscribe(from, *tag, cursor) {
@@ -441,10 +538,19 @@ impl<S: MailboxStore> Service<S> {
         if !due || self.batch.failed.is_some() {
             return;
         }
+        self.by_source.forget_full(now);
         match self.store.expire(now) {
-            Ok(count) if count >= EXPIRE_BATCH => self.expire_at = now,
-            Ok(_) => self.expire_at = now.plus_ms(EXPIRE_EVERY_MS),
+            Ok(expired) => {
+                self.tally.expired += expired.envelopes as u64;
+                self.has_more_to_tidy = expired.has_more;
+                self.expire_at = if expired.has_more {
+                    now
+                } else {
+                    now.plus_ms(EXPIRE_EVERY_MS)
+                };
+            }
             Err(error) => {
+                self.has_more_to_tidy = false;
                 self.expire_at = now.plus_ms(EXPIRE_EVERY_MS);
                 self.batch.fail(error);
             }
@@ -461,7 +567,11 @@ impl<S: MailboxStore> Service<S> {
         };
         if let Err(error) = &done {
             tracing::error!(%error, "a batch was not stored; its puts are refused");
+            self.tally.failed_batches += 1;
             self.paused_until = now.plus_ms(UNSYNCED_PAUSE_MS);
+            // Tidying waits too: it would only ask the disk again and again.
+            self.has_more_to_tidy = false;
+            self.expire_at = self.expire_at.max(self.paused_until);
         }
         done
     }
@@ -497,6 +607,23 @@ impl<S: MailboxStore> Service<S> {
     fn close(&mut self, connection: ConnectionId, why: Closed) {
         self.readers.close(connection, why, &mut self.outputs);
     }
+}
+
+/// Why a put is not taken at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Its source put too much; come again after so many ms.
+    Busy(u32),
+    /// Its secret's day is used up.
+    Quota,
+}
+
+/// When an envelope goes: after its life, and then at the next full minute; at the next full hour if it lives for a
+/// day. A seized disk must not tell the moment at which each of them came (RLY-32).
+fn rounded_expiry(now: Timestamp, life_s: u64) -> Timestamp {
+    let grain = if life_s < DAY_S { 60 } else { 3600 };
+    let end_ms = now.plus_ms(life_s.saturating_mul(1000)).0;
+    Timestamp::from_seconds(end_ms.div_ceil(grain * 1000).saturating_mul(grain))
 }
 
 /// What became of one put.

@@ -287,13 +287,54 @@ pub(crate) struct Relay {
 pub(crate) enum RelayVerb {
     /// Runs the relay (the same as without this word).
     Run(RelayRun),
+    /// Makes a relay's folder, keys and settings, and says what to do next.
+    Init(RelayInit),
+    /// Says whether a relay can do its work here.
+    Doctor(RelayData),
+    /// Prints the routes to the relay, one for each access secret. Whoever has one may use it.
+    Routes(RelayData),
+    /// Prints the figures of a relay that runs, as it tells them at its `metrics` address.
+    Stats(RelayData),
+    /// Prints all that the relay could hand over to anybody.
+    Disclose(RelayDisclose),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RelayData {
+    /// Folder of the relay's data.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RelayInit {
+    #[command(flatten)]
+    pub(crate) at: RelayData,
+    /// HOST:PORT under which others reach it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) public: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RelayDisclose {
+    #[command(flatten)]
+    pub(crate) at: RelayData,
+    /// About one mailbox: 32 hex digits.
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["ip", "day"])]
+    pub(crate) tag: Option<String>,
+    /// About one address.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "day")]
+    pub(crate) ip: Option<std::net::IpAddr>,
+    /// About one day: YYYY-MM-DD.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) day: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RelayRun {
-    /// Where to listen: ADDRESS:PORT; port 0: any.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7481")]
-    pub(crate) listen: SocketAddr,
+    /// Where to listen: ADDRESS:PORT; port 0: any [default: 127.0.0.1:7481].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Folder of the relay's data.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -369,6 +410,13 @@ mod tests {
             "serve --port 0 --name ana --relay stone:ra",
             "relay --listen 127.0.0.1:0 --data d",
             "relay run --listen 127.0.0.1:0 --data d",
+            "relay init --public relay.example:7481 --data d",
+            "relay doctor --data d",
+            "relay routes",
+            "relay stats",
+            "relay disclose --tag 00112233445566778899aabbccddeeff",
+            "relay disclose --ip 192.0.2.1 --data d",
+            "relay disclose --day 2026-11-25",
             "run --lan",
             "demo",
         ] {

@@ -66,8 +66,7 @@ fn quiet_panics() {
 async fn run(line: Line) -> Result<(), CommandError> {
     let dir = line.home.unwrap_or_else(stonechat_daemon::home::default_dir);
     if let Verb::Relay(relay) = line.verb {
-        let run = relay.verb.map_or(relay.run, |RelayVerb::Run(run)| run);
-        return relay::run(run, &dir).await;
+        return relay::command(relay.verb.unwrap_or(RelayVerb::Run(relay.run)), &dir).await;
     }
     let passphrase_file = passphrase_file(&dir, line.passphrase_file)?;
     let passphrase = passphrase_file.as_deref().map(read_file).transpose()?.map(first_line);

@@ -1,39 +1,145 @@
-//! `relay`: runs a relay in the foreground.
+//! `relay`: runs a relay in the foreground, and what its operator asks of it.
 //!
-//! In: where to listen and where its data lies. Out: its route on standard output, then service until told to end.
+//! In: where its data lies, flags, settings, the environment; flags win over the environment, and that over the file.
+//! Out: its route on standard output, then service until told to end; or an answer.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use stonechat_daemon::config::Wishes;
 use stonechat_daemon::log;
-use stonechat_relay::{AccessChoice, Config, Limits, Relay};
+use stonechat_relay::home::{Home, SETTINGS, write_durably};
+use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_tag};
+use stonechat_relay::operate::doctor::{Health, examine};
+use stonechat_relay::operate::settings::Settings;
+use stonechat_relay::{Config, Relay, route};
 
 use crate::client::settle;
 use crate::failure::CommandError;
-use crate::grammar::RelayRun;
+use crate::grammar::{RelayData, RelayDisclose, RelayInit, RelayRun, RelayVerb};
 use crate::serve::told_to_end;
 use crate::show;
 
-/// Runs until told to end. Its data lies in the home's folder `relay` where no other is given.
-pub(crate) async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
+/// How long a running relay may take to tell its figures.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Does what the operator asks. The relay's data lies in the home's folder `relay` where no other is given.
+pub(crate) async fn command(verb: RelayVerb, home: &Path) -> Result<(), CommandError> {
+    let at = |data: RelayData| data.data.unwrap_or_else(|| home.join("relay"));
+    match verb {
+        RelayVerb::Run(run) => self::run(run, home).await,
+        RelayVerb::Init(init) => self::init(&at(init.at.clone()), &init),
+        RelayVerb::Doctor(data) => doctor(&at(data)),
+        RelayVerb::Routes(data) => routes(&at(data)),
+        RelayVerb::Stats(data) => stats(&at(data)),
+        RelayVerb::Disclose(wish) => tell_all(&at(wish.at.clone()), &wish),
+    }
+}
+
+/// Runs until told to end.
+async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     let data = run.data.unwrap_or_else(|| home.join("relay"));
-    let access = if run.open {
-        AccessChoice::Open
-    } else {
-        AccessChoice::Secret
-    };
+    let settings = settings(&data)?;
+    let settings = if run.open { settings.opened() } else { settings };
     log::start(&data.join("log"), settle(&data, Wishes::default())?.log)?;
     let config = Config {
-        listen: run.listen,
-        data,
-        advertise: run.public,
-        access,
+        listen: run.listen.unwrap_or(settings.listen),
+        advertise: run.public.or_else(|| settings.public.clone()),
+        access: settings.access(),
+        metrics: settings.metrics,
+        limits: settings.limits(),
         lan: run.lan,
-        limits: Limits::default(),
+        data,
     };
     let running = Relay::start(config).await.map_err(anyhow::Error::from)?;
     show::line(&format!("route: {}", running.route_text()))?;
     told_to_end(run.while_stdin).await;
     running.stop().await;
+    Ok(())
+}
+
+fn settings(data: &Path) -> Result<Settings, CommandError> {
+    let text = match std::fs::read_to_string(data.join(SETTINGS)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(CommandError::File(SETTINGS.to_owned(), error)),
+    };
+    let settings = Settings::read(&text, |name| std::env::var(name).ok());
+    Ok(settings.map_err(anyhow::Error::from)?)
+}
+
+fn init(data: &Path, wish: &RelayInit) -> Result<(), CommandError> {
+    let home = Home::open(data).map_err(anyhow::Error::from)?;
+    let file = data.join(SETTINGS);
+    if file.exists() {
+        return Err(anyhow!("{} is there already; it is left as it is", file.display()).into());
+    }
+    write_durably(data, &file, Settings::template(wish.public.as_deref()).as_bytes())?;
+    drop(home);
+    show::line(&format!("settings: {}", file.display()))?;
+    routes(data)?;
+    show::note("Next: read the settings, then `stonechat relay doctor`, then `stonechat relay run`.");
+    Ok(())
+}
+
+fn doctor(data: &Path) -> Result<(), CommandError> {
+    let mut worst = Health::Good;
+    for finding in examine(data, &settings(data)?) {
+        let word = match finding.health {
+            Health::Good => "good",
+            Health::Doubtful => "doubtful",
+            Health::Bad => "bad",
+        };
+        worst = worst.max(finding.health);
+        show::line(&format!("{word}: {}", finding.text))?;
+    }
+    if worst == Health::Bad {
+        return Err(anyhow!("a relay cannot run here as it stands").into());
+    }
+    Ok(())
+}
+
+fn routes(data: &Path) -> Result<(), CommandError> {
+    let settings = settings(data)?;
+    let (keys, secrets) = Home::look(data).map_err(anyhow::Error::from)?;
+    let address = settings.public.clone().unwrap_or_else(|| settings.listen.to_string());
+    for route in route::all(&address, keys, settings.access(), &secrets) {
+        show::line(&format!("route: {}", route.to_text()))?;
+    }
+    Ok(())
+}
+
+fn stats(data: &Path) -> Result<(), CommandError> {
+    let address = settings(data)?
+        .metrics
+        .context("the settings name no `metrics` address")?;
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = asked().with_context(|| format!("no relay tells its figures at {address}"))?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+    for line in body.lines().filter(|line| !line.starts_with('#')) {
+        show::line(line.trim_start_matches("stonechat_relay_"))?;
+    }
+    Ok(())
+}
+
+fn tell_all(data: &Path, wish: &RelayDisclose) -> Result<(), CommandError> {
+    let question = match (&wish.tag, wish.ip, &wish.day) {
+        (Some(tag), ..) => Question::Tag(parse_tag(tag).context("a tag has 32 hex digits")?),
+        (None, Some(address), _) => Question::Address(address),
+        (None, None, Some(day)) => Question::Day(parse_day(day).context("a day is YYYY-MM-DD")?),
+        (None, None, None) => Question::All,
+    };
+    let text = disclose(data, question)?;
+    show::line(text.trim_end())?;
     Ok(())
 }

@@ -509,6 +509,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         advertise: None,
         access,
         lan: false,
+        metrics: None,
         limits,
     }
 }

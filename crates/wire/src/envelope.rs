@@ -106,7 +106,7 @@ impl Envelope {
 
     /// SHA-256 of the bytes: what carriers dedupe by (ENV-9).
     pub fn id(&self) -> EnvelopeId {
-        EnvelopeId::from_bytes(sha256(&[&self.bytes]))
+        EnvelopeId::of(&self.bytes)
     }
 
     fn seed(&self) -> [u8; 16] {

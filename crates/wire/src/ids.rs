@@ -153,6 +153,13 @@ impl fmt::Debug for Token {
     }
 }
 
+impl EnvelopeId {
+    /// The id of an envelope's bytes: their SHA-256 (ENV-9).
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha256(&[bytes]))
+    }
+}
+
 /// Milliseconds since 1970, UTC. Whose clock it is, the field's name says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Timestamp(pub u64);

@@ -97,6 +97,11 @@ const TABLE: &[Row] = &[
         never: &[],
     },
     Row {
+        name: "stonechat-bench-relay",
+        may: &["stonechat-wire", "stonechat-relay"],
+        never: &["openmls"],
+    },
+    Row {
         name: "xtask",
         may: &[],
         never: &[],

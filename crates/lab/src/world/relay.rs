@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use stonechat_relay::limits::{Limits, weight};
-use stonechat_relay::service::{Access, ConnectionId, Output, Service};
+use stonechat_relay::service::{Access, ConnectionId, Output, Service, Source};
 use stonechat_relay::store::{Budget, MailboxStore, memory::MemoryStore};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
@@ -43,7 +43,7 @@ impl Relay {
     pub fn new(number: usize, clock: Clock, secret: Option<[u8; 16]>, planted: Option<Planted>) -> Self {
         let mut keys = [0x77; RelayKeys::SIZE];
         keys[0] = u8::try_from(number).unwrap();
-        let access = secret.map_or(Access::Open, Access::Secret);
+        let access = secret.map_or(Access::Open, |secret| Access::Secrets(vec![secret]));
         let service = Service::new(MemoryStore::default(), access.clone(), Limits::default());
         Self {
             service: Some(service),
@@ -70,7 +70,7 @@ impl Relay {
     #[must_use]
     pub fn route(&self) -> String {
         let secret = match &self.access {
-            Access::Secret(secret) => Some(*secret),
+            Access::Secrets(secrets) => secrets.first().copied(),
             Access::Open => None,
         };
         RelayRoute {
@@ -83,7 +83,7 @@ impl Relay {
 
     /// A new connection.
     pub fn connect(&mut self, connection: u64) {
-        self.service_mut().connect(ConnectionId(connection));
+        self.service_mut().connect(ConnectionId(connection), Source::default());
     }
 
     /// A connection is gone.

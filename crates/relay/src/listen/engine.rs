@@ -8,14 +8,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::limits::{REQUEST_BYTES_WAITING_MAX, REQUESTS_WAITING_MAX};
-use crate::service::{Closed, ConnectionId, Output, Service};
+use crate::operate::metrics::Metrics;
+use crate::service::{Closed, ConnectionId, Output, Service, Source};
 use crate::store::MailboxStore;
 
 /// Most requests of one batch: how many share a sync at most.
@@ -35,6 +36,7 @@ pub(crate) enum Outgoing {
 enum Request {
     Connect {
         connection: ConnectionId,
+        source: Source,
         outbox: mpsc::UnboundedSender<Outgoing>,
         admitted: oneshot::Sender<bool>,
     },
@@ -55,6 +57,8 @@ enum Request {
         proof: [u8; 16],
         card: oneshot::Sender<Option<Arc<[u8]>>>,
     },
+    /// Tells everybody when to come back.
+    Part([u8; 8]),
     Tick,
     Stop,
 }
@@ -73,7 +77,7 @@ pub(crate) struct Ended;
 
 impl Engine {
     /// Starts the thread. The receiver hears when it has ended, with its store closed.
-    pub(crate) fn start<S>(service: Service<S>) -> io::Result<(Self, oneshot::Receiver<()>)>
+    pub(crate) fn start<S>(service: Service<S>, metrics: Metrics) -> io::Result<(Self, oneshot::Receiver<()>)>
     where
         S: MailboxStore + Send + 'static,
     {
@@ -82,6 +86,7 @@ impl Engine {
         thread::Builder::new().name("relay-store".into()).spawn(move || {
             Room {
                 service,
+                metrics,
                 outboxes: HashMap::new(),
             }
             .run(inbox);
@@ -102,11 +107,13 @@ impl Engine {
     pub(crate) async fn connect(
         &self,
         connection: ConnectionId,
+        source: Source,
         outbox: mpsc::UnboundedSender<Outgoing>,
     ) -> Result<bool, Ended> {
         let (admitted, answer) = oneshot::channel();
         self.ask(Request::Connect {
             connection,
+            source,
             outbox,
             admitted,
         })
@@ -143,6 +150,11 @@ impl Engine {
         answer.await.map_err(|_| Ended)
     }
 
+    /// Tells all connections to come back later and closes them; `dice` spread them.
+    pub(crate) async fn part(&self, dice: [u8; 8]) -> Result<(), Ended> {
+        self.ask(Request::Part(dice)).await
+    }
+
     /// Ends the engine after what it has in hand.
     pub(crate) async fn stop(&self) -> Result<(), Ended> {
         self.ask(Request::Stop).await
@@ -166,18 +178,24 @@ async fn tick(requests: mpsc::WeakSender<Request>) {
 /// What the thread owns.
 struct Room<S> {
     service: Service<S>,
+    metrics: Metrics,
     outboxes: HashMap<ConnectionId, mpsc::UnboundedSender<Outgoing>>,
 }
 
 impl<S: MailboxStore> Room<S> {
     fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         while let Some(first) = self.next(&mut inbox) {
+            let began = Instant::now();
             let goes_on = self.batch(first, &mut inbox);
             self.service.settle(now());
             self.deliver();
+            self.metrics.batch(began.elapsed(), self.service.snapshot());
             if !goes_on {
-                return;
+                break;
             }
+        }
+        if let Err(error) = self.service.into_store().close() {
+            tracing::error!(%error, "the store could not be closed; the next start takes a little longer");
         }
     }
 
@@ -209,10 +227,11 @@ impl<S: MailboxStore> Room<S> {
         match request {
             Request::Connect {
                 connection,
+                source,
                 outbox,
                 admitted,
             } => {
-                let is_admitted = self.service.connect(connection);
+                let is_admitted = self.service.connect(connection, source);
                 if is_admitted {
                     self.outboxes.insert(connection, outbox);
                 }
@@ -232,6 +251,7 @@ impl<S: MailboxStore> Room<S> {
             Request::Knock { path, proof, card } => {
                 let _ = card.send(self.service.knock(&path, &proof, now()));
             }
+            Request::Part(dice) => self.service.part(dice),
             Request::Tick | Request::Stop => {}
         }
     }

@@ -6,9 +6,10 @@ use stonechat_wire::ids::{EnvelopeId, Token};
 use stonechat_wire::invite::proof_hash;
 
 use super::*;
-use crate::limits::{EXPIRE_EVERY_MS, SERVED_AT_ONCE, UNSYNCED_PAUSE_MS};
+use crate::limits::{COMEBACK_MS_MAX, EXPIRE_EVERY_MS, SERVED_AT_ONCE, UNSYNCED_PAUSE_MS};
+use crate::store::log::SegmentLog;
+use crate::store::log::tests::simulated::SimulatedDisk;
 use crate::store::memory::MemoryStore;
-use crate::store::sqlite::SqliteStore;
 
 const ANA: ConnectionId = ConnectionId(1);
 const BO: ConnectionId = ConnectionId(2);
@@ -16,7 +17,7 @@ const START: Timestamp = Timestamp(1_000_000_000_000);
 
 #[test]
 fn only_a_hello_with_the_secret_is_answered_rly_20() {
-    let mut relay = World::new(Access::Secret([7; 16]), Limits::default());
+    let mut relay = World::new(Access::Secrets(vec![[6; 16], [7; 16]]), Limits::default());
     relay.connect(ANA);
     assert_eq!(
         relay.say(ANA, ToRelay::Quota { request: 1 }),
@@ -311,6 +312,13 @@ fn a_full_relay_opens_no_mailbox_and_then_takes_nothing_rly_28() {
     let mut relay = World::with(limits);
     let outputs = relay.say(ANA, put(2, &[envelope(1, 1), envelope(2, 2), envelope(1, 3)]));
     assert_eq!((stored(&outputs).len(), outputs.last()), (2, Some(&refused)));
+    let limits = Limits {
+        envelopes: 2,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    let outputs = relay.say(ANA, put(2, &[envelope(1, 1), envelope(1, 2), envelope(1, 3)]));
+    assert_eq!((stored(&outputs).len(), outputs.last()), (2, Some(&refused)), "memory");
 }
 
 #[test]
@@ -431,7 +439,7 @@ fn a_life_is_at_most_sixty_days_and_then_over_rly_32() {
     relay.now = START.plus_ms(TTL_S_MAX * 1000 - 1);
     relay.settle();
     assert_eq!(relay.service.store().total().envelopes, 1);
-    relay.now = relay.now.plus_ms(EXPIRE_EVERY_MS);
+    relay.now = relay.now.plus_ms(3_600_000 + EXPIRE_EVERY_MS);
     relay.settle();
     assert_eq!(relay.service.store().total().envelopes, 0);
     relay.say(
@@ -445,6 +453,19 @@ fn a_life_is_at_most_sixty_days_and_then_over_rly_32() {
 }
 
 #[test]
+fn an_expiry_does_not_tell_when_its_envelope_came_rly_32() {
+    let at = |ms, life_s| rounded_expiry(Timestamp(ms), life_s).0;
+    assert_eq!((at(1, 30), at(59_999, 1), at(30_000, 30)), (60_000, 120_000, 60_000));
+    let hour = 3_600_000;
+    let month = 30 * 24 * 3600;
+    let all: Vec<u64> = (1..=60).map(|minute| at(minute * 60_000, month)).collect();
+    assert!(
+        all.iter().all(|until| *until == month * 1000 + hour),
+        "one hour's envelopes go together"
+    );
+}
+
+#[test]
 fn what_a_stranger_can_grow_ends_somewhere_rly_33() {
     let limits = Limits {
         connections: 3,
@@ -453,8 +474,8 @@ fn what_a_stranger_can_grow_ends_somewhere_rly_33() {
         ..Limits::default()
     };
     let mut relay = World::with(limits);
-    assert!(relay.service.connect(ConnectionId(3)));
-    assert!(!relay.service.connect(ConnectionId(4)));
+    assert!(relay.service.connect(ConnectionId(3), Source::default()));
+    assert!(!relay.service.connect(ConnectionId(4), Source::default()));
     let many = |n: u8| ToRelay::Subscribe {
         add: (0..n).map(|n| (tag(n), 0)).collect(),
         drop: vec![],
@@ -505,11 +526,10 @@ fn an_empty_put_has_an_answer_too() {
 
 #[test]
 fn a_full_disk_refuses_puts_and_goes_on_serving_reads_rly_28() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("mailboxes.sqlite")).unwrap();
-    let mut relay = World::over(store);
+    let disk = SimulatedDisk::new(1);
+    let mut relay = World::over(SegmentLog::on(disk.clone(), 1).unwrap());
     relay.say(ANA, put(1, &[envelope(1, 1)]));
-    relay.service.store.stop_growing();
+    disk.with(|state| state.full_at = state.bytes());
     let outputs = relay.say(ANA, put(2, &(2..=255).map(|n| envelope(1, n)).collect::<Vec<_>>()));
     assert_eq!(
         outputs,
@@ -549,6 +569,123 @@ fn a_batch_that_grows_too_large_is_answered_busy_rly_33() {
         }
     )));
     assert_eq!(stored(&relay.say(ANA, put(4, &[envelope(1, 3)]))).len(), 1);
+}
+
+#[test]
+fn a_source_that_puts_too_much_waits_and_nobody_else_does_rly_37() {
+    let limits = Limits {
+        source_bytes_per_s: 296,
+        source_bytes_max: 700,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    let two = put(1, &[envelope(1, 1), envelope(1, 2)]);
+    assert_eq!(stored(&relay.say(ANA, two)).len(), 2);
+    let busy = |retry_after_ms| to(ANA, FromRelay::Busy { retry_after_ms });
+    assert_eq!(relay.say(ANA, put(2, &[envelope(1, 3)])), [busy(636)]);
+    assert_eq!(stored(&relay.say(BO, put(3, &[envelope(1, 4)]))).len(), 1);
+    relay.now = relay.now.plus_ms(636);
+    assert_eq!(stored(&relay.say(ANA, put(4, &[envelope(1, 3)]))).len(), 1);
+}
+
+#[test]
+fn a_secret_has_a_day_of_its_own_rly_37() {
+    let limits = Limits {
+        secret_bytes_per_day: 86_400,
+        ..Limits::default()
+    };
+    let access = Access::Secrets(vec![[1; 16], [2; 16]]);
+    let mut relay = World::new(access, limits);
+    for (who, secret) in [(ANA, 1), (BO, 2), (ConnectionId(3), 1)] {
+        relay.connect(who);
+        relay.hello(who, Some([secret; 16]));
+    }
+    // 290 puts of 296 bytes are the most that fit.
+    let puts = (0..300_u32).map(|n| stored(&relay.say(ANA, put(n, &[envelope((n % 9) as u8, (n % 250) as u8)]))).len());
+    assert_eq!(puts.sum::<usize>(), 291);
+    let refused = |to, request| Output::Send {
+        to,
+        frame: FromRelay::Refused {
+            request,
+            why: Refusal::Quota,
+        },
+    };
+    assert_eq!(
+        relay.say(ConnectionId(3), put(5, &[envelope(1, 1)])),
+        [refused(ConnectionId(3), 5)],
+        "one secret"
+    );
+    assert_eq!(stored(&relay.say(BO, put(6, &[envelope(1, 1)]))).len(), 1, "another");
+    let used = |outputs: Vec<Output>| match sent_to(&outputs, ANA)[..] {
+        [
+            FromRelay::Quota {
+                used_bytes,
+                limit_bytes,
+                ..
+            },
+        ] => (*used_bytes, *limit_bytes),
+        _ => panic!("no quota"),
+    };
+    assert_eq!(used(relay.say(ANA, ToRelay::Quota { request: 1 })), (291 * 296, 86_400));
+    relay.now = relay.now.plus_ms(86_400_000);
+    assert_eq!(
+        stored(&relay.say(ANA, put(7, &[envelope(1, 1)]))).len(),
+        1,
+        "the next day"
+    );
+}
+
+#[test]
+fn a_relay_that_goes_down_spreads_who_comes_back_rly_38() {
+    let mut relay = World::open();
+    relay.service.part([9; 8]);
+    let outputs: Vec<Output> = std::iter::from_fn(|| relay.service.poll_output()).collect();
+    let pauses: Vec<u32> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send {
+                frame: FromRelay::Busy { retry_after_ms },
+                ..
+            } => Some(*retry_after_ms),
+            Output::Send { .. } | Output::Close { .. } => None,
+        })
+        .collect();
+    assert_eq!(pauses.len(), 2);
+    assert_eq!(pauses[0].abs_diff(pauses[1]), 3, "two come back at two times");
+    assert!(outputs.contains(&closed(ANA, Closed::GoingDown)) && outputs.contains(&closed(BO, Closed::GoingDown)));
+    let mut relay = World::new(
+        Access::Open,
+        Limits {
+            connections: 20_000,
+            ..Limits::default()
+        },
+    );
+    for n in 0..20_000 {
+        relay.connect(ConnectionId(n));
+        relay.service.handle(
+            ConnectionId(n),
+            ToRelay::Hello {
+                version: 1,
+                features: 0,
+                secret: None,
+            },
+            START,
+        );
+    }
+    relay.settle();
+    relay.service.part([9; 8]);
+    let mut seconds = [0; 30];
+    while let Some(output) = relay.service.poll_output() {
+        if let Output::Send {
+            frame: FromRelay::Busy { retry_after_ms },
+            ..
+        } = output
+        {
+            assert!(retry_after_ms < COMEBACK_MS_MAX);
+            seconds[retry_after_ms as usize / 1000] += 1;
+        }
+    }
+    assert!(seconds.iter().all(|count| (600..=700).contains(count)), "{seconds:?}");
 }
 
 #[test]
@@ -617,7 +754,9 @@ impl<S: MailboxStore> World<S> {
     }
 
     fn connect(&mut self, who: ConnectionId) {
-        assert!(self.service.connect(who));
+        // Everybody comes from a network of their own.
+        let address = [10, 0, u8::try_from(who.0 % 200).unwrap(), 1];
+        assert!(self.service.connect(who, Source::of(address.into())));
     }
 
     fn hello(&mut self, who: ConnectionId, secret: Option<[u8; 16]>) -> Vec<Output> {

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
 
 use super::{
-    Appended, Budget, Door, EXPIRE_BATCH, Kept, Ledger, MailboxSize, MailboxStore, NewEnvelope, StoreError, Total,
+    Appended, Budget, Door, EXPIRE_BATCH, Expired, Kept, Ledger, MailboxSize, MailboxStore, NewEnvelope, StoreError,
+    Total,
 };
 
 /// Mailboxes in memory.
@@ -89,7 +90,7 @@ impl MailboxStore for MemoryStore {
         let mut bytes = 0;
         let from = (*tag, after.saturating_add(1));
         for ((_, cursor), new) in self
-            .live
+            .synced
             .envelopes
             .range(from..=(*tag, u64::MAX))
             .take(budget.envelopes)
@@ -106,7 +107,7 @@ impl MailboxStore for MemoryStore {
         Ok(kept)
     }
 
-    fn expire(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+    fn expire(&mut self, now: Timestamp) -> Result<Expired, StoreError> {
         let dead: Vec<_> = self
             .live
             .by_expiry
@@ -121,7 +122,10 @@ impl MailboxStore for MemoryStore {
         let count = dead.len();
         dead.into_iter()
             .for_each(|(tag, cursor)| self.change(Change::Drop(tag, cursor)));
-        Ok(count)
+        Ok(Expired {
+            envelopes: count,
+            has_more: count >= EXPIRE_BATCH,
+        })
     }
 
     fn set_door(&mut self, path: DoorPath, door: &Door) -> Result<(), StoreError> {
@@ -141,6 +145,14 @@ impl MailboxStore for MemoryStore {
     fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError> {
         self.change(Change::CloseDoor(*path));
         Ok(())
+    }
+
+    fn damaged(&self) -> u64 {
+        0
+    }
+
+    fn close(mut self) -> Result<(), StoreError> {
+        self.sync()
     }
 }
 

@@ -17,5 +17,6 @@ mod errors;
 mod faults;
 mod kill;
 mod meet;
+mod operate;
 mod supervise;
 mod talk;

@@ -1,0 +1,221 @@
+//! The lab on the command line: one cell, or a matrix of them. `cargo xtask lab` builds and runs it.
+//!
+//! In: words. Out: rows on standard output or in a file, progress on standard error, and whether all went as it must.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser};
+use stonechat_lab::censor::Censor;
+use stonechat_lab::matrix::{Cell, Row, Rows, SMOKE, SMOKE_PEERS, measure};
+use stonechat_lab::peer::{PEERS, Peer, Work};
+use stonechat_lab::router::Link;
+
+/// Measures peers under censors.
+#[derive(Debug, Parser)]
+#[command(name = "lab")]
+enum Line {
+    /// One censor, one peer; prints the row.
+    Run(Run),
+    /// Censors × peers × seeds, into a file.
+    Matrix(Matrix),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// File of the censor.
+    #[arg(long)]
+    censor: PathBuf,
+    /// Name of the peer.
+    #[arg(long, value_parser = peer)]
+    peer: Peer,
+    /// Seed of the lab's dice.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    amount: Amount,
+}
+
+#[derive(Debug, Args)]
+struct Matrix {
+    /// Few censors, peers and texts; ends badly when one does not do what it must.
+    #[arg(long)]
+    smoke: bool,
+    /// Folder of censors.
+    #[arg(long, default_value = "crates/lab/censors")]
+    censors: PathBuf,
+    /// Names of peers; all without.
+    #[arg(long, value_delimiter = ',', value_parser = peer)]
+    peers: Vec<Peer>,
+    /// So many seeds.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Begin no cell after so many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// The rows; gone on with if it is there.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    amount: Amount,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Amount {
+    /// Texts in a cell.
+    #[arg(long, default_value_t = 40)]
+    texts: usize,
+    /// Milliseconds between two texts.
+    #[arg(long, default_value_t = 500)]
+    pace_ms: u64,
+    /// Seconds after the last text.
+    #[arg(long, default_value_t = 60)]
+    patience_s: u64,
+    /// Percent of packets lost.
+    #[arg(long, default_value_t = 0.0)]
+    loss: f64,
+    /// Residual times of censors are divided by it.
+    #[arg(long, default_value_t = 1.0)]
+    residual_scale: f64,
+}
+
+impl Amount {
+    const SMOKE: Self = Self {
+        texts: 6,
+        pace_ms: 250,
+        patience_s: 10,
+        loss: 0.0,
+        residual_scale: 1.0,
+    };
+
+    fn cell(self, censor: Censor, peer: Peer, seed: u64) -> anyhow::Result<Cell> {
+        Ok(Cell {
+            censor,
+            peer,
+            seed,
+            work: Work {
+                texts: self.texts,
+                pace: Duration::from_millis(self.pace_ms),
+                patience: Duration::from_secs(self.patience_s),
+            },
+            link: Link {
+                loss_percent: self.loss,
+                ..Link::default()
+            },
+            residual_scale: self.residual_scale,
+            program: program()?,
+        })
+    }
+}
+
+fn peer(name: &str) -> Result<Peer, String> {
+    let names = PEERS.map(Peer::name).join(", ");
+    Peer::named(name).ok_or_else(|| format!("there are {names}"))
+}
+
+/// Stonechat's program: the one named, or the one beside this one.
+fn program() -> anyhow::Result<PathBuf> {
+    let beside = std::env::current_exe()?.with_file_name("stonechat");
+    let program = std::env::var_os("STONECHAT_BIN").map_or(beside, PathBuf::from);
+    program.is_file().then_some(program).context("stonechat is not built")
+}
+
+fn main() -> ExitCode {
+    let done = match Line::parse() {
+        Line::Run(run) => one(&run),
+        Line::Matrix(matrix) => all(&matrix),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn one(run: &Run) -> anyhow::Result<bool> {
+    let censor = Censor::read(&run.censor).with_context(|| run.censor.display().to_string())?;
+    let row = measure(&run.amount.cell(censor, run.peer, run.seed)?)?;
+    println!("{}", serde_json::to_string(&row)?);
+    Ok(true)
+}
+
+fn all(matrix: &Matrix) -> anyhow::Result<bool> {
+    let began = Instant::now();
+    let mut rows = Rows::open(&matrix.out).with_context(|| matrix.out.display().to_string())?;
+    let cells = cells(matrix)?;
+    let count = cells.len();
+    for (n, cell) in cells.into_iter().enumerate() {
+        if matrix
+            .minutes
+            .is_some_and(|minutes| began.elapsed() > Duration::from_secs(minutes * 60))
+        {
+            break;
+        }
+        if !rows.has(&cell.censor.id, cell.peer, cell.seed) {
+            let row = measure(&cell)?;
+            let Row { delivered, sent, .. } = row;
+            let (censor, peer) = (&cell.censor.id, cell.peer.name());
+            eprintln!(
+                "{}/{count} {censor} {peer} {}: {delivered}/{sent} ({:?})",
+                n + 1,
+                cell.seed,
+                began.elapsed()
+            );
+            rows.add(row)?;
+        }
+    }
+    println!("{}", rows.table());
+    Ok(!matrix.smoke || is_as_it_must_be(&rows))
+}
+
+fn cells(matrix: &Matrix) -> anyhow::Result<Vec<Cell>> {
+    let mut censors = Censor::read_all(&matrix.censors).with_context(|| folder_name(&matrix.censors))?;
+    let (mut peers, mut amount) = (matrix.peers.clone(), matrix.amount);
+    if matrix.smoke {
+        censors.retain(|censor| SMOKE.iter().any(|(id, _)| *id == censor.id));
+        (peers, amount) = (SMOKE_PEERS.to_vec(), Amount::SMOKE);
+    }
+    if peers.is_empty() {
+        peers = PEERS.to_vec();
+    }
+    if censors.is_empty() {
+        bail!("no censors in {}", matrix.censors.display());
+    }
+    let mut cells = Vec::new();
+    for seed in 1..=matrix.seeds {
+        for censor in &censors {
+            for peer in &peers {
+                cells.push(amount.cell(censor.clone(), *peer, seed)?);
+            }
+        }
+    }
+    Ok(cells)
+}
+
+fn folder_name(folder: &Path) -> String {
+    format!("censors of {}", folder.display())
+}
+
+/// Holds the smoke matrix against what it must be, and says where it is not.
+fn is_as_it_must_be(rows: &Rows) -> bool {
+    let mut is_right = true;
+    for (censor, expected) in SMOKE {
+        for (peer, through) in SMOKE_PEERS.into_iter().zip(expected) {
+            let row = rows
+                .all
+                .iter()
+                .find(|row| row.censor == censor && row.peer == peer.name());
+            if !row.is_some_and(|row| through.holds(row)) {
+                eprintln!("{censor} × {}: {through:?} must come through; {row:?}", peer.name());
+                is_right = false;
+            }
+        }
+    }
+    is_right
+}

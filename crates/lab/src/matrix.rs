@@ -1,0 +1,344 @@
+//! Peers × censors × seeds: one row each, in a file that can be gone on with.
+//!
+//! In: a [`Cell`]. Out: a [`Row`] of figures. A cell has a router, hosts and programs of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+use crate::censor::Censor;
+use crate::censor::machine::Machine;
+use crate::peer::{Outcome, Peer, Work, echo, hosts, ours};
+use crate::router::{Link, Plan, Router, RouterError};
+
+/// One thing to measure.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Who censors.
+    pub censor: Censor,
+    /// Who wants to talk.
+    pub peer: Peer,
+    /// For all dice of the lab; real programs and real time have their own.
+    pub seed: u64,
+    /// How much is said.
+    pub work: Work,
+    /// The line.
+    pub link: Link,
+    /// Residual times of the censor are divided by it.
+    pub residual_scale: f64,
+    /// Stonechat's program.
+    pub program: PathBuf,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Id of the censor.
+    pub censor: String,
+    /// Name of the peer.
+    pub peer: String,
+    /// The seed.
+    pub seed: u64,
+    /// Whether the censor leaves any way open.
+    pub path_open: bool,
+    /// Texts said.
+    pub sent: usize,
+    /// Texts that came in time.
+    pub delivered: usize,
+    /// Texts that came twice.
+    pub duplicated: usize,
+    /// Median time from when a text was due to when it came, of those that came.
+    pub p50_ms: Option<u64>,
+    /// The slowest of a hundred.
+    pub p99_ms: Option<u64>,
+    /// From the beginning of the block to the first text that was due after it and came.
+    pub first_after_block_ms: Option<u64>,
+    /// How long two people took to meet (Stonechat only).
+    pub met_ms: Option<u64>,
+    /// Bytes over the border, all packets of both ways, headers and meeting included.
+    pub wire_bytes: u64,
+    /// Connections that clients began.
+    pub handshakes: u64,
+    /// Flows that the censor took hold of.
+    pub hits: u64,
+    /// What residual times were divided by.
+    pub residual_scale: f64,
+    /// What was measured.
+    pub commit: String,
+    /// The machine's load when it began.
+    pub load: f64,
+}
+
+/// Measures one cell.
+pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
+    let load = load();
+    let router = Arc::new(Router::start(Plan {
+        hosts: hosts(),
+        link: cell.link,
+        names: echo::names(),
+        machine: Machine::new(cell.censor.clone(), cell.seed, cell.residual_scale),
+        seed: cell.seed,
+    })?);
+    let onset = Duration::from_secs_f64(cell.censor.onset_s);
+    if onset.is_zero() {
+        router.begin();
+    }
+    let (met, outcome) = talk(cell, &router, onset);
+    let traffic = router.traffic();
+    let mut row = figures(&outcome, onset);
+    row.censor.clone_from(&cell.censor.id);
+    row.peer = cell.peer.name().to_owned();
+    row.seed = cell.seed;
+    row.path_open = cell.censor.path_open;
+    row.met_ms = met.map(ms);
+    row.wire_bytes = traffic.wire_bytes;
+    row.handshakes = traffic.openings;
+    row.hits = traffic.deeds.hits;
+    row.residual_scale = cell.residual_scale;
+    row.commit = commit();
+    row.load = load;
+    Ok(row)
+}
+
+fn talk(cell: &Cell, router: &Arc<Router>, onset: Duration) -> (Option<Duration>, Outcome) {
+    if cell.peer != Peer::Stonechat {
+        begin_later(router, onset);
+        return (None, echo::run(router, cell.peer, cell.work));
+    }
+    let friends = ours::Friends::start(router, &cell.program);
+    let met = friends.meet(cell.work.patience);
+    begin_later(router, onset);
+    (met, friends.talk(cell.work, Instant::now()))
+}
+
+fn begin_later(router: &Arc<Router>, onset: Duration) {
+    if !onset.is_zero() {
+        let router = Arc::downgrade(router);
+        std::thread::spawn(move || {
+            std::thread::sleep(onset);
+            if let Some(router) = router.upgrade() {
+                router.begin();
+            }
+        });
+    }
+}
+
+fn figures(outcome: &Outcome, onset: Duration) -> Row {
+    let mut took: Vec<u64> = outcome.texts.iter().filter_map(|(_, took)| took.map(ms)).collect();
+    took.sort_unstable();
+    let after = outcome.texts.iter().filter(|(due, _)| *due >= onset);
+    let first = after
+        .filter_map(|(due, took)| took.map(|took| ms((*due + took).saturating_sub(onset))))
+        .min();
+    Row {
+        censor: String::new(),
+        peer: String::new(),
+        seed: 0,
+        path_open: true,
+        sent: outcome.texts.len(),
+        delivered: took.len(),
+        duplicated: outcome.doubled,
+        p50_ms: part(&took, 50),
+        p99_ms: part(&took, 99),
+        first_after_block_ms: first,
+        met_ms: None,
+        wire_bytes: 0,
+        handshakes: 0,
+        hits: 0,
+        residual_scale: 1.0,
+        commit: String::new(),
+        load: 0.0,
+    }
+}
+
+/// The value below which so many of a hundred lie (nearest rank).
+fn part(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+}
+
+fn commit() -> String {
+    let output = std::process::Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.ok()
+        .filter(|text| !text.is_empty())
+        .unwrap_or_else(|| "unknown".into())
+}
+
+/// Rows in a file, each written as soon as it is measured.
+#[derive(Debug)]
+pub struct Rows {
+    file: PathBuf,
+    /// All rows so far.
+    pub all: Vec<Row>,
+}
+
+impl Rows {
+    /// Opens a file that may hold rows already.
+    pub fn open(file: &Path) -> io::Result<Self> {
+        let all = match fs::read(file) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { file: file.into(), all })
+    }
+
+    /// Whether this cell is measured already.
+    pub fn has(&self, censor: &str, peer: Peer, seed: u64) -> bool {
+        self.all
+            .iter()
+            .any(|row| row.censor == censor && row.peer == peer.name() && row.seed == seed)
+    }
+
+    /// Adds a row; the file is whole at any time.
+    pub fn add(&mut self, row: Row) -> io::Result<()> {
+        self.all.push(row);
+        let fresh = self.file.with_extension("new");
+        let lines: Vec<String> = self.all.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+        fs::write(&fresh, format!("[\n{}\n]\n", lines.join(",\n")))?;
+        fs::rename(&fresh, &self.file)
+    }
+
+    /// A table in Markdown: a line a censor, a column a peer; delivered of sent, and the median of what came.
+    pub fn table(&self) -> String {
+        let mut peers: Vec<&str> = self.all.iter().map(|row| row.peer.as_str()).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        let mut lines: BTreeMap<&str, BTreeMap<&str, Vec<&Row>>> = BTreeMap::new();
+        for row in &self.all {
+            lines
+                .entry(&row.censor)
+                .or_default()
+                .entry(&row.peer)
+                .or_default()
+                .push(row);
+        }
+        let mut table = format!(
+            "| censor | {} |\n|---|{}\n",
+            peers.join(" | "),
+            "---|".repeat(peers.len())
+        );
+        for (censor, cells) in lines {
+            let cells: Vec<String> = peers
+                .iter()
+                .map(|peer| cells.get(peer).map_or_else(String::new, |rows| sum(rows)))
+                .collect();
+            table.push_str(&format!("| {censor} | {} |\n", cells.join(" | ")));
+        }
+        table
+    }
+}
+
+fn sum(rows: &[&Row]) -> String {
+    let (sent, delivered): (usize, usize) = rows
+        .iter()
+        .fold((0, 0), |(a, b), row| (a + row.sent, b + row.delivered));
+    let mut medians: Vec<u64> = rows.iter().filter_map(|row| row.p50_ms).collect();
+    medians.sort_unstable();
+    match part(&medians, 50) {
+        Some(median) => format!("{delivered}/{sent}, {median} ms"),
+        None => format!("{delivered}/{sent}"),
+    }
+}
+
+/// What the smoke matrix asks: which of [`SMOKE_PEERS`] get everything through, and which nothing.
+pub const SMOKE: [(&str, [Through; 3]); 8] = [
+    ("none", [Through::All, Through::All, Through::All]),
+    ("ru-sni-drop", [Through::Nothing, Through::All, Through::All]),
+    ("ru-sni-rst", [Through::Nothing, Through::All, Through::All]),
+    ("ru-nsdi-dns", [Through::Nothing, Through::All, Through::All]),
+    ("cn-fet-always", [Through::All, Through::All, Through::All]),
+    ("ir-protofilter", [Through::All, Through::All, Through::All]),
+    ("tls-only", [Through::All, Through::Nothing, Through::Nothing]),
+    ("shutdown", [Through::Nothing, Through::Nothing, Through::Nothing]),
+];
+
+/// The peers of the smoke matrix.
+pub const SMOKE_PEERS: [Peer; 3] = [Peer::TlsBlocked, Peer::WebSocket, Peer::Stonechat];
+
+/// How much must come through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// Every text, once.
+    All,
+    /// Not one.
+    Nothing,
+}
+
+impl Through {
+    /// Whether a row is so.
+    pub const fn holds(self, row: &Row) -> bool {
+        match self {
+            Self::All => row.delivered == row.sent && row.duplicated == 0,
+            Self::Nothing => row.delivered == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(took_ms: &[Option<u64>]) -> Outcome {
+        let texts = took_ms.iter().enumerate();
+        let texts = texts.map(|(n, took)| (Duration::from_secs(n as u64), took.map(Duration::from_millis)));
+        Outcome {
+            texts: texts.collect(),
+            doubled: 0,
+        }
+    }
+
+    #[test]
+    fn figures_are_of_what_came() {
+        let row = figures(&outcome(&[Some(30), None, Some(10), Some(20)]), Duration::from_secs(1));
+        assert_eq!(
+            (row.sent, row.delivered, row.p50_ms, row.p99_ms),
+            (4, 3, Some(20), Some(30))
+        );
+        assert_eq!(
+            row.first_after_block_ms,
+            Some(1010),
+            "the third text, a second after the block"
+        );
+        assert_eq!(figures(&outcome(&[None]), Duration::ZERO).p50_ms, None);
+    }
+
+    #[test]
+    fn a_file_of_rows_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.json");
+        let mut rows = Rows::open(&file).unwrap();
+        let mut row = figures(&outcome(&[Some(5)]), Duration::ZERO);
+        (row.censor, row.peer, row.seed) = ("none".into(), "stonechat".into(), 3);
+        rows.add(row).unwrap();
+        let again = Rows::open(&file).unwrap();
+        assert!(again.has("none", Peer::Stonechat, 3) && !again.has("none", Peer::Stonechat, 4));
+        assert_eq!(again.all, rows.all);
+        assert!(again.table().contains("| none | 1/1, 5 ms |"), "{}", again.table());
+        fs::write(&file, "[{").unwrap();
+        assert!(Rows::open(&file).is_err(), "a broken file is not written over");
+    }
+
+    #[test]
+    fn nothing_and_all_are_told_apart() {
+        let row = |took: &[Option<u64>]| figures(&outcome(took), Duration::ZERO);
+        assert!(Through::All.holds(&row(&[Some(1)])) && !Through::All.holds(&row(&[Some(1), None])));
+        assert!(Through::Nothing.holds(&row(&[None])) && !Through::Nothing.holds(&row(&[Some(1), None])));
+    }
+}

@@ -1,0 +1,100 @@
+//! Who is measured: programs that want to talk over the border, each in its own way.
+//!
+//! In: a running [`Router`] with the hosts of [`hosts`]. Out: for each text when it was due, and when it came.
+//! The simple ones ([`echo`]) stand for what others do; [`ours`] runs the real program.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+pub mod echo;
+pub mod ours;
+
+/// A peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// TLS to one name that is on the list, found by DNS: what a blocked messenger does.
+    TlsBlocked,
+    /// TLS to a name of its own, found by DNS.
+    TlsOwn,
+    /// A plain WebSocket.
+    WebSocket,
+    /// Bytes that look random from the first on.
+    Random,
+    /// Stonechat: a relay and two people.
+    Stonechat,
+}
+
+/// All peers.
+pub const PEERS: [Peer; 5] = [
+    Peer::TlsBlocked,
+    Peer::TlsOwn,
+    Peer::WebSocket,
+    Peer::Random,
+    Peer::Stonechat,
+];
+
+impl Peer {
+    /// Its name in tables and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TlsBlocked => "tls-blocked",
+            Self::TlsOwn => "tls-own",
+            Self::WebSocket => "websocket",
+            Self::Random => "random",
+            Self::Stonechat => "stonechat",
+        }
+    }
+
+    /// The peer of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        PEERS.into_iter().find(|peer| peer.name() == name)
+    }
+}
+
+/// The lab's hosts: two clients inside, servers abroad.
+pub fn hosts() -> Vec<(&'static str, Ipv4Addr)> {
+    vec![
+        ("ana", Ipv4Addr::new(10, 77, 0, 2)),
+        ("bo", Ipv4Addr::new(10, 77, 0, 3)),
+        ("hosting", OWN_ADDRESS),
+        ("messenger", BLOCKED_ADDRESS),
+        ("residential", Ipv4Addr::new(198, 51, 100, 10)),
+    ]
+}
+
+/// Where our own servers stand, in a hosting network.
+pub const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// Where the blocked messenger stands, in a hosting network too.
+pub const BLOCKED_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
+
+/// How much is said, and how long is waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Texts.
+    pub texts: usize,
+    /// Time between two.
+    pub pace: Duration,
+    /// Time after the last in which one may still come.
+    pub patience: Duration,
+}
+
+impl Work {
+    /// When the `n`th text is due.
+    pub fn due(&self, started: Instant, n: usize) -> Instant {
+        started + self.pace * u32::try_from(n).unwrap_or(u32::MAX)
+    }
+
+    /// When all is over.
+    pub fn end(&self, started: Instant) -> Instant {
+        self.due(started, self.texts) + self.patience
+    }
+}
+
+/// What became of the texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// For each when it was due, since the work began, and how long it took, if it came.
+    pub texts: Vec<(Duration, Option<Duration>)>,
+    /// Texts that came twice.
+    pub doubled: usize,
+}

@@ -1,0 +1,257 @@
+//! Peers that say one text of a kilobyte at a time to a server and wait for its echo, over one connection that they
+//! open again, a second later, when it has failed.
+//!
+//! In: the host they run in. Out: what came back. They stand for what messengers with one kind of connection do.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use super::{BLOCKED_ADDRESS, OWN_ADDRESS, Outcome, Peer, Work};
+use crate::router::{RESOLVERS, Router};
+
+/// Length of a text.
+const TEXT_BYTES: usize = 1024;
+/// How long one step may take.
+const STEP_MAX: Duration = Duration::from_secs(5);
+/// Pause before a new connection.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Name of the blocked messenger.
+pub const BLOCKED_NAME: &str = "chat.blocked.example";
+/// Name of a server that is on no list.
+pub const OWN_NAME: &str = "garden.example";
+
+/// Runs one of the simple peers.
+pub fn run(router: &Router, peer: Peer, work: Work) -> Outcome {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let tls = Tls::make();
+    let server = serve(router, peer, &tls, Arc::clone(&is_over));
+    let outcome = router
+        .host("ana")
+        .run(move || say_all(peer, &tls, work))
+        .join()
+        .unwrap();
+    is_over.store(true, Ordering::Relaxed);
+    server.join().unwrap();
+    outcome
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+#[derive(Clone)]
+struct Tls {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Tls {
+    /// A certificate authority of an hour's life, and both sides of it.
+    fn make() -> Self {
+        let names = vec![BLOCKED_NAME.to_owned(), OWN_NAME.to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key);
+        // A hello that fits one packet, as those of most messengers do: a censor that puts nothing together reads it.
+        let small = CryptoProvider {
+            kx_groups: vec![aws_lc_rs::kx_group::X25519],
+            ..aws_lc_rs::default_provider()
+        };
+        let client = ClientConfig::builder_with_provider(small.into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self {
+            server: Arc::new(server.unwrap()),
+            client: Arc::new(client),
+        }
+    }
+}
+
+const fn port(peer: Peer) -> u16 {
+    match peer {
+        Peer::TlsBlocked | Peer::TlsOwn => 443,
+        Peer::WebSocket => 80,
+        Peer::Random | Peer::Stonechat => 7000,
+    }
+}
+
+fn serve(router: &Router, peer: Peer, tls: &Tls, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
+    let host = if peer == Peer::TlsBlocked {
+        "messenger"
+    } else {
+        "hosting"
+    };
+    let tls = tls.clone();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let serving = router.host(host).run(move || {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port(peer))).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        ready.send(()).unwrap();
+        while !is_over.load(Ordering::Relaxed) {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let tls = tls.clone();
+                    std::thread::spawn(move || echo_all(stream, peer, &tls));
+                }
+                Err(_) => sleep(Duration::from_millis(10)),
+            }
+        }
+    });
+    is_ready.recv().unwrap();
+    serving
+}
+
+fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
+    prepare(&stream, Duration::from_secs(30))?;
+    let mut stream: Box<dyn Stream> = match peer {
+        Peer::TlsBlocked | Peer::TlsOwn => {
+            let session = ServerConnection::new(Arc::clone(&tls.server)).map_err(io::Error::other)?;
+            Box::new(StreamOwned::new(session, stream))
+        }
+        Peer::WebSocket => {
+            let mut stream = stream;
+            read_head(&mut stream)?;
+            stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+            Box::new(stream)
+        }
+        Peer::Random | Peer::Stonechat => Box::new(stream),
+    };
+    let mut text = [0; TEXT_BYTES];
+    loop {
+        stream.read_exact(&mut text)?;
+        stream.write_all(&text)?;
+        stream.flush()?;
+    }
+}
+
+fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))
+}
+
+fn read_head(stream: &mut impl Read) -> io::Result<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(())
+}
+
+fn say_all(peer: Peer, tls: &Tls, work: Work) -> Outcome {
+    let (started, mut stream, mut outcome) = (Instant::now(), None, Outcome::default());
+    for n in 0..work.texts {
+        let due = work.due(started, n);
+        sleep(due.saturating_duration_since(Instant::now()));
+        let text = text(n);
+        let mut came = None;
+        while came.is_none() && Instant::now() < work.end(started) {
+            match say(peer, tls, &mut stream, &text) {
+                Ok(()) => came = Some(due.elapsed()),
+                Err(_) => {
+                    stream = None;
+                    sleep(PAUSE);
+                }
+            }
+        }
+        outcome.texts.push((due - started, came));
+    }
+    outcome
+}
+
+/// Random-looking, and another for each number.
+fn text(n: usize) -> [u8; TEXT_BYTES] {
+    use rand_core::{Rng, SeedableRng};
+    let mut text = [0; TEXT_BYTES];
+    rand_chacha::ChaCha20Rng::seed_from_u64(n as u64 + 1).fill_bytes(&mut text);
+    text
+}
+
+fn say(peer: Peer, tls: &Tls, stream: &mut Option<Box<dyn Stream>>, text: &[u8]) -> io::Result<()> {
+    let stream = match stream {
+        Some(stream) => stream,
+        None => stream.insert(connect(peer, tls)?),
+    };
+    stream.write_all(text)?;
+    stream.flush()?;
+    let mut back = [0; TEXT_BYTES];
+    stream.read_exact(&mut back)?;
+    if back == text {
+        Ok(())
+    } else {
+        Err(io::Error::other("another text came back"))
+    }
+}
+
+fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
+    let name = if peer == Peer::TlsBlocked {
+        BLOCKED_NAME
+    } else {
+        OWN_NAME
+    };
+    let address = match peer {
+        Peer::TlsBlocked | Peer::TlsOwn => lookup(name)?,
+        Peer::WebSocket | Peer::Random | Peer::Stonechat => OWN_ADDRESS,
+    };
+    let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
+    prepare(&stream, STEP_MAX)?;
+    Ok(match peer {
+        Peer::TlsBlocked | Peer::TlsOwn => {
+            let name = ServerName::try_from(name).map_err(io::Error::other)?;
+            let session = ClientConnection::new(Arc::clone(&tls.client), name).map_err(io::Error::other)?;
+            Box::new(StreamOwned::new(session, stream))
+        }
+        Peer::WebSocket => {
+            stream.write_all(b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+            read_head(&mut stream)?;
+            Box::new(stream)
+        }
+        Peer::Random | Peer::Stonechat => Box::new(stream),
+    })
+}
+
+/// Asks the provider's resolver, and believes the first answer: what programs do.
+fn lookup(name: &str) -> io::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_read_timeout(Some(STEP_MAX))?;
+    let labels: Vec<u8> = name
+        .split('.')
+        .flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat())
+        .collect();
+    let query = [
+        &[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        labels.as_slice(),
+        &[0, 0, 1, 0, 1],
+    ]
+    .concat();
+    socket.send_to(&query, (RESOLVERS[0], 53))?;
+    let mut reply = [0; 512];
+    let size = socket.recv(&mut reply)?;
+    if reply[7] == 0 || size < 4 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(Ipv4Addr::from(<[u8; 4]>::try_from(&reply[size - 4..size]).unwrap()))
+}
+
+/// What the resolvers know.
+pub fn names() -> std::collections::BTreeMap<String, Ipv4Addr> {
+    [(BLOCKED_NAME, BLOCKED_ADDRESS), (OWN_NAME, OWN_ADDRESS)]
+        .map(|(name, at)| (name.to_owned(), at))
+        .into()
+}

@@ -1,0 +1,262 @@
+//! Stonechat in the lab: the real program, a relay abroad and two people inside, who meet and then talk.
+//!
+//! In: the program's path and a running [`Router`]. Out: when each text came to Bo, as his own daemon tells it. The
+//! daemons are asked over their local sockets, which no network namespace shuts off.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddrV4;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{OWN_ADDRESS, Outcome, Work};
+use crate::router::Router;
+
+/// Port of the relay.
+const PORT: u16 = 80;
+/// How long a program may take to say that it is up.
+const START_MAX: Duration = Duration::from_secs(60);
+/// Time between two looks at what has come.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A relay and two people, running.
+#[derive(Debug)]
+pub struct Friends {
+    _folder: tempfile::TempDir,
+    ana: PathBuf,
+    bo: PathBuf,
+    _programs: Vec<Program>,
+}
+
+/// A program that is killed when this is dropped.
+#[derive(Debug)]
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Friends {
+    /// Starts everything; nobody has met yet.
+    pub fn start(router: &Router, program: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (ana, bo, relay) = (
+            folder.path().join("ana"),
+            folder.path().join("bo"),
+            folder.path().join("relay"),
+        );
+        let listen = SocketAddrV4::new(OWN_ADDRESS, PORT).to_string();
+        let words = ["relay", "run", "--listen", &listen, "--data", text(&relay)];
+        let (relay, route) = start(router, "hosting", program, &words, "route: ");
+        let mut programs = vec![relay];
+        for (host, home, name) in [("ana", &ana, "Ana"), ("bo", &bo, "Bo")] {
+            let mut words = vec!["--home", text(home), "init", "--name", name];
+            if name == "Ana" {
+                words.extend(["--relay", &route]);
+            }
+            finish(router, host, program, &words);
+            programs.push(
+                start(
+                    router,
+                    host,
+                    program,
+                    &["--home", text(home), "serve", "--port", "0"],
+                    "ui: ",
+                )
+                .0,
+            );
+        }
+        Self {
+            _folder: folder,
+            ana,
+            bo,
+            _programs: programs,
+        }
+    }
+
+    /// Ana invites, Bo accepts. Out: how long it took until both have the conversation; nothing if it did not come to that.
+    pub fn meet(&self, patience: Duration) -> Option<Duration> {
+        let started = Instant::now();
+        let (mut ana, mut bo) = (Socket::open(&self.ana).ok()?, Socket::open(&self.bo).ok()?);
+        let invite = ana
+            .ask("invite.create", &json!({ "who": "one", "how": "plain" }))
+            .ok()?;
+        while ana.ask("invites", &json!({})).ok()?[0]["state"] == "preparing" {
+            if started.elapsed() > patience {
+                return None;
+            }
+            sleep(LOOK);
+        }
+        bo.ask("accept", &json!({ "link": invite["link"] })).ok()?;
+        while started.elapsed() < patience {
+            let accepted = bo.ask("acceptances", &json!({})).ok()?;
+            if chat(&mut ana).is_some() && accepted[0]["state"] == "accepted" {
+                return Some(started.elapsed());
+            }
+            sleep(LOOK);
+        }
+        None
+    }
+
+    /// Ana writes, Bo reads. `began`: when the work began.
+    pub fn talk(&self, work: Work, began: Instant) -> Outcome {
+        let (mut ana, mut bo) = (Socket::open(&self.ana).unwrap(), Socket::open(&self.bo).unwrap());
+        let (to, from) = (chat(&mut ana), chat(&mut bo));
+        let (Some(to), Some(from)) = (to, from) else {
+            return nothing(work);
+        };
+        let writing = std::thread::spawn(move || {
+            for n in 0..work.texts {
+                sleep(work.due(began, n).saturating_duration_since(Instant::now()));
+                ana.ask("send", &json!({ "chat": to, "text": format!("text {n}") }))
+                    .unwrap();
+            }
+        });
+        let mut came: BTreeMap<String, (Instant, usize)> = BTreeMap::new();
+        let mut after = json!(i64::MIN);
+        while came.len() < work.texts && Instant::now() < work.end(began) {
+            look(&mut bo, &from, &mut after, &mut came);
+            sleep(LOOK);
+        }
+        writing.join().unwrap();
+        look(&mut bo, &from, &mut after, &mut came);
+        let texts = (0..work.texts).map(|n| {
+            let due = work.due(began, n);
+            let at = came
+                .get(&format!("text {n}"))
+                .map(|(at, _)| at.saturating_duration_since(due));
+            (due - began, at)
+        });
+        Outcome {
+            texts: texts.collect(),
+            doubled: came.values().filter(|(_, times)| *times > 1).count(),
+        }
+    }
+}
+
+/// They never met: nothing came.
+fn nothing(work: Work) -> Outcome {
+    Outcome {
+        texts: (0..work.texts)
+            .map(|n| (work.pace * u32::try_from(n).unwrap(), None))
+            .collect(),
+        doubled: 0,
+    }
+}
+
+fn chat(socket: &mut Socket) -> Option<Value> {
+    let chats = socket.ask("chats", &json!({ "limit": 1 })).ok()?;
+    chats.get(0).map(|chat| chat["id"].clone())
+}
+
+fn look(bo: &mut Socket, chat: &Value, after: &mut Value, came: &mut BTreeMap<String, (Instant, usize)>) {
+    let Ok(page) = bo.ask("messages", &json!({ "chat": chat, "after": after, "limit": 500 })) else {
+        return;
+    };
+    for message in page["messages"].as_array().into_iter().flatten() {
+        *after = message["position"].clone();
+        if message["kind"] == "text" {
+            let text = message["text"].as_str().unwrap_or_default().to_owned();
+            came.entry(text).or_insert_with(|| (Instant::now(), 0)).1 += 1;
+        }
+    }
+}
+
+/// Starts a program in a host. Out: what follows the prefix in the first line that has it.
+fn start(router: &Router, host: &str, program: &Path, words: &[&str], prefix: &'static str) -> (Program, String) {
+    let mut command = command(program, words);
+    let (told, said) = channel();
+    let started = router
+        .host(host)
+        .run(move || command.stdout(Stdio::piped()).spawn().expect("the program runs"));
+    let mut child = started.join().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if let Some(rest) = line.strip_prefix(prefix) {
+                let _ = told.send(rest.to_owned());
+            }
+        }
+    });
+    let program = Program(child);
+    (
+        program,
+        said.recv_timeout(START_MAX).expect("the program says that it is up"),
+    )
+}
+
+fn finish(router: &Router, host: &str, program: &Path, words: &[&str]) {
+    let mut command = command(program, words);
+    let output = router
+        .host(host)
+        .run(move || command.stderr(Stdio::piped()).output().expect("the program runs"));
+    let output = output.join().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The program, with nothing of this process's environment that it would listen to.
+fn command(program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STONECHAT_")) {
+        command.env_remove(name);
+    }
+    command
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .args(words)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of ours")
+}
+
+/// JSON-RPC over a daemon's socket.
+struct Socket {
+    write: UnixStream,
+    read: BufReader<UnixStream>,
+    last_id: u64,
+}
+
+impl Socket {
+    fn open(home: &Path) -> io::Result<Self> {
+        let write = UnixStream::connect(home.join("socket"))?;
+        write.set_read_timeout(Some(START_MAX))?;
+        let read = BufReader::new(write.try_clone()?);
+        Ok(Self {
+            write,
+            read,
+            last_id: 0,
+        })
+    }
+
+    fn ask(&mut self, method: &str, params: &Value) -> io::Result<Value> {
+        self.last_id += 1;
+        let request = json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params });
+        writeln!(self.write, "{request}")?;
+        loop {
+            let mut line = String::new();
+            if self.read.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let mut said: Value = serde_json::from_str(&line)?;
+            if said["id"] == self.last_id {
+                return match said.get("error") {
+                    Some(error) => Err(io::Error::other(error.to_string())),
+                    None => Ok(said["result"].take()),
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Whether a relay can do its work here: what an operator would find out in the first bad night.
+//!
+//! In: the data folder and the settings. Out: findings, each with what to do about it. It makes the
+//! folder and its keys if there are none, and writes a file to measure the disk, which it removes.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::home::{Home, HomeError};
+use crate::operate::settings::Settings;
+
+/// Files that a relay keeps open beside its connections.
+const OTHER_FILES: u64 = 1024;
+/// A sync slower than this makes people wait.
+const SLOW_SYNC: Duration = Duration::from_millis(50);
+const SYNCS: u32 = 10;
+/// A clock before this is wrong: 2026.
+const CLOCK_MIN_S: u64 = 1_767_225_600;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// It works, not well.
+    Doubtful,
+    /// It does not work.
+    Bad,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub health: Health,
+    /// What was found, and what to do.
+    pub text: String,
+}
+
+/// Looks at everything.
+pub fn examine(data: &Path, settings: &Settings) -> Vec<Finding> {
+    vec![
+        folder(data),
+        clock(),
+        files(settings),
+        disk(data, settings),
+        syncs(data),
+        port(data, settings),
+        address(settings),
+    ]
+}
+
+fn good(text: impl Into<String>) -> Finding {
+    finding(Health::Good, text)
+}
+
+fn finding(health: Health, text: impl Into<String>) -> Finding {
+    Finding {
+        health,
+        text: text.into(),
+    }
+}
+
+fn folder(data: &Path) -> Finding {
+    match Home::open(data) {
+        Ok(_) => good("the data folder opens, its keys are whole"),
+        Err(HomeError::InUse) => good("the data folder is in use: the relay runs"),
+        Err(error) => finding(Health::Bad, format!("the data folder does not open: {error}")),
+    }
+}
+
+fn clock() -> Finding {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    if since.as_secs() < CLOCK_MIN_S {
+        return finding(
+            Health::Bad,
+            "the clock stands in the past: envelopes would expire at the wrong time; set it",
+        );
+    }
+    good("the clock is plausible")
+}
+
+fn files(settings: &Settings) -> Finding {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let may: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let wants = (settings.limits().connections as u64).saturating_add(OTHER_FILES);
+    match may {
+        Some(may) if may < wants => finding(
+            Health::Doubtful,
+            format!("{may} open files are allowed here, {wants} are wanted: raise LimitNOFILE or lower `connections`"),
+        ),
+        Some(may) => good(format!("{may} open files are allowed, {wants} are wanted")),
+        None => finding(Health::Doubtful, "the system does not say how many files may be open"),
+    }
+}
+
+fn disk(data: &Path, settings: &Settings) -> Finding {
+    let wants = settings.limits().total_bytes;
+    match free_bytes(data) {
+        Ok(free) if free < wants => finding(
+            Health::Doubtful,
+            format!(
+                "{} GiB are free, {} are allowed to mailboxes: lower `disk_gib`",
+                free >> 30,
+                wants >> 30
+            ),
+        ),
+        Ok(free) => good(format!(
+            "{} GiB are free, {} are allowed to mailboxes",
+            free >> 30,
+            wants >> 30
+        )),
+        Err(error) => finding(
+            Health::Doubtful,
+            format!("the free space could not be found out: {error}"),
+        ),
+    }
+}
+
+#[cfg(unix)]
+fn free_bytes(data: &Path) -> io::Result<u64> {
+    let space = rustix::fs::statvfs(data)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn syncs(data: &Path) -> Finding {
+    match sync_time(data) {
+        Ok(time) if time > SLOW_SYNC => finding(
+            Health::Doubtful,
+            format!(
+                "a sync takes {} ms: everybody waits that long for `stored`; another disk would help",
+                time.as_millis()
+            ),
+        ),
+        Ok(time) => good(format!("a sync takes {:.1} ms", time.as_secs_f64() * 1e3)),
+        Err(error) => finding(Health::Bad, format!("the data folder cannot be written: {error}")),
+    }
+}
+
+fn sync_time(data: &Path) -> io::Result<Duration> {
+    let path = data.join("doctor.tmp");
+    let mut file = File::create(&path)?;
+    let began = Instant::now();
+    for _ in 0..SYNCS {
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+    }
+    let took = began.elapsed() / SYNCS;
+    fs::remove_file(path)?;
+    Ok(took)
+}
+
+fn port(data: &Path, settings: &Settings) -> Finding {
+    match TcpListener::bind(settings.listen) {
+        Ok(_) => good(format!("{} can be listened on", settings.listen)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && matches!(Home::open(data), Err(HomeError::InUse)) => {
+            good(format!("{} is listened on by the relay", settings.listen))
+        }
+        Err(error) => finding(
+            Health::Bad,
+            format!("{} cannot be listened on: {error}", settings.listen),
+        ),
+    }
+}
+
+fn address(settings: &Settings) -> Finding {
+    if settings.public.is_none() && settings.listen.ip().is_unspecified() {
+        let text = "no `public` is set: the route names an address that others may not reach";
+        return finding(Health::Doubtful, text);
+    }
+    good("the route names where others reach it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        Settings::read(text, |_| None).unwrap()
+    }
+
+    fn worst(findings: &[Finding]) -> Health {
+        findings.iter().map(|finding| finding.health).max().unwrap()
+    }
+
+    #[test]
+    fn a_folder_that_is_fine_is_good_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings("listen = \"127.0.0.1:0\"\ndisk_gib = 0\nconnections = 10");
+        let findings = examine(folder.path(), &settings);
+        let bad: Vec<_> = findings
+            .iter()
+            .filter(|finding| finding.health == Health::Bad)
+            .collect();
+        assert_eq!(bad, [] as [&Finding; 0]);
+        assert!(!folder.path().join("doctor.tmp").exists());
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("relay.key"), b"short").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = format!("listen = \"{}\"\n", taken.local_addr().unwrap());
+        let settings = settings(&format!("{listen}disk_gib = 1000000000\nconnections = 1000000000"));
+        let findings = examine(folder.path(), &settings);
+        let texts: Vec<&str> = findings
+            .iter()
+            .filter(|f| f.health > Health::Good)
+            .map(|f| f.text.as_str())
+            .collect();
+        for word in ["does not open", "open files", "disk_gib", "cannot be listened on"] {
+            assert!(texts.iter().any(|text| text.contains(word)), "{word} in {texts:?}");
+        }
+        assert_eq!(worst(&findings), Health::Bad);
+    }
+}

@@ -1,0 +1,216 @@
+//! One TOML file, each of its keys overridden by an environment variable.
+//!
+//! In: a file's text and the environment. Out: how to run the relay. A key that nobody knows is an error: a typing
+//! mistake must not switch a limit off. `STONECHAT_RELAY_DISK_GIB=8` is the same as `disk_gib = 8`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+use crate::limits::Limits;
+use crate::listen::AccessChoice;
+
+/// What stands before a key's name in the environment.
+const PREFIX: &str = "STONECHAT_RELAY_";
+const KEYS: &[&str] = &[
+    "listen",
+    "public",
+    "access",
+    "metrics",
+    "disk_gib",
+    "connections",
+    "envelopes",
+    "secret_gib_per_day",
+];
+
+/// Where a relay listens when nobody says otherwise.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7481);
+
+/// How an operator wants a relay run.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// `host:port` that goes into the route.
+    pub public: Option<String>,
+    /// "secret" or "open".
+    access: Access,
+    /// Where figures are told, on loopback; nowhere if not set.
+    pub metrics: Option<SocketAddr>,
+    /// Disk that mailboxes may take, in GiB.
+    disk_gib: u64,
+    /// Connections at once.
+    connections: usize,
+    /// Envelopes kept; each costs about 100 bytes of memory.
+    envelopes: u64,
+    /// What may be put with one secret a day, in GiB.
+    secret_gib_per_day: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Access {
+    Secret,
+    Open,
+}
+
+/// Why settings do not hold.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    #[error("the relay's settings cannot be read: {0}")]
+    Unreadable(String),
+    /// Figures are for this machine only.
+    #[error("metrics may be told on loopback only, not at {0}")]
+    MetricsNotLocal(SocketAddr),
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            listen: LISTEN,
+            public: None,
+            access: Access::Secret,
+            metrics: None,
+            disk_gib: limits.total_bytes >> 30,
+            connections: limits.connections,
+            envelopes: limits.envelopes,
+            secret_gib_per_day: limits.secret_bytes_per_day >> 30,
+        }
+    }
+}
+
+impl Settings {
+    /// Settings out of a file's text, overridden by the environment.
+    ///
+    /// Errors: what cannot be read, and what must not be.
+    pub fn read(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let unreadable = |error: toml::de::Error| SettingsError::Unreadable(error.message().to_owned());
+        let mut table: toml::Table = text.parse().map_err(unreadable)?;
+        for key in KEYS {
+            if let Some(value) = environment(&format!("{PREFIX}{}", key.to_uppercase())) {
+                let value = value.parse().map_or(toml::Value::String(value), toml::Value::Integer);
+                table.insert((*key).to_owned(), value);
+            }
+        }
+        let settings: Self = table.try_into().map_err(unreadable)?;
+        match settings.metrics.filter(|address| !address.ip().is_loopback()) {
+            Some(address) => Err(SettingsError::MetricsNotLocal(address)),
+            None => Ok(settings),
+        }
+    }
+
+    /// Who may use the relay.
+    pub const fn access(&self) -> AccessChoice {
+        match self.access {
+            Access::Secret => AccessChoice::Secret,
+            Access::Open => AccessChoice::Open,
+        }
+    }
+
+    /// The same, open to everybody.
+    #[must_use]
+    pub const fn opened(mut self) -> Self {
+        self.access = Access::Open;
+        self
+    }
+
+    /// How far it lets things grow.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            total_bytes: self.disk_gib.saturating_mul(1 << 30),
+            connections: self.connections,
+            envelopes: self.envelopes,
+            secret_bytes_per_day: self.secret_gib_per_day.saturating_mul(1 << 30),
+            ..Limits::default()
+        }
+    }
+
+    /// A file to begin with: every key with what it means.
+    pub fn template(public: Option<&str>) -> String {
+        let all = Self::default();
+        let public = public.map_or_else(
+            || "# public = \"relay.example:7481\"".into(),
+            |public| format!("public = {public:?}"),
+        );
+        format!(
+            "# Settings of a Stonechat relay. Each key can be overridden by STONECHAT_RELAY_ and its name in capitals.\n\n\
+             # Where to listen; 0.0.0.0 is every address of this machine.\nlisten = \"0.0.0.0:7481\"\n\
+             # HOST:PORT under which others reach it: goes into the route.\n{public}\n\
+             # \"secret\": whoever has the route. \"open\": everybody.\naccess = \"secret\"\n\
+             # Where figures are told, for this machine only.\nmetrics = \"127.0.0.1:7482\"\n\
+             # Disk for mailboxes. At 80 % no new mailbox is opened, at 90 % nothing is taken.\ndisk_gib = {}\n\
+             # Connections at once; the system must allow as many open files.\nconnections = {}\n\
+             # Envelopes kept, about 100 bytes of memory each.\nenvelopes = {}\n\
+             # What may be put with one secret a day.\nsecret_gib_per_day = {}\n",
+            all.disk_gib, all.connections, all.envelopes, all.secret_gib_per_day
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn a_file_is_read_and_the_environment_wins() {
+        let text = "disk_gib = 2\naccess = \"open\"\npublic = \"a:1\"";
+        let settings = Settings::read(text, nothing).unwrap();
+        assert_eq!(settings.limits().total_bytes, 2 << 30);
+        assert_eq!(
+            (settings.access(), settings.public.as_deref()),
+            (AccessChoice::Open, Some("a:1"))
+        );
+        let environment = |name: &str| match name {
+            "STONECHAT_RELAY_DISK_GIB" => Some("3".to_owned()),
+            "STONECHAT_RELAY_LISTEN" => Some("127.0.0.1:9".to_owned()),
+            _ => None,
+        };
+        let settings = Settings::read(text, environment).unwrap();
+        assert_eq!((settings.limits().total_bytes, settings.listen.port()), (3 << 30, 9));
+    }
+
+    #[test]
+    fn the_template_reads_as_what_it_says() {
+        let settings = Settings::read(&Settings::template(Some("relay.example:7481")), nothing).unwrap();
+        assert_eq!(settings.public.as_deref(), Some("relay.example:7481"));
+        let default = Settings::default();
+        assert_eq!(
+            Settings {
+                listen: default.listen,
+                public: None,
+                metrics: None,
+                ..settings
+            },
+            default
+        );
+        for key in KEYS {
+            assert!(Settings::template(None).contains(&format!("{key} =")), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_and_what_must_not_be_is_refused() {
+        for bad in [
+            "disc_gib = 2",
+            "disk_gib = \"much\"",
+            "access = \"none\"",
+            "listen = 5",
+            "= =",
+        ] {
+            assert!(
+                matches!(Settings::read(bad, nothing), Err(SettingsError::Unreadable(_))),
+                "{bad}"
+            );
+        }
+        let public = Settings::read("metrics = \"0.0.0.0:1\"", nothing);
+        assert!(matches!(public, Err(SettingsError::MetricsNotLocal(_))));
+    }
+}

@@ -1,0 +1,89 @@
+//! What a relay's operator does: sets it up, looks at its figures, and at all that it could hand over.
+
+use std::fs;
+
+use crate::harness::{Process, Relay, eventually, free_port, friends, run, text};
+
+#[test]
+fn a_relay_is_set_up_checked_and_run_by_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(&folder.path().join("relay"));
+    let said = run(&["relay", "init", "--data", &data, "--public", "relay.example:7481"]).ok();
+    let route = said
+        .lines()
+        .find_map(|line| line.strip_prefix("route: "))
+        .unwrap()
+        .to_owned();
+    assert_ne!(
+        run(&["relay", "init", "--data", &data]).code,
+        0,
+        "what is there is left alone"
+    );
+    let settings = folder.path().join("relay").join("relay.toml");
+    let port = free_port();
+    let fitting = fs::read_to_string(&settings).unwrap();
+    let fitting = fitting
+        .replace("0.0.0.0:7481", &format!("127.0.0.1:{port}"))
+        .replace(":7482", ":0");
+    fs::write(&settings, fitting.replace("disk_gib = 64", "disk_gib = 0")).unwrap();
+    let doctor = run(&["relay", "doctor", "--data", &data]).ok();
+    assert!(doctor.lines().all(|line| !line.starts_with("bad")), "{doctor}");
+    let relay = Process::start(&["relay", "run", "--data", &data], "route: ", &[]);
+    assert_eq!(relay.said, route, "the route is the one that was given out");
+    let more = folder.path().join("relay").join("access.secrets");
+    fs::write(more, format!("{}\n", "0a".repeat(16))).unwrap();
+    let routes = run(&["relay", "routes", "--data", &data]).ok();
+    assert_eq!(
+        (routes.lines().count(), routes.lines().next().unwrap()),
+        (2, format!("route: {route}").as_str())
+    );
+    fs::write(&settings, "disc_gib = 1\n").unwrap();
+    let bad = run(&["relay", "run", "--data", &data]);
+    assert!(bad.code != 0 && bad.err.contains("disc_gib"), "{}", bad.err);
+}
+
+#[test]
+fn figures_and_logs_name_no_mailbox_and_disclose_names_them_all() {
+    let mut relay = Relay::start();
+    let metrics = format!("metrics = \"127.0.0.1:{}\"\n", free_port());
+    fs::write(relay.dir().join("relay.toml"), metrics).unwrap();
+    relay.restart();
+    let (ana, bo) = friends(&relay);
+    ana.run(&["send", "Bo", "something to keep"]).ok();
+    eventually("the message", || {
+        bo.run(&["receive", "--json"]).json().into_iter().next()
+    });
+    let data = text(relay.dir());
+    let stats = run(&["relay", "stats", "--data", &data]).ok();
+    let stored = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("envelopes_stored_total "));
+    assert!(stored.unwrap().parse::<u64>().unwrap() > 2, "{stats}");
+    let all = run(&["relay", "disclose", "--data", &data]).ok();
+    let tags: Vec<&str> = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("tag ")?.get(..32))
+        .collect();
+    let doors: Vec<&str> = all
+        .lines()
+        .filter_map(|line| line.strip_prefix("door ")?.get(..16))
+        .collect();
+    assert!(tags.len() > 1 && !doors.is_empty(), "{all}");
+    let about = run(&["relay", "disclose", "--data", &data, "--tag", tags[0]]).ok();
+    assert!(about.contains("sealed: 01"), "{about}");
+    assert!(
+        run(&["relay", "disclose", "--data", &data, "--ip", "127.0.0.1"])
+            .ok()
+            .contains("Nothing on disk")
+    );
+    let logs: String = fs::read_dir(relay.dir().join("log"))
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(logs.contains("relay is up"), "the log is written");
+    for (name, shown) in [("log", &logs), ("figures", &stats)] {
+        for word in tags.iter().chain(&doors).chain(&["127.0.0.1", &relay.route]) {
+            assert!(!shown.contains(word), "{word} is in the {name}");
+        }
+    }
+}
