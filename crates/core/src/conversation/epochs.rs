@@ -185,7 +185,8 @@ pub(crate) fn take_commit(
 ) -> Result<(), Stop> {
     let hash: [u8; 32] = Sha256::digest(bytes).into();
     if is_known(step, parent, &hash)? {
-        return Ok(());
+        // Its author has heard nothing yet: tell again.
+        return receipts::due(step, &of.group);
     }
     let taken = match step.groups.take_commit(&step.mls, (of.group, parent), bytes)? {
         CommitRead::Taken(taken) => taken,
