@@ -43,7 +43,7 @@ pub mod frame;
 
 pub mod exchange;
 
-mod address;
+pub mod address;
 mod cbor;
 pub mod codec;
 mod kdf;
