@@ -2,14 +2,15 @@
 //!
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
-use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog};
+use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, ToRelay};
+use stonechat_wire::group::{GroupState, Invitation, Note, decode_supply, encode_supply};
 use stonechat_wire::ids::{RelayId, Tag};
 use stonechat_wire::invite::InviteLink;
-use stonechat_wire::message::{MessageHeader, Receipt, decode_text, encode_text};
+use stonechat_wire::message::{MessageHeader, Receipt, decode_again, decode_text, encode_again, encode_text};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::spoken::normalise_words;
 
@@ -131,7 +132,7 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 8 {
+    match choice % 14 {
         0 => texts(bytes),
         1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
         2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),
@@ -139,7 +140,23 @@ pub(crate) fn meeting(input: &[u8]) {
         4 => same(bytes, Answer::decode(bytes).ok().map(|answer| answer.encode())),
         5 => same(bytes, DeviceLog::decode(bytes).ok().map(|log| log.encode())),
         6 => message(bytes),
-        _ => same(bytes, Receipt::decode(bytes).ok().map(|receipt| receipt.encode())),
+        7 => same(bytes, Receipt::decode(bytes).ok().map(|receipt| receipt.encode())),
+        8 => same(bytes, GroupState::decode(bytes).ok().map(|state| state.encode())),
+        9 => same(bytes, Note::decode(bytes).ok().map(|note| note.encode())),
+        10 => same(bytes, decode_supply(bytes).ok().map(|supply| encode_supply(&supply))),
+        11 => same(
+            bytes,
+            Invitation::decode(bytes).ok().map(|invitation| invitation.encode()),
+        ),
+        12 => same(
+            bytes,
+            LeafIdentity::decode(bytes).ok().map(|identity| identity.encode()),
+        ),
+        _ => {
+            if let Ok((Some(first), plain)) = decode_again(bytes) {
+                assert_eq!(encode_again(first, plain), bytes);
+            }
+        }
     }
 }
 

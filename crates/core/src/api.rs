@@ -48,6 +48,24 @@ pub enum Command {
     /// Sends a text.
     #[serde(rename = "send")]
     Send(Send),
+    /// Makes a group with some contacts.
+    #[serde(rename = "group.create")]
+    GroupCreate(GroupCreate),
+    /// Adds contacts to a group.
+    #[serde(rename = "group.add")]
+    GroupAdd(GroupMembers),
+    /// Removes members from a group.
+    #[serde(rename = "group.remove")]
+    GroupRemove(GroupMembers),
+    /// Leaves a group.
+    #[serde(rename = "group.leave")]
+    GroupLeave(ByChat),
+    /// Gives a member another role.
+    #[serde(rename = "group.role")]
+    GroupRole(GroupRole),
+    /// Changes a group's name, description or policy.
+    #[serde(rename = "group.edit")]
+    GroupEdit(GroupEdit),
     /// Everything in the chat up to this message has been read.
     #[serde(rename = "markRead")]
     MarkRead(MarkRead),
@@ -99,6 +117,9 @@ pub enum Query {
     /// One message: [`Message`].
     #[serde(rename = "message")]
     Message(ByMessage),
+    /// A group as its head says: [`Group`].
+    #[serde(rename = "group")]
+    Group(ByChat),
     /// Messages that hold the words, newest first: list of [`Hit`].
     #[serde(rename = "search")]
     Search(Search),
@@ -131,6 +152,8 @@ pub enum Reply {
     Contact(Contact),
     /// [`Command::Send`]
     Message(Message),
+    /// [`Command::GroupCreate`] and the other commands about groups
+    Group(Group),
 }
 
 /// What a query answers.
@@ -153,6 +176,8 @@ pub enum Answer {
     Messages(Messages),
     /// [`Query::Message`]
     Message(Box<Message>),
+    /// [`Query::Group`]
+    Group(Group),
     /// [`Query::Search`]
     Hits(Vec<Hit>),
     /// [`Query::SafetyNumber`]
@@ -543,6 +568,8 @@ pub struct Message {
     pub state: MessageState,
     /// Echo of [`Send::client_id`].
     pub client_id: Option<String>,
+    /// Written after its sender was removed, or lost the right to write: shown apart.
+    pub late: bool,
     /// Messages before this one that are known to be missing ("n messages on their way").
     pub missing_before: u32,
 }
@@ -561,8 +588,10 @@ impl core::fmt::Debug for Message {
 pub struct Chat {
     /// Chat.
     pub id: ChatId,
-    /// The contact, hex.
+    /// The contact, hex (64 characters); of a group: its id (32 characters).
     pub contact: String,
+    /// Present where it is a group.
+    pub group: Option<GroupBrief>,
     /// Shown name.
     pub name: String,
     /// Contact verified.
@@ -649,6 +678,155 @@ impl core::fmt::Debug for Send {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Send").field("chat", &self.chat).finish_non_exhaustive()
     }
+}
+
+/// What a member of a group may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Everything; makes owners and admins.
+    Owner,
+    /// Members, roles below, name and policy.
+    Admin,
+    /// Writes also where members may not.
+    Moderator,
+    /// Writes.
+    Member,
+    /// Reads.
+    Reader,
+}
+
+/// Parameters of [`Command::GroupCreate`].
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupCreate {
+    /// 1 to 128 bytes after trimming.
+    pub name: String,
+    /// Contacts, hex. May be empty.
+    #[serde(default)]
+    pub members: Vec<String>,
+}
+
+impl core::fmt::Debug for GroupCreate {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "GroupCreate({} members)", self.members.len())
+    }
+}
+
+/// Parameters of [`Command::GroupAdd`] and [`Command::GroupRemove`].
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMembers {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// Accounts, hex.
+    pub members: Vec<String>,
+}
+
+/// Parameters of [`Command::GroupRole`].
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupRole {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// Account, hex.
+    pub member: String,
+    /// The new role.
+    pub role: Role,
+}
+
+/// Parameters of [`Command::GroupEdit`]: what is absent stays.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct GroupEdit {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// 1 to 128 bytes.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// At most 1,024 bytes.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The lowest role that may write.
+    #[serde(default)]
+    pub may_write: Option<Role>,
+    /// The lowest role that may add members.
+    #[serde(default)]
+    pub may_add: Option<Role>,
+    /// The lowest role that may change name and description.
+    #[serde(default)]
+    pub may_edit: Option<Role>,
+}
+
+impl core::fmt::Debug for GroupEdit {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("GroupEdit")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A group, as the branch that is written to says.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// Its chat.
+    pub chat: ChatId,
+    /// What it is called.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// The lowest role that may write.
+    pub may_write: Role,
+    /// The lowest role that may add members.
+    pub may_add: Role,
+    /// The lowest role that may change name and description.
+    pub may_edit: Role,
+    /// Members, the highest authority first.
+    pub members: Vec<Member>,
+    /// I am in it, and have not said that I leave.
+    pub member: bool,
+}
+
+impl core::fmt::Debug for Group {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Group")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member of a group.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Account, hex.
+    pub account: String,
+    /// What the group calls them; contacts are called as in the list of contacts.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// This is me.
+    pub me: bool,
+}
+
+impl core::fmt::Debug for Member {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Member")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the chat list says of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupBrief {
+    /// How many accounts.
+    pub members: u32,
+    /// I am in it, and have not said that I leave.
+    pub member: bool,
 }
 
 /// Parameters of [`Query::Search`].
@@ -936,6 +1114,21 @@ pub enum Fault {
     /// No relay to make a door on.
     #[error("no relay is known yet, so there is no place to be found at")]
     NoRelay,
+    /// The group's rules do not let this account do that.
+    #[error("this group does not let you do that")]
+    NotAllowed,
+    /// Not a member of this group (any more).
+    #[error("you are not in this group")]
+    NotMember,
+    /// Already in this group.
+    #[error("already a member of this group")]
+    MemberAlready,
+    /// 256 accounts.
+    #[error("a group has at most 256 members")]
+    GroupFull,
+    /// The contact's device has not sent the keys that it is added with.
+    #[error("this contact's device has not answered yet; try again later")]
+    NoKeysYet,
     /// Unknown chat, message, contact, invite or request.
     #[error("there is nothing with this id")]
     NotFound,

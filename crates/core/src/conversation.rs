@@ -1,24 +1,28 @@
 //! Conversations: writing a text, taking in what others wrote, saying what was read.
 //!
 //! In: texts of the person, opened MLS messages of members. Out: message rows in causal order, outbox rows, events.
-//! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does.
+//! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does;
+//! `epochs` keeps the branches that commits make, and `renewal` says when this device makes one.
 //! Opening envelopes is the inbox's job, sealing and resending the outbox's.
 //! Specified in `docs/protocol/05-message.md` and `07-conversation.md`.
 //! Invariant: a message row, its graph, its MLS state and its outbox row change in one transaction.
 
+pub(crate) mod epochs;
 pub(crate) mod graph;
 pub(crate) mod receipts;
+pub(crate) mod renewal;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
+use crate::group;
 use crate::listening;
-use crate::mls::{Exports, Gid, Signer};
+use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
-use stonechat_wire::mailbox::MailboxRoot;
-use stonechat_wire::message::{self, Kind, MessageHeader};
+use stonechat_wire::message::{self, First, Kind, MessageHeader};
 
 /// Longest text, bytes of UTF-8 (CNV-5).
 pub(crate) const TEXT_MAX: usize = 16_384;
@@ -30,6 +34,8 @@ const HLC_AHEAD_MS: u64 = 24 * 3600 * 1000;
 const ROOM: i64 = POSITIONS_PER_MS;
 /// Messages that one late message moves at most.
 const MOVES_MAX: usize = 4096;
+/// The column `kind` of a message that is nothing to show.
+const NOTHING_SHOWN: u8 = 3;
 /// 2025-01-01, where positions start: keeps them below 2^53 until 2094.
 const POSITION_EPOCH_MS: i64 = 1_735_689_600_000;
 const POSITIONS_PER_MS: i64 = 4096;
@@ -43,6 +49,14 @@ pub(crate) struct Conversation {
     pub(crate) leaf: u32,
     pub(crate) hidden: bool,
     pub(crate) signer: Signer,
+    /// It has a state of its own: a group.
+    pub(crate) grouped: bool,
+    /// How many accounts the head has.
+    pub(crate) accounts: usize,
+    /// I am in the head no more.
+    pub(crate) gone: bool,
+    /// I have said that I leave.
+    pub(crate) leaving: bool,
 }
 
 /// A message as it goes into its row.
@@ -53,7 +67,8 @@ struct NewMessage<'a> {
     epoch: EpochId,
     sender: AccountId,
     mine: bool,
-    kind: MessageKind,
+    /// Nothing where there is nothing to show.
+    kind: Option<MessageKind>,
     text: &'a str,
     body: Option<&'a [u8]>,
     client_id: Option<&'a str>,
@@ -61,10 +76,13 @@ struct NewMessage<'a> {
 
 /// Loads a conversation by its group.
 pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversation>, Stop> {
-    let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
-               FROM conversation v JOIN chat c ON c.id = v.chat WHERE v.group_id = ?";
-    Ok(step.tx.prepare_cached(sql)?.query_row([group], row).optional()?)
+    let sql = format!("{CONVERSATION} WHERE v.group_id = ?");
+    Ok(step.tx.prepare_cached(&sql)?.query_row([group], row).optional()?)
 }
+
+const CONVERSATION: &str = "
+    SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving
+    FROM conversation v JOIN chat c ON c.id = v.chat";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
     Ok(Conversation {
@@ -74,20 +92,37 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
         leaf: row.get(3)?,
         hidden: row.get(4)?,
         signer: Signer::new(row.get(5)?),
+        grouped: row.get(6)?,
+        accounts: usize::try_from(row.get::<_, u32>(7)?).unwrap_or(usize::MAX),
+        gone: row.get(8)?,
+        leaving: row.get(9)?,
     })
 }
 
 /// The conversation a chat writes to: one the other side has let us into before one that waits, then the smaller
 /// group id, so that two people who invited each other end in the same one (MEET-14).
 fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
-    let sql = "SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer
-               FROM conversation v JOIN chat c ON c.id = v.chat
-               WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1";
-    step.tx
-        .prepare_cached(sql)?
-        .query_row([chat], row)
-        .optional()?
-        .ok_or(Stop::Fault(Fault::NotFound))
+    let sql = format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1");
+    let found = step.tx.prepare_cached(&sql)?.query_row([chat], row).optional()?;
+    let of = found.ok_or(Stop::Fault(Fault::NotFound))?;
+    if of.gone || of.leaving {
+        return Err(Stop::Fault(Fault::NotMember));
+    }
+    if group::may_write(step, of.epoch, step.me()?)? {
+        Ok(of)
+    } else {
+        Err(Stop::Fault(Fault::NotAllowed))
+    }
+}
+
+/// The conversation of two with a contact who let me in.
+pub(crate) fn with_contact(step: &Step<'_, '_>, account: AccountId) -> Result<Conversation, Stop> {
+    let chat: Option<ChatId> = step
+        .tx
+        .prepare_cached("SELECT id FROM chat WHERE contact = ? AND hidden = 0 AND waiting = 0")?
+        .query_row([account.as_bytes()], |row| row.get(0))
+        .optional()?;
+    written_to(step, chat.ok_or(Stop::Fault(Fault::NotFound))?)
 }
 
 /// Makes the rows of a conversation just founded or joined, and listens to it.
@@ -100,8 +135,8 @@ pub(crate) fn begin(
     relays: &[RelayId],
 ) -> Result<(), Stop> {
     step.tx.execute(
-        "INSERT INTO conversation(group_id, chat, head, leaf, seq, signer, waiting, created_at)
-         VALUES (?, ?, ?, ?, 0, ?, ?, ?)",
+        "INSERT INTO conversation(group_id, chat, root, head, leaf, seq, signer, waiting, renew_at, created_at)
+         VALUES (?1, ?2, ?3, ?3, ?4, 0, ?5, ?6, ?7, ?8)",
         params![
             entered.group,
             chat,
@@ -109,31 +144,19 @@ pub(crate) fn begin(
             entered.own_leaf,
             signer.seed(),
             waiting,
+            renewal::first(step),
             step.time.0.cast_signed()
         ],
     )?;
     for relay in relays {
         join_relay(step, entered.group, *relay)?;
     }
-    let Exports {
-        mailbox_root,
-        envelope_key,
-    } = &step.groups.export(&step.mls, (entered.group, entered.epoch))?;
-    step.tx.execute(
-        "INSERT INTO epoch(epoch_id, group_id, mailbox_root, envelope_key) VALUES (?, ?, ?, ?)",
-        params![entered.epoch.as_bytes(), entered.group, mailbox_root, envelope_key],
-    )?;
-    let root = MailboxRoot::new(*mailbox_root);
-    listening::follow_epoch(step, entered.group, entered.epoch, &root)
+    epochs::plant(step, entered)
 }
 
 /// Listens on all relays that carry this conversation by now.
 pub(crate) fn follow(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
-    let sql = "SELECT mailbox_root FROM epoch WHERE epoch_id = ?";
-    let root = step
-        .tx
-        .query_row(sql, [of.epoch.as_bytes()], |row| Ok(MailboxRoot::new(row.get(0)?)))?;
-    listening::follow_epoch(step, of.group, of.epoch, &root)
+    listening::follow_group(step, &of.group)
 }
 
 /// A line by the app at the beginning of a chat, once.
@@ -176,7 +199,9 @@ pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(
 /// Deletes a conversation; its chat and its person too, where nothing else holds them.
 pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
-    listening::drop_about(step, of.epoch.as_bytes())?;
+    for epoch in epochs::retained(step, group)? {
+        listening::drop_about(step, epoch.as_bytes())?;
+    }
     step.groups.forget();
     step.tx.execute("DELETE FROM epoch_row WHERE group_id = ?", [group])?;
     step.tx
@@ -193,11 +218,13 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         step.touch_chat(of.chat);
         return Ok(());
     }
-    let contact: [u8; 32] = step
-        .tx
-        .query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| {
-            row.get(0)
-        })?;
+    step.tx
+        .execute("DELETE FROM message WHERE group_id = ? AND chat IS NULL", [group])?;
+    let contact: Option<[u8; 32]> =
+        step.tx
+            .query_row("DELETE FROM chat WHERE id = ? RETURNING contact", [of.chat], |row| {
+                row.get(0)
+            })?;
     step.tx.execute("DELETE FROM contact WHERE account = ?", [contact])?;
     step.event(Event::ChatRemoved { chat: of.chat });
     Ok(())
@@ -231,8 +258,9 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     if let Some(id) = sent_before(step, wish)? {
         return Ok(Reply::Message(loaded(step, id)?));
     }
-    let to = written_to(step, wish.chat)?;
-    let header = next_header(step, &to)?;
+    let mut to = written_to(step, wish.chat)?;
+    to.epoch = renewal::before_writing(step, &to)?;
+    let header = next_header(step, &to, Kind::Text)?;
     let body = message::encode_text(text);
     let id = write(step, &to, &header, &body)?;
     let new = NewMessage {
@@ -242,13 +270,17 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
         epoch: to.epoch,
         sender: step.me()?,
         mine: true,
-        kind: MessageKind::Text,
+        kind: Some(MessageKind::Text),
         text,
         body: None,
         client_id: wish.client_id.as_deref(),
     };
     insert(step, &to, &new)?;
+    epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
     receipts::told_by_message(step, &to, &header)?;
+    if to.accounts == 1 {
+        graph::nobody_left(step, &to, id)?;
+    }
     step.tx
         .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
     let message = loaded(step, id)?;
@@ -272,7 +304,31 @@ fn loaded(step: &Step<'_, '_>, id: MessageId) -> Result<api::Message, Stop> {
     query::load_message(step.tx, id.as_bytes())?.ok_or(Stop::Fault(Fault::NotFound))
 }
 
-fn next_header(step: &Step<'_, '_>, to: &Conversation) -> Result<MessageHeader, Stop> {
+/// Writes a message that is nothing to show: key packages, a Welcome, "I leave".
+pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body: &[u8]) -> Result<MessageId, Stop> {
+    let mut to = load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    to.epoch = renewal::before_writing(step, &to)?;
+    let header = next_header(step, &to, kind)?;
+    let id = write(step, &to, &header, body)?;
+    let new = NewMessage {
+        id,
+        header: &header,
+        leaf: to.leaf,
+        epoch: to.epoch,
+        sender: step.me()?,
+        mine: true,
+        kind: None,
+        text: "",
+        body: None,
+        client_id: None,
+    };
+    insert(step, &to, &new)?;
+    epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
+    receipts::told_by_message(step, &to, &header)?;
+    Ok(id)
+}
+
+fn next_header(step: &Step<'_, '_>, to: &Conversation, kind: Kind) -> Result<MessageHeader, Stop> {
     let seq: u32 = step
         .tx
         .prepare_cached("UPDATE conversation SET seq = seq + 1 WHERE group_id = ? RETURNING seq")?
@@ -281,14 +337,37 @@ fn next_header(step: &Step<'_, '_>, to: &Conversation) -> Result<MessageHeader, 
         .tx
         .prepare_cached("UPDATE account SET hlc = max(hlc + 1, ?) RETURNING hlc")?
         .query_row([step.time.0.cast_signed()], |row| row.get(0))?;
-    let parents = graph::heads(step, &to.group, PARENTS_MAX)?;
+    let heads = graph::heads(step, &to.group, PARENTS_MAX)?;
+    let parents = readable_by_all(step, to, heads)?;
     Ok(MessageHeader {
-        kind: Kind::Text,
-        read_through: receipts::may_tell_reading(step)? && receipts::all_read(step, to)?,
+        kind,
+        read_through: to.accounts <= epochs::ALL_CONFIRM_MAX
+            && receipts::may_tell_reading(step)?
+            && receipts::all_read(step, to)?,
         seq,
         hlc: hlc.unsigned_abs(),
         parents: parents.iter().map(MessageId::short).collect(),
     })
+}
+
+/// Of these, those that every member of the head was there for: who came later would wait for the others for ever
+/// (CNV-6). What is left out a receipt confirms.
+fn readable_by_all(step: &Step<'_, '_>, to: &Conversation, heads: Vec<MessageId>) -> Result<Vec<MessageId>, Stop> {
+    if !to.grouped {
+        return Ok(heads);
+    }
+    let now = epochs::accounts(step, to.epoch)?;
+    let mut readable = Vec::new();
+    for id in heads {
+        let there = match epochs::first_of(step, id)? {
+            Some((epoch, _)) => epochs::accounts(step, epoch)?,
+            None => BTreeSet::new(),
+        };
+        if there.is_superset(&now) {
+            readable.push(id);
+        }
+    }
+    Ok(readable)
 }
 
 /// Seals header and body for the group and puts them into the outbox. Out: the message id.
@@ -306,24 +385,81 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
     Ok(id)
 }
 
+/// Who sealed a message, and in which epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) epoch: EpochId,
+    pub(crate) leaf: u32,
+    pub(crate) account: AccountId,
+}
+
 /// Takes in what a member wrote, once it is decrypted.
-pub(crate) fn take_in(
-    step: &mut Step<'_, '_>,
-    from: &Conversation,
-    epoch: EpochId,
-    leaf: u32,
-    plain: &[u8],
-) -> Result<(), Stop> {
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, plain: &[u8]) -> Result<(), Stop> {
+    let (first, plain) = message::decode_again(plain).map_err(|_| Stop::Refused("message"))?;
     let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("message header"))?;
-    let sender = heard(step, from)?;
+    let sender = by.account;
+    heard(step, from, by)?;
     if header.kind == Kind::Receipt {
-        return receipts::take_in(step, from, body);
+        return receipts::take_in(step, from, sender, body);
     }
+    let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
-    let id = message::message_id(&from.group, epoch, leaf, head, body);
+    let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
     receipts::due(step, &from.group)?;
     if graph::known(step, id)? {
         return Ok(());
+    }
+    let (kind, text) = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let new = NewMessage {
+        id,
+        header: &header,
+        leaf: first.leaf,
+        epoch: first.epoch,
+        sender,
+        mine: false,
+        kind,
+        text: &text,
+        body: (kind == Some(MessageKind::Unknown)).then_some(body),
+        client_id: None,
+    };
+    advance_clock(step, header.hlc)?;
+    insert(step, from, &new)?;
+    epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
+    if from.grouped {
+        epochs::mark_late(step, &from.group)?;
+    }
+    let level = if header.read_through {
+        graph::Reached::Read
+    } else {
+        graph::Reached::Delivered
+    };
+    graph::acknowledge(step, from, sender, &header.parents, level)?;
+    if kind.is_none() {
+        // It is confirmed whatever comes of it: what does not fit would not fit when it comes again.
+        let _refused = step.attempt(|step| told(step, from, by, header.kind, body))?;
+    } else if !from.hidden {
+        let message = loaded(step, id)?;
+        step.event(Event::MessageAdded { message });
+    }
+    Ok(())
+}
+
+/// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
+fn shown_as(
+    step: &Step<'_, '_>,
+    from: &Conversation,
+    sender: AccountId,
+    epoch: EpochId,
+    header: &MessageHeader,
+    body: &[u8],
+) -> Result<(Option<MessageKind>, String), Stop> {
+    match header.kind {
+        Kind::KeyPackages | Kind::Welcome if !from.grouped => return Ok((None, String::new())),
+        Kind::Leave if from.grouped => return Ok((None, String::new())),
+        Kind::Text | Kind::Receipt | Kind::KeyPackages | Kind::Welcome | Kind::Leave | Kind::Unknown(_) => {}
+    }
+    if !group::may_write(step, epoch, sender)? {
+        return Err(Stop::Refused("may not write"));
     }
     let text = if header.kind == Kind::Text {
         message::decode_text(body).ok()
@@ -335,44 +471,45 @@ pub(crate) fn take_in(
     } else {
         MessageKind::Unknown
     };
-    let text = text.unwrap_or_default();
-    let new = NewMessage {
-        id,
-        header: &header,
-        leaf,
-        epoch,
-        sender,
-        mine: false,
-        kind,
-        text: &text,
-        body: (kind == MessageKind::Unknown).then_some(body),
-        client_id: None,
-    };
-    advance_clock(step, header.hlc)?;
-    insert(step, from, &new)?;
-    let level = if header.read_through {
-        graph::Reached::Read
-    } else {
-        graph::Reached::Delivered
-    };
-    graph::acknowledge(step, from, &header.parents, level)?;
-    if !from.hidden {
-        let message = loaded(step, id)?;
-        step.event(Event::MessageAdded { message });
-    }
-    Ok(())
+    Ok((Some(kind), text.unwrap_or_default()))
 }
 
-/// The other account of a 1:1 was heard of. Out: who it is.
-fn heard(step: &Step<'_, '_>, from: &Conversation) -> Result<AccountId, Stop> {
-    let contact: [u8; 32] = step
-        .tx
-        .prepare_cached("SELECT contact FROM chat WHERE id = ?")?
-        .query_row([from.chat], |row| row.get(0))?;
+/// Does what a message says that is nothing to show.
+fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, kind: Kind, body: &[u8]) -> Result<(), Stop> {
+    match kind {
+        Kind::KeyPackages => group::supply::take_in(step, by.account, body),
+        Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
+        Kind::Leave => group::leave_said(step, from, by, body),
+        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Unknown(_) => Ok(()),
+    }
+}
+
+/// Where a message was encrypted first: here, or where it says, if that place was its sender's (MSG-8).
+fn first_encryption(step: &Step<'_, '_>, by: Sealed, says: Option<First>) -> Result<First, Stop> {
+    let Some(first) = says else {
+        return Ok(First {
+            epoch: by.epoch,
+            leaf: by.leaf,
+        });
+    };
+    let fits = match epochs::was_leaf_of(step, first.epoch, first.leaf)? {
+        Some(account) => account == by.account,
+        // An epoch that is not known here: then the leaf must be the sender's own.
+        None => first.leaf == by.leaf,
+    };
+    if fits {
+        Ok(first)
+    } else {
+        Err(Stop::Refused("somebody else's message"))
+    }
+}
+
+/// A person was heard of.
+fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
-        .execute(params![step.time.0.cast_signed(), contact])?;
-    Ok(AccountId::from_bytes(contact))
+        .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
+    epochs::heard(step, &from.group, by.account, by.epoch)
 }
 
 fn advance_clock(step: &Step<'_, '_>, hlc: u64) -> Result<(), Stop> {
@@ -401,7 +538,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         )?
         .execute(params![
             new.id.as_bytes(),
-            of.chat,
+            new.kind.map(|_| of.chat),
             position,
             of.group,
             new.epoch.as_bytes(),
@@ -410,7 +547,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             hlc,
             new.sender.as_bytes(),
             new.mine,
-            new.kind as u8,
+            new.kind.map_or(NOTHING_SHOWN, |kind| kind as u8),
             new.text,
             new.body,
             hlc.min(time),
@@ -422,13 +559,16 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         ])?;
     let placed = graph::Placed {
         id: new.id,
-        leaf: new.leaf,
+        sender: new.sender,
         seq: new.header.seq,
         position,
     };
     push_down(step, of, placed)?;
     if complete {
         graph::completed(step, &of.group, new.id)?;
+    }
+    if new.kind.is_none() {
+        return Ok(());
     }
     step.tx
         .prepare_cached("UPDATE chat SET active_at = max(active_at, ?), unread = unread + ? WHERE id = ?")?
@@ -440,7 +580,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
 /// Where a message stands in its chat: by its clock, but never before what it answers or what its sender wrote
 /// before it, nor after what answers it (CNV-2).
 fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<i64, Stop> {
-    let (above, below) = graph::neighbours(step, &of.group, new.id, new.leaf, new.header.seq)?;
+    let (above, below) = graph::neighbours(step, &of.group, new.id, new.sender, new.header.seq)?;
     let clock = new
         .header
         .hlc

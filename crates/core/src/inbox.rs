@@ -5,16 +5,17 @@
 //! What is inside belongs to `conversation` and `meeting`.
 
 use crate::api::{Connection, Event};
-use crate::conversation::{self, receipts};
+use crate::conversation::{self, Conversation, Sealed, epochs, receipts};
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
 use crate::outbox;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::envelope::{self, Content, Envelope, EnvelopeKey};
+use sha2::{Digest, Sha256};
+use stonechat_wire::envelope::{self, Content, Envelope, EnvelopeKey, Part};
 use stonechat_wire::exchange::{Arrival, News};
-use stonechat_wire::ids::{EpochId, RelayId, Timestamp};
+use stonechat_wire::ids::{EpochId, RelayId, Tag, Timestamp};
 
 /// Takes in one piece of news.
 pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
@@ -51,7 +52,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     if before.abs_diff(after) > CLOCK_TRUSTED_MS.unsigned_abs() {
         receipts::say_again(step)?;
     }
-    Ok(())
+    epochs::close_old(step, time)
 }
 
 fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
@@ -85,31 +86,106 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
 fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<(), Stop> {
     match listening.purpose {
         Purpose::App => open_app(step, &listening.about, envelope),
+        Purpose::Commit => open_commit(step, &listening.about, envelope),
         Purpose::Claims => meeting::claimed(step, &listening.about, envelope),
         Purpose::Answer => meeting::answered(step, &listening.about, envelope),
     }
 }
 
 fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
-    let found = step
-        .tx
-        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ?")?
-        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
-        .optional()?;
-    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
+    let Some((of, epoch, content)) = opened(step, about, sealed)? else {
         return Ok(());
     };
-    let content = whole(&key, sealed)?;
-    let Some(of) = conversation::load(step, &group)? else {
-        return Ok(());
-    };
-    match step.groups.read(&step.mls, (group, epoch), &content)? {
-        Read::Message { leaf, plain } if leaf != of.leaf => conversation::take_in(step, &of, epoch, leaf, &plain),
+    match step.groups.read(&step.mls, (of.group, epoch), &content)? {
+        Read::Message { leaf, account, plain } if account != step.me()? => {
+            let by = Sealed { epoch, leaf, account };
+            conversation::take_in(step, &of, by, &plain)
+        }
         // Its sender has heard nothing yet: tell again.
-        Read::Again => receipts::due(step, &group),
+        Read::Again => receipts::due(step, &of.group),
         // MLS-6: beyond the window; its sender puts it again until we confirm it.
         Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
         Read::Refused(why) => Err(Stop::Refused(why)),
+    }
+}
+
+fn open_commit(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
+    match opened(step, about, sealed)? {
+        Some((of, parent, commit)) => epochs::take_commit(step, &of, parent, &commit),
+        None => Ok(()),
+    }
+}
+
+/// What an epoch's envelope holds, and whose it is; nothing where the epoch is closed.
+fn opened(
+    step: &mut Step<'_, '_>,
+    about: &[u8],
+    sealed: &Envelope,
+) -> Result<Option<(Conversation, EpochId, Vec<u8>)>, Stop> {
+    let found = step
+        .tx
+        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
+        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
+        .optional()?;
+    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
+        return Ok(None);
+    };
+    let content = match envelope::open(&key, sealed) {
+        Ok(Content::Whole(content)) => Some(content),
+        Ok(Content::Part(part)) => gather(step, sealed.tag(), part)?,
+        Err(_) => return Err(Stop::Refused("does not open")),
+    };
+    let Some(content) = content else { return Ok(None) };
+    Ok(conversation::load(step, &group)?.map(|of| (of, epoch, content)))
+}
+
+/// Keeps a part; gives the whole content when it was the last one missing (ENV-7).
+fn gather(step: &Step<'_, '_>, tag: Tag, part: Part) -> Result<Option<Vec<u8>>, Stop> {
+    let Part {
+        hash,
+        index,
+        count,
+        bytes,
+    } = part;
+    step.tx
+        .prepare_cached("INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![tag.as_bytes(), hash, index, count, bytes])?;
+    let sql = "SELECT bytes FROM part WHERE tag = ? AND hash = ? AND count = ? ORDER BY number";
+    let parts: Vec<Vec<u8>> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(params![tag.as_bytes(), hash, count], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    if parts.len() < usize::from(count) {
+        shrink(step)?;
+        return Ok(None);
+    }
+    step.tx
+        .prepare_cached("DELETE FROM part WHERE tag = ? AND hash = ?")?
+        .execute(params![tag.as_bytes(), hash])?;
+    let content = parts.concat();
+    // A set that does not hold what it promised is gone; nobody is told.
+    let fits = Sha256::digest(&content).as_slice() == hash;
+    Ok(fits.then_some(content))
+}
+
+/// Over the limits of ENV-7 the oldest sets go.
+fn shrink(step: &Step<'_, '_>) -> Result<(), Stop> {
+    loop {
+        let (sets, bytes): (u32, i64) = step
+            .tx
+            .prepare_cached("SELECT count(DISTINCT hash || tag), coalesce(sum(length(bytes)), 0) FROM part")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let few = sets as usize <= envelope::GATHER_SETS_MAX;
+        if few && usize::try_from(bytes).unwrap_or(usize::MAX) <= envelope::GATHER_BYTES_MAX {
+            return Ok(());
+        }
+        step.tx
+            .prepare_cached(
+                "DELETE FROM part WHERE (tag, hash) IN (SELECT tag, hash FROM part GROUP BY tag, hash
+                                                        ORDER BY max(rowid) LIMIT 1)",
+            )?
+            .execute([])?;
     }
 }
 
@@ -117,7 +193,7 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
 pub(crate) fn whole(key: &EnvelopeKey, sealed: &Envelope) -> Result<Vec<u8>, Stop> {
     match envelope::open(key, sealed) {
         Ok(Content::Whole(content)) => Ok(content),
-        // Nothing in this version is larger than one envelope.
+        // Nothing of a meeting is larger than one envelope.
         Ok(Content::Part(_)) => Err(Stop::Refused("a part")),
         Err(_) => Err(Stop::Refused("does not open")),
     }

@@ -7,28 +7,33 @@
 //!
 //! The way of a text out: `conversation::send` → `mls` (sealed for the group) → `outbox` (envelope, parcel).
 //! The way in: `inbox` (envelope, purpose) → `mls` → `conversation::take_in` (graph, receipts) → event.
+//! Commits: `conversation::renewal` (when) → `conversation::epochs` (the tree) → `mls::commit`; `fork` picks the head.
 //! Meeting people: `meeting` (invites, claims, answers).
 
 pub mod account;
 pub mod api;
+pub mod fork;
 pub mod query;
 pub mod safety;
 pub mod store;
 
 mod conversation;
 mod dice;
+mod group;
 mod inbox;
+mod leaf;
 mod listening;
 mod meeting;
 mod mls;
 mod outbox;
 mod profile;
+mod roles;
 mod step;
 
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use conversation::receipts;
+use conversation::{receipts, renewal};
 use meeting::{accept, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -140,6 +145,12 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Approve(wish) => invite::approve(step, &wish.id),
         Command::Decline(wish) => invite::decline(step, &wish.id),
         Command::Send(wish) => conversation::send(step, &wish),
+        Command::GroupCreate(wish) => group::create(step, &wish),
+        Command::GroupAdd(wish) => group::add(step, &wish),
+        Command::GroupRemove(wish) => group::remove(step, &wish),
+        Command::GroupLeave(wish) => group::leave(step, &wish),
+        Command::GroupRole(wish) => group::set_role(step, &wish),
+        Command::GroupEdit(wish) => group::edit(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),
@@ -159,6 +170,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     }
     invite::expire(step)?;
     accept::expire(step)?;
+    renewal::renew_due(step)?;
     outbox::reseal_due(step)?;
     receipts::flush(step)?;
     Ok(slot)
@@ -170,6 +182,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         Some(step.now.0.saturating_add(turn.max(1))),
         outbox::next_due(step)?,
         receipts::next_due(step)?,
+        renewal::next_due(step)?,
         invite::next_expiry(step)?,
     ];
     // Never in the past: a wake that changes nothing must not ask for another one at once.

@@ -10,7 +10,7 @@ use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeMap;
 use stonechat_wire::exchange::{Errand, Listen};
-use stonechat_wire::ids::{EpochId, RelayId, Tag};
+use stonechat_wire::ids::{EpochId, RelayId, Tag, Timestamp};
 use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
 
 /// Why a tag is read; the number is the column `purpose`.
@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Claims = 1,
     /// Answer to a claim of ours.
     Answer = 2,
+    /// Commit lane of an epoch.
+    Commit = 3,
 }
 
 /// What a tag is read for.
@@ -69,23 +71,41 @@ pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), St
     Ok(())
 }
 
-/// Reads an epoch's app lane on all relays of its conversation, in the slots of the moment (MBX-5).
+/// Reads an epoch's lanes on all relays of its conversation: commits, and the app lane in the slots of the moment, but
+/// none that passed before the epoch was made (MBX-5).
 pub(crate) fn follow_epoch(
     step: &mut Step<'_, '_>,
     group: Gid,
     epoch: EpochId,
     root: &MailboxRoot,
+    made: Slot,
 ) -> Result<(), Stop> {
     let mut changes = Changes::new();
-    for slot in mailbox::app_slots(step.slot()) {
-        let tag = mailbox::token(root, Lane::App, slot, 0).tag();
+    let oldest = made.min(step.slot()).minus(1);
+    let app = mailbox::app_slots(step.slot())
+        .into_iter()
+        .filter(|slot| *slot >= oldest)
+        .map(|slot| (Lane::App, Purpose::App, slot));
+    let commits = std::iter::once((Lane::Commit, Purpose::Commit, Slot(0)));
+    for (lane, purpose, slot) in commits.chain(app) {
+        let tag = mailbox::token(root, lane, slot, 0).tag();
         for relay in relays_of(step, &group)? {
-            if insert(step, relay, tag, Purpose::App, epoch.as_bytes(), slot)? {
+            if insert(step, relay, tag, purpose, epoch.as_bytes(), slot)? {
                 changes.entry(relay).or_default().0.push((tag, 0));
             }
         }
     }
     tell(step, changes);
+    Ok(())
+}
+
+/// The same for every retained epoch of a group: one more relay carries it.
+pub(crate) fn follow_group(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    for (of, epoch, root, made) in epochs(step)? {
+        if of == *group {
+            follow_epoch(step, of, epoch, &root, made)?;
+        }
+    }
     Ok(())
 }
 
@@ -109,8 +129,8 @@ pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     // What lies in no mailbox that is read any more cannot come back.
     let gone = slots[0].start().0.saturating_sub(mailbox::SLOT_MS).cast_signed();
     step.tx.execute("DELETE FROM envelope_seen WHERE at < ?", [gone])?;
-    for (group, epoch, root) in epochs(step)? {
-        follow_epoch(step, group, epoch, &root)?;
+    for (group, epoch, root, made) in epochs(step)? {
+        follow_epoch(step, group, epoch, &root, made)?;
     }
     Ok(())
 }
@@ -119,7 +139,7 @@ pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 pub(crate) fn announce_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let mut changes = Changes::new();
     {
-        // Oldest slot first: messages of one sender then come in the order they were written.
+        // Commits first, then the oldest slot first: messages of one sender then come in the order they were written.
         let mut rows = step
             .tx
             .prepare_cached("SELECT relay, tag, cursor FROM listening ORDER BY relay, slot, tag")?;
@@ -152,7 +172,8 @@ pub(crate) fn find(step: &Step<'_, '_>, relay: RelayId, tag: Tag) -> Result<Opti
             let purpose = match row.get::<_, u8>(0)? {
                 0 => Purpose::App,
                 1 => Purpose::Claims,
-                _answer => Purpose::Answer,
+                2 => Purpose::Answer,
+                _commit => Purpose::Commit,
             };
             Ok(Listening {
                 purpose,
@@ -182,15 +203,17 @@ pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>
         .collect::<Result<_, _>>()?)
 }
 
-fn epochs(step: &Step<'_, '_>) -> Result<Vec<(Gid, EpochId, MailboxRoot)>, Stop> {
+/// All retained epochs, and the slots in which they were made.
+fn epochs(step: &Step<'_, '_>) -> Result<Vec<(Gid, EpochId, MailboxRoot, Slot)>, Stop> {
     let mut rows = step
         .tx
-        .prepare_cached("SELECT group_id, epoch_id, mailbox_root FROM epoch")?;
+        .prepare_cached("SELECT group_id, epoch_id, mailbox_root, made_at FROM epoch WHERE mailbox_root IS NOT NULL")?;
     let found = rows.query_map([], |row| {
         Ok((
             row.get::<_, Gid>(0)?,
             EpochId::from_bytes(row.get(1)?),
             MailboxRoot::new(row.get(2)?),
+            Slot::of(Timestamp(row.get::<_, i64>(3)?.unsigned_abs())),
         ))
     })?;
     Ok(found.collect::<Result<_, _>>()?)

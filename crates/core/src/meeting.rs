@@ -13,24 +13,24 @@ pub(crate) use invite::{claimed, door_open};
 
 use crate::account::{self, Account};
 use crate::api::{Fault, Reach};
+use crate::leaf;
 use crate::mls::{self, Leaf};
 use crate::step::{Step, Stop};
-use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey};
 use hkdf::Hkdf;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
-use stonechat_wire::card::{CardRelay, ContactCard, DeviceEntry};
+use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
 use stonechat_wire::exchange::Errand;
-use stonechat_wire::ids::{AccountId, RelayId};
+use stonechat_wire::ids::RelayId;
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 use stonechat_wire::spoken::normalise_words;
 use zeroize::Zeroizing;
 
 /// Relays a claim's card names at most: a conversation has one to four (MEET-13).
-const RELAYS_NAMED: usize = 3;
-const BINDING_LABEL: &[u8] = b"stonechat/leaf/1";
+pub(crate) const RELAYS_NAMED: usize = 3;
 const CLAIM_INFO: &[u8] = b"stonechat/claim/1";
 
 /// The account that meets people: keys and name.
@@ -38,45 +38,16 @@ pub(crate) fn me(step: &Step<'_, '_>) -> Result<Account, Stop> {
     account::load(step.tx)?.ok_or(Stop::Fault(Fault::NoAccount))
 }
 
-/// What an MLS credential says (MLS-7): account 32 | device 8 | signature by the device key over the leaf's key.
-pub(crate) fn identity(me: &Account, leaf_public: &[u8; 32]) -> Vec<u8> {
-    let binding = me
-        .device_key()
-        .sign(&binding(me.id(), me.device().as_bytes(), leaf_public));
-    [
-        me.id().as_bytes().as_slice(),
-        me.device().as_bytes(),
-        &binding.to_bytes(),
-    ]
-    .concat()
-}
-
-fn binding(account: AccountId, device: &[u8; 8], leaf_public: &[u8]) -> Vec<u8> {
-    [BINDING_LABEL, account.as_bytes(), device, leaf_public].concat()
-}
-
 /// A leaf belongs to the account of this card, by a device of its log (MLS-7).
 pub(crate) fn check_leaf(card: &ContactCard, leaf: &Leaf) -> Result<(), Stop> {
     const REFUSED: Stop = Stop::Refused("leaf");
-    let (account, rest) = leaf.identity.split_first_chunk::<32>().ok_or(REFUSED)?;
-    let (device, signature) = rest.split_first_chunk::<8>().ok_or(REFUSED)?;
-    let entry = device_entry(card, device).ok_or(REFUSED)?;
-    let signature = Signature::from_slice(signature).map_err(|_| REFUSED)?;
-    let account = AccountId::from_bytes(*account);
-    if account != card.account_id() {
-        return Err(REFUSED);
+    let identity = LeafIdentity::decode(&leaf.identity).map_err(|_| REFUSED)?;
+    let logged = card.device_log.entries.contains(&identity.device);
+    if leaf::account_of(leaf)? == card.account_id() && logged {
+        Ok(())
+    } else {
+        Err(REFUSED)
     }
-    VerifyingKey::from_bytes(&entry.device_ed25519)
-        .and_then(|key| key.verify_strict(&binding(account, device, &leaf.public), &signature))
-        .map_err(|_| REFUSED)
-}
-
-fn device_entry<'a>(card: &'a ContactCard, device: &[u8; 8]) -> Option<&'a DeviceEntry> {
-    card.device_log
-        .entries
-        .iter()
-        .map(|logged| &logged.entry)
-        .find(|entry| entry.device_id.as_bytes() == device)
 }
 
 /// A card is signed by its account, and so is every entry of its device log (CARD-3).
@@ -162,7 +133,7 @@ fn contact_chat(step: &mut Step<'_, '_>, card: &ContactCard, hidden: bool, waiti
 }
 
 /// Uses a relay that a card names; one known already keeps what is known. Out: its id.
-fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop> {
+pub(crate) fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop> {
     let relay = named.relay;
     let added = step.tx.execute(
         "INSERT OR IGNORE INTO relay(relay, address, secret, key, own, lan, added_at) VALUES (?, ?, ?, ?, 0, ?, ?)",
@@ -187,7 +158,7 @@ fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop
 }
 
 /// How a relay of ours is named in a card.
-fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRelay, Stop> {
+pub(crate) fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRelay, Stop> {
     Ok(step.tx.query_row(
         "SELECT address, secret, key, lan FROM relay WHERE relay = ?",
         [relay.as_bytes()],
@@ -206,7 +177,7 @@ fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRelay, Stop> {
 }
 
 /// The relays given by the person, oldest first.
-fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
+pub(crate) fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
     let mut rows = step
         .tx
         .prepare("SELECT relay FROM relay ORDER BY own DESC, added_at, relay")?;

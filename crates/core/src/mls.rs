@@ -2,30 +2,32 @@
 //!
 //! In: key packages, Welcomes and messages as bytes, the dice and rows of one step ([`Provider`]). Out: bytes, and for
 //! everything foreign a plain verdict. One suite, 0x004F; no past epochs kept inside OpenMLS; proposals by reference
-//! and commits after the founding one are refused. Who may be a member is decided by the caller from [`Leaf`]s.
+//! are refused. Commits are `commit`'s. Who may be a member is decided by the caller from [`Leaf`]s.
 //! Specified in `docs/protocol/07-conversation.md` (MLS-*).
 //! Invariant: [`Groups`] is only a cache of the rows. What failed is dropped from it and read again.
 
+mod commit;
 mod crypto;
 mod rows;
 
+pub(crate) use commit::{CommitRead, Made, Taken, Wish};
 pub(crate) use crypto::{Crypto, open_psk, seal_key_pair};
 pub(crate) use rows::{Rows, RowsError, UNPLACED};
 
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{JoinBuilder, ProcessedWelcome};
 use openmls::prelude::{
-    BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, GroupContext, GroupId, KeyPackage,
-    KeyPackageIn, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
-    OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent, ProtocolMessage,
-    ProtocolVersion, Sender, SenderRatchetConfiguration, SignatureScheme, ValidationError,
+    BasicCredential, Capabilities, Ciphersuite, CredentialWithKey, ExtensionType, Extensions, GroupContext, GroupId,
+    KeyPackage, KeyPackageIn, LeafNode, Lifetime, MlsGroup, MlsGroupCreateConfig, MlsGroupJoinConfig, MlsMessageBodyIn,
+    MlsMessageIn, OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent,
+    ProtocolMessage, ProtocolVersion, Sender, SenderRatchetConfiguration, SignatureScheme, ValidationError,
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_traits::storage::StorageProvider;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use stonechat_wire::ids::EpochId;
+use stonechat_wire::ids::{AccountId, EpochId};
 use tls_codec::{Deserialize as _, Serialize as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -35,6 +37,9 @@ pub(crate) const SUITE: Ciphersuite = Ciphersuite::MLS_128_MLKEM768X25519_AES128
 /// Messages of one sender that may arrive late, and how far one may be ahead (MLS-6).
 const OUT_OF_ORDER: u32 = 512;
 const FORWARD: u32 = 4096;
+
+/// Where a group's own state stands in its context (GRP-1): a number of the range for private use.
+const STATE_EXTENSION: u16 = 0xf053;
 
 /// Groups kept in memory at most.
 const GROUPS_HELD: usize = 64;
@@ -91,6 +96,11 @@ impl Signer {
             .verifying_key()
             .to_bytes()
     }
+    /// Ed25519 over bytes that others than MLS read.
+    pub(crate) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        use ed25519_dalek::Signer as _;
+        ed25519_dalek::SigningKey::from_bytes(&self.0).sign(bytes).to_bytes()
+    }
     fn pair(&self) -> SignatureKeyPair {
         SignatureKeyPair::from_raw(SignatureScheme::ED25519, self.0.to_vec(), self.public().to_vec())
     }
@@ -116,6 +126,16 @@ pub(crate) struct Leaf {
     pub(crate) public: Vec<u8>,
 }
 
+impl Leaf {
+    fn of(index: u32, leaf: &LeafNode) -> Self {
+        Self {
+            index,
+            identity: leaf.credential().serialized_content().to_vec(),
+            public: leaf.signature_key().as_slice().to_vec(),
+        }
+    }
+}
+
 /// A group just founded or joined.
 #[derive(Debug)]
 pub(crate) struct Entered {
@@ -123,6 +143,17 @@ pub(crate) struct Entered {
     pub(crate) epoch: EpochId,
     pub(crate) own_leaf: u32,
     pub(crate) members: Vec<Leaf>,
+    /// The group's own state, where it has one.
+    pub(crate) state: Option<Vec<u8>>,
+}
+
+/// Whether a Welcome may lead into a group that is known already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Never: a conversation of two.
+    Never,
+    /// Into another epoch of it: whoever fell behind is added again.
+    Again,
 }
 
 /// What an epoch gives to the mailbox and the envelope (MBX-1, ENV-3).
@@ -135,8 +166,12 @@ pub(crate) struct Exports {
 /// What became of a received MLS message.
 #[derive(Debug)]
 pub(crate) enum Read {
-    /// From this leaf.
-    Message { leaf: u32, plain: Vec<u8> },
+    /// From this leaf, whose credential begins with an account.
+    Message {
+        leaf: u32,
+        account: AccountId,
+        plain: Vec<u8>,
+    },
     /// My own, come back.
     Own,
     /// Read before: its key is used up.
@@ -149,10 +184,27 @@ pub(crate) enum Read {
 
 /// Makes a last-resort key package without an end (MLS-3). Out: TLS-encoded `KeyPackage`.
 pub(crate) fn key_package(p: &Provider<'_>, signer: &Signer, identity: Vec<u8>) -> Result<Vec<u8>, MlsError> {
-    let bundle = KeyPackage::builder()
+    any_key_package(p, signer, identity, true)
+}
+
+/// Makes a key package that opens one Welcome.
+pub(crate) fn fresh_key_package(p: &Provider<'_>, signer: &Signer, identity: Vec<u8>) -> Result<Vec<u8>, MlsError> {
+    any_key_package(p, signer, identity, false)
+}
+
+fn any_key_package(
+    p: &Provider<'_>,
+    signer: &Signer,
+    identity: Vec<u8>,
+    last_resort: bool,
+) -> Result<Vec<u8>, MlsError> {
+    let mut builder = KeyPackage::builder()
         .leaf_node_capabilities(capabilities())
-        .key_package_lifetime(Lifetime::init(0, u64::MAX))
-        .mark_as_last_resort()
+        .key_package_lifetime(Lifetime::init(0, u64::MAX));
+    if last_resort {
+        builder = builder.mark_as_last_resort();
+    }
+    let bundle = builder
         .build(SUITE, p, &signer.pair(), signer.credential(identity))
         .map_err(|_| MlsError::Refused("key package"))?;
     encode(bundle.key_package())
@@ -173,12 +225,7 @@ pub(crate) fn forget_key_package(p: &Provider<'_>, bytes: &[u8]) -> Result<(), M
 /// The leaf of a foreign key package, after checking its signature and suite; its lifetime is not looked at (MLS-3).
 pub(crate) fn leaf_of(p: &Provider<'_>, bytes: &[u8]) -> Result<Leaf, MlsError> {
     let package = decode_key_package(p, bytes)?;
-    let leaf = package.leaf_node();
-    Ok(Leaf {
-        index: 1,
-        identity: leaf.credential().serialized_content().to_vec(),
-        public: leaf.signature_key().as_slice().to_vec(),
-    })
+    Ok(Leaf::of(1, package.leaf_node()))
 }
 
 /// Founds a group of two. Out: the group, and the Welcome (with tree) for the other one.
@@ -218,9 +265,40 @@ pub(crate) fn found(
     Ok((entered(p, &group, group_id)?, welcome))
 }
 
+/// Founds a group with this state, of me alone. Others come by commits.
+pub(crate) fn found_group(
+    p: &Provider<'_>,
+    signer: &Signer,
+    identity: Vec<u8>,
+    state: &[u8],
+) -> Result<Entered, MlsError> {
+    let group_id: Gid = p.crypto.bytes();
+    p.rows.at(&group_id, UNPLACED);
+    let config = MlsGroupCreateConfig::builder()
+        .ciphersuite(SUITE)
+        .capabilities(capabilities())
+        .lifetime(Lifetime::init(0, u64::MAX))
+        .wire_format_policy(PURE_CIPHERTEXT_WIRE_FORMAT_POLICY)
+        .max_past_epochs(0)
+        .number_of_resumption_psks(0)
+        .sender_ratchet_configuration(SenderRatchetConfiguration::new(OUT_OF_ORDER, FORWARD))
+        .use_ratchet_tree_extension(true)
+        .with_group_context_extensions(commit::extensions(state)?)
+        .build();
+    let group = MlsGroup::new_with_group_id(
+        p,
+        &signer.pair(),
+        &config,
+        GroupId::from_slice(&group_id),
+        signer.credential(identity),
+    )
+    .map_err(|_| MlsError::Refused("founding"))?;
+    entered(p, &group, group_id)
+}
+
 /// Joins by a Welcome to one of our key packages. Rolls back with the caller's savepoint on any error:
 /// OpenMLS deletes a key package before it validates.
-pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError> {
+pub(crate) fn join(p: &Provider<'_>, welcome: &[u8], may_know: Known) -> Result<Entered, MlsError> {
     let refused = MlsError::Refused;
     let message = MlsMessageIn::tls_deserialize_exact(welcome).map_err(|_| refused("welcome bytes"))?;
     let MlsMessageBodyIn::Welcome(welcome) = message.extract() else {
@@ -232,7 +310,7 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
         return Err(refused("suite"));
     }
     let group_id: Gid = info.group_id().as_slice().try_into().map_err(|_| refused("group id"))?;
-    if p.rows.knows(&group_id)? {
+    if may_know == Known::Never && p.rows.knows(&group_id)? {
         return Err(refused("known group")); // CNV-1
     }
     p.rows.at(&group_id, UNPLACED);
@@ -241,6 +319,12 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
         .skip_lifetime_validation()
         .build()
         .map_err(|_| refused("welcome"))?;
+    if !commit::only_ours(staged.group_context().extensions()) {
+        return Err(refused("extensions"));
+    }
+    if p.rows.holds(&group_id, epoch_id(staged.group_context())?)? {
+        return Err(refused("known epoch"));
+    }
     let group = staged.into_group(p).map_err(|_| refused("welcome"))?;
     entered(p, &group, group_id)
 }
@@ -248,20 +332,28 @@ pub(crate) fn join(p: &Provider<'_>, welcome: &[u8]) -> Result<Entered, MlsError
 fn entered(p: &Provider<'_>, group: &MlsGroup, group_id: Gid) -> Result<Entered, MlsError> {
     let epoch = epoch_id(group.public_group().group_context())?;
     p.rows.place(epoch)?;
-    let members = group
+    Ok(Entered {
+        group: group_id,
+        epoch,
+        own_leaf: group.own_leaf_index().u32(),
+        members: leaves(group),
+        state: state_of(group.extensions()),
+    })
+}
+
+fn leaves(group: &MlsGroup) -> Vec<Leaf> {
+    group
         .members()
         .map(|m| Leaf {
             index: m.index.u32(),
             identity: m.credential.serialized_content().to_vec(),
             public: m.signature_key,
         })
-        .collect();
-    Ok(Entered {
-        group: group_id,
-        epoch,
-        own_leaf: group.own_leaf_index().u32(),
-        members,
-    })
+        .collect()
+}
+
+fn state_of(extensions: &Extensions<GroupContext>) -> Option<Vec<u8>> {
+    extensions.unknown(STATE_EXTENSION).map(|state| state.0.clone())
 }
 
 /// `SHA-256(GroupContext)[..16]`: unique per branch (MLS-4).
@@ -310,7 +402,10 @@ impl Groups {
         };
         let group = self.at(p, at)?;
         match group.process_message(p, ProtocolMessage::from(message)) {
-            Ok(done) => Ok(verdict(done.sender().clone(), done.into_content())),
+            Ok(done) => {
+                let account = account_in(done.credential().serialized_content());
+                Ok(verdict(done.sender().clone(), account, done.into_content()))
+            }
             Err(error) => {
                 self.0.remove(&at);
                 Ok(refusal(&error))
@@ -332,6 +427,18 @@ impl Groups {
         })
     }
 
+    /// One member's leaf in an epoch.
+    pub(crate) fn leaf(&mut self, p: &Provider<'_>, at: (Gid, EpochId), index: u32) -> Result<Leaf, MlsError> {
+        let group = self.at(p, at)?;
+        let found = leaves(group).into_iter().find(|leaf| leaf.index == index);
+        found.ok_or(MlsError::Refused("no such leaf"))
+    }
+
+    /// Drops what is held of one epoch: commits work on the rows.
+    fn drop_held(&mut self, at: (Gid, EpochId)) {
+        self.0.remove(&at);
+    }
+
     fn at(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<&mut MlsGroup, MlsError> {
         p.rows.at(&at.0, at.1);
         if !self.0.contains_key(&at) {
@@ -351,16 +458,22 @@ impl fmt::Debug for Groups {
     }
 }
 
-fn verdict(sender: Sender, content: ProcessedMessageContent) -> Read {
-    match (sender, content) {
-        (Sender::Member(leaf), ProcessedMessageContent::ApplicationMessage(message)) => Read::Message {
+fn verdict(sender: Sender, account: Option<AccountId>, content: ProcessedMessageContent) -> Read {
+    match (sender, account, content) {
+        (Sender::Member(leaf), Some(account), ProcessedMessageContent::ApplicationMessage(message)) => Read::Message {
             leaf: leaf.u32(),
+            account,
             plain: message.into_bytes(),
         },
-        (_, ProcessedMessageContent::OwnPrivateMessage) => Read::Own,
-        // MLS-5: no commit after the founding one in this version, no proposals by reference ever.
-        (_, _commit_or_proposal) => Read::Refused("commit or proposal"),
+        (_, _, ProcessedMessageContent::OwnPrivateMessage) => Read::Own,
+        // MLS-5: commits have a lane of their own; proposals by reference there are none.
+        (_, _, _commit_or_proposal) => Read::Refused("commit or proposal"),
     }
+}
+
+/// The account that a credential begins with (MLS-7).
+pub(crate) fn account_in(identity: &[u8]) -> Option<AccountId> {
+    Some(AccountId::from_bytes(*identity.first_chunk()?))
 }
 
 fn refusal(error: &ProcessMessageError<RowsError>) -> Read {
@@ -398,7 +511,7 @@ fn encode<T: tls_codec::Serialize>(value: &T) -> Result<Vec<u8>, MlsError> {
 fn capabilities() -> Capabilities {
     Capabilities::builder()
         .ciphersuites(vec![SUITE])
-        .extensions(vec![ExtensionType::LastResort])
+        .extensions(vec![ExtensionType::LastResort, ExtensionType::Unknown(STATE_EXTENSION)])
         .build()
 }
 

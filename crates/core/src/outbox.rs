@@ -6,7 +6,7 @@
 //! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
 use crate::api::{ChatId, Event, MessageState};
-use crate::conversation;
+use crate::conversation::{self, epochs, renewal};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -15,6 +15,7 @@ use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Class, Errand, Parcel};
 use stonechat_wire::ids::{EnvelopeId, EpochId, MessageId, RelayId, Token};
 use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
+use stonechat_wire::message::{self, First};
 
 /// Not confirmed for so long: sealed anew (OUT-2).
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
@@ -25,6 +26,8 @@ const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
 const PUT_RELAYS: usize = 2;
 /// How long a relay keeps what is put (RLY): 30 days.
 const TTL_S: u32 = 30 * 24 * 3600;
+/// ... and a commit: 60 days (OUT-6).
+const COMMIT_TTL_S: u32 = 2 * TTL_S;
 
 /// What waits; the number is the column `purpose`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub(crate) enum Waiting {
     Claim = 2,
     /// An answer to a claim, until stored.
     Answer = 3,
+    /// A commit, until others were heard in the epoch it makes.
+    Commit = 4,
 }
 
 impl Waiting {
@@ -46,14 +51,27 @@ impl Waiting {
             0 => Self::Message,
             1 => Self::Receipt,
             2 => Self::Claim,
-            _answer => Self::Answer,
+            3 => Self::Answer,
+            _commit => Self::Commit,
         }
     }
     const fn class(self) -> Class {
         match self {
-            Self::Message => Class::Text,
+            Self::Message | Self::Commit => Class::Text,
             Self::Receipt => Class::Receipt,
             Self::Claim | Self::Answer => Class::Invite,
+        }
+    }
+    const fn ttl_s(self) -> u32 {
+        match self {
+            Self::Commit => COMMIT_TTL_S,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer => TTL_S,
+        }
+    }
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Commit => Lane::Commit,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer => Lane::App,
         }
     }
 }
@@ -67,8 +85,6 @@ pub(crate) fn put_group(
     content: &[u8],
     plain: Option<&[u8]>,
 ) -> Result<(), Stop> {
-    let slot = step.slot();
-    let (envelope, token) = seal(step, epoch, slot, content)?;
     let relays: Vec<_> = listening::relays_of(step, &group)?
         .into_iter()
         .take(PUT_RELAYS)
@@ -80,9 +96,49 @@ pub(crate) fn put_group(
         epoch: Some(epoch),
         content,
         plain,
-        slot,
+        slot: step.slot(),
+        tries: 0,
     };
-    insert(step, &row, envelope, token, relays)
+    put_all(step, &row, epoch, &relays)
+}
+
+/// Seals a content into as many envelopes as it needs, a row for each; what is inside stands in the first (OUT-8).
+fn put_all(step: &mut Step<'_, '_>, row: &Row<'_>, epoch: EpochId, relays: &[RelayId]) -> Result<(), Stop> {
+    let (envelopes, token) = seal(step, row.waiting.lane(), epoch, row.slot, row.content)?;
+    for (part, envelope) in (0u16..).zip(envelopes) {
+        let row = if part == 0 {
+            *row
+        } else {
+            Row {
+                content: &[],
+                plain: None,
+                ..*row
+            }
+        };
+        insert(step, &row, part, envelope, token.clone(), relays.to_vec())?;
+    }
+    Ok(())
+}
+
+/// Puts a commit of mine into the commit lane of its parent, on every relay of the conversation (OUT-6).
+pub(crate) fn put_commit(
+    step: &mut Step<'_, '_>,
+    (group, parent): (Gid, EpochId),
+    makes: EpochId,
+    commit: &[u8],
+) -> Result<(), Stop> {
+    let row = Row {
+        waiting: Waiting::Commit,
+        about: makes.as_bytes(),
+        group: Some(group),
+        epoch: Some(parent),
+        content: commit,
+        plain: None,
+        slot: step.slot(),
+        tries: 0,
+    };
+    let relays = listening::relays_of(step, &group)?;
+    put_all(step, &row, parent, &relays)
 }
 
 /// Puts something of a meeting (claim, answer): its envelopes are made by the meeting's own keys and stay the same.
@@ -103,8 +159,9 @@ pub(crate) fn put_meeting(
             content: &[],
             plain: None,
             slot: Slot(0),
+            tries: 0,
         };
-        insert(step, &row, envelope, token.clone(), vec![relay])?;
+        insert(step, &row, 0, envelope, token.clone(), vec![relay])?;
     }
     Ok(())
 }
@@ -114,6 +171,20 @@ pub(crate) fn done(step: &Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Resul
     step.tx
         .prepare_cached("DELETE FROM outbox WHERE about = ? AND purpose = ?")?
         .execute(params![about, waiting as u8])?;
+    Ok(())
+}
+
+/// Nothing can be sealed in this epoch any more: receipts and commits there are over, messages are due at once.
+pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4)")?
+        .execute([epoch.as_bytes()])?;
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0")?
+        .execute(params![
+            step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
+            epoch.as_bytes()
+        ])?;
     Ok(())
 }
 
@@ -136,16 +207,33 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
             .prepare_cached("UPDATE outbox_relay SET stored = 1 WHERE outbox = ? AND relay = ?")?
             .execute(params![row, relay.as_bytes()])?;
         match waiting {
-            Waiting::Message => carried(step, &about)?,
+            Waiting::Message if all_stored(step, &about)? => carried(step, &about)?,
+            Waiting::Message | Waiting::Claim => {}
             Waiting::Receipt | Waiting::Answer => {
                 step.tx
                     .prepare_cached("DELETE FROM outbox WHERE id = ?")?
                     .execute([row])?;
             }
-            Waiting::Claim => {}
+            Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }
     Ok(())
+}
+
+/// Some relay has each part of this.
+fn all_stored(step: &Step<'_, '_>, about: &[u8]) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM outbox o WHERE o.about = ? AND o.purpose = 0
+               AND NOT EXISTS (SELECT 1 FROM outbox_relay r WHERE r.outbox = o.id AND r.stored = 1)";
+    Ok(!step.tx.prepare_cached(sql)?.exists([about])?)
+}
+
+fn commit_stored(step: &Step<'_, '_>, row: i64, makes: &[u8]) -> Result<(), Stop> {
+    let group: Gid = step
+        .tx
+        .prepare_cached("SELECT group_id FROM outbox WHERE id = ?")?
+        .query_row([row], |row| row.get(0))?;
+    let makes = EpochId::from_slice(makes).ok_or(Stop::Refused("own commit"))?;
+    epochs::commit_stored(step, &group, makes)
 }
 
 /// Hands out everything that some relay has not confirmed as stored: after a start.
@@ -173,7 +261,7 @@ pub(crate) fn reseal_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// Seals anew what waits in a slot that has passed (OUT-2).
 pub(crate) fn turn_slot(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let sql = "SELECT id, purpose FROM outbox WHERE epoch_id IS NOT NULL AND slot <> ? ORDER BY id";
+    let sql = "SELECT id, purpose FROM outbox WHERE purpose < 2 AND slot <> ? ORDER BY id";
     let slot = step.slot().0;
     reseal_all(step, sql, params![slot])
 }
@@ -186,10 +274,12 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
         .collect::<Result<_, _>>()?;
     for (row, waiting) in rows {
         match waiting {
-            Waiting::Message | Waiting::Receipt => reseal(step, row)?,
-            Waiting::Claim | Waiting::Answer => again(step, row)?,
+            Waiting::Message | Waiting::Receipt | Waiting::Commit => reseal(step, row)?,
+            Waiting::Claim | Waiting::Answer => {
+                again(step, row)?;
+                send(step, row)?;
+            }
         }
-        send(step, row)?;
     }
     Ok(())
 }
@@ -203,6 +293,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     Ok(oldest.map(|at| at.unsigned_abs().saturating_add(RESEAL_MS)))
 }
 
+#[derive(Clone, Copy)]
 struct Row<'a> {
     waiting: Waiting,
     about: &'a [u8],
@@ -211,11 +302,13 @@ struct Row<'a> {
     content: &'a [u8],
     plain: Option<&'a [u8]>,
     slot: Slot,
+    tries: u8,
 }
 
 fn insert(
     step: &mut Step<'_, '_>,
     row: &Row<'_>,
+    part: u16,
     envelope: Envelope,
     token: Token,
     relays: Vec<RelayId>,
@@ -224,8 +317,8 @@ fn insert(
     step.tx
         .prepare_cached(
             "INSERT INTO outbox(purpose, about, group_id, content, plain, epoch_id, slot, envelope, envelope_id, token,
-                                sealed_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                sealed_at, part, tries)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.waiting as u8,
@@ -239,6 +332,8 @@ fn insert(
             id.as_bytes(),
             token.as_bytes(),
             step.now.0.cast_signed(),
+            part,
+            row.tries,
         ])?;
     let number = step.tx.last_insert_rowid();
     for relay in &relays {
@@ -262,7 +357,7 @@ fn hand_out(step: &mut Step<'_, '_>, waiting: Waiting, envelope: Envelope, token
         token,
         relays,
         class,
-        ttl_s: TTL_S,
+        ttl_s: waiting.ttl_s(),
         deadline,
     }));
 }
@@ -289,45 +384,135 @@ fn send(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Seals one anew, with all its parts. A part that is not the first goes with it.
 fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
-    let content = again_inside(step, row)?;
-    let epoch = step
-        .tx
-        .prepare_cached("UPDATE outbox SET tries = min(tries + 1, 255), content = ? WHERE id = ? RETURNING epoch_id")?
-        .query_row(params![content, row], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
-    let slot = step.slot();
-    let (envelope, token) = seal(step, epoch, slot, &content)?;
-    see(step, envelope.id())?;
-    step.tx
-        .prepare_cached(
-            "UPDATE outbox SET slot = ?, envelope = ?, envelope_id = ?, token = ?, sealed_at = ? WHERE id = ?",
-        )?
-        .execute(params![
-            slot.0,
-            envelope.bytes(),
-            envelope.id().as_bytes(),
-            token.as_bytes(),
-            step.now.0.cast_signed(),
-            row
-        ])?;
-    step.tx
-        .prepare_cached("UPDATE outbox_relay SET stored = 0 WHERE outbox = ?")?
-        .execute([row])?;
-    Ok(())
+    let Some(inside) = again_inside(step, row)? else {
+        return Ok(());
+    };
+    let Inside {
+        waiting,
+        epoch,
+        ref content,
+        ref plain,
+        ref about,
+        group,
+        tries,
+        ..
+    } = inside;
+    if waiting == Waiting::Commit && was_stored(step, about)? {
+        let makes = EpochId::from_slice(about).ok_or(Stop::Refused("own commit"))?;
+        epochs::commit_stored(step, &group, makes)?;
+        if !waits(step, row)? {
+            return Ok(());
+        }
+    }
+    let relays: Vec<RelayId> = relays_to(step, row)?;
+    done(step, waiting, about)?;
+    let row = Row {
+        waiting,
+        about,
+        group: Some(group),
+        epoch: Some(epoch),
+        content,
+        plain: plain.as_deref(),
+        slot: step.slot(),
+        tries: tries.saturating_add(1),
+    };
+    put_all(step, &row, epoch, &relays)
 }
 
-/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id (OUT-5).
-fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Vec<u8>, Stop> {
-    let (tries, group, content, plain): (u8, Gid, Vec<u8>, Option<Vec<u8>>) = step
+fn relays_to(step: &Step<'_, '_>, row: i64) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = step
         .tx
-        .prepare_cached("SELECT tries, group_id, content, plain FROM outbox WHERE id = ?")?
-        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    match (plain, conversation::load(step, &group)?) {
-        (Some(plain), Some(of)) if ENCRYPTED_AGAIN.contains(&tries.saturating_add(1)) => {
-            Ok(step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?)
-        }
-        _repeat => Ok(content),
+        .prepare_cached("SELECT relay FROM outbox_relay WHERE outbox = ? ORDER BY relay")?;
+    let found = relays.query_map([row], |row| row.get::<_, [u8; 16]>(0))?;
+    Ok(found
+        .map(|relay| relay.map(RelayId::from_bytes))
+        .collect::<Result<_, _>>()?)
+}
+
+fn was_stored(step: &Step<'_, '_>, makes: &[u8]) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM outbox o JOIN outbox_relay r ON r.outbox = o.id
+               WHERE o.about = ? AND o.purpose = 4 AND r.stored = 1";
+    Ok(step.tx.prepare_cached(sql)?.exists([makes])?)
+}
+
+fn waits(step: &Step<'_, '_>, row: i64) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM outbox WHERE id = ?")?
+        .exists([row])?)
+}
+
+/// What is sealed anew, and in which epoch.
+struct Inside {
+    waiting: Waiting,
+    epoch: EpochId,
+    content: Vec<u8>,
+    plain: Option<Vec<u8>>,
+    about: Vec<u8>,
+    group: Gid,
+    tries: u8,
+}
+
+/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in the epoch that
+/// is written to by now (OUT-5). One whose epoch is closed is always encrypted again. Nothing for a row that is a later
+/// part, or gone.
+fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Stop> {
+    let sql = "SELECT purpose, epoch_id, content, plain, about, group_id, tries FROM outbox WHERE id = ? AND part = 0";
+    let found = step.tx.prepare_cached(sql)?.query_row([row], |row| {
+        Ok(Inside {
+            waiting: Waiting::of(row.get(0)?),
+            epoch: EpochId::from_bytes(row.get(1)?),
+            content: row.get(2)?,
+            plain: row.get(3)?,
+            about: row.get(4)?,
+            group: row.get(5)?,
+            tries: row.get(6)?,
+        })
+    });
+    let Some(mut inside) = found.optional()? else {
+        return Ok(None);
+    };
+    let closed = is_closed(step, inside.epoch)?;
+    let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1)) || closed;
+    let Some(plain) = inside.plain.as_ref().filter(|_| turn) else {
+        return Ok(Some(inside));
+    };
+    let Some(mut of) = conversation::load(step, &inside.group)? else {
+        return Ok(None);
+    };
+    if of.gone {
+        // Nothing can be said in the head any more; in an epoch that is kept it goes on.
+        return if closed {
+            done(step, inside.waiting, &inside.about).map(|()| None)
+        } else {
+            Ok(Some(inside))
+        };
     }
+    of.epoch = renewal::before_writing(step, &of)?;
+    // Who came later is not meant to read it.
+    let then = epochs::accounts(step, inside.epoch)?;
+    if of.grouped && !closed && !epochs::accounts(step, of.epoch)?.is_subset(&then) {
+        return Ok(Some(inside));
+    }
+    let id = MessageId::from_slice(&inside.about).ok_or(Stop::Refused("own message"))?;
+    let plain = match epochs::first_of(step, id)? {
+        Some((epoch, leaf)) if (epoch, leaf) != (of.epoch, of.leaf) => {
+            message::encode_again(First { epoch, leaf }, plain)
+        }
+        _here => plain.clone(),
+    };
+    inside.content = step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?;
+    inside.epoch = of.epoch;
+    Ok(Some(inside))
+}
+
+fn is_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
+    Ok(!step
+        .tx
+        .prepare_cached("SELECT 1 FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
+        .exists([epoch.as_bytes()])?)
 }
 
 /// The same envelope once more.
@@ -341,17 +526,24 @@ fn again(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-fn seal(step: &Step<'_, '_>, epoch: EpochId, slot: Slot, content: &[u8]) -> Result<(Envelope, Token), Stop> {
+fn seal(
+    step: &Step<'_, '_>,
+    lane: Lane,
+    epoch: EpochId,
+    slot: Slot,
+    content: &[u8],
+) -> Result<(Vec<Envelope>, Token), Stop> {
     let (root, key) = step
         .tx
         .prepare_cached("SELECT mailbox_root, envelope_key FROM epoch WHERE epoch_id = ?")?
         .query_row([epoch.as_bytes()], |row| {
             Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?)))
         })?;
-    let token = mailbox::token(&root, Lane::App, slot, 0);
-    let envelope = envelope::seal(&key, token.tag(), step.mls.crypto.bytes(), content)
-        .map_err(|_| Stop::Refused("too long for one envelope"))?;
-    Ok((envelope, token))
+    let token = mailbox::token(&root, lane, slot, 0);
+    let crypto = &step.mls.crypto;
+    let envelopes = envelope::seal_all(&key, token.tag(), &mut || crypto.bytes(), content)
+        .map_err(|_| Stop::Refused("too long for envelopes"))?;
+    Ok((envelopes, token))
 }
 
 /// Remembers an envelope, so that its echo is not opened. Out: false where it was known.
@@ -368,7 +560,8 @@ fn carried(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
         .tx
         .prepare_cached("UPDATE message SET state = 1 WHERE id = ? AND state = 0 RETURNING chat")?
         .query_row([about], |row| row.get(0))
-        .optional()?;
+        .optional()?
+        .flatten();
     if let (Some(chat), Some(id)) = (chat, MessageId::from_slice(about)) {
         let id = hex::encode(id.as_bytes());
         step.event(Event::MessageState {

@@ -4,6 +4,7 @@
 //! `load_*` functions give the writing side the same entries for its events. Nothing here changes a row; the claims
 //! that wait for approval (hidden chats) are seen only as requests. Specified in `docs/protocol/10-api.md` (API-*).
 
+mod groups;
 mod messages;
 mod people;
 mod search;
@@ -16,6 +17,7 @@ use stonechat_wire::ids::RelayId;
 use crate::api::{Answer, Connection as Link, Fault, Page, Query};
 use crate::store::{Reader, StoreError};
 
+pub use groups::load_group;
 pub use messages::load_message;
 pub use people::{load_acceptance, load_chat, load_contact, load_invite, load_request};
 pub use settings::{load_settings, save_settings};
@@ -74,6 +76,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Chats(page) => Answer::Chats(people::chats(db, check_page(page)?)?),
         Query::Messages(of) => Answer::Messages(messages::messages(db, &of)?),
         Query::Message(by) => Answer::Message(Box::new(messages::shown_message(db, &id(&by.id)?)?)),
+        Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),
         Query::SafetyNumber(by) => Answer::SafetyNumber(people::safety_number(db, &id(&by.id)?)?),
         Query::SettingsGet => Answer::Settings(load_settings(db)?),

@@ -9,6 +9,8 @@
 pub mod check;
 pub mod device;
 pub mod faults;
+mod forks;
+pub mod groups;
 mod net;
 mod people;
 pub mod plan;
@@ -110,6 +112,7 @@ pub(crate) enum Event {
     Look(usize),
     ReadAll(usize),
     Say(usize),
+    Deed(usize),
     Trouble(Trouble),
     Heal,
     Inspect,
@@ -188,6 +191,8 @@ pub struct World {
 pub(crate) struct Said {
     /// Its writer has it, as the so-manieth text of this world.
     pub(crate) order: Option<u64>,
+    /// Its writer was in no group to write it to.
+    pub(crate) kept_silent: bool,
 }
 
 /// Runs the world of a seed to its end.
@@ -270,6 +275,9 @@ impl World {
         for (k, text) in self.plan.texts.clone().into_iter().enumerate() {
             self.at(text.at, Event::Say(k));
         }
+        for (k, deed) in self.plan.deeds.clone().into_iter().enumerate() {
+            self.at(deed.at, Event::Deed(k));
+        }
         for met in self.plan.meetings.clone() {
             self.at(met.at, Event::Look(met.inviter));
             self.at(met.at + SECOND, Event::Look(met.taker));
@@ -315,7 +323,7 @@ impl World {
 
     fn check_speed(&mut self) {
         let took = self.complete_at.unwrap_or(self.now).saturating_sub(self.plan.heals_at);
-        if took > HEALS_WITHIN {
+        if took > HEALS_WITHIN && self.plan.deeds.is_empty() {
             self.broke(format!(
                 "{} h after everything was well something was missing",
                 took / HOUR
@@ -341,6 +349,7 @@ impl World {
             Event::Look(d) => self.look(d),
             Event::ReadAll(d) => self.read_all(d),
             Event::Say(k) => self.say(k),
+            Event::Deed(k) => self.deed(k),
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Heal => self.heal(),
             Event::Inspect => self.inspect(),

@@ -508,6 +508,11 @@ impl<S: MailboxStore> Service<S> {
 
     fn subscribe(&mut self, from: ConnectionId, add: &[(Tag, u64)], drop: &[Tag]) {
         self.readers.unsubscribe(from, drop);
+        self.subscribe_to(from, add);
+        self.readers.shrink(from);
+    }
+
+    fn subscribe_to(&mut self, from: ConnectionId, add: &[(Tag, u64)]) {
         for (tag, cursor) in add {
             let cursor = self.known_cursor(*cursor);
             if !self.readers.subscribe(from, *tag, cursor) {

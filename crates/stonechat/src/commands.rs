@@ -5,6 +5,7 @@
 
 mod account;
 mod find;
+mod group;
 mod meeting;
 mod profile;
 mod receive;
@@ -44,6 +45,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Approve(by) => meeting::approve(client, &by).await,
         Verb::Decline(by) => meeting::decline(client, &by).await,
         Verb::Contacts(listing) => talk::contacts(client, &listing).await,
+        Verb::Group(wish) => group::run(client, wish).await,
         Verb::Send(send) => talk::send(client, &send).await,
         Verb::Messages(messages) => talk::messages(client, &messages).await,
         Verb::Receive(receive) => receive::receive(client, &receive).await,

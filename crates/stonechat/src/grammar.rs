@@ -46,6 +46,9 @@ pub(crate) enum Verb {
     Decline(ById),
     /// Lists the contacts.
     Contacts(Listing),
+    /// Makes a group, changes who is in it and what they may do.
+    #[command(subcommand)]
+    Group(Group),
     /// Sends a text and prints its message id; waits up to 5 s for a relay to take it.
     Send(Send),
     /// Shows the newest messages with a contact.
@@ -123,7 +126,7 @@ pub(crate) struct ById {
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
-    /// Name or id of the contact.
+    /// Name or id of the contact or group.
     pub(crate) contact: String,
     /// The text.
     pub(crate) text: String,
@@ -131,7 +134,7 @@ pub(crate) struct Send {
 
 #[derive(Debug, Args)]
 pub(crate) struct Messages {
-    /// Name or id of the contact.
+    /// Name or id of the contact or group.
     pub(crate) contact: String,
     /// One JSON object a line.
     #[arg(long)]
@@ -147,6 +150,91 @@ pub(crate) struct Receive {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
     /// One JSON object a line: id, chat, from, text, sent_at, state.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// Makes a group with some contacts.
+    Create {
+        /// What it is called.
+        name: String,
+        /// Names or ids of contacts.
+        members: Vec<String>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows who is in a group.
+    Show(OfGroup),
+    /// Adds contacts.
+    Add(Members),
+    /// Removes members.
+    Remove(Members),
+    /// Leaves a group.
+    Leave(OfGroup),
+    /// Gives a member another role.
+    Role {
+        /// Name or id of the group.
+        group: String,
+        /// Name or id of the member.
+        member: String,
+        /// What the member shall be.
+        role: RoleName,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Calls it something else.
+    Rename {
+        /// Name or id of the group.
+        group: String,
+        /// The new name.
+        name: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says who may write: those of this role and above.
+    Lock {
+        /// Name or id of the group.
+        group: String,
+        /// The lowest role that may write; `member` opens it again.
+        #[arg(long, default_value = "admin")]
+        to: RoleName,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum RoleName {
+    Owner,
+    Admin,
+    Moderator,
+    Member,
+    Reader,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfGroup {
+    /// Name or id of the group.
+    pub(crate) group: String,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Members {
+    /// Name or id of the group.
+    pub(crate) group: String,
+    /// Names or ids.
+    #[arg(required = true)]
+    pub(crate) members: Vec<String>,
+    /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -308,6 +396,14 @@ mod tests {
             "approve 12",
             "decline 12",
             "contacts --json",
+            "group create House Bo Cy --json",
+            "group show House --json",
+            "group add House Di",
+            "group remove House Bo --json",
+            "group role House Bo admin",
+            "group rename House Home",
+            "group lock House --to moderator",
+            "group leave House",
             "send Bo hello",
             "messages Bo --json --limit 5",
             "receive --wait 3 --json",

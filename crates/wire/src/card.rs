@@ -220,7 +220,7 @@ impl ContactCard {
 }
 
 impl CardRelay {
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.put_bytes(self.address.as_bytes());
         out.put(self.relay.as_bytes());
         out.put_option(self.secret.as_ref());
@@ -228,7 +228,7 @@ impl CardRelay {
         out.push(u8::from(self.lan));
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let address = read_address(reader)?;
         let relay = RelayId::from_bytes(reader.array()?);
         let secret = reader.option("secret")?;
@@ -322,6 +322,68 @@ impl DeviceLogEntry {
             entry,
             signature: reader.array()?,
         })
+    }
+}
+
+/// What a leaf's MLS credential says: whose it is, by which device, and the certificate that proves it (MLS-7).
+///
+/// Whoever holds it needs no card: the account id commits to the account's keys, these certify the device, and the
+/// device signs for the leaf. Checking the two signatures is core's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafIdentity {
+    /// The account: [`account_id`] of the two fields that follow.
+    pub account: AccountId,
+    /// The account's Ed25519 key.
+    pub account_ed25519: [u8; 32],
+    /// SHA-256 of the account's ML-DSA-65 key.
+    pub mldsa_hash: [u8; 32],
+    /// The device's entry in the account's log.
+    pub device: DeviceLogEntry,
+    /// Ed25519 by the device's key over [`LeafIdentity::signed_bytes`].
+    pub signature: [u8; 64],
+}
+
+impl LeafIdentity {
+    /// Length in bytes.
+    pub const SIZE: usize = 308;
+
+    /// What the device signs: "stonechat/leaf/1" | account id | device id | the leaf's public key.
+    pub fn signed_bytes(&self, leaf_public: &[u8]) -> Vec<u8> {
+        let mut out = Vec::from(*b"stonechat/leaf/1");
+        out.put(self.account.as_bytes());
+        out.put(self.device.entry.device_id.as_bytes());
+        out.put(leaf_public);
+        out
+    }
+
+    /// account id 32 | Ed25519 key 32 | SHA-256 of the ML-DSA key 32 | the log's entry (CARD-3) | signature 64.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Self::SIZE);
+        out.put(self.account.as_bytes());
+        out.put(&self.account_ed25519);
+        out.put(&self.mldsa_hash);
+        self.device.encode_unsigned(&mut out);
+        out.put(&self.device.signature);
+        out.put(&self.signature);
+        out
+    }
+
+    /// Reads one. Errors: another length, or an account id that is not of these keys. Signatures are not checked.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let identity = Self {
+            account: AccountId::from_bytes(reader.array()?),
+            account_ed25519: reader.array()?,
+            mldsa_hash: reader.array()?,
+            device: DeviceLogEntry::read(&mut reader)?,
+            signature: reader.array()?,
+        };
+        reader.end()?;
+        if identity.account == account_id(&identity.account_ed25519, &identity.mldsa_hash) {
+            Ok(identity)
+        } else {
+            Err(DecodeError::Value("account id"))
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub mod mailbox;
 pub mod message;
 
 pub mod card;
+pub mod group;
 pub mod invite;
 pub mod route;
 pub mod spoken;

@@ -24,6 +24,9 @@ pub const HLC_MAX: u64 = (1 << 48) - 1;
 
 const READ_THROUGH: u8 = 0x80;
 
+/// First byte of a message that was encrypted again in another epoch (MSG-8); no kind has this number.
+const AGAIN: u8 = 0x7f;
+
 /// What a message's body is (MSG-4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
@@ -31,6 +34,12 @@ pub enum Kind {
     Text,
     /// Delivery news.
     Receipt,
+    /// Key packages for the other side to add me to groups with (GRP-8).
+    KeyPackages,
+    /// The other side is added to a group (GRP-9).
+    Welcome,
+    /// The sender leaves the group (GRP-7).
+    Leave,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -41,6 +50,9 @@ impl Kind {
         match code & !READ_THROUGH {
             1 => Self::Text,
             2 => Self::Receipt,
+            3 => Self::KeyPackages,
+            4 => Self::Welcome,
+            5 => Self::Leave,
             other => Self::Unknown(other),
         }
     }
@@ -50,6 +62,9 @@ impl Kind {
         match self {
             Self::Text => 1,
             Self::Receipt => 2,
+            Self::KeyPackages => 3,
+            Self::Welcome => 4,
+            Self::Leave => 5,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }
@@ -126,6 +141,40 @@ pub fn message_id(group_id: &[u8], first_epoch: EpochId, leaf: u32, header: &[u8
         body,
     ]);
     MessageId::from_bytes(first(&hash))
+}
+
+/// Where a message was encrypted first: what its id rests on (MSG-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The epoch.
+    pub epoch: EpochId,
+    /// The leaf.
+    pub leaf: u32,
+}
+
+/// A message for another epoch than its first: 127 | first epoch id 16 | leaf 4 | header and body (MSG-8).
+pub fn encode_again(first: First, plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plain.len().saturating_add(21));
+    out.push(AGAIN);
+    out.put(first.epoch.as_bytes());
+    out.put(&first.leaf.to_be_bytes());
+    out.put(plain);
+    out
+}
+
+/// Takes the first epoch and leaf off the front, where they stand there; the rest is header and body (MSG-8).
+/// Errors: too short, or wrapped twice.
+pub fn decode_again(bytes: &[u8]) -> Result<(Option<First>, &[u8]), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    if reader.u8()? != AGAIN {
+        return Ok((None, bytes));
+    }
+    let (epoch, leaf) = (EpochId::from_bytes(reader.array()?), reader.u32()?);
+    match reader.rest().first() {
+        None => Err(DecodeError::Short),
+        Some(&AGAIN) => Err(DecodeError::Value("wrapped twice")),
+        Some(_) => Ok((Some(First { epoch, leaf }), reader.rest())),
+    }
 }
 
 /// The body of [`Kind::Text`]: one CBOR text string (MSG-6).
@@ -254,6 +303,22 @@ mod tests {
         ] {
             assert_ne!(id, other);
         }
+    }
+
+    #[test]
+    fn a_message_encrypted_again_says_where_it_was_first_msg_8() {
+        let first = First {
+            epoch: EpochId::from_bytes([3; 16]),
+            leaf: 7,
+        };
+        let plain = header(1).encode();
+        let again = encode_again(first, &plain);
+        assert_eq!(decode_again(&again), Ok((Some(first), plain.as_slice())));
+        assert_eq!(decode_again(&plain), Ok((None, plain.as_slice())));
+        let twice = encode_again(first, &again);
+        assert_eq!(decode_again(&twice), Err(DecodeError::Value("wrapped twice")));
+        assert_eq!(decode_again(&again[..21]), Err(DecodeError::Short));
+        assert_eq!(decode_again(&[]), Err(DecodeError::Short));
     }
 
     #[test]

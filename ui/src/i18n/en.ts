@@ -3,6 +3,7 @@
 //! Rules: plain words, no exclamation marks, no jargon. An error says what happened, what is safe, what to do.
 
 import type { AcceptanceFailure, InviteStateWords, ScreenFault, UiFault } from '../core/faults';
+import type { Role } from '../core/gen/api';
 import { isolate, plural } from './plural';
 
 const n = plural('en');
@@ -231,6 +232,42 @@ export const en = {
     } satisfies InviteStateWords,
   },
 
+  groups: {
+    make: 'New group',
+    name: 'Name of the group',
+    who: 'Who is in it?',
+    whoHint: 'You can add more people later.',
+    nobody: 'Only people you have a chat with can be added. Invite somebody first.',
+    create: 'Make the group',
+    members: (count: number) => n(count, { one: '# member', other: '# members' }),
+    details: 'About this group',
+    began: (name: string) => `Only the members of ${isolate(name)} can read this group.`,
+    late: 'Written after its sender was removed',
+    notIn: 'You are not in this group any more. What was written stays here.',
+    title: 'Group',
+    edit: 'Change name and description',
+    description: 'What it is about',
+    list: 'Members',
+    you: 'You',
+    roles: { owner: 'Owner', admin: 'Admin', moderator: 'Moderator', member: 'Member', reader: 'Reads only' } satisfies Record<Role, string>,
+    role: (name: string) => `Role of ${isolate(name)}`,
+    remove: (name: string) => `Remove ${isolate(name)}`,
+    removeTitle: (name: string) => `Remove ${isolate(name)}?`,
+    removeBody: 'They read nothing that is written from then on. What they have stays with them.',
+    removeDo: 'Remove',
+    add: 'Add people',
+    addDo: 'Add',
+    leave: 'Leave the group',
+    leaveTitle: 'Leave this group?',
+    leaveBody: 'You get nothing that is written from then on. Somebody has to add you again to come back.',
+    leaveDo: 'Leave',
+    policy: 'Who may what',
+    mayWrite: 'Write',
+    mayAdd: 'Add people',
+    mayEdit: 'Change name and description',
+    atLeast: { owner: 'Owners', admin: 'Admins', moderator: 'Moderators', member: 'All members', reader: 'Everybody' } satisfies Record<Role, string>,
+  },
+
   requests: {
     title: 'People who want in',
     none: 'Nobody is waiting',
@@ -415,6 +452,11 @@ export const en = {
     diskFull: 'The disk is full. Nothing was changed and everything before it is safe. Free some space and try again.',
     tooMany: 'There are too many at once. Close or answer some first.',
     internal: 'Something went wrong inside. Nothing was changed. Try again.',
+    notAllowed: 'This group does not let you do that. Nothing was changed. Its owner or an admin can.',
+    notMember: 'You are not in this group any more. Nothing was sent.',
+    memberAlready: 'Already in this group.',
+    groupFull: 'A group has at most 256 people. Nobody was added.',
+    noKeysYet: 'This person’s device has not answered yet, so it cannot be added. Try again once a message of theirs has come.',
     profileInUse: 'Another Stonechat uses this profile. Close it, then try again.',
     disconnected: 'Stonechat does not answer right now. Nothing was changed. Try again in a moment.',
   } satisfies Record<UiFault, string>,

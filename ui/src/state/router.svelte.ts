@@ -5,6 +5,7 @@ export type Page =
   | { name: 'chat'; chat: number }
   | { name: 'contact'; chat: number }
   | { name: 'safety'; chat: number }
+  | { name: 'newGroup' }
   | { name: 'invite' }
   | { name: 'invitation'; id: string }
   | { name: 'invites' }
@@ -25,6 +26,8 @@ export function pathOf(page: Page): string {
       return `#/invites/${page.id}`;
     case 'acceptance':
       return `#/acceptance/${page.id}`;
+    case 'newGroup':
+      return '#/group';
     case 'home':
       return '#/';
     default:
@@ -40,6 +43,7 @@ export function pageOf(hash: string): Page {
     return { name: third === 'contact' ? 'contact' : third === 'safety' ? 'safety' : 'chat', chat };
   }
   if (first === 'invites') return second ? { name: 'invitation', id: second } : { name: 'invites' };
+  if (first === 'group') return { name: 'newGroup' };
   if (first === 'acceptance' && second) return { name: 'acceptance', id: second };
   if (first === 'invite' || first === 'requests' || first === 'settings') return { name: first };
   return { name: 'home' };

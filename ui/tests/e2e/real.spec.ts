@@ -256,6 +256,54 @@ test('one person, in person: the code is read from a picture of the screen, conf
   expect(trouble).toEqual([]);
 });
 
+test('a group: made, written in by both, left', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const ana = await window(browser, SIZES.desktop!, trouble);
+  const bo = await window(browser, SIZES.phone!, trouble);
+  await ana.goto((await house.daemon('ana', '--relay', house.route)).url);
+  await ana.getByRole('button', { name: en.start.without }).click();
+  await ana.getByLabel(en.start.nameLabel).fill('Ana');
+  await ana.getByRole('button', { name: en.start.go }).click();
+  await expect(ana.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 15_000 });
+  await ana.getByRole('button', { name: en.chats.invite }).first().click();
+  await ana.locator('input[value=one]').check();
+  await ana.locator('input[value=plain]').check();
+  await ana.getByRole('button', { name: en.invite.make }).click();
+  await expect(ana.getByText(en.invite.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+  const link = await ana.getByLabel(en.invite.link).inputValue();
+  await bo.goto((await house.daemon('bo')).url);
+  await bo.getByRole('button', { name: en.start.haveInvitation }).click();
+  await bo.getByLabel(en.invitation.label).fill(link);
+  await bo.getByRole('button', { name: en.app.continue }).click();
+  await bo.getByLabel(en.start.nameLabel).fill('Bo');
+  await bo.getByRole('button', { name: en.start.go }).click();
+  await bo.locator('textarea').fill('I am here');
+  await bo.getByRole('button', { name: en.chat.send, exact: true }).click();
+  await expect(bo.getByRole('article', { name: /I am here/ })).toHaveAttribute('data-state', /delivered|read/, { timeout: 20_000 });
+
+  await ana.getByRole('button', { name: en.groups.make }).click();
+  await ana.getByLabel(en.groups.name).fill('The dacha');
+  await ana.getByRole('checkbox', { name: 'Bo' }).check();
+  await ana.getByRole('button', { name: en.groups.create }).click();
+  await expect(ana.locator('.head')).toContainText(en.groups.members(2));
+  await ana.locator('textarea').fill('Who brings the gas?');
+  await ana.getByRole('button', { name: en.chat.send, exact: true }).click();
+
+  await bo.evaluate(() => (location.hash = '#/'));
+  await bo.locator('.chat', { hasText: 'The dacha' }).click({ timeout: 20_000 });
+  await expect(bo.getByRole('article', { name: /Ana, Who brings the gas/ })).toBeVisible({ timeout: 20_000 });
+  await bo.locator('textarea').fill('I do');
+  await bo.getByRole('button', { name: en.chat.send, exact: true }).click();
+  await expect(ana.getByRole('article', { name: /Bo, I do/ })).toBeVisible({ timeout: 20_000 });
+  await expectAccessible(bo);
+
+  await bo.locator('.who').click();
+  await bo.getByRole('button', { name: en.groups.leave }).click();
+  await bo.getByRole('button', { name: en.groups.leaveDo, exact: true }).click();
+  await expect(bo.getByText(en.groups.notIn)).toBeVisible({ timeout: 15_000 });
+  expect(trouble).toEqual([]);
+});
+
 test('three spoken words: wrong ones are told and do not use the invitation up', async ({ browser, house }) => {
   const trouble: string[] = [];
   const ana = await window(browser, SIZES.desktop!, trouble);

@@ -4,6 +4,8 @@ import { matchingChats } from '../../src/view-models/search';
 import { clockDays, colourOf, initialOf, kilobytes, lineOf, plainlyWrong, readUpTo, silentSince, textBytes, TEXT_BYTES_MAX, wordCount } from '../../src/view-models/small';
 import { clock, dayInSentence, dayLabel, daysApart, listTime } from '../../src/view-models/time';
 import { browserLocale } from '../../src/i18n/index.svelte';
+import type { Group } from '../../src/core/gen/api';
+import { givable, mayActOn, standing } from '../../src/view-models/group';
 import { keptRows } from '../../src/runtime/focus';
 import { isFailure } from '../../src/view-models/acceptance';
 import { chat, message } from './made';
@@ -149,5 +151,37 @@ describe('addresses', () => {
   });
   test('anything unknown is home', () => {
     for (const hash of ['', '#', '#/nothing', '#/chat/x', '#launch=abc']) expect(pageOf(hash)).toEqual({ name: 'home' });
+  });
+});
+
+describe('groups', () => {
+  const group = (mine: Group['members'][number]['role'], member = true): Group => ({
+    chat: 1, name: 'g', description: '', mayWrite: 'member', mayAdd: 'member', mayEdit: 'admin', member,
+    members: [
+      { account: 'o', name: 'O', role: 'owner', me: mine === 'owner' },
+      { account: 'a', name: 'A', role: 'admin', me: mine === 'admin' },
+      { account: 'b', name: 'B', role: 'admin', me: false },
+      { account: 'm', name: 'M', role: 'member', me: mine === 'member' },
+    ],
+  });
+  const touchable = (of: Group): string[] => of.members.filter((one) => mayActOn(standing(of), one)).map(({ account }) => account);
+
+  test('nobody acts on who stands at or above them; admins are the owners’ to touch', () => {
+    expect(touchable(group('owner'))).toEqual(['a', 'b', 'm']);
+    expect(touchable(group('admin'))).toEqual(['m']);
+    expect(touchable(group('member'))).toEqual([]);
+    expect(touchable(group('owner', false))).toEqual([]);
+  });
+
+  test('what may be done follows the group’s policy', () => {
+    expect(standing(group('member'))).toMatchObject({ mayAdd: true, mayEdit: false, mayRule: false });
+    expect(standing(group('admin'))).toMatchObject({ mayAdd: true, mayEdit: true, mayRule: true });
+    expect(standing(group('member', false))).toMatchObject({ mayAdd: false });
+  });
+
+  test('owners give any role, admins those below theirs', () => {
+    const [owners, admins] = [group('owner'), group('admin')];
+    expect(givable(standing(owners), owners.members[3]!)).toEqual(['owner', 'admin', 'moderator', 'member', 'reader']);
+    expect(givable(standing(admins), admins.members[3]!)).toEqual(['moderator', 'member', 'reader']);
   });
 });

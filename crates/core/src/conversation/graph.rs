@@ -4,13 +4,13 @@
 //! got. A message is *complete* when all its ancestors are here; only complete heads are named as parents or in
 //! receipts, so naming one confirms all it descends from (CNV-3, RCP-1).
 
-use super::Conversation;
+use super::{Conversation, epochs};
 use crate::api::{Event, MessageState};
 use crate::mls::Gid;
 use crate::outbox::{self, Waiting};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::ids::MessageId;
+use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 /// How far the other side got with a message and all its ancestors; the number is the column `acked`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,10 +84,12 @@ pub(crate) fn completed(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Resu
     Ok(())
 }
 
-/// The other side has these and everything they descend from: my messages among them got that far (RCP-1).
+/// An account has these and everything they descend from: my messages among them got that far (RCP-1), in a group
+/// once enough accounts have them (OUT-7).
 pub(crate) fn acknowledge(
     step: &mut Step<'_, '_>,
     of: &Conversation,
+    by: AccountId,
     from: &[Short],
     level: Reached,
 ) -> Result<(), Stop> {
@@ -99,14 +101,78 @@ pub(crate) fn acknowledge(
         if found.acked >= level as u8 {
             continue; // so are all its ancestors
         }
-        step.tx
-            .prepare_cached("UPDATE message SET acked = ? WHERE id = ?")?
-            .execute(params![level as u8, found.id.as_bytes()])?;
-        if found.mine {
-            reached(step, of, found.id, level)?;
+        if of.grouped && !note_ack(step, found.id, by, level)? {
+            continue; // known, and so for all its ancestors
+        }
+        if !of.grouped || has_enough(step, of, &found, level)? {
+            enough(step, of, &found, level)?;
         }
         open.extend(parents(step, &of.group, found.id)?);
     }
+    Ok(())
+}
+
+/// Out: false where that was known.
+fn note_ack(step: &Step<'_, '_>, id: MessageId, by: AccountId, level: Reached) -> Result<bool, Stop> {
+    let sql = "INSERT INTO message_ack VALUES (?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET level = excluded.level WHERE level < excluded.level";
+    let changed = step
+        .tx
+        .prepare_cached(sql)?
+        .execute(params![id.as_bytes(), by.as_bytes(), level as u8])?;
+    Ok(changed > 0)
+}
+
+fn has_enough(step: &Step<'_, '_>, of: &Conversation, found: &Found, level: Reached) -> Result<bool, Stop> {
+    let count: u32 = step
+        .tx
+        .prepare_cached("SELECT count(*) FROM message_ack WHERE message = ? AND level >= ?")?
+        .query_row(params![found.id.as_bytes(), level as u8], |row| row.get(0))?;
+    Ok(count as usize >= epochs::enough(step, found.epoch, of.epoch)?)
+}
+
+fn enough(step: &mut Step<'_, '_>, of: &Conversation, found: &Found, level: Reached) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE message SET acked = ? WHERE id = ?")?
+        .execute(params![level as u8, found.id.as_bytes()])?;
+    if of.grouped {
+        step.tx
+            .prepare_cached("DELETE FROM message_ack WHERE message = ? AND level <= ?")?
+            .execute(params![found.id.as_bytes(), level as u8])?;
+    }
+    if found.mine {
+        reached(step, of, found.id, level)?;
+    }
+    Ok(())
+}
+
+/// Members went: what waited for them alone waits no more.
+pub(crate) fn recount(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    let waiting: Vec<[u8; 16]> = step
+        .tx
+        .prepare_cached("SELECT DISTINCT about FROM outbox WHERE group_id = ? AND purpose = 0")?
+        .query_map([of.group], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in waiting.into_iter().map(MessageId::from_bytes) {
+        let Some(found) = find(step, &of.group, id.short())? else {
+            continue;
+        };
+        if epochs::enough(step, found.epoch, of.epoch)? == 0 {
+            nobody_left(step, of, id)?;
+        } else if has_enough(step, of, &found, Reached::Delivered)? {
+            enough(step, of, &found, Reached::Delivered)?;
+        }
+    }
+    Ok(())
+}
+
+/// There is nobody (any more) whom a message of mine could reach: it waits for nobody.
+pub(crate) fn nobody_left(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE message SET state = max(state, ?) WHERE id = ?")?
+        .execute(params![MessageState::Delivered as u8, id.as_bytes()])?;
+    outbox::done(step, Waiting::Message, id.as_bytes())?;
+    step.touch_chat(of.chat);
     Ok(())
 }
 
@@ -120,6 +186,9 @@ fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Rea
         .prepare_cached("UPDATE message SET state = ?1 WHERE id = ?2 AND state < ?1")?
         .execute(params![state as u8, id.as_bytes()])?;
     outbox::done(step, Waiting::Message, id.as_bytes())?;
+    if !is_shown(step, id)? {
+        return Ok(());
+    }
     step.touch_chat(of.chat);
     step.event(Event::MessageState {
         chat: of.chat,
@@ -129,28 +198,35 @@ fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Rea
     Ok(())
 }
 
+fn is_shown(step: &Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM message WHERE id = ? AND chat IS NOT NULL")?
+        .exists([id.as_bytes()])?)
+}
+
 /// Positions between which a message must stand: after its parents and its sender's earlier ones, before its children
 /// and its sender's later ones.
 pub(crate) fn neighbours(
     step: &Step<'_, '_>,
     group: &Gid,
     id: MessageId,
-    leaf: u32,
+    sender: AccountId,
     seq: u32,
 ) -> Result<(Option<i64>, Option<i64>), Stop> {
     let mut above: Option<i64> = step
         .tx
         .prepare_cached(
-            "SELECT position FROM message WHERE group_id = ? AND leaf = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
+            "SELECT position FROM message WHERE group_id = ? AND sender = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
         )?
-        .query_row(params![group, leaf, seq], |row| row.get(0))
+        .query_row(params![group, sender.as_bytes(), seq], |row| row.get(0))
         .optional()?;
     let mut below: Option<i64> = step
         .tx
         .prepare_cached(
-            "SELECT position FROM message WHERE group_id = ? AND leaf = ? AND seq > ? ORDER BY seq LIMIT 1",
+            "SELECT position FROM message WHERE group_id = ? AND sender = ? AND seq > ? ORDER BY seq LIMIT 1",
         )?
-        .query_row(params![group, leaf, seq], |row| row.get(0))
+        .query_row(params![group, sender.as_bytes(), seq], |row| row.get(0))
         .optional()?;
     for parent in parents(step, group, id)? {
         above = above.max(find(step, group, parent)?.map(|found| found.position));
@@ -165,7 +241,7 @@ pub(crate) fn neighbours(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
     pub(crate) id: MessageId,
-    pub(crate) leaf: u32,
+    pub(crate) sender: AccountId,
     pub(crate) seq: u32,
     pub(crate) position: i64,
 }
@@ -173,16 +249,16 @@ pub(crate) struct Placed {
 /// What must stand below a message: its children, and the next of its sender.
 pub(crate) fn followers(step: &Step<'_, '_>, group: &Gid, of: &Placed) -> Result<Vec<Placed>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT m.id, m.leaf, m.seq, m.position
+        "SELECT m.id, m.sender, m.seq, m.position
          FROM message_parent p JOIN message m ON m.id = p.child WHERE p.group_id = ?1 AND p.parent = ?2
          UNION
-         SELECT * FROM (SELECT id, leaf, seq, position FROM message
-                        WHERE group_id = ?1 AND leaf = ?3 AND seq > ?4 ORDER BY seq LIMIT 1)",
+         SELECT * FROM (SELECT id, sender, seq, position FROM message
+                        WHERE group_id = ?1 AND sender = ?3 AND seq > ?4 ORDER BY seq LIMIT 1)",
     )?;
-    let found = rows.query_map(params![group, of.id.short(), of.leaf, of.seq], |row| {
+    let found = rows.query_map(params![group, of.id.short(), of.sender.as_bytes(), of.seq], |row| {
         Ok(Placed {
             id: MessageId::from_bytes(row.get(0)?),
-            leaf: row.get(1)?,
+            sender: AccountId::from_bytes(row.get(1)?),
             seq: row.get(2)?,
             position: row.get(3)?,
         })
@@ -196,6 +272,7 @@ struct Found {
     complete: bool,
     acked: u8,
     position: i64,
+    epoch: EpochId,
 }
 
 fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
@@ -205,13 +282,15 @@ fn found(row: &rusqlite::Row<'_>) -> rusqlite::Result<Found> {
         complete: row.get(2)?,
         acked: row.get(3)?,
         position: row.get(4)?,
+        epoch: EpochId::from_bytes(row.get(5)?),
     })
 }
 
 fn find(step: &Step<'_, '_>, group: &Gid, short: Short) -> Result<Option<Found>, Stop> {
     // The plus keeps SQLite on the range of ids: the index of groups would walk the whole conversation.
     let (low, high) = ([short, [0; 8]].concat(), [short, [0xff; 8]].concat());
-    let sql = "SELECT id, mine, complete, acked, position FROM message WHERE id BETWEEN ? AND ? AND +group_id = ?";
+    let sql =
+        "SELECT id, mine, complete, acked, position, epoch_id FROM message WHERE id BETWEEN ? AND ? AND +group_id = ?";
     Ok(step
         .tx
         .prepare_cached(sql)?
@@ -229,7 +308,7 @@ fn parents(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<Vec<Short>
 
 fn children(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<Vec<Found>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT m.id, m.mine, m.complete, m.acked, m.position
+        "SELECT m.id, m.mine, m.complete, m.acked, m.position, m.epoch_id
          FROM message_parent p JOIN message m ON m.id = p.child WHERE p.group_id = ? AND p.parent = ?",
     )?;
     let found = rows.query_map(params![group, id.short()], found)?;

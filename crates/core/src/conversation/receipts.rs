@@ -1,19 +1,26 @@
 //! Standalone receipts: what says "here" and "read" where no message of ours does.
 //!
 //! In: arrivals and reading. Out: receipt messages (graph heads, read mark), the first at once, then at most one per
-//! conversation and five seconds (RCP-2). A claim that waits for approval gets none (RCP-4).
+//! conversation and five seconds (RCP-2). A claim that waits for approval gets none (RCP-4). In a group of more than
+//! eight accounts five of them speak for all, changing daily (RCP-5).
 //! Specified in `docs/protocol/08-outbox.md`.
 
-use super::{Conversation, graph, write};
+use super::{Conversation, epochs, graph, write};
 use crate::api::ChatId;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::ids::MessageId;
+use sha2::{Digest, Sha256};
+use stonechat_wire::ids::{AccountId, MessageId};
 use stonechat_wire::message::{Kind, MessageHeader, Receipt};
 
 /// Between two standalone receipts of one conversation (RCP-2).
 pub(crate) const EVERY_MS: u64 = 5_000;
+/// ... and of one with more than eight accounts (RCP-5).
+const EVERY_LARGE_MS: u64 = 600_000;
+/// Accounts that send receipts in a group of more than eight (RCP-5).
+const SPEAKERS: usize = 5;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Heads a receipt names at most.
 const HEADS_MAX: usize = 16;
 
@@ -66,10 +73,21 @@ pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &M
     };
     step.tx
         .prepare_cached(
-            "UPDATE conversation SET receipt_due = 0, read_told = coalesce(?, read_told) WHERE group_id = ?",
+            "UPDATE conversation SET receipt_due = receipt_due AND ?3, read_told = coalesce(?1, read_told)
+             WHERE group_id = ?2",
         )?
-        .execute(params![read.map(|id| *id.as_bytes()), of.group])?;
+        .execute(params![
+            read.map(|id| *id.as_bytes()),
+            of.group,
+            leaves_some_out(step, of)?
+        ])?;
     Ok(())
+}
+
+/// In a group: messages of others that my last one could not name (CNV-6) and that not enough have confirmed.
+fn leaves_some_out(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM message_head h JOIN message m ON m.id = h.id WHERE h.group_id = ? AND m.mine = 0 AND m.acked = 0";
+    Ok(of.grouped && step.tx.prepare_cached(sql)?.exists([of.group])?)
 }
 
 /// Sends the receipts whose time has come.
@@ -77,11 +95,12 @@ pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let groups: Vec<Gid> = {
         let mut rows = step.tx.prepare_cached(
             "SELECT v.group_id FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
-             WHERE v.receipt_due = 1 AND c.hidden = 0 AND (v.receipt_at <= ? OR v.receipt_at > ?)",
+             WHERE v.receipt_due = 1 AND c.hidden = 0 AND v.gone = 0
+               AND (v.receipt_at <= ?1 - CASE WHEN v.accounts > 8 THEN ?3 ELSE ?2 END OR v.receipt_at > ?1)",
         )?;
-        let now = step.now.0;
+        let (now, every, large) = (step.now.0, EVERY_MS, EVERY_LARGE_MS);
         let found = rows.query_map(
-            params![now.cast_signed().saturating_sub_unsigned(EVERY_MS), now.cast_signed()],
+            params![now.cast_signed(), every.cast_signed(), large.cast_signed()],
             |row| row.get(0),
         )?;
         found.collect::<Result<_, _>>()?
@@ -94,22 +113,29 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     let last: Option<i64> = step
         .tx
         .prepare_cached(
-            "SELECT min(v.receipt_at) FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
-             WHERE v.receipt_due = 1 AND c.hidden = 0",
+            "SELECT min(v.receipt_at + CASE WHEN v.accounts > 8 THEN ?2 ELSE ?1 END)
+             FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
+             WHERE v.receipt_due = 1 AND c.hidden = 0 AND v.gone = 0",
         )?
-        .query_row([], |row| row.get(0))?;
-    Ok(last.map(|at| u64::try_from(at).unwrap_or(0).saturating_add(EVERY_MS)))
+        .query_row([EVERY_MS.cast_signed(), EVERY_LARGE_MS.cast_signed()], |row| row.get(0))?;
+    Ok(last.map(|at| u64::try_from(at).unwrap_or(0)))
 }
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(to) = super::load(step, group)? else {
         return Ok(());
     };
+    if !speaks(step, &to)? {
+        step.tx
+            .prepare_cached("UPDATE conversation SET receipt_due = 0 WHERE group_id = ?")?
+            .execute([group])?;
+        return Ok(());
+    }
     let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?
         .iter()
         .map(MessageId::short)
         .collect();
-    let read = if may_tell_reading(step)? {
+    let read = if to.accounts <= epochs::ALL_CONFIRM_MAX && may_tell_reading(step)? {
         read_mark(step, &to)?
     } else {
         None
@@ -119,7 +145,8 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
             "UPDATE conversation SET receipt_due = 0, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
         )?
         .execute(params![step.now.0.cast_signed(), read.map(|id| *id.as_bytes()), group])?;
-    if heads.is_empty() {
+    // The founding epoch needs no receipt: who is in it has confirmed it by coming.
+    if heads.is_empty() && !epochs::is_made_by_commit(step, to.epoch)? {
         return Ok(());
     }
     // An older receipt that still waits says nothing this one does not.
@@ -135,6 +162,29 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     Ok(())
 }
 
+/// RCP-5: with more than eight accounts, the five that are lowest by SHA-256(account | day | epoch id).
+fn speaks(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    if of.accounts <= epochs::ALL_CONFIRM_MAX {
+        return Ok(true);
+    }
+    let day = u32::try_from(step.time.0 / DAY_MS).unwrap_or(u32::MAX);
+    let accounts = epochs::accounts(step, of.epoch)?;
+    let mut ranked: Vec<([u8; 32], AccountId)> = accounts
+        .into_iter()
+        .map(|account| (draw(account, day, of), account))
+        .collect();
+    ranked.sort_unstable();
+    let me = step.me()?;
+    Ok(ranked.iter().take(SPEAKERS).any(|(_, account)| *account == me))
+}
+
+fn draw(account: AccountId, day: u32, of: &Conversation) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(account.as_bytes());
+    hash.update(day.to_be_bytes());
+    hash.update(of.epoch.as_bytes());
+    hash.finalize().into()
+}
+
 /// The newest message of the others that was read here.
 fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>, Stop> {
     Ok(step
@@ -148,12 +198,12 @@ fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>
         .map(MessageId::from_bytes))
 }
 
-/// Takes in a receipt of the other side.
-pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8]) -> Result<(), Stop> {
+/// Takes in a receipt of somebody else.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountId, body: &[u8]) -> Result<(), Stop> {
     let receipt = Receipt::decode(body).map_err(|_| Stop::Refused("receipt"))?;
-    graph::acknowledge(step, from, &receipt.heads, graph::Reached::Delivered)?;
+    graph::acknowledge(step, from, by, &receipt.heads, graph::Reached::Delivered)?;
     if let Some(read) = receipt.read {
-        graph::acknowledge(step, from, &[read.short()], graph::Reached::Read)?;
+        graph::acknowledge(step, from, by, &[read.short()], graph::Reached::Read)?;
     }
     Ok(())
 }

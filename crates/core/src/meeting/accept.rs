@@ -4,10 +4,12 @@
 //! once, a claim. Works offline: what is saved goes on when there is a way (MEET-2).
 //! A retry with other words seals the same offer anew, so nothing already written is lost (MEET-7).
 
-use super::{check_card, check_leaf, contact_chat, hash, identity, my_card, name_relay, own_relays};
+use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
 use crate::api::{self, AcceptanceState, Event, Fault, Reply};
 use crate::conversation;
+use crate::group;
 use crate::inbox;
+use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::mls::{self, Signer};
 use crate::outbox::{self, Waiting};
@@ -18,7 +20,7 @@ use rusqlite::{OptionalExtension, params};
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Errand, Knock};
-use stonechat_wire::ids::RelayId;
+use stonechat_wire::ids::{AccountId, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 
 /// Acceptances on their way at most.
@@ -189,7 +191,7 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     ours.retain(|relay| *relay != entrance);
     ours.truncate(super::RELAYS_NAMED);
     let signer = Signer::new(step.mls.crypto.bytes());
-    let (entered, welcome) = mls::found(&step.mls, &signer, identity(&me, &signer.public()), package)?;
+    let (entered, welcome) = mls::found(&step.mls, &signer, leaf::identity(&me, &signer.public())?, package)?;
     let chat = contact_chat(step, card, false, true)?;
     let relays: Vec<RelayId> = std::iter::once(entrance).chain(ours.iter().copied()).collect();
     conversation::begin(step, chat, &entered, &signer, true, &relays)?;
@@ -312,6 +314,9 @@ fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<()
         step.event(Event::ContactChanged { contact });
     }
     step.touch_chat(chat);
+    let account = AccountId::from_bytes(account);
+    let to = conversation::with_contact(step, account)?;
+    group::supply::offer(step, &to, account)?;
     ended(step, id, AcceptanceState::Accepted)
 }
 

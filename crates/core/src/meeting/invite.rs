@@ -5,12 +5,14 @@
 //! private half of its key package, so that no claim opens any more (MEET-9). First approved wins; later claims are
 //! answered "used" and keep the alarm (MEET-10). Ten claims that do not open close it (MEET-11).
 
-use super::{check_card, check_leaf, contact_chat, hash, identity, my_card, name_relay, own_relays, reach};
+use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays, reach};
 use crate::api::{self, ChatId, Event, Fault, How, InviteState, Reply, Who};
 use crate::conversation;
+use crate::group;
 use crate::inbox;
+use crate::leaf;
 use crate::listening::{self, Purpose};
-use crate::mls::{self, Gid, Signer};
+use crate::mls::{self, Gid, Known, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
 use crate::step::{Step, Stop};
@@ -72,7 +74,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
     let secret = InviteSecret::from_bytes(step.mls.crypto.bytes());
     let words = (wish.how == How::Spoken).then(|| crate::account::spoken_words(step.mls.crypto.bytes()));
     let signer = Signer::new(step.mls.crypto.bytes());
-    let package = mls::key_package(&step.mls, &signer, identity(&me, &signer.public()))?;
+    let package = mls::key_package(&step.mls, &signer, leaf::identity(&me, &signer.public())?)?;
     let seed = Zeroizing::new(step.mls.crypto.bytes::<32>());
     let (seal_private, seal_public) = mls::seal_key_pair(&seed).map_err(|_| Stop::Refused("seal key"))?;
     let expires_at = step.time.plus_ms(life_ms(wish.who));
@@ -337,7 +339,7 @@ fn let_in(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], offer: &Cla
         return Err(Stop::Refused("own claim"));
     }
     let welcome = offer.welcomes.first().ok_or(Stop::Refused("no welcome"))?;
-    let entered = mls::join(&step.mls, welcome)?;
+    let entered = mls::join(&step.mls, welcome, Known::Never)?;
     check_members(card, signer, &entered)?;
     if conversation::load(step, &entered.group)?.is_some() {
         return Err(Stop::Refused("known group"));
@@ -413,6 +415,7 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
     answer(step, &invite, *claim, Verdict::Accepted, in_person)?;
     conversation::receipts::due(step, &group)?;
     conversation::note_began(step, &of)?;
+    group::supply::offer(step, &of, card.account_id())?;
     if invite.who == Who::One || invite.approved + 1 >= FAMILY_MAX {
         close(step, &invite, InviteState::Used)?;
         turn_away_others(step, &invite, claim)?;

@@ -54,6 +54,14 @@ enum Kind {
     KeyPackage,
 }
 
+/// What a child must have from its parent; a merge writes everything else anew.
+const INHERITED: [Kind; 4] = [
+    Kind::JoinConfig,
+    Kind::EpochKeyPairs,
+    Kind::OwnLeafIndex,
+    Kind::ResumptionPsks,
+];
+
 impl Kind {
     const fn is_loose(self) -> bool {
         self as u8 >= Self::SignatureKeys as u8
@@ -108,12 +116,34 @@ impl<'t> Rows<'t> {
         Ok(rows.exists([group])?)
     }
 
+    /// There are rows of this epoch.
+    pub(crate) fn holds(&self, group: &[u8], object: EpochId) -> R<bool> {
+        let mut rows = self
+            .db
+            .prepare_cached("SELECT 1 FROM epoch_row WHERE group_id = ? AND object = ? LIMIT 1")?;
+        Ok(rows.exists(params![group, object.as_bytes()])?)
+    }
+
     /// Names the rows written as [`UNPLACED`], once the GroupContext is known.
     pub(crate) fn place(&self, object: EpochId) -> R<()> {
         self.db
             .prepare_cached("UPDATE epoch_row SET object = ?3 WHERE group_id = ?1 AND object = ?2")?
             .execute(params![*self.group.borrow(), UNPLACED.as_bytes(), object.as_bytes()])?;
         self.object.set(object);
+        Ok(())
+    }
+
+    /// Gives a child what a merge reads and does not write anew.
+    pub(crate) fn inherit(&self, parent: EpochId, child: EpochId) -> R<()> {
+        let sql = "INSERT INTO epoch_row SELECT group_id, ?3, key, value FROM epoch_row
+                   WHERE group_id = ?1 AND object = ?2 AND substr(key, 1, 1) IN (?4, ?5, ?6, ?7)";
+        let [a, b, c, d] = INHERITED.map(|kind| [kind as u8]);
+        let group = self.group.borrow().clone();
+        self.note(
+            self.db
+                .prepare_cached(sql)
+                .and_then(|mut copy| copy.execute(params![group, parent.as_bytes(), child.as_bytes(), a, b, c, d])),
+        )?;
         Ok(())
     }
 

@@ -47,9 +47,9 @@ impl Side {
 /// Two in a group, and where it stands.
 fn pair() -> (Side, Side, (Gid, EpochId)) {
     let (mut ana, mut bo) = (Side::new(1), Side::new(2));
-    let package = ana.step(|p, _, signer| key_package(p, signer, b"ana".to_vec()).unwrap());
-    let (entered, welcome) = bo.step(|p, _, signer| found(p, signer, b"bo".to_vec(), &package).unwrap());
-    let joined = ana.step(|p, _, _| join(p, &welcome).unwrap());
+    let package = ana.step(|p, _, signer| key_package(p, signer, [b'a'; 32].to_vec()).unwrap());
+    let (entered, welcome) = bo.step(|p, _, signer| found(p, signer, [b'b'; 32].to_vec(), &package).unwrap());
+    let joined = ana.step(|p, _, _| join(p, &welcome, Known::Never).unwrap());
     assert_eq!((entered.group, entered.epoch), (joined.group, joined.epoch));
     (ana, bo, (entered.group, entered.epoch))
 }
@@ -65,7 +65,7 @@ fn read(side: &mut Side, at: (Gid, EpochId), bytes: &[u8]) -> Read {
 #[test]
 fn a_key_package_of_another_suite_is_refused_mls_2() {
     let mut ana = Side::new(1);
-    let mut package = ana.step(|p, _, signer| key_package(p, signer, b"ana".to_vec()).unwrap());
+    let mut package = ana.step(|p, _, signer| key_package(p, signer, [b'a'; 32].to_vec()).unwrap());
     assert!(ana.step(|p, _, _| leaf_of(p, &package)).is_ok());
     package[2..4].copy_from_slice(&[0, 3]);
     assert!(ana.step(|p, _, _| leaf_of(p, &package)).is_err());
@@ -78,10 +78,10 @@ fn a_key_package_of_another_suite_is_refused_mls_2() {
 #[test]
 fn a_closed_key_package_opens_no_welcome_any_more() {
     let (mut ana, mut bo) = (Side::new(1), Side::new(2));
-    let package = ana.step(|p, _, signer| key_package(p, signer, b"ana".to_vec()).unwrap());
-    let (_, welcome) = bo.step(|p, _, signer| found(p, signer, b"bo".to_vec(), &package).unwrap());
+    let package = ana.step(|p, _, signer| key_package(p, signer, [b'a'; 32].to_vec()).unwrap());
+    let (_, welcome) = bo.step(|p, _, signer| found(p, signer, [b'b'; 32].to_vec(), &package).unwrap());
     ana.step(|p, _, _| forget_key_package(p, &package).unwrap());
-    assert!(ana.step(|p, _, _| join(p, &welcome)).is_err());
+    assert!(ana.step(|p, _, _| join(p, &welcome, Known::Never)).is_err());
     let left: u32 = ana
         .db
         .query_row("SELECT count(*) FROM loose_row", [], |row| row.get(0))
@@ -89,23 +89,173 @@ fn a_closed_key_package_opens_no_welcome_any_more() {
     assert_eq!(left, 0);
 }
 
+/// A renewal by this side, and the epoch it makes.
+fn renew(side: &mut Side, at: (Gid, EpochId)) -> Made {
+    side.step(|p, groups, signer| groups.commit(p, at, signer, &Wish::default()).unwrap())
+}
+
+fn take(side: &mut Side, at: (Gid, EpochId), commit: &[u8]) -> CommitRead {
+    side.step(|p, groups, _| groups.take_commit(p, at, commit).unwrap())
+}
+
+fn taken(read: &CommitRead) -> EpochId {
+    match read {
+        CommitRead::Taken(taken) => taken.child,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The rows of one epoch object.
+fn object(side: &Side, epoch: EpochId) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut rows = side
+        .db
+        .prepare("SELECT key, value FROM epoch_row WHERE object = ? ORDER BY key")
+        .unwrap();
+    rows.query_map([epoch.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+/// Somebody with the victim's signature key and these rows of one epoch, and nothing else.
+fn thief(victim: &Side, (group, epoch): (Gid, EpochId), rows: &[(Vec<u8>, Vec<u8>)]) -> Side {
+    let mut thief = Side::new(66);
+    thief.signer = Signer::new(*victim.signer.seed());
+    for (key, value) in rows {
+        thief
+            .db
+            .execute(
+                "INSERT INTO epoch_row VALUES (?, ?, ?, ?)",
+                rusqlite::params![group, epoch.as_bytes(), key, value],
+            )
+            .unwrap();
+    }
+    thief
+}
+
 #[test]
-fn a_commit_is_refused_and_changes_nothing_mls_5() {
+fn a_commit_makes_a_child_and_leaves_the_parent_readable_mls_8() {
     let (mut ana, mut bo, at) = pair();
+    let late = text(&mut bo, at, b"late");
+    let made = renew(&mut bo, at);
+    let child = (at.0, taken(&take(&mut ana, at, &made.commit)));
+    assert_eq!(child.1, made.child);
+    let there = text(&mut bo, child, b"there");
+    assert!(matches!(read(&mut ana, child, &there), Read::Message { plain, .. } if plain == b"there"));
+    assert!(matches!(read(&mut ana, at, &late), Read::Message { plain, .. } if plain == b"late"));
+    assert!(matches!(read(&mut ana, at, &late), Read::Again));
+    assert!(matches!(take(&mut ana, at, &made.commit), CommitRead::Refused(_)));
+    assert!(matches!(take(&mut bo, at, &made.commit), CommitRead::Own));
+}
+
+#[test]
+fn rivals_on_one_parent_both_open_and_each_branch_reads_its_own_mls_8() {
+    let (mut ana, mut bo, at) = pair();
+    let (by_ana, by_bo) = (renew(&mut ana, at), renew(&mut bo, at));
+    let (to_ana, to_bo) = (
+        (at.0, taken(&take(&mut ana, at, &by_bo.commit))),
+        (at.0, taken(&take(&mut bo, at, &by_ana.commit))),
+    );
+    assert_eq!((to_ana.1, to_bo.1), (by_bo.child, by_ana.child));
+    for child in [to_ana, to_bo] {
+        let said = text(&mut ana, child, b"on this branch");
+        assert!(matches!(read(&mut bo, child, &said), Read::Message { plain, .. } if plain == b"on this branch"));
+    }
+}
+
+#[test]
+fn a_stolen_parent_opens_nothing_of_its_child_mls_8() {
+    let (mut ana, mut bo, at) = pair();
+    let too_early = object(&ana, at.1);
+    let made = renew(&mut bo, at);
+    let child = (at.0, taken(&take(&mut ana, at, &made.commit)));
+    let said = text(&mut bo, child, b"after the renewal");
+    let kept = object(&ana, at.1);
+    let mut thief_of_kept = thief(&ana, at, &kept);
+    assert!(matches!(
+        take(&mut thief_of_kept, at, &made.commit),
+        CommitRead::Refused(_)
+    ));
+    // A late message and a late rival of the parent it does open: that is what the parent is kept for.
+    let late = text(&mut bo, at, b"late");
+    assert!(matches!(read(&mut thief_of_kept, at, &late), Read::Message { .. }));
+    // The control: a copy taken before the commit was processed opens it, and the child with it.
+    let mut early = thief(&ana, at, &too_early);
+    assert_eq!(taken(&take(&mut early, at, &made.commit)), made.child);
+    assert!(matches!(read(&mut early, child, &said), Read::Message { plain, .. } if plain == b"after the renewal"));
+}
+
+#[test]
+fn the_committers_own_parent_holds_nothing_of_the_child_mls_9() {
+    let (_ana, mut bo, at) = pair();
+    let made = renew(&mut bo, at);
+    let mut thief = thief(&bo, at, &object(&bo, at.1));
+    assert!(matches!(take(&mut thief, at, &made.commit), CommitRead::Own));
+    assert!(!has_staged(&mut thief, at));
+    // The control: the parent as OpenMLS leaves it when a commit is staged hands its thief the child.
+    let (_ana, mut bo, at) = pair();
+    bo.step(|p, groups, signer| {
+        let group = groups.at(p, at).unwrap();
+        group
+            .self_update(p, &signer.pair(), openmls::prelude::LeafNodeParameters::default())
+            .unwrap();
+    });
+    let mut thief = self::thief(&bo, at, &object(&bo, at.1));
+    assert!(has_staged(&mut thief, at));
+}
+
+fn has_staged(side: &mut Side, at: (Gid, EpochId)) -> bool {
+    side.step(|p, groups, _| groups.at(p, at).unwrap().pending_commit().is_some())
+}
+
+#[test]
+fn a_step_that_is_rolled_back_leaves_every_row_and_the_commit_usable_mls_8() {
+    let (mut ana, mut bo, at) = pair();
+    let made = renew(&mut bo, at);
+    let before = object(&ana, at.1);
+    {
+        let tx = ana.db.transaction().unwrap();
+        let p = Provider {
+            crypto: Crypto::new(ChaCha20Rng::from_seed([8; 32])),
+            rows: Rows::of(&tx),
+        };
+        assert_eq!(
+            taken(&ana.groups.take_commit(&p, at, &made.commit).unwrap()),
+            made.child
+        );
+        drop(p);
+        tx.rollback().unwrap();
+    }
+    ana.groups.forget();
+    assert_eq!(object(&ana, at.1), before);
+    assert_eq!(object(&ana, made.child), []);
+    assert_eq!(taken(&take(&mut ana, at, &made.commit)), made.child);
+}
+
+#[test]
+fn a_commit_among_messages_and_another_signature_key_are_refused_mls_5() {
+    let (mut ana, mut bo, at) = pair();
+    let made = renew(&mut bo, at);
+    assert!(matches!(read(&mut ana, at, &made.commit), Read::Refused(_)));
+    ana.groups.forget();
+    let (mut ana, mut bo, at) = pair();
+    let other = Signer::new([77; 32]);
     let commit = bo.step(|p, groups, signer| {
         let group = groups.at(p, at).unwrap();
+        let (own, new) = (signer.pair(), other.pair());
+        let new_signer = openmls::prelude::NewSignerBundle {
+            signer: &new,
+            credential_with_key: other.credential([b'b'; 32].to_vec()),
+        };
         let bundle = group
-            .self_update(p, &signer.pair(), openmls::prelude::LeafNodeParameters::default())
+            .self_update_with_new_signer(p, &own, new_signer, openmls::prelude::LeafNodeParameters::default())
             .unwrap();
         bundle.into_commit().tls_serialize_detached().unwrap()
     });
     assert!(matches!(
-        read(&mut ana, at, &commit),
-        Read::Refused("commit or proposal")
+        take(&mut ana, at, &commit),
+        CommitRead::Refused("another leaf")
     ));
-    let late = text(&mut ana, at, b"still here");
-    bo.groups.forget();
-    assert!(matches!(read(&mut bo, at, &late), Read::Message { plain, .. } if plain == b"still here"));
 }
 
 #[test]

@@ -15,7 +15,9 @@ use crate::store::StoreError;
 pub(super) const COLUMNS: &str = "
     m.id, m.chat, m.position, m.sender, m.mine, m.kind, m.text, m.sent_at, m.state, m.client_id,
     CASE m.mine WHEN 1 THEN (SELECT name FROM account)
-                ELSE (SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender) END AS from_name,
+                ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
+                              (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS from_name,
+    m.late,
     CASE m.complete WHEN 1 THEN 0 ELSE (
         SELECT count(*) FROM message_parent p WHERE p.group_id = m.group_id AND p.child = m.id AND p.parent IS NOT
             (SELECT substr(known.id, 1, 8) FROM message known WHERE known.id >= p.parent ORDER BY known.id LIMIT 1)
@@ -43,7 +45,9 @@ const KINDS: [MessageKind; 3] = [MessageKind::Text, MessageKind::Unknown, Messag
 ///
 /// Errors: the database's own.
 pub fn load_message(db: &Connection, id: &[u8]) -> Result<Option<Message>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM message m WHERE m.id = ?"))?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM message m WHERE m.id = ? AND m.chat IS NOT NULL"
+    ))?;
     Ok(statement.query_row([id], message_row).optional()?)
 }
 
@@ -165,6 +169,7 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         sent_at: number_at(row, "sent_at")?,
         state: choice_at(row, "state", &STATES)?,
         client_id: row.get("client_id")?,
+        late: row.get("late")?,
         missing_before: number_at(row, "missing_before")?,
     })
 }

@@ -8,8 +8,8 @@ use super::messages::{first_unread, last_of};
 use super::{QueryError, choice_at, hex_at, number_at, optional_number_at};
 use crate::account;
 use crate::api::{
-    Acceptance, AcceptanceState, Chat, ChatId, Contact, Draft, How, Invite, InviteState, Page, Reach, Request,
-    SafetyNumber, Who,
+    Acceptance, AcceptanceState, Chat, ChatId, Contact, Draft, GroupBrief, How, Invite, InviteState, Page, Reach,
+    Request, SafetyNumber, Who,
 };
 use crate::safety;
 use crate::store::StoreError;
@@ -20,9 +20,11 @@ const WAITING: &str = "2";
 const FIRST_MESSAGES: u32 = 3;
 
 const CHAT: &str = "
-    SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, c.verified, c.heard_at,
-           coalesce(nullif(c.alias, ''), c.own_name) AS name
-    FROM chat h CROSS JOIN contact c ON c.account = h.contact";
+    SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
+           coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, v.group_id, v.accounts,
+           v.gone = 0 AND v.leaving = 0 AS member
+    FROM chat h LEFT JOIN contact c ON c.account = h.contact
+    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL";
 const CONTACT: &str = "
     SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
            h.id AS chat
@@ -189,9 +191,20 @@ fn with_first_messages(db: &Connection, mut request: Request, chat: Option<ChatI
 }
 
 fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
+    let members: Option<u32> = row.get("accounts")?;
+    let member: Option<bool> = row.get("member")?;
+    let group = members.map(|members| GroupBrief {
+        members,
+        member: member.unwrap_or_default(),
+    });
     Ok(Chat {
         id: row.get("id")?,
-        contact: hex_at(row, "contact")?,
+        contact: if group.is_some() {
+            hex_at(row, "group_id")?
+        } else {
+            hex_at(row, "contact")?
+        },
+        group,
         name: row.get("name")?,
         verified: row.get("verified")?,
         last: None,

@@ -35,9 +35,9 @@ pub(super) fn search(db: &Connection, search: &Search) -> Result<Vec<Hit>, Query
 pub(super) fn sql() -> String {
     format!(
         "SELECT {COLUMNS}, highlight(message_fts, 0, char(1), char(2)) AS marked,
-                coalesce(nullif(c.alias, ''), c.own_name) AS chat_name
+                coalesce(nullif(c.alias, ''), c.own_name, h.name) AS chat_name
          FROM message_fts CROSS JOIN message m ON m.rowid = message_fts.rowid
-              CROSS JOIN chat h ON h.id = m.chat CROSS JOIN contact c ON c.account = h.contact
+              CROSS JOIN chat h ON h.id = m.chat LEFT JOIN contact c ON c.account = h.contact
          WHERE message_fts MATCH :words AND h.hidden = 0 AND (:chat IS NULL OR m.chat = :chat)
          ORDER BY message_fts.rowid DESC LIMIT :limit"
     )

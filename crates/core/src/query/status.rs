@@ -11,7 +11,8 @@ use crate::store::StoreError;
 const CLOCK_OFF_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Its condition repeats that of the index `message_open`.
-pub(super) const QUEUED: &str = "SELECT count(*) AS n FROM message WHERE mine = 1 AND state < 3 AND state = 0";
+pub(super) const QUEUED: &str =
+    "SELECT count(*) AS n FROM message WHERE mine = 1 AND state < 3 AND state = 0 AND chat IS NOT NULL";
 
 /// The status of a profile that cannot be read: locked, or without a database.
 #[must_use]

@@ -42,7 +42,8 @@ CREATE TABLE contact(
 
 CREATE TABLE chat(
   id           INTEGER PRIMARY KEY,
-  contact      BLOB NOT NULL UNIQUE REFERENCES contact(account),
+  contact      BLOB UNIQUE REFERENCES contact(account), -- NULL: a group
+  name         TEXT,                     -- of a group, as its head says
   hidden       INTEGER NOT NULL,         -- a claim that waits for approval here
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   read_to      INTEGER NOT NULL,         -- position up to which it was read here
@@ -52,21 +53,51 @@ CREATE TABLE chat(
 ) STRICT;
 CREATE INDEX chat_by_activity ON chat(hidden, active_at DESC);
 
+-- Who is in a group by its head, and who was: names of senders come from here where they are no contacts.
+CREATE TABLE seat(
+  chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  name         TEXT NOT NULL,
+  role         INTEGER NOT NULL,         -- 0 owner, 1 admin, 2 moderator, 3 member, 4 reader
+  place        INTEGER,                  -- authority: 0 is the highest; NULL: not a member
+  PRIMARY KEY(chat, account)
+) STRICT, WITHOUT ROWID;
+
+-- Key packages that contacts keep to add me to groups with, and theirs that I keep.
+CREATE TABLE supply(
+  package      BLOB PRIMARY KEY,         -- encoded
+  account      BLOB NOT NULL REFERENCES contact(account) ON DELETE CASCADE,
+  mine         INTEGER NOT NULL,         -- 1: they have it; 0: I have it
+  last_resort  INTEGER NOT NULL,
+  signer       BLOB,                     -- mine: Ed25519 seed of its leaf
+  public       BLOB                      -- mine: that leaf's public key
+) STRICT, WITHOUT ROWID;
+CREATE INDEX supply_of ON supply(account, mine);
+
 -- One MLS group. A chat has two where both invited each other: it writes to the smaller group id and reads both.
 CREATE TABLE conversation(
   group_id     BLOB PRIMARY KEY,
   chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
-  head         BLOB NOT NULL,            -- epoch_id written to
+  root         BLOB NOT NULL,            -- epoch_id that the canonical branch is looked for from
+  head         BLOB NOT NULL,            -- epoch_id written to: the end of the canonical branch
   leaf         INTEGER NOT NULL,         -- own leaf index
   seq          INTEGER NOT NULL,         -- last seq of own durable messages
   signer       BLOB NOT NULL,            -- own leaf's Ed25519 seed, 32
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
+  grouped      INTEGER NOT NULL DEFAULT 0, -- it has a state of its own: a group
+  accounts     INTEGER NOT NULL DEFAULT 2, -- of the head
+  gone         INTEGER NOT NULL DEFAULT 0, -- I am in the head no more
+  leaving      INTEGER NOT NULL DEFAULT 0, -- I have said that I leave
   receipt_due  INTEGER NOT NULL DEFAULT 0,
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
+  renew_at     INTEGER NOT NULL,         -- next self-update, device clock
+  renew_lost   INTEGER NOT NULL DEFAULT 0, -- a self-update of mine lost to a fork: the next one before I write
+  commit_at    INTEGER NOT NULL DEFAULT -9000000000000000, -- last commit made or taken in, device clock
   created_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
+CREATE INDEX conversation_renew ON conversation(renew_at);
 CREATE INDEX conversation_due ON conversation(receipt_at) WHERE receipt_due = 1;
 
 CREATE TABLE conversation_relay(
@@ -75,14 +106,59 @@ CREATE TABLE conversation_relay(
   PRIMARY KEY(group_id, relay)
 ) STRICT, WITHOUT ROWID;
 
--- What a retained epoch exports.
+-- The tree of epochs. An epoch is retained as long as it has keys: its exports here, its rows in epoch_row.
 CREATE TABLE epoch(
   epoch_id     BLOB PRIMARY KEY,
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
-  mailbox_root BLOB NOT NULL,
-  envelope_key BLOB NOT NULL
+  parent       BLOB,                     -- NULL: founded or joined here
+  commit_hash  BLOB,                     -- SHA-256 of the commit that made it
+  author       BLOB,                     -- account of the committer
+  leaf         INTEGER,                  -- leaf of the committer
+  class        INTEGER,                  -- 0 removal or demotion, 1 other admin commit, 2 self-update
+  rank         INTEGER,                  -- committer's authority in the parent: 0 is the highest
+  unseats      BLOB NOT NULL DEFAULT x'', -- accounts removed or demoted by the commit, 32 bytes each
+  members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 each
+  state        BLOB,                     -- of a group: its state, encoded
+  made_at      INTEGER NOT NULL,         -- slot clock, when it became known here
+  number       INTEGER NOT NULL,         -- epochs of this device in the order they became known
+  left_at      INTEGER,                  -- when a relay first told the time while it was not the head
+  mailbox_root BLOB,                     -- NULL: closed
+  envelope_key BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX epoch_by_group ON epoch(group_id);
+CREATE INDEX epoch_by_parent ON epoch(parent);
+
+-- In which epochs an account has written, and its newest durable message: what forks are decided by.
+CREATE TABLE wrote(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  epoch_id     BLOB NOT NULL,
+  account      BLOB NOT NULL,
+  seq          INTEGER NOT NULL,         -- newest one there
+  PRIMARY KEY(group_id, epoch_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- Up to where the messages of somebody unseated count, by the commit that unseats them.
+CREATE TABLE cut(
+  epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  seq          INTEGER NOT NULL,
+  PRIMARY KEY(epoch_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- Members who said that they leave, until somebody's commit removes them.
+CREATE TABLE leaving(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  signature    BLOB NOT NULL,
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- Commits of mine that are on their way, and who has been heard in the epoch they make or beyond.
+CREATE TABLE commit_heard(
+  epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  PRIMARY KEY(epoch_id, account)
+) STRICT, WITHOUT ROWID;
 
 -- OpenMLS state: rows of epoch objects (group, object = epoch_id, key), and loose rows of no group.
 CREATE TABLE epoch_row(
@@ -95,7 +171,7 @@ CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOU
 CREATE TABLE listening(
   tag          BLOB NOT NULL,
   relay        BLOB NOT NULL,
-  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim
+  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane
   about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id
   slot         INTEGER NOT NULL,         -- week; 0 where there is none
   cursor       INTEGER NOT NULL,         -- last one taken in; 0: none
@@ -106,10 +182,16 @@ CREATE INDEX listening_by_about ON listening(about);
 -- Envelopes taken in or made here: the same one comes back from several relays.
 CREATE TABLE envelope_seen(id BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
+-- Parts of contents that need several envelopes, until all are here.
+CREATE TABLE part(
+  tag BLOB NOT NULL, hash BLOB NOT NULL, number INTEGER NOT NULL, count INTEGER NOT NULL, bytes BLOB NOT NULL,
+  PRIMARY KEY(tag, hash, number)
+) STRICT;
+
 CREATE TABLE message(
   rowid        INTEGER PRIMARY KEY,
   id           BLOB NOT NULL UNIQUE,     -- 16
-  chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
+  chat         INTEGER REFERENCES chat(id) ON DELETE CASCADE, -- NULL: nothing to show (key packages, Welcomes)
   position     INTEGER NOT NULL,         -- order shown: (hlc - 2025-01-01) * 4096 + tie
   group_id     BLOB NOT NULL,
   epoch_id     BLOB NOT NULL,
@@ -118,19 +200,20 @@ CREATE TABLE message(
   hlc          INTEGER NOT NULL,
   sender       BLOB NOT NULL,            -- account_id
   mine         INTEGER NOT NULL,
-  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began
+  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 nothing to show
   text         TEXT NOT NULL,
   body         BLOB,                     -- of an unknown kind, kept as it came
   sent_at      INTEGER NOT NULL,
   received_at  INTEGER NOT NULL,
   state        INTEGER NOT NULL,         -- 0 queued, 1 carried, 2 delivered, 3 read, 4 received
   complete     INTEGER NOT NULL,         -- all ancestors are here
-  acked        INTEGER NOT NULL,         -- the other side 0 may not have it, 1 has it and its ancestors, 2 has read them
+  acked        INTEGER NOT NULL,         -- enough others 0 may not have it, 1 have it and its ancestors, 2 have read them
+  late         INTEGER NOT NULL DEFAULT 0, -- written after its sender was removed or lost the right to
   client_id    TEXT,
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
-CREATE INDEX message_by_seq ON message(group_id, leaf, seq);
+CREATE INDEX message_by_seq ON message(group_id, sender, seq);
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;
 CREATE INDEX message_read ON message(group_id, position) WHERE mine = 0 AND state = 3 AND complete = 1;
@@ -142,6 +225,12 @@ CREATE TABLE message_parent(
   PRIMARY KEY(group_id, child, parent)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX message_parent_by_parent ON message_parent(group_id, parent);
+
+-- In groups: who has a message and its ancestors (1) or has read them (2), until enough have.
+CREATE TABLE message_ack(
+  message BLOB NOT NULL, account BLOB NOT NULL, level INTEGER NOT NULL,
+  PRIMARY KEY(message, account)
+) STRICT, WITHOUT ROWID;
 
 -- Complete messages that no complete message descends from.
 CREATE TABLE message_head(
@@ -162,13 +251,14 @@ END;
 -- What is to leave and has not been confirmed by a recipient.
 CREATE TABLE outbox(
   id           INTEGER PRIMARY KEY,
-  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored)
-  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch)
+  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again
   plain        BLOB,                     -- header and body of a message, to encrypt it again
   tries        INTEGER NOT NULL DEFAULT 0, -- how often it was sealed anew
-  epoch_id     BLOB,                     -- purpose 0 and 1
+  part         INTEGER NOT NULL DEFAULT 0, -- of a content that needs several envelopes; all of it stands in part 0
+  epoch_id     BLOB,                     -- purpose 0, 1 and 4: whose mailbox and key
   slot         INTEGER NOT NULL,
   envelope     BLOB NOT NULL,
   envelope_id  BLOB NOT NULL,            -- SHA-256 of it
@@ -178,6 +268,7 @@ CREATE TABLE outbox(
 CREATE INDEX outbox_by_envelope ON outbox(envelope_id);
 CREATE INDEX outbox_by_about ON outbox(about);
 CREATE INDEX outbox_by_age ON outbox(sealed_at);
+CREATE INDEX outbox_commit ON outbox(group_id) WHERE purpose = 4;
 CREATE TABLE outbox_relay(
   outbox       INTEGER NOT NULL REFERENCES outbox(id) ON DELETE CASCADE,
   relay        BLOB NOT NULL,

@@ -8,6 +8,9 @@
 )]
 
 mod bench;
+mod fork_model;
+mod forks;
+mod groups;
 mod hostile;
 mod meeting;
 mod rules;

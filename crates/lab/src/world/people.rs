@@ -10,6 +10,7 @@ use stonechat_core::api::{
 };
 
 use super::faults::Fault;
+use super::groups::GROUP;
 use super::plan::{HOUR, MINUTE, Meeting, SECOND, Spoken};
 use super::tap;
 use super::trace::Actor;
@@ -112,7 +113,7 @@ impl World {
     }
 
     /// Out: the answer, unless the device is down, died of it, or the commit failed.
-    fn command(&mut self, d: usize, command: Command) -> Option<Result<Reply, Refusal>> {
+    pub(crate) fn command(&mut self, d: usize, command: Command) -> Option<Result<Reply, Refusal>> {
         if !self.nodes[d].device.runs() {
             return None;
         }
@@ -302,7 +303,7 @@ impl World {
         }
     }
 
-    fn chats(&mut self, d: usize) -> Vec<Chat> {
+    pub(crate) fn chats(&mut self, d: usize) -> Vec<Chat> {
         match self.nodes[d].device.ask(Query::Chats(Page { limit: 100, offset: 0 })) {
             Some(Answer::Chats(chats)) => chats,
             _other => vec![],
@@ -312,10 +313,13 @@ impl World {
     /// Somebody writes a text, if there is a chat to write it in; else later.
     pub(crate) fn say(&mut self, k: usize) {
         let text = self.plan.texts[k];
-        let (d, to) = (text.from, self.nodes[text.to].account.clone());
         if self.said[k].order.is_some() || self.complete_at.is_some() {
             return;
         }
+        if text.to == GROUP {
+            return self.say_to_group(k);
+        }
+        let (d, to) = (text.from, self.nodes[text.to].account.clone());
         let chat = self
             .chats(d)
             .into_iter()
@@ -323,13 +327,22 @@ impl World {
         let Some(chat) = chat.filter(|chat| text.eager || !chat.waiting) else {
             return self.after(HOUR, Event::Say(k));
         };
+        self.send(k, d, chat.id);
+    }
+
+    /// Writes a text in a chat; if that fails, tries again.
+    pub(crate) fn send(&mut self, k: usize, d: usize, chat: api::ChatId) {
+        let text = self.plan.texts[k];
         let wish = api::Send {
-            chat: chat.id,
+            chat,
             text: tap::text(k, text.padding),
             client_id: Some(format!("t{k}")),
         };
         match self.command(d, Command::Send(wish)) {
             Some(Ok(_)) => {}
+            Some(Err(Refusal::NotMember | Refusal::NotAllowed)) if text.to == GROUP => {
+                self.after(HOUR, Event::Say(k));
+            }
             Some(other) => self.broke(format!("device {d}: send: {other:?}")),
             None => {
                 let wait = self.roll.time(SECOND, 5 * MINUTE).max(self.retry_wait(d));

@@ -27,6 +27,8 @@ pub struct Plan {
     pub meetings: Vec<Meeting>,
     /// Who writes what to whom.
     pub texts: Vec<Text>,
+    /// What is done about the group, where there is one.
+    pub deeds: Vec<super::groups::Deed>,
     /// What happens at set times.
     pub troubles: Vec<(u64, Trouble)>,
     /// What happens by chance, until everything heals.
@@ -155,6 +157,7 @@ impl Plan {
             relays,
             meetings,
             texts,
+            deeds: vec![],
             troubles,
             odds: odds(roll),
             heals_at,

@@ -47,6 +47,7 @@ fn plan(inviter_ms: i64, taker_ms: i64) -> Plan {
         }],
         meetings: vec![met],
         texts: (0..8).map(text).collect(),
+        deeds: vec![],
         troubles: vec![],
         odds: Odds::default(),
         heals_at: DAY,

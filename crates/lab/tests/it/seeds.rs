@@ -14,7 +14,7 @@ const EACH_FAULT_MIN: u64 = 500;
 /// Seeds run at once.
 const THREADS: usize = 2;
 /// OpenMLS recurses deeply while it decodes.
-const STACK_BYTES: usize = 8 << 20;
+pub(crate) const STACK_BYTES: usize = 8 << 20;
 
 #[derive(Default)]
 pub(crate) struct Sum {

@@ -114,15 +114,16 @@ pub(super) async fn serve(mut stream: Stream, mut seat: Seat) -> EndReason {
     let deadline = later(seat.limits.hello_ms);
     let mut stopping = seat.stopping.clone();
     let request = tokio::select! {
-        request = tokio::time::timeout_at(deadline, read_request(&mut stream)) => request,
+        // In a box, like all that comes before and after the long silence: a connection idles in little memory.
+        request = Box::pin(tokio::time::timeout_at(deadline, read_request(&mut stream))) => request,
         _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
     };
     match request.unwrap_or(Err(RequestError::Slow)) {
         Ok((Asked::Relay { accept }, rest)) => upgrade(stream, &accept, rest, &mut seat, deadline).await,
-        Ok((Asked::Door(path), proof)) => answer_door(stream, &seat.engine, path, &proof).await,
+        Ok((Asked::Door(path), proof)) => Box::pin(answer_door(stream, &seat.engine, path, &proof)).await,
         Err(error) => {
             if !matches!(error, RequestError::Slow | RequestError::Cut) {
-                answer_and_close(stream, &[NOT_FOUND]).await;
+                Box::pin(answer_and_close(stream, &[NOT_FOUND])).await;
             }
             error.into()
         }
@@ -208,7 +209,7 @@ fn later(ms: u64) -> Instant {
 
 fn web_socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(8 << 10)
+        .read_buffer_size(4 << 10)
         .write_buffer_size(16 << 10)
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX))

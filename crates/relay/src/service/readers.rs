@@ -4,7 +4,7 @@
 //! the store as its connection takes what it was sent (RLY-25, RLY-26). So a slow reader costs no memory but its
 //! place in the list.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use stonechat_wire::frame::{BATCH_MAX, FromRelay};
 use stonechat_wire::ids::Tag;
@@ -21,7 +21,8 @@ use crate::store::{Budget, MailboxStore};
 pub(super) struct Readers {
     limits: Limits,
     connections: BTreeMap<ConnectionId, Connection>,
-    by_tag: BTreeMap<Tag, BTreeSet<ConnectionId>>,
+    /// Never gone through as a whole: its order means nothing.
+    by_tag: HashMap<Tag, ReadBy>,
     subscriptions: usize,
     /// Connections that are behind and have room.
     ready: BTreeSet<ConnectionId>,
@@ -32,16 +33,55 @@ struct Connection {
     source: Source,
     /// The number of the secret it said hello with.
     secret: Option<u16>,
-    subscriptions: BTreeMap<Tag, Place>,
+    /// By tag. One compact list: a connection reads hundreds of mailboxes and idles.
+    subscriptions: Vec<Subscription>,
     /// What has more in the store, in the order in which it was subscribed.
     behind: BTreeSet<(u64, Tag)>,
     next_order: u64,
     outstanding_bytes: usize,
 }
 
-/// How far a subscription has come.
+/// Who reads one mailbox: mostly one.
+#[derive(Debug)]
+enum ReadBy {
+    One(ConnectionId),
+    Many(Box<BTreeSet<ConnectionId>>),
+}
+
+impl ReadBy {
+    fn add(&mut self, id: ConnectionId) {
+        match self {
+            Self::One(one) if *one == id => {}
+            Self::One(one) => *self = Self::Many(Box::new([*one, id].into())),
+            Self::Many(many) => {
+                many.insert(id);
+            }
+        }
+    }
+
+    /// Out: whether nobody is left.
+    fn remove(&mut self, id: ConnectionId) -> bool {
+        match self {
+            Self::One(one) => *one == id,
+            Self::Many(many) => {
+                many.remove(&id);
+                many.is_empty()
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<ConnectionId> {
+        match self {
+            Self::One(one) => vec![*one],
+            Self::Many(many) => many.iter().copied().collect(),
+        }
+    }
+}
+
+/// A mailbox that a connection reads, and how far it has come.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Subscription {
+    tag: Tag,
     order: u64,
     /// Up to here it was sent.
     cursor: u64,
@@ -49,7 +89,7 @@ struct Place {
 
 impl Readers {
     pub(super) fn new(limits: Limits) -> Self {
-        let (connections, by_tag, ready) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (connections, by_tag, ready) = (BTreeMap::new(), HashMap::new(), BTreeSet::new());
         Self {
             limits,
             connections,
@@ -79,8 +119,8 @@ impl Readers {
         self.subscriptions = self.subscriptions.saturating_sub(connection.subscriptions.len());
         connection
             .subscriptions
-            .keys()
-            .for_each(|tag| self.forget_reader(tag, id));
+            .iter()
+            .for_each(|subscription| self.forget_reader(&subscription.tag, id));
     }
 
     /// How many connections there are, and how many mailboxes they read.
@@ -129,16 +169,27 @@ impl Readers {
         let Some(connection) = self.connections.get_mut(&id) else {
             return true;
         };
-        let is_new = !connection.subscriptions.contains_key(&tag);
+        let is_new = connection.place(&tag).is_err();
         let own_full = connection.subscriptions.len() >= self.limits.subscriptions_per_connection;
         if is_new && (own_full || self.subscriptions >= self.limits.subscriptions) {
             return false;
         }
         connection.subscribe(tag, cursor);
         self.subscriptions += usize::from(is_new);
-        self.by_tag.entry(tag).or_default().insert(id);
+        let first = ReadBy::One(id);
+        self.by_tag
+            .entry(tag)
+            .and_modify(|readers| readers.add(id))
+            .or_insert(first);
         self.ready.insert(id);
         true
+    }
+
+    /// Call it after a handful of changes.
+    pub(super) fn shrink(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.shrink();
+        }
     }
 
     pub(super) fn unsubscribe(&mut self, id: ConnectionId, tags: &[Tag]) {
@@ -146,7 +197,8 @@ impl Readers {
             let Some(connection) = self.connections.get_mut(&id) else {
                 return;
             };
-            if let Some(place) = connection.subscriptions.remove(tag) {
+            if let Ok(at) = connection.place(tag) {
+                let place = connection.subscriptions.remove(at);
                 connection.behind.remove(&(place.order, *tag));
                 self.subscriptions = self.subscriptions.saturating_sub(1);
                 self.forget_reader(tag, id);
@@ -155,11 +207,8 @@ impl Readers {
     }
 
     fn forget_reader(&mut self, tag: &Tag, id: ConnectionId) {
-        if let Some(readers) = self.by_tag.get_mut(tag) {
-            readers.remove(&id);
-            if readers.is_empty() {
-                self.by_tag.remove(tag);
-            }
+        if self.by_tag.get_mut(tag).is_some_and(|readers| readers.remove(id)) {
+            self.by_tag.remove(tag);
         }
     }
 
@@ -167,23 +216,24 @@ impl Readers {
     pub(super) fn offer(&mut self, fresh: &Fresh, outputs: &mut VecDeque<Output>) {
         let tag = fresh.new.tag;
         let Some(readers) = self.by_tag.get(&tag) else { return };
-        for id in readers {
-            let Some(connection) = self.connections.get_mut(id) else {
+        for id in readers.all() {
+            let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
             };
-            let Some(place) = connection.subscriptions.get_mut(&tag) else {
+            let at = connection.place(&tag).ok();
+            let Some(place) = at.and_then(|at| connection.subscriptions.get_mut(at)) else {
                 continue;
             };
             if connection.behind.contains(&(place.order, tag)) || place.cursor >= fresh.cursor {
                 continue;
             }
             let frame = arrived(tag, fresh.cursor, &fresh.new.bytes);
-            if *id == fresh.from {
+            if id == fresh.from {
                 place.cursor = fresh.cursor;
             } else if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
                 place.cursor = fresh.cursor;
                 connection.outstanding_bytes += weight(&frame);
-                outputs.push_back(Output::Send { to: *id, frame });
+                outputs.push_back(Output::Send { to: id, frame });
             } else {
                 connection.behind.insert((place.order, tag));
             }
@@ -193,8 +243,8 @@ impl Readers {
     /// Passes a signal on to live readers that have room; nobody keeps it (RLY-31).
     pub(super) fn pass_on(&mut self, from: ConnectionId, tag: Tag, bytes: &[u8], outputs: &mut VecDeque<Output>) {
         let Some(readers) = self.by_tag.get(&tag) else { return };
-        for id in readers.iter().filter(|id| **id != from) {
-            let Some(connection) = self.connections.get_mut(id) else {
+        for id in readers.all().into_iter().filter(|id| *id != from) {
+            let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
             };
             let frame = FromRelay::Ephemeral {
@@ -203,7 +253,7 @@ impl Readers {
             };
             if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
                 connection.outstanding_bytes += weight(&frame);
-                outputs.push_back(Output::Send { to: *id, frame });
+                outputs.push_back(Output::Send { to: id, frame });
             }
         }
     }
@@ -298,12 +348,32 @@ impl Readers {
 }
 
 impl Connection {
+    /// Where a subscription stands, or would.
+    fn place(&self, tag: &Tag) -> Result<usize, usize> {
+        self.subscriptions
+            .binary_search_by_key(tag, |subscription| subscription.tag)
+    }
+
+    /// Gives back the memory that growing took in advance.
+    fn shrink(&mut self) {
+        if self.subscriptions.capacity() > self.subscriptions.len() + self.subscriptions.len() / 4 {
+            self.subscriptions.shrink_to_fit();
+        }
+    }
+
     /// The newest subscription of a mailbox counts: it begins at its own cursor and at the end of the line.
     fn subscribe(&mut self, tag: Tag, cursor: u64) {
         let order = self.next_order;
         self.next_order += 1;
-        if let Some(old) = self.subscriptions.insert(tag, Place { order, cursor }) {
-            self.behind.remove(&(old.order, tag));
+        let fresh = Subscription { tag, order, cursor };
+        match self.place(&tag) {
+            Ok(at) => {
+                if let Some(old) = self.subscriptions.get_mut(at) {
+                    self.behind.remove(&(old.order, tag));
+                    *old = fresh;
+                }
+            }
+            Err(at) => self.subscriptions.insert(at, fresh),
         }
         self.behind.insert((order, tag));
     }
@@ -321,7 +391,10 @@ impl Connection {
             if room == 0 {
                 return Ok(());
             }
-            let cursor = self.subscriptions.get(&tag).map_or(u64::MAX, |place| place.cursor);
+            let at = self.place(&tag).ok();
+            let cursor = at
+                .and_then(|at| self.subscriptions.get(at))
+                .map_or(u64::MAX, |place| place.cursor);
             let is_behind = cursor < store.mailbox(&tag).newest;
             let budget = Budget {
                 envelopes: READ_ENVELOPES_MAX,
@@ -335,7 +408,7 @@ impl Connection {
             if kept.is_empty() {
                 self.behind.pop_first();
             }
-            if let (Some(place), Some(last)) = (self.subscriptions.get_mut(&tag), kept.last()) {
+            if let (Some(place), Some(last)) = (at.and_then(|at| self.subscriptions.get_mut(at)), kept.last()) {
                 place.cursor = last.cursor;
             }
             for kept in kept {

@@ -1,13 +1,15 @@
 //! Finds what a person means by a name or the beginning of an id.
 
 use serde_json::json;
-use stonechat_daemon::types::{ChatId, Contact, Request};
+use stonechat_daemon::types::{Chat, ChatId, Contact, Group, Member, Request};
 
 use crate::client::Client;
 use crate::failure::CommandError;
 
 /// An id's beginning must have at least so many characters, so that no short name is taken for one.
 const ID_CHARACTERS_MIN: usize = 8;
+/// Chats that are asked for at once.
+const PAGE: usize = 500;
 
 /// The contact meant.
 ///
@@ -37,12 +39,55 @@ fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, CommandError> {
     }
 }
 
-/// The chat with the contact meant.
+/// The chat with the contact meant, or of the group.
+///
+/// Errors: none fits; several fit.
 pub(super) async fn chat(client: &mut Client, wanted: &str) -> Result<ChatId, CommandError> {
-    contact(client, wanted)
-        .await?
-        .chat
-        .ok_or_else(|| CommandError::NoContact(wanted.to_owned()))
+    let missing = || CommandError::NoContact(wanted.to_owned());
+    match contact(client, wanted).await {
+        Ok(contact) => contact.chat.ok_or_else(missing),
+        Err(CommandError::NoContact(_)) => Ok(group(client, wanted).await?.id),
+        Err(other) => Err(other),
+    }
+}
+
+/// The group meant.
+pub(super) async fn group(client: &mut Client, wanted: &str) -> Result<Chat, CommandError> {
+    let mut groups: Vec<Chat> = Vec::new();
+    loop {
+        let page: Vec<Chat> = client
+            .call("chats", json!({ "limit": PAGE, "offset": groups.len() }))
+            .await?;
+        let last = page.len() < PAGE;
+        groups.extend(page);
+        if last {
+            break;
+        }
+    }
+    groups.retain(|chat| chat.group.is_some());
+    let exactly = groups.iter().filter(|chat| chat.name == wanted).cloned();
+    let mut found: Vec<Chat> = exactly.collect();
+    if found.is_empty() {
+        let folded = wanted.trim().to_lowercase();
+        groups.retain(|chat| chat.name.to_lowercase() == folded || begins(&chat.contact, &folded));
+        found = groups;
+    }
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(CommandError::NoContact(wanted.to_owned())),
+        (Some(chat), true) => Ok(chat),
+        (Some(_), false) => Err(CommandError::ManyContacts(wanted.to_owned())),
+    }
+}
+
+/// The member of a group meant.
+pub(super) fn member<'a>(group: &'a Group, wanted: &str) -> Result<&'a Member, CommandError> {
+    let fits = |member: &&Member| member.name == wanted || begins(&member.account, wanted);
+    let mut found: Vec<&Member> = group.members.iter().filter(fits).collect();
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Err(CommandError::NoContact(wanted.to_owned())),
+        (Some(member), true) => Ok(member),
+        (Some(_), false) => Err(CommandError::ManyContacts(wanted.to_owned())),
+    }
 }
 
 /// The waiting person meant, by the beginning of the request's id, or by name.

@@ -9,10 +9,11 @@ use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
+use stonechat_wire::group::{Cut, GroupState, Invitation, Leave, Note, Role, Seat, Supply, encode_supply, leave_bytes};
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
-use stonechat_wire::message::{Kind, MessageHeader, Receipt, encode_text, message_id};
+use stonechat_wire::message::{First, Kind, MessageHeader, Receipt, encode_again, encode_text, message_id};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 use stonechat_wire::spoken::normalise_words;
 
@@ -23,6 +24,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("ephemeral.json", signals()),
         ("mailbox.json", mailboxes()),
         ("message.json", messages()),
+        ("group.json", groups()),
         ("frames.json", frames()),
         ("face.json", face()),
         ("meeting.json", meeting()),
@@ -96,6 +98,8 @@ fn meeting_seeds() -> Vec<Seed> {
             &[text_header().encode(), encode_text("hello")].concat(),
         ),
         seed("meeting", "receipt", 7, &receipt().encode()),
+        seed("meeting", "group state", 8, &group_state().encode()),
+        seed("meeting", "note", 9, &note().encode()),
     ]
 }
 
@@ -217,7 +221,62 @@ fn messages() -> Value {
     json!({ "group_id": hex(group), "first_epoch": hex(epoch.as_bytes()), "leaf": 1,
         "text": one(&text, encode_text("thirty bytes of text, exactly.")),
         "receipt": one(&header, receipt.encode()),
-        "receipt_without_read_mark": hex(Receipt { read: None, ..receipt }.encode()) })
+        "receipt_without_read_mark": hex(Receipt { read: None, ..receipt }.encode()),
+        "again": { "rule": "MSG-8", "inner": hex(text.encode()),
+            "message": hex(encode_again(First { epoch, leaf: 1 }, &text.encode())) } })
+}
+
+fn group_state() -> GroupState {
+    let seat = |n: u8, role, name: &str| Seat {
+        account: AccountId::from_bytes(bytes(n)),
+        role,
+        name: name.into(),
+    };
+    GroupState {
+        name: "House".into(),
+        description: "Who feeds the cat".into(),
+        may_write: Role::Member,
+        may_add: Role::Admin,
+        may_edit: Role::Moderator,
+        seats: vec![
+            seat(1, Role::Owner, "Ana"),
+            seat(40, Role::Admin, "Bo"),
+            seat(80, Role::Reader, "Cy"),
+        ],
+    }
+}
+
+fn note() -> Note {
+    let account = AccountId::from_bytes(bytes(80));
+    Note {
+        cuts: vec![Cut {
+            account,
+            epoch: EpochId::from_bytes(bytes(40)),
+            seq: 7,
+        }],
+        leaves: vec![Leave {
+            account,
+            signature: bytes(9),
+        }],
+    }
+}
+
+fn groups() -> Value {
+    let supply = [Supply {
+        last_resort: true,
+        package: vec![1, 2, 3],
+    }];
+    let invitation = Invitation {
+        relays: vec![],
+        welcome: vec![4, 5, 6],
+    };
+    json!({
+        "state": { "rule": "GRP-1, GRP-2", "bytes": hex(group_state().encode()) },
+        "note": { "rule": "GRP-6", "bytes": hex(note().encode()) },
+        "leave": { "rule": "GRP-7", "signed": hex(leave_bytes(&bytes::<16>(1), AccountId::from_bytes(bytes(80)))) },
+        "key_packages": { "rule": "GRP-8", "body": hex(encode_supply(&supply)) },
+        "welcome": { "rule": "GRP-9", "body": hex(invitation.encode()) },
+    })
 }
 
 /// Every frame once, with names.

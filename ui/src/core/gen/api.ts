@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -22,6 +22,12 @@ export type Answers = {
   "approve": Contact,
   "decline": Done,
   "send": Message,
+  "group.create": Group,
+  "group.add": Group,
+  "group.remove": Group,
+  "group.leave": Group,
+  "group.role": Group,
+  "group.edit": Group,
   "markRead": Done,
   "verify": Done,
   "contact.rename": Done,
@@ -37,6 +43,7 @@ export type Answers = {
   "chats": Chat[],
   "messages": Messages,
   "message": Message,
+  "group": Group,
   "search": Hit[],
   "safetyNumber": SafetyNumber,
   "settings.get": Settings,
@@ -110,7 +117,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "noRelay" | "notFound" | "badText" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
 
 /**
  * Parameters of [`Command::Init`].
@@ -396,6 +403,10 @@ state: MessageState,
  */
 clientId: string | null, 
 /**
+ * Written after its sender was removed, or lost the right to write: shown apart.
+ */
+late: boolean, 
+/**
  * Messages before this one that are known to be missing ("n messages on their way").
  */
 missingBefore: number, };
@@ -409,9 +420,13 @@ export type Chat = {
  */
 id: number, 
 /**
- * The contact, hex.
+ * The contact, hex (64 characters); of a group: its id (32 characters).
  */
 contact: string, 
+/**
+ * Present where it is a group.
+ */
+group: GroupBrief | null, 
 /**
  * Shown name.
  */
@@ -528,6 +543,154 @@ text: string,
  * The caller's own id: sending twice with the same one sends once.
  */
 clientId?: string | null, };
+
+/**
+ * What a member of a group may do.
+ */
+export type Role = "owner" | "admin" | "moderator" | "member" | "reader";
+
+/**
+ * Parameters of [`Command::GroupCreate`].
+ */
+export type GroupCreate = { 
+/**
+ * 1 to 128 bytes after trimming.
+ */
+name: string, 
+/**
+ * Contacts, hex. May be empty.
+ */
+members: Array<string>, };
+
+/**
+ * Parameters of [`Command::GroupAdd`] and [`Command::GroupRemove`].
+ */
+export type GroupMembers = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * Accounts, hex.
+ */
+members: Array<string>, };
+
+/**
+ * Parameters of [`Command::GroupRole`].
+ */
+export type GroupRole = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * Account, hex.
+ */
+member: string, 
+/**
+ * The new role.
+ */
+role: Role, };
+
+/**
+ * Parameters of [`Command::GroupEdit`]: what is absent stays.
+ */
+export type GroupEdit = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * 1 to 128 bytes.
+ */
+name?: string | null, 
+/**
+ * At most 1,024 bytes.
+ */
+description?: string | null, 
+/**
+ * The lowest role that may write.
+ */
+mayWrite?: Role | null, 
+/**
+ * The lowest role that may add members.
+ */
+mayAdd?: Role | null, 
+/**
+ * The lowest role that may change name and description.
+ */
+mayEdit?: Role | null, };
+
+/**
+ * A group, as the branch that is written to says.
+ */
+export type Group = { 
+/**
+ * Its chat.
+ */
+chat: number, 
+/**
+ * What it is called.
+ */
+name: string, 
+/**
+ * What it is about.
+ */
+description: string, 
+/**
+ * The lowest role that may write.
+ */
+mayWrite: Role, 
+/**
+ * The lowest role that may add members.
+ */
+mayAdd: Role, 
+/**
+ * The lowest role that may change name and description.
+ */
+mayEdit: Role, 
+/**
+ * Members, the highest authority first.
+ */
+members: Array<Member>, 
+/**
+ * I am in it, and have not said that I leave.
+ */
+member: boolean, };
+
+/**
+ * A member of a group.
+ */
+export type Member = { 
+/**
+ * Account, hex.
+ */
+account: string, 
+/**
+ * What the group calls them; contacts are called as in the list of contacts.
+ */
+name: string, 
+/**
+ * Role.
+ */
+role: Role, 
+/**
+ * This is me.
+ */
+me: boolean, };
+
+/**
+ * What the chat list says of a group.
+ */
+export type GroupBrief = { 
+/**
+ * How many accounts.
+ */
+members: number, 
+/**
+ * I am in it, and have not said that I leave.
+ */
+member: boolean, };
 
 /**
  * Parameters of [`Query::Search`].

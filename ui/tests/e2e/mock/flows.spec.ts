@@ -177,6 +177,72 @@ test.describe('invitations', () => {
   });
 });
 
+test.describe('groups', () => {
+  test('made with two people: it opens, and says who wrote', async ({ page, open }) => {
+    await open({ scenario: 'talk' });
+    await page.getByRole('button', { name: 'New group' }).click();
+    await page.getByLabel('Name of the group').fill('The dacha');
+    await page.getByRole('checkbox', { name: 'Лена' }).check();
+    await page.getByRole('checkbox', { name: 'Pavel' }).check();
+    await page.getByRole('button', { name: 'Make the group' }).click();
+    await expect(page.locator('.head')).toContainText('3 members');
+    await page.evaluate(() => {
+      const { backend } = window.mock!;
+      const chat = [...backend.chats.values()].at(-1)!;
+      backend.emit({ kind: 'messageAdded', message: backend.place(chat, 'I have the gas', { from: 'p', fromName: 'Pavel', state: 'received' }) });
+    });
+    await expect(page.getByRole('article', { name: /^.*Pavel, I have the gas/ })).toContainText('Pavel');
+  });
+
+  test('renamed, a role given, somebody added and removed', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: '#/chat/8/contact' });
+    await page.getByRole('button', { name: 'Change name and description' }).click();
+    await page.getByLabel('Name of the group').fill('The dacha on Sunday');
+    await page.getByLabel('What it is about').fill('Bring boots');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await expect(page.getByRole('heading', { name: 'The dacha on Sunday' })).toBeVisible();
+    await expect(page.getByText('Bring boots')).toBeVisible();
+    await page.getByLabel(/^Role of .*Pavel/).selectOption('Admin');
+    await expect(page.getByLabel(/^Role of .*Pavel/)).toHaveValue('admin');
+    await page.getByRole('button', { name: 'Add people' }).click();
+    await page.getByRole('checkbox', { name: 'Andry' }).check();
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await expect(page.getByText('5 members').first()).toBeVisible();
+    await page.getByRole('button', { name: /^Remove .*Andry/ }).click();
+    await page.getByRole('button', { name: 'Remove', exact: true }).click();
+    await expect(page.getByText('4 members').first()).toBeVisible();
+  });
+
+  test('what the group does not allow is said, and nothing changes', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: '#/chat/8/contact' });
+    await page.evaluate(() => window.mock!.backend.failing.set('group.role', 'notAllowed'));
+    await page.getByLabel(/^Role of .*Pavel/).selectOption('Admin');
+    await expect(page.getByText('This group does not let you do that.')).toBeVisible();
+    await page.evaluate(() => window.mock!.backend.failing.set('group.add', 'noKeysYet'));
+    await page.getByRole('button', { name: 'Add people' }).click();
+    await page.getByRole('checkbox', { name: 'Andry' }).check();
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await expect(page.getByText('has not answered yet')).toBeVisible();
+  });
+
+  test('a member is offered neither roles nor policy, and can leave: what was written stays', async ({ page, open }) => {
+    await open({ scenario: 'group' });
+    const id = await page.evaluate(() => {
+      const { backend } = window.mock!;
+      const chat = backend.addGroup('Parents', [[...backend.contacts.keys()][0]!], 'member');
+      backend.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return chat.id;
+    });
+    await page.evaluate((hash) => (location.hash = hash), `#/chat/${id}/contact`);
+    await expect(page.getByText('Owner')).toBeVisible();
+    await expect(page.locator('select')).toHaveCount(0);
+    await page.getByRole('button', { name: 'Leave the group' }).click();
+    await page.getByRole('button', { name: 'Leave', exact: true }).click();
+    await expect(page.getByText('You are not in this group any more. What was written stays here.')).toBeVisible();
+    await expect(page.locator('textarea')).toHaveCount(0);
+  });
+});
+
 test.describe('requests', () => {
   test('let in: the chat opens with what was written', async ({ page, open }) => {
     await open({ scenario: 'talk' });

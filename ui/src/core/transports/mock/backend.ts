@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Hit, Invite, Message, MessageState, Piece, Relay, Request, Settings } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Relay, Request, Settings } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import type { Answer, Method, Params } from '../../methods';
 
@@ -37,6 +37,7 @@ export class Backend {
 
   readonly contacts = new Map<string, Contact>();
   readonly chats = new Map<number, Chat>();
+  readonly groups = new Map<number, Group>();
   readonly messages = new Map<number, Message[]>();
   readonly requests = new Map<string, Request>();
   readonly invites = new Map<string, Invite>();
@@ -83,13 +84,43 @@ export class Backend {
   addContact(name: string, change: Partial<Chat & Contact> = {}): Chat {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
-      id: this.chats.size + 1, contact: id, name, verified: false, last: null, unread: 0, firstUnread: null,
+      id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
       waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
     this.chats.set(chat.id, chat);
     this.messages.set(chat.id, []);
     return chat;
+  }
+
+  /** A group with these contacts; the first role is mine. */
+  addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
+    const chat: Chat = {
+      id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true }, name, verified: false, last: null,
+      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null,
+    };
+    const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
+    const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
+    this.groups.set(chat.id, { chat: chat.id, name, description: '', mayWrite: 'member', mayAdd: 'admin', mayEdit: 'admin', member: true, members: role === 'owner' ? [mine, ...others] : [...others, mine] });
+    this.chats.set(chat.id, chat);
+    this.messages.set(chat.id, []);
+    this.place(chat, '', { kind: 'began' });
+    return chat;
+  }
+
+  /** What a group became, told as the daemon tells it. */
+  #becomes(group: Group): Group {
+    this.groups.set(group.chat, group);
+    const chat = this.chats.get(group.chat)!;
+    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member }];
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    return group;
+  }
+
+  #inGroup(chat: number): Group {
+    const group = this.#need(this.groups.get(chat));
+    if (!group.member) throw new CallError('notMember');
+    return group;
   }
 
   /** Puts a message into a chat without an event. */
@@ -99,7 +130,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, missingBefore: 0, ...change,
+      clientId: null, late: false, missingBefore: 0, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -282,6 +313,37 @@ export class Backend {
       this.#travel(message);
       return message;
     },
+    'group.create': ({ name, members = [] }) => {
+      if (name.trim() === '') throw new CallError('badName');
+      const chat = this.addGroup(name.trim(), members);
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return this.groups.get(chat.id)!;
+    },
+    'group.add': ({ chat, members }) => {
+      const group = this.#inGroup(chat);
+      if (members.some((account) => group.members.some((member) => member.account === account))) throw new CallError('memberAlready');
+      const added = members.map((account) => ({ account, name: this.#need(this.contacts.get(account)).name, role: 'member' as const, me: false }));
+      return this.#becomes({ ...group, members: [...group.members, ...added] });
+    },
+    'group.remove': ({ chat, members }) => {
+      const group = this.#inGroup(chat);
+      return this.#becomes({ ...group, members: group.members.filter(({ account }) => !members.includes(account)) });
+    },
+    'group.leave': ({ chat }) => {
+      const group = this.#inGroup(chat);
+      return this.#becomes({ ...group, member: false, members: group.members.filter(({ me }) => !me) });
+    },
+    'group.role': ({ chat, member, role }) => {
+      const group = this.#inGroup(chat);
+      return this.#becomes({ ...group, members: group.members.map((one) => (one.account === member ? { ...one, role } : one)) });
+    },
+    'group.edit': ({ chat, ...change }) => {
+      const group = this.#inGroup(chat);
+      if (change.name?.trim() === '') throw new CallError('badName');
+      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value != null)) as Partial<Group>;
+      return this.#becomes({ ...group, ...given });
+    },
+    group: ({ chat }) => this.#need(this.groups.get(chat)),
     markRead: ({ chat: chatId, position }) => {
       const chat = this.#need(this.chats.get(chatId));
       const list = this.messages.get(chatId)!;

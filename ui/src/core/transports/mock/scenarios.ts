@@ -22,6 +22,7 @@ export function scenario(query: URLSearchParams): Backend {
   if (name !== 'fresh') account(backend, lang);
   if (name === 'talk' || name === 'locked') talk(backend, lang === 'ru');
   if (name === 'long') long(backend, Number(query.get('count') ?? 10_000));
+  if (name === 'group') group(backend, lang === 'ru');
   if (name === 'many') many(backend, Number(query.get('count') ?? 1000));
   if (name === 'nasty') nasty(backend);
   if (name === 'locked') [backend.passphrase, backend.locked] = ['correct horse battery', true];
@@ -72,6 +73,20 @@ function talk(backend: Backend, ru: boolean): void {
   backend.place(lena, 'Газ у Павла. Чайник ставлю', { sentAt: at(20, 41) + 30_000, state: 'received' });
   backend.makeInvite('family', 'spoken');
   backend.makeInvite('one', 'inPerson', { state: 'used', approved: 1, createdAt: now - 3 * DAY, expiresAt: now + 11 * DAY });
+}
+
+/** A family's group beside its chats. */
+function group(backend: Backend, ru: boolean): void {
+  talk(backend, ru);
+  const [lena, mum, pavel] = [...backend.contacts.values()];
+  const chat = backend.addGroup(ru ? 'Дача на выходных' : 'The dacha on Saturday', [lena!.id, mum!.id, pavel!.id]);
+  const minute = (n: number): number => backend.now() - n * MINUTE;
+  const say = (from: typeof lena, text: string, at: number): void => void backend.place(chat, text, { from: from!.id, fromName: from!.name, sentAt: at });
+  say(lena, ru ? 'Кто едет?' : 'Who is coming?', minute(50));
+  say(mum, ru ? 'Мы с папой' : 'Dad and I', minute(48));
+  say(mum, ru ? 'Пироги беру' : 'I bring the pies', minute(47));
+  backend.place(chat, ru ? 'Я тоже, в семь на станции' : 'Me too, seven at the station', { mine: true, sentAt: minute(40) });
+  say(pavel, ru ? 'Газ у меня' : 'I have the gas', minute(12));
 }
 
 /** Ten thousand messages in one chat. */

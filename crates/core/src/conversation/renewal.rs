@@ -1,0 +1,150 @@
+//! Self-updates: when this device renews its keys in a conversation, so that a thief of the old ones reads no more.
+//!
+//! In: the device clock, commits seen, self-updates that lost to a fork. Out: commits of class renewal. Never tied to a
+//! message, so that writing tells nobody when keys change; but one that lost is made up for before its leaf writes.
+//! Specified in `docs/protocol/09-forks.md` (RNW-*).
+
+use super::{Conversation, epochs};
+use crate::mls::{Gid, Wish};
+use crate::roles::Judged;
+use crate::step::{Step, Stop};
+use rusqlite::params;
+use stonechat_wire::group::Note;
+use stonechat_wire::ids::EpochId;
+
+const HOUR_MS: u64 = 3600 * 1000;
+/// At least this long between two renewals of one leaf (RNW-1).
+pub(crate) const EVERY_MS: u64 = 24 * HOUR_MS;
+/// ... or so long for each account of the conversation (RNW-1).
+const EVERY_EACH_MS: u64 = 3 * HOUR_MS;
+/// A renewal comes up to so much later, by chance (RNW-1).
+const JITTER_MS: u64 = 6 * HOUR_MS;
+/// So long after any commit nobody renews (RNW-2).
+pub(crate) const QUIET_MS: u64 = 3 * HOUR_MS;
+/// Commits of one conversation in a day after which nobody renews (RNW-2).
+const A_DAY: u32 = 8;
+/// Renewals of mine that nobody has answered: no more until somebody does (RNW-3).
+const UNHEARD_MAX: u32 = 2;
+/// Later than this no renewal is ever due: what says so was written under a wrong clock.
+const LATEST_MS: u64 = 256 * EVERY_EACH_MS + JITTER_MS;
+
+/// When the first renewal of a conversation that begins is due, by the device clock.
+pub(crate) fn first(step: &Step<'_, '_>) -> i64 {
+    let due = step.now.0.saturating_add(EVERY_MS).saturating_add(jitter(step));
+    due.cast_signed()
+}
+
+fn jitter(step: &Step<'_, '_>) -> u64 {
+    u64::from_be_bytes(step.mls.crypto.bytes()) % JITTER_MS
+}
+
+/// Renews whatever is due.
+pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.now.0;
+    let sql = "SELECT v.group_id FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
+               WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND v.gone = 0 AND c.hidden = 0";
+    let due: Vec<Gid> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(
+            params![now.cast_signed(), now.saturating_add(LATEST_MS).cast_signed()],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    for group in due {
+        if may_commit(step, &group)? {
+            renew(step, &group)?;
+        } else {
+            put_off(step, &group)?;
+        }
+    }
+    Ok(())
+}
+
+/// When the next one is due, by the device clock.
+pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
+    let sql =
+        "SELECT min(v.renew_at) FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
+               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0";
+    let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(at.map(i64::unsigned_abs))
+}
+
+/// RNW-2 and RNW-3.
+fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let now = step.now.0.cast_signed();
+    let last: i64 = step
+        .tx
+        .prepare_cached("SELECT commit_at FROM conversation WHERE group_id = ?")?
+        .query_row([group], |row| row.get(0))?;
+    let quiet = last > now || last <= now.saturating_sub_unsigned(QUIET_MS);
+    let day_ago = step.time.0.saturating_sub(24 * HOUR_MS).cast_signed();
+    // A member who has left waits for anybody's next commit: that one is not put off.
+    if crate::group::somebody_leaves(step, group)? {
+        return Ok(true);
+    }
+    let commits: u32 = step
+        .tx
+        .prepare_cached("SELECT count(*) FROM epoch WHERE group_id = ? AND made_at > ? AND parent IS NOT NULL")?
+        .query_row(params![group, day_ago], |row| row.get(0))?;
+    let unheard: u32 = step
+        .tx
+        .prepare_cached("SELECT count(DISTINCT about) FROM outbox WHERE group_id = ? AND purpose = 4")?
+        .query_row([group], |row| row.get(0))?;
+    Ok(quiet && commits < A_DAY && unheard < UNHEARD_MAX)
+}
+
+fn put_off(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let at = step.now.0.saturating_add(QUIET_MS).saturating_add(jitter(step) / 2);
+    step.tx
+        .prepare_cached("UPDATE conversation SET renew_at = ? WHERE group_id = ?")?
+        .execute(params![at.cast_signed(), group])?;
+    Ok(())
+}
+
+/// Renews my leaf's keys on the head.
+pub(crate) fn renew(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    let every = EVERY_MS.max(EVERY_EACH_MS.saturating_mul(of.accounts as u64));
+    let at = step.now.0.saturating_add(every).saturating_add(jitter(step));
+    step.tx
+        .prepare_cached("UPDATE conversation SET renew_at = ?, renew_lost = 0 WHERE group_id = ?")?
+        .execute(params![at.cast_signed(), group])?;
+    if crate::group::carry_out_leaves(step, &of)? {
+        return Ok(());
+    }
+    let judged = Judged::renewal(crate::group::rank(step, &of)?);
+    epochs::commit(step, &of, &Wish::default(), &judged, &Note::default())?;
+    Ok(())
+}
+
+/// Brings the next renewal forward to within `most`, by chance.
+pub(crate) fn hasten(step: &Step<'_, '_>, group: &Gid, most_ms: u64) -> Result<(), Stop> {
+    let wait = u64::from_be_bytes(step.mls.crypto.bytes()) % most_ms.max(1);
+    step.tx
+        .prepare_cached("UPDATE conversation SET renew_at = min(renew_at, ?) WHERE group_id = ?")?
+        .execute(params![step.now.0.saturating_add(wait).cast_signed(), group])?;
+    Ok(())
+}
+
+/// A renewal of mine lost to a fork: it is made up for soon, and at the latest before I write (RNW-4).
+pub(crate) fn lost(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE conversation SET renew_lost = 1 WHERE group_id = ?")?
+        .execute([group])?;
+    put_off(step, group)
+}
+
+/// Before I write: makes up for what was lost. Out: the epoch to write in.
+pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Result<EpochId, Stop> {
+    let lost: bool = step
+        .tx
+        .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?
+        .query_row([of.group], |row| row.get(0))?;
+    if !lost {
+        return Ok(of.epoch);
+    }
+    renew(step, &of.group)?;
+    let after = super::load(step, &of.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    Ok(after.epoch)
+}

@@ -1,0 +1,189 @@
+use super::*;
+
+fn account(n: u8) -> AccountId {
+    AccountId::from_bytes([n; 32])
+}
+
+fn epoch(n: u8) -> EpochId {
+    EpochId::from_bytes([n; 16])
+}
+
+/// A tree over accounts 1 to `accounts`, whose root is epoch 0.
+struct Sketch {
+    nodes: Vec<Node>,
+    votes: Votes,
+}
+
+impl Sketch {
+    fn of(accounts: u8) -> Self {
+        let root = Node {
+            epoch: epoch(0),
+            members: (1..=accounts).map(account).collect(),
+            commit: None,
+        };
+        Self {
+            nodes: vec![root],
+            votes: Votes::default(),
+        }
+    }
+
+    /// A commit that makes epoch `child`; its hash is its number.
+    fn commit(mut self, parent: u8, child: u8, author: u8, class: Class, rank: u32, unseats: &[u8]) -> Self {
+        self.nodes.push(Node {
+            epoch: epoch(child),
+            members: self.nodes[0].members.clone(),
+            commit: Some(Commit {
+                parent: epoch(parent),
+                author: account(author),
+                class,
+                rank,
+                hash: [child; 32],
+                unseats: unseats.iter().copied().map(account).collect(),
+            }),
+        });
+        self
+    }
+
+    fn renewal(self, parent: u8, child: u8, author: u8) -> Self {
+        self.commit(parent, child, author, Class::Renewal, 0, &[])
+    }
+
+    fn wrote(mut self, author: u8, at: u8) -> Self {
+        self.votes.wrote.insert((account(author), epoch(at)));
+        self.votes.newest.insert(account(author), epoch(at));
+        self
+    }
+
+    fn head(&self) -> EpochId {
+        head(&self.nodes, &self.votes, epoch(0))
+    }
+
+    fn without(&self, clauses: Clauses) -> EpochId {
+        head_by(&self.nodes, &self.votes, epoch(0), clauses)
+    }
+}
+
+#[test]
+fn the_head_does_not_depend_on_the_order_of_arrival_fork_1() {
+    let sketch = Sketch::of(4)
+        .renewal(0, 1, 1)
+        .renewal(0, 2, 2)
+        .commit(1, 3, 2, Class::Admin, 1, &[])
+        .commit(1, 4, 3, Class::Unseats, 1, &[4])
+        .renewal(4, 5, 1)
+        .wrote(1, 5)
+        .wrote(2, 3);
+    let mut nodes = sketch.nodes.clone();
+    for turn in 0..nodes.len() {
+        nodes.rotate_left(turn);
+        assert_eq!(head(&nodes, &sketch.votes, epoch(0)), sketch.head());
+    }
+    assert_eq!(sketch.head(), epoch(5));
+    assert_eq!(Sketch::of(2).head(), epoch(0));
+}
+
+#[test]
+fn a_removed_admin_does_not_come_back_by_a_commit_beside_the_removal_fork_2() {
+    // 1 removes 2, while 2 removes 3, under a lower hash and with a branch of its own.
+    let sketch = Sketch::of(3)
+        .commit(0, 9, 1, Class::Unseats, 0, &[2])
+        .commit(0, 1, 2, Class::Unseats, 1, &[3])
+        .renewal(1, 2, 3);
+    assert_eq!(sketch.head(), epoch(9));
+    let weaker = Clauses {
+        void: false,
+        ..Clauses::ALL
+    };
+    // Class and authority alone hold it here too; a removal made later, further down, they do not.
+    assert_eq!(sketch.without(weaker), epoch(9));
+    let late = Sketch::of(3)
+        .renewal(0, 9, 3)
+        .commit(9, 8, 1, Class::Unseats, 0, &[2])
+        .commit(0, 1, 2, Class::Admin, 1, &[]);
+    assert_eq!(late.head(), epoch(8));
+    assert_eq!(late.without(weaker), epoch(1));
+}
+
+#[test]
+fn of_two_who_remove_each_other_the_higher_stays_and_a_void_commit_unseats_nobody_fork_2() {
+    let sketch = Sketch::of(4)
+        .commit(0, 2, 1, Class::Unseats, 0, &[2])
+        .commit(0, 1, 2, Class::Unseats, 1, &[3])
+        .commit(0, 3, 3, Class::Unseats, 2, &[4]);
+    assert_eq!(sketch.head(), epoch(2));
+    // What the one who comes back made before the removal descends from nothing void: it stays.
+    let before = Sketch::of(3)
+        .renewal(0, 1, 2)
+        .commit(1, 2, 1, Class::Unseats, 0, &[2])
+        .renewal(2, 3, 2);
+    assert_eq!(before.head(), epoch(3));
+}
+
+#[test]
+fn a_branch_that_more_than_two_thirds_write_on_is_not_left_fork_3() {
+    let fork = || Sketch::of(4).renewal(0, 2, 1).renewal(0, 1, 4);
+    assert_eq!(fork().head(), epoch(1));
+    let two = fork().wrote(1, 2).wrote(2, 2);
+    assert_eq!(two.head(), epoch(1));
+    assert_eq!(two.wrote(3, 2).head(), epoch(2));
+    // One vote each: who moved to the other branch holds this one no more.
+    let left = fork().wrote(1, 2).wrote(2, 2).wrote(3, 2).wrote(3, 1);
+    assert_eq!(left.head(), epoch(1));
+}
+
+#[test]
+fn class_then_authority_then_hash_fork_4() {
+    let by_class = Sketch::of(9)
+        .renewal(0, 1, 1)
+        .commit(0, 2, 2, Class::Admin, 0, &[])
+        .commit(0, 3, 3, Class::Unseats, 5, &[9]);
+    assert_eq!(by_class.head(), epoch(3));
+    let by_rank = Sketch::of(9)
+        .commit(0, 1, 1, Class::Admin, 4, &[])
+        .commit(0, 2, 2, Class::Admin, 3, &[]);
+    assert_eq!(by_rank.head(), epoch(2));
+    assert_eq!(Sketch::of(9).renewal(0, 2, 1).renewal(0, 1, 2).head(), epoch(1));
+}
+
+#[test]
+fn who_has_moved_on_brings_no_late_rival_fork_5() {
+    let late = Sketch::of(4).renewal(0, 2, 1).renewal(0, 1, 4).wrote(4, 2);
+    assert_eq!(late.head(), epoch(2));
+    let weaker = Clauses {
+        moved_on: false,
+        ..Clauses::ALL
+    };
+    assert_eq!(late.without(weaker), epoch(1));
+    let committed = Sketch::of(4).renewal(0, 2, 1).renewal(0, 1, 4).renewal(2, 3, 4);
+    assert_eq!(committed.head(), epoch(3));
+    // Where both have moved on to each other's, the order decides.
+    let crossed = Sketch::of(4).renewal(0, 2, 1).renewal(0, 1, 4).wrote(4, 2).wrote(1, 1);
+    assert_eq!(crossed.head(), epoch(1));
+}
+
+#[test]
+fn of_two_commits_by_one_author_the_lower_counts_fork_6() {
+    // The higher one has more votes; were it eligible, they would hold it.
+    let sketch = Sketch::of(3)
+        .renewal(0, 2, 1)
+        .renewal(0, 1, 1)
+        .wrote(2, 2)
+        .wrote(3, 2)
+        .wrote(1, 2);
+    let honest = Clauses {
+        moved_on: false,
+        ..Clauses::ALL
+    };
+    assert_eq!(sketch.without(honest), epoch(1));
+    let weaker = Clauses {
+        one_each: false,
+        ..honest
+    };
+    assert_eq!(sketch.without(weaker), epoch(2));
+}
+
+#[test]
+fn a_node_that_is_its_own_ancestor_does_not_hang_the_walk() {
+    let circle = Sketch::of(2).renewal(2, 1, 1).renewal(1, 2, 2).renewal(0, 1, 1);
+    let _ends = circle.head();
+}

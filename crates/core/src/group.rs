@@ -1,0 +1,516 @@
+//! Groups: founding one, who comes and goes, who may do what.
+//!
+//! In: wishes of the person, the head moving, members who leave. Out: commits (through `conversation::epochs`), Welcomes
+//! in conversations of two, the entry of the chat. What is allowed `roles` says, to whoever makes a commit as to whoever
+//! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome.
+//! Specified in `docs/protocol/12-groups.md` (GRP-*).
+//! Invariant: a group's chat shows what the head says; nothing here is kept that the head does not.
+
+pub(crate) mod joining;
+pub(crate) mod supply;
+
+use crate::api::{self, ChatId, Fault, Reply};
+use crate::conversation::{self, Conversation, epochs, graph, renewal};
+use crate::leaf;
+use crate::meeting;
+use crate::mls::{self, Gid, Signer, Wish};
+use crate::query;
+use crate::roles::{self, Change};
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
+use stonechat_wire::group::{GroupState, Invitation, Leave, NAME_BYTES_MAX, Note, Role, SEATS_MAX, Seat, leave_bytes};
+use stonechat_wire::ids::{AccountId, EpochId, RelayId};
+use stonechat_wire::message::Kind;
+
+/// So soon an admin carries out what somebody who leaves has signed; others within [`LEAVE_LATE_MS`] (GRP-7).
+const LEAVE_SOON_MS: u64 = 10 * 60 * 1000;
+const LEAVE_LATE_MS: u64 = 6 * 3600 * 1000;
+
+/// Makes a group of me and some contacts.
+pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupCreate) -> Result<Reply, Stop> {
+    let me = meeting::me(step)?;
+    let signer = Signer::new(step.mls.crypto.bytes());
+    let state = GroupState {
+        name: checked_name(&wish.name)?,
+        description: String::new(),
+        may_write: Role::Member,
+        may_add: Role::Admin,
+        may_edit: Role::Admin,
+        seats: vec![Seat {
+            account: me.id(),
+            role: Role::Owner,
+            name: me.name().to_owned(),
+        }],
+    };
+    let identity = leaf::identity(&me, &signer.public())?;
+    let entered = mls::found_group(&step.mls, &signer, identity, &state.encode())?;
+    let relays = meeting_places(step)?;
+    let chat = begin(step, &entered, &signer, &relays)?;
+    let members = accounts_of(&wish.members)?;
+    if !members.is_empty() {
+        add_all(step, chat, &members)?;
+    }
+    let of = loaded(step, chat)?;
+    conversation::note_began(step, &of)?;
+    shown(step, chat)
+}
+
+/// The chat and conversation of a group just founded or joined.
+fn begin(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &Signer, relays: &[RelayId]) -> Result<ChatId, Stop> {
+    step.tx.execute(
+        "INSERT INTO chat(name, hidden, waiting, read_to, active_at) VALUES ('', 0, 0, ?, ?)",
+        params![i64::MIN / 4096, step.time.0.cast_signed()],
+    )?;
+    let chat = step.tx.last_insert_rowid();
+    conversation::begin(step, chat, entered, signer, false, relays)?;
+    step.tx.execute(
+        "UPDATE conversation SET grouped = 1 WHERE group_id = ?",
+        [entered.group],
+    )?;
+    head_moved(step, &entered.group, &[])?;
+    Ok(chat)
+}
+
+/// Own relays before lent ones, as many as a conversation names.
+fn meeting_places(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = meeting::own_relays(step)?;
+    relays.truncate(meeting::RELAYS_NAMED);
+    if relays.is_empty() {
+        return Err(Stop::Fault(Fault::NoRelay));
+    }
+    Ok(relays)
+}
+
+/// Adds contacts.
+pub(crate) fn add(step: &mut Step<'_, '_>, wish: &api::GroupMembers) -> Result<Reply, Stop> {
+    add_all(step, wish.chat, &accounts_of(&wish.members)?)?;
+    shown(step, wish.chat)
+}
+
+fn add_all(step: &mut Step<'_, '_>, chat: ChatId, comes: &[AccountId]) -> Result<(), Stop> {
+    let of = loaded(step, chat)?;
+    let mut after = state(step, &of)?;
+    for account in comes {
+        if after.rank(*account).is_some() {
+            return Err(Stop::Fault(Fault::MemberAlready));
+        }
+        let name = contact_name(step, *account)?;
+        after.seats.push(Seat {
+            account: *account,
+            role: Role::Member,
+            name,
+        });
+    }
+    if after.seats.len() > SEATS_MAX {
+        return Err(Stop::Fault(Fault::GroupFull));
+    }
+    after.seats.sort_by_key(|seat| seat.role);
+    change(step, &of, &after, comes, &BTreeSet::new())
+}
+
+/// Removes members.
+pub(crate) fn remove(step: &mut Step<'_, '_>, wish: &api::GroupMembers) -> Result<Reply, Stop> {
+    let of = loaded(step, wish.chat)?;
+    let mut after = state(step, &of)?;
+    let goes: BTreeSet<AccountId> = accounts_of(&wish.members)?.into_iter().collect();
+    if goes.iter().any(|account| after.rank(*account).is_none()) {
+        return Err(Stop::Fault(Fault::NotFound));
+    }
+    after.seats.retain(|seat| !goes.contains(&seat.account));
+    change(step, &of, &after, &[], &goes)?;
+    shown(step, wish.chat)
+}
+
+/// Gives a member another role.
+pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result<Reply, Stop> {
+    let of = loaded(step, wish.chat)?;
+    let mut after = state(step, &of)?;
+    give(&mut after, account_of(&wish.member)?, role_of(wish.role)).ok_or(Stop::Fault(Fault::NotFound))?;
+    change(step, &of, &after, &[], &BTreeSet::new())?;
+    shown(step, wish.chat)
+}
+
+/// The seat goes to the end of those of its new role: the last of them in authority.
+fn give(state: &mut GroupState, account: AccountId, role: Role) -> Option<()> {
+    let place = state.rank(account)?;
+    let mut seat = state.seats.remove(place);
+    seat.role = role;
+    let end = state.seats.partition_point(|other| other.role <= role);
+    state.seats.insert(end, seat);
+    Some(())
+}
+
+/// Changes name, description or policy.
+pub(crate) fn edit(step: &mut Step<'_, '_>, wish: &api::GroupEdit) -> Result<Reply, Stop> {
+    let of = loaded(step, wish.chat)?;
+    let mut after = state(step, &of)?;
+    if let Some(name) = &wish.name {
+        after.name = checked_name(name)?;
+    }
+    if let Some(description) = &wish.description {
+        if description.len() > stonechat_wire::group::DESCRIPTION_BYTES_MAX {
+            return Err(Stop::Fault(Fault::BadText));
+        }
+        description.trim().clone_into(&mut after.description);
+    }
+    after.may_write = wish.may_write.map_or(after.may_write, role_of);
+    after.may_add = wish.may_add.map_or(after.may_add, role_of);
+    after.may_edit = wish.may_edit.map_or(after.may_edit, role_of);
+    change(step, &of, &after, &[], &BTreeSet::new())?;
+    shown(step, wish.chat)
+}
+
+/// Says that I leave. Somebody's next commit takes me out; until then I am still in, and write nothing.
+pub(crate) fn leave(step: &mut Step<'_, '_>, wish: &api::ByChat) -> Result<Reply, Stop> {
+    let of = loaded(step, wish.chat)?;
+    let me = step.me()?;
+    if of.accounts == 1 {
+        step.tx
+            .execute("UPDATE conversation SET gone = 1 WHERE group_id = ?", [of.group])?;
+    } else {
+        let signature = of.signer.sign(&leave_bytes(&of.group, me));
+        conversation::tell(step, &of, Kind::Leave, &signature)?;
+        step.tx
+            .execute("UPDATE conversation SET leaving = 1 WHERE group_id = ?", [of.group])?;
+    }
+    step.touch_chat(wish.chat);
+    shown(step, wish.chat)
+}
+
+/// Makes the commit from the state that shall be, and sends the Welcomes.
+fn change(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    after: &GroupState,
+    comes: &[AccountId],
+    goes: &BTreeSet<AccountId>,
+) -> Result<(), Stop> {
+    let leaves = signed_leaves(step, of)?;
+    let before = state(step, of)?;
+    if before == *after {
+        return Ok(());
+    }
+    let left = leaves
+        .iter()
+        .map(|leave| leave.account)
+        .filter(|account| goes.contains(account));
+    let change = Change {
+        before: &before,
+        after,
+        author: step.me()?,
+        comes: comes.iter().copied().collect(),
+        goes: goes.clone(),
+        left: left.collect(),
+        renewed: true,
+    };
+    let judged = roles::judge(&change).map_err(|_| Stop::Fault(Fault::NotAllowed))?;
+    let unwilling: Vec<AccountId> = judged
+        .unseats
+        .iter()
+        .filter(|account| !change.left.contains(account))
+        .copied()
+        .collect();
+    let note = Note {
+        cuts: epochs::cuts(step, of, &unwilling)?,
+        leaves: leaves
+            .into_iter()
+            .filter(|leave| goes.contains(&leave.account))
+            .collect(),
+    };
+    let packages = comes
+        .iter()
+        .map(|account| supply::take(step, *account))
+        .collect::<Result<Vec<_>, _>>()?;
+    let members = epochs::members(step, of.epoch)?;
+    let gone: Vec<u32> = members
+        .iter()
+        .filter(|m| goes.contains(&m.account))
+        .map(|m| m.leaf)
+        .collect();
+    let wish = Wish {
+        add: &packages,
+        remove: &gone,
+        state: Some(&after.encode()),
+        note: &note.encode(),
+    };
+    let made = epochs::commit(step, of, &wish, &judged, &note)?;
+    let welcome = made.welcome.unwrap_or_default();
+    comes
+        .iter()
+        .try_for_each(|account| invite(step, of, *account, &welcome))
+}
+
+/// Sends the Welcome in the conversation of two (GRP-9).
+fn invite(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, welcome: &[u8]) -> Result<(), Stop> {
+    let relays = crate::listening::relays_of(step, &of.group)?;
+    let named = relays
+        .into_iter()
+        .take(meeting::RELAYS_NAMED)
+        .map(|relay| meeting::name_relay(step, relay));
+    let invitation = Invitation {
+        relays: named.collect::<Result<_, _>>()?,
+        welcome: welcome.to_vec(),
+    };
+    let to = conversation::with_contact(step, account)?;
+    conversation::tell(step, &to, Kind::Welcome, &invitation.encode())?;
+    Ok(())
+}
+
+/// A member says that it leaves (GRP-7).
+pub(crate) fn leave_said(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    by: conversation::Sealed,
+    body: &[u8],
+) -> Result<(), Stop> {
+    let signature: [u8; 64] = body.try_into().map_err(|_| Stop::Refused("leave"))?;
+    let leaf = step.groups.leaf(&step.mls, (of.group, by.epoch), by.leaf)?;
+    check_leave(&of.group, by.account, &leaf, &signature)?;
+    step.tx
+        .prepare_cached("INSERT OR REPLACE INTO leaving VALUES (?, ?, ?)")?
+        .execute(params![of.group, by.account.as_bytes(), signature])?;
+    let admin = state(step, of)?
+        .role(step.me()?)
+        .is_some_and(|role| role <= Role::Admin);
+    renewal::hasten(step, &of.group, if admin { LEAVE_SOON_MS } else { LEAVE_LATE_MS })
+}
+
+fn check_leave(group: &Gid, account: AccountId, leaf: &mls::Leaf, signature: &[u8; 64]) -> Result<(), Stop> {
+    let key = leaf.public.as_slice().try_into().map_err(|_| Stop::Refused("leaf"))?;
+    leaf::verified(key, &leave_bytes(group, account), signature).ok_or(Stop::Refused("leave"))
+}
+
+/// What members of the head have signed with the leaves they have there.
+fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave>, Stop> {
+    let said: Vec<([u8; 32], [u8; 64])> = step
+        .tx
+        .prepare_cached("SELECT account, signature FROM leaving WHERE group_id = ?")?
+        .query_map([of.group], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let members = epochs::members(step, of.epoch)?;
+    let mut leaves = Vec::new();
+    for (account, signature) in said {
+        let account = AccountId::from_bytes(account);
+        let Some(member) = members.iter().find(|member| member.account == account) else {
+            continue;
+        };
+        let leaf = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
+        if check_leave(&of.group, account, &leaf, &signature).is_ok() {
+            leaves.push(Leave { account, signature });
+        }
+    }
+    Ok(leaves)
+}
+
+/// Somebody has said that it leaves, and is still in.
+pub(crate) fn somebody_leaves(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM leaving l JOIN conversation v USING (group_id) JOIN seat s ON s.chat = v.chat
+               WHERE l.group_id = ? AND s.account = l.account AND s.place IS NOT NULL AND s.account <> ?";
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .exists(params![group, step.me()?.as_bytes()])?)
+}
+
+/// Takes out those who have signed that they leave. Out: whether that made a commit.
+pub(crate) fn carry_out_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    if !of.grouped {
+        return Ok(false);
+    }
+    let me = step.me()?;
+    let leaves = signed_leaves(step, of)?.into_iter().map(|leave| leave.account);
+    let goes: BTreeSet<AccountId> = leaves.filter(|account| *account != me).collect();
+    if goes.is_empty() {
+        return Ok(false);
+    }
+    let after = roles::without(&state(step, of)?, &goes);
+    change(step, of, &after, &[], &goes)?;
+    Ok(true)
+}
+
+/// My authority in the head; 0 in a conversation of two.
+pub(crate) fn rank(step: &Step<'_, '_>, of: &Conversation) -> Result<u32, Stop> {
+    let Some(state) = epochs::state(step, of.epoch)? else {
+        return Ok(0);
+    };
+    let rank = state.rank(step.me()?).ok_or(Stop::Refused("not a member"))?;
+    u32::try_from(rank).map_err(|_| Stop::Refused("rank"))
+}
+
+/// Whether this account may write in this epoch (GRP-10).
+pub(crate) fn may_write(step: &Step<'_, '_>, epoch: EpochId, account: AccountId) -> Result<bool, Stop> {
+    Ok(match epochs::state(step, epoch)? {
+        None => true,
+        Some(state) => state.role(account).is_some_and(|role| role <= state.may_write),
+    })
+}
+
+/// The conversation writes to another epoch: its chat shows what that says, and what was lost is done again.
+pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId]) -> Result<(), Stop> {
+    let Some(of) = conversation::load(step, group)?.filter(|of| of.grouped) else {
+        return Ok(());
+    };
+    let accounts = epochs::accounts(step, of.epoch)?;
+    let gone = !accounts.contains(&step.me()?);
+    step.tx
+        .prepare_cached("UPDATE conversation SET gone = ?, accounts = ? WHERE group_id = ?")?
+        .execute(params![gone, u32::try_from(accounts.len()).unwrap_or(u32::MAX), group])?;
+    let state = state(step, &of)?;
+    seat_all(step, of.chat, &state)?;
+    step.touch_chat(of.chat);
+    let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    graph::recount(step, &of)?;
+    if gone {
+        return Ok(());
+    }
+    for epoch in lost {
+        // What cannot be done again is refused, and stays lost.
+        let _done = step.attempt(|step| again(step, group, *epoch))?;
+    }
+    Ok(())
+}
+
+fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE chat SET name = ? WHERE id = ?")?
+        .execute(params![state.name, chat])?;
+    step.tx
+        .prepare_cached("UPDATE seat SET place = NULL WHERE chat = ?")?
+        .execute([chat])?;
+    for (place, seat) in (0u32..).zip(&state.seats) {
+        step.tx
+            .prepare_cached("INSERT OR REPLACE INTO seat VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![
+                chat,
+                seat.account.as_bytes(),
+                seat.name,
+                seat.role as u8,
+                place
+            ])?;
+    }
+    Ok(())
+}
+
+/// Does on the head what a commit did that lost to a fork: removals and lost rights where I may (FORK-7), additions
+/// where they were mine.
+fn again(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId) -> Result<(), Stop> {
+    let sql = "SELECT parent, author FROM epoch WHERE epoch_id = ? AND parent IS NOT NULL";
+    let found: Option<([u8; 16], [u8; 32])> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([lost.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    let (Some((parent, author)), Some(then)) = (found, epochs::state(step, lost)?) else {
+        return Ok(());
+    };
+    let Some(was) = epochs::state(step, EpochId::from_bytes(parent))? else {
+        return Ok(());
+    };
+    let (head, me) = (state(step, &of)?, step.me()?);
+    let mut after = head.clone();
+    let unseated = was.seats.iter().filter(|seat| head.rank(seat.account).is_some());
+    for seat in unseated {
+        match then.role(seat.account) {
+            None => after.seats.retain(|other| other.account != seat.account),
+            Some(role) if role > seat.role && head.role(seat.account) < Some(role) => {
+                give(&mut after, seat.account, role);
+            }
+            Some(_) => {}
+        }
+    }
+    let mut comes = Vec::new();
+    if AccountId::from_bytes(author) == me {
+        let added = then
+            .seats
+            .iter()
+            .filter(|seat| was.rank(seat.account).is_none() && head.rank(seat.account).is_none());
+        for seat in added {
+            comes.push(seat.account);
+            after.seats.push(seat.clone());
+        }
+        after.seats.sort_by_key(|seat| seat.role);
+    }
+    let goes = head
+        .seats
+        .iter()
+        .map(|seat| seat.account)
+        .filter(|account| after.rank(*account).is_none());
+    change(step, &of, &after, &comes, &goes.collect())
+}
+
+fn state(step: &Step<'_, '_>, of: &Conversation) -> Result<GroupState, Stop> {
+    epochs::state(step, of.epoch)?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+/// The group of a chat, as long as I am in it.
+fn loaded(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
+    let group: Option<Gid> = step
+        .tx
+        .query_row(
+            "SELECT group_id FROM conversation WHERE chat = ? AND grouped = 1",
+            [chat],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let of = match group {
+        Some(group) => conversation::load(step, &group)?,
+        None => None,
+    };
+    let mut of = of.ok_or(Stop::Fault(Fault::NotFound))?;
+    if of.gone || of.leaving {
+        return Err(Stop::Fault(Fault::NotMember));
+    }
+    of.hidden = false;
+    Ok(of)
+}
+
+fn shown(step: &Step<'_, '_>, chat: ChatId) -> Result<Reply, Stop> {
+    let group = query::load_group(step.tx, chat)?.ok_or(Stop::Fault(Fault::NotFound))?;
+    Ok(Reply::Group(group))
+}
+
+fn checked_name(name: &str) -> Result<String, Stop> {
+    let name = name.trim();
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Err(Stop::Fault(Fault::BadName));
+    }
+    Ok(name.to_owned())
+}
+
+fn contact_name(step: &Step<'_, '_>, account: AccountId) -> Result<String, Stop> {
+    let sql = "SELECT own_name FROM contact WHERE account = ?";
+    step.tx
+        .query_row(sql, [account.as_bytes()], |row| row.get(0))
+        .optional()?
+        .ok_or(Stop::Fault(Fault::NotFound))
+}
+
+fn accounts_of(ids: &[String]) -> Result<Vec<AccountId>, Stop> {
+    let mut accounts = Vec::new();
+    for id in ids {
+        let account = account_of(id)?;
+        if !accounts.contains(&account) {
+            accounts.push(account);
+        }
+    }
+    Ok(accounts)
+}
+
+fn account_of(id: &str) -> Result<AccountId, Stop> {
+    let bytes = hex::decode(id).ok();
+    bytes
+        .and_then(|bytes| AccountId::from_slice(&bytes))
+        .ok_or(Stop::Fault(Fault::NotFound))
+}
+
+const fn role_of(role: api::Role) -> Role {
+    match role {
+        api::Role::Owner => Role::Owner,
+        api::Role::Admin => Role::Admin,
+        api::Role::Moderator => Role::Moderator,
+        api::Role::Member => Role::Member,
+        api::Role::Reader => Role::Reader,
+    }
+}

@@ -1,0 +1,88 @@
+//! Being added to a group: a Welcome that came in a conversation of two.
+//!
+//! In: who sent it, and the invitation. Out: the group's chat; or, in a group that is known, a new beginning for a device
+//! that fell behind. Anything that does not fit is refused whole (GRP-9).
+
+use super::{begin, supply};
+use crate::conversation::{self, Conversation, epochs};
+use crate::leaf;
+use crate::meeting;
+use crate::mls::{self, Entered, Known, Signer};
+use crate::step::{Step, Stop};
+use std::collections::BTreeSet;
+use stonechat_wire::group::{GroupState, Invitation, Role};
+use stonechat_wire::ids::{AccountId, RelayId};
+
+/// Takes in an invitation by a contact.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountId, body: &[u8]) -> Result<(), Stop> {
+    let invitation = Invitation::decode(body).map_err(|_| Stop::Refused("invitation"))?;
+    let entered = mls::join(&step.mls, &invitation.welcome, Known::Again)?;
+    let state = entered.state.as_deref().ok_or(Stop::Refused("no state"))?;
+    let state = GroupState::decode(state).map_err(|_| Stop::Refused("state"))?;
+    check_members(step, &entered, &state)?;
+    check_may_add(&state, by)?;
+    let signer = own_signer(step, &entered)?;
+    let known = conversation::load(step, &entered.group)?;
+    let relays = invitation
+        .relays
+        .iter()
+        .map(|named| meeting::use_relay(step, named))
+        .collect::<Result<Vec<RelayId>, _>>()?;
+    match known {
+        None => {
+            let chat = begin(step, &entered, &signer, &relays)?;
+            if let Some(of) = conversation::load(step, &entered.group)? {
+                conversation::note_began(step, &of)?;
+            }
+            step.touch_chat(chat);
+        }
+        Some(of) => come_back(step, &of, by, &entered, &signer, &relays)?,
+    }
+    supply::offer(step, from, by)
+}
+
+/// Each leaf proves its account, and the accounts are those of the list.
+fn check_members(step: &Step<'_, '_>, entered: &Entered, state: &GroupState) -> Result<(), Stop> {
+    let leaves: BTreeSet<AccountId> = entered.members.iter().map(leaf::account_of).collect::<Result<_, _>>()?;
+    let seats: BTreeSet<AccountId> = state.seats.iter().map(|seat| seat.account).collect();
+    let own = entered.members.iter().find(|leaf| leaf.index == entered.own_leaf);
+    let mine = own.map(leaf::account_of).transpose()?;
+    if leaves == seats && mine == Some(step.me()?) {
+        Ok(())
+    } else {
+        Err(Stop::Refused("members"))
+    }
+}
+
+fn check_may_add(state: &GroupState, by: AccountId) -> Result<(), Stop> {
+    let role = state.role(by).ok_or(Stop::Refused("not a member"))?;
+    if role <= state.may_add.max(Role::Admin) {
+        Ok(())
+    } else {
+        Err(Stop::Refused("may not add"))
+    }
+}
+
+fn own_signer(step: &Step<'_, '_>, entered: &Entered) -> Result<Signer, Stop> {
+    let own = entered.members.iter().find(|leaf| leaf.index == entered.own_leaf);
+    let public = own.map(|leaf| leaf.public.as_slice()).unwrap_or_default();
+    supply::used(step, public)?.ok_or(Stop::Refused("own key package"))
+}
+
+/// Only somebody who could add me by what I know already may bring me back.
+fn come_back(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    by: AccountId,
+    entered: &Entered,
+    signer: &Signer,
+    relays: &[RelayId],
+) -> Result<(), Stop> {
+    let known = epochs::state(step, of.epoch)?.ok_or(Stop::Refused("a conversation of two"))?;
+    check_may_add(&known, by)?;
+    for relay in relays {
+        conversation::join_relay(step, of.group, *relay)?;
+    }
+    epochs::plant_again(step, entered, signer)?;
+    conversation::follow(step, of)
+}

@@ -1,0 +1,126 @@
+//! Key packages between contacts: each keeps some of the other's, to add it to groups while it is offline.
+//!
+//! In: a contact who was let in, a Welcome that used one, a message that brings some. Out: messages with fresh ones.
+//! Three fresh ones and one of last resort lie with each contact, refilled when one was used (GRP-8).
+
+use crate::api::Fault;
+use crate::conversation::{self, Conversation};
+use crate::leaf;
+use crate::meeting;
+use crate::mls::{self, Signer};
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::group::{Supply, decode_supply, encode_supply};
+use stonechat_wire::ids::AccountId;
+use stonechat_wire::message::Kind;
+
+/// Key packages that open one Welcome each.
+const FRESH: u32 = 3;
+/// Key packages of one contact that are kept.
+const KEPT_MAX: u32 = 8;
+
+/// Makes sure that a contact has enough of mine.
+pub(crate) fn offer(step: &mut Step<'_, '_>, to: &Conversation, account: AccountId) -> Result<(), Stop> {
+    let fresh = count(step, account, 0)?;
+    let mut made = Vec::new();
+    for _ in fresh..FRESH {
+        made.push(make(step, account, false)?);
+    }
+    if count(step, account, 1)? == 0 {
+        made.push(make(step, account, true)?);
+    }
+    if !made.is_empty() {
+        conversation::tell(step, to, Kind::KeyPackages, &encode_supply(&made))?;
+    }
+    Ok(())
+}
+
+fn count(step: &Step<'_, '_>, account: AccountId, last_resort: u8) -> Result<u32, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT count(*) FROM supply WHERE account = ? AND mine = 1 AND last_resort = ?")?
+        .query_row(params![account.as_bytes(), last_resort], |row| row.get(0))?)
+}
+
+fn make(step: &Step<'_, '_>, account: AccountId, last_resort: bool) -> Result<Supply, Stop> {
+    let me = meeting::me(step)?;
+    let signer = Signer::new(step.mls.crypto.bytes());
+    let identity = leaf::identity(&me, &signer.public())?;
+    let package = if last_resort {
+        mls::key_package(&step.mls, &signer, identity)?
+    } else {
+        mls::fresh_key_package(&step.mls, &signer, identity)?
+    };
+    step.tx
+        .prepare_cached("INSERT INTO supply VALUES (?, ?, 1, ?, ?, ?)")?
+        .execute(params![
+            package,
+            account.as_bytes(),
+            last_resort,
+            signer.seed(),
+            signer.public()
+        ])?;
+    Ok(Supply { last_resort, package })
+}
+
+/// A contact brings some: those that are its own are kept, the newest ones.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: AccountId, body: &[u8]) -> Result<(), Stop> {
+    let supply = decode_supply(body).map_err(|_| Stop::Refused("supply"))?;
+    for one in supply {
+        let leaf = mls::leaf_of(&step.mls, &one.package)?;
+        if leaf::account_of(&leaf)? != from {
+            return Err(Stop::Refused("somebody else's key package"));
+        }
+        if one.last_resort {
+            step.tx
+                .prepare_cached("DELETE FROM supply WHERE account = ? AND mine = 0 AND last_resort = 1")?
+                .execute([from.as_bytes()])?;
+        }
+        step.tx
+            .prepare_cached("INSERT OR IGNORE INTO supply VALUES (?, ?, 0, ?, NULL, NULL)")?
+            .execute(params![one.package, from.as_bytes(), one.last_resort])?;
+    }
+    step.tx
+        .prepare_cached(
+            "DELETE FROM supply WHERE account = ?1 AND mine = 0 AND package NOT IN
+                 (SELECT package FROM supply WHERE account = ?1 AND mine = 0 ORDER BY last_resort DESC, package LIMIT ?2)",
+        )?
+        .execute(params![from.as_bytes(), KEPT_MAX])?;
+    Ok(())
+}
+
+/// One to add this contact with; the last resort stays.
+pub(crate) fn take(step: &Step<'_, '_>, account: AccountId) -> Result<Vec<u8>, Stop> {
+    let found: Option<(Vec<u8>, bool)> = step
+        .tx
+        .prepare_cached(
+            "SELECT package, last_resort FROM supply WHERE account = ? AND mine = 0 ORDER BY last_resort LIMIT 1",
+        )?
+        .query_row([account.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (package, last_resort) = found.ok_or(Stop::Fault(Fault::NoKeysYet))?;
+    if !last_resort {
+        step.tx.execute("DELETE FROM supply WHERE package = ?", [&package])?;
+    }
+    Ok(package)
+}
+
+/// The signer of a leaf made from a key package of mine; a fresh one is used up. Out: nothing where it is none of mine.
+pub(crate) fn used(step: &Step<'_, '_>, public: &[u8]) -> Result<Option<Signer>, Stop> {
+    let found: Option<([u8; 32], bool)> = step
+        .tx
+        .query_row(
+            "SELECT signer, last_resort FROM supply WHERE mine = 1 AND public = ?",
+            [public],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((seed, last_resort)) = found else {
+        return Ok(None);
+    };
+    if !last_resort {
+        step.tx
+            .execute("DELETE FROM supply WHERE mine = 1 AND public = ?", [public])?;
+    }
+    Ok(Some(Signer::new(seed)))
+}

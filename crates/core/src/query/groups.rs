@@ -1,0 +1,64 @@
+//! Groups: who is in one, and what they may do.
+//!
+//! In: a chat. Out: [`Group`], as the branch that is written to says.
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use stonechat_wire::group::GroupState;
+
+use super::{choice_at, hex_at};
+use crate::api::{ChatId, Group, Member, Role};
+use crate::store::StoreError;
+
+const ROLES: [Role; 5] = [Role::Owner, Role::Admin, Role::Moderator, Role::Member, Role::Reader];
+const MEMBERS: &str = "
+    SELECT s.account, s.role, s.account = (SELECT account FROM account) AS me,
+           coalesce(nullif(c.alias, ''), c.own_name, s.name) AS name
+    FROM seat s LEFT JOIN contact c ON c.account = s.account
+    WHERE s.chat = ? AND s.place IS NOT NULL ORDER BY s.place";
+
+/// The group of this chat.
+///
+/// Errors: the database's own.
+pub fn load_group(db: &Connection, chat: ChatId) -> Result<Option<Group>, StoreError> {
+    let sql = "SELECT e.state, v.gone = 0 AND v.leaving = 0 FROM conversation v JOIN epoch e ON e.epoch_id = v.head
+               WHERE v.chat = ? AND v.grouped = 1";
+    let found: Option<(Vec<u8>, bool)> = db
+        .prepare_cached(sql)?
+        .query_row([chat], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((state, member)) = found else { return Ok(None) };
+    let Ok(state) = GroupState::decode(&state) else {
+        return Err(StoreError::Broken);
+    };
+    let mut members = db.prepare_cached(MEMBERS)?;
+    Ok(Some(Group {
+        chat,
+        may_write: shown(state.may_write),
+        may_add: shown(state.may_add),
+        may_edit: shown(state.may_edit),
+        name: state.name,
+        description: state.description,
+        members: members.query_map([chat], member_row)?.collect::<Result<_, _>>()?,
+        member,
+    }))
+}
+
+const fn shown(role: stonechat_wire::group::Role) -> Role {
+    use stonechat_wire::group::Role as Wire;
+    match role {
+        Wire::Owner => Role::Owner,
+        Wire::Admin => Role::Admin,
+        Wire::Moderator => Role::Moderator,
+        Wire::Member => Role::Member,
+        Wire::Reader => Role::Reader,
+    }
+}
+
+fn member_row(row: &Row<'_>) -> rusqlite::Result<Member> {
+    Ok(Member {
+        account: hex_at(row, "account")?,
+        name: row.get("name")?,
+        role: choice_at(row, "role", &ROLES)?,
+        me: row.get("me")?,
+    })
+}

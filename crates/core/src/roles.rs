@@ -1,0 +1,372 @@
+//! Who may change what in a group: a pure function of the state before, the state after, and who says so.
+//!
+//! In: both states, the committer, who comes and goes. Out: what kind of commit it is, or why it is refused. Every
+//! receiver judges alike, and a committer judges its own wish first. Specified in `docs/protocol/12-groups.md`.
+
+use crate::fork::Class;
+use std::collections::BTreeSet;
+use stonechat_wire::group::{GroupState, Role};
+use stonechat_wire::ids::AccountId;
+
+/// A commit as it is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) before: &'a GroupState,
+    pub(crate) after: &'a GroupState,
+    pub(crate) author: AccountId,
+    /// Accounts of the leaves that are added.
+    pub(crate) comes: BTreeSet<AccountId>,
+    /// Accounts of the leaves that are removed.
+    pub(crate) goes: BTreeSet<AccountId>,
+    /// Of those: who has signed that it leaves.
+    pub(crate) left: BTreeSet<AccountId>,
+    /// The committer's own keys are new.
+    pub(crate) renewed: bool,
+}
+
+/// What a commit is, once it was found to be allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) class: Class,
+    pub(crate) rank: u32,
+    /// Accounts that are removed or lose rights.
+    pub(crate) unseats: Vec<AccountId>,
+}
+
+impl Judged {
+    /// A self-update by somebody of this authority.
+    pub(crate) const fn renewal(rank: u32) -> Self {
+        Self {
+            class: Class::Renewal,
+            rank,
+            unseats: Vec::new(),
+        }
+    }
+}
+
+type Verdict = Result<Judged, &'static str>;
+
+/// Whether the committer may do this (GRP-3, GRP-4, GRP-5).
+pub(crate) fn judge(change: &Change<'_>) -> Verdict {
+    let place = change.before.rank(change.author).ok_or("not a member")?;
+    let rank = u32::try_from(place).map_err(|_| "rank")?;
+    check_seats(change)?;
+    if change.before == change.after && change.comes.is_empty() && change.goes.is_empty() {
+        return if change.renewed {
+            Ok(Judged::renewal(rank))
+        } else {
+            Err("nothing")
+        };
+    }
+    if !change.goes.is_empty() && !change.renewed {
+        return Err("a removal without new keys");
+    }
+    if carries_out_leaves(change) {
+        return Ok(judged(rank, change.goes.iter().copied().collect()));
+    }
+    check_authority(change, place)?;
+    Ok(judged(rank, unseated(change)))
+}
+
+fn judged(rank: u32, unseats: Vec<AccountId>) -> Judged {
+    let class = if unseats.is_empty() {
+        Class::Admin
+    } else {
+        Class::Unseats
+    };
+    Judged { class, rank, unseats }
+}
+
+/// Who comes and goes in the tree comes and goes in the list (GRP-3).
+fn check_seats(change: &Change<'_>) -> Result<(), &'static str> {
+    let (before, after) = (accounts(change.before), accounts(change.after));
+    let comes: BTreeSet<_> = after.difference(&before).copied().collect();
+    let goes: BTreeSet<_> = before.difference(&after).copied().collect();
+    // An account may be removed and added in one commit: that is how a device that fell behind comes back.
+    let back: BTreeSet<_> = change.comes.intersection(&change.goes).copied().collect();
+    let fits = |told: &BTreeSet<AccountId>, seen: &BTreeSet<AccountId>| {
+        seen.is_subset(told) && told.difference(seen).all(|account| back.contains(account))
+    };
+    if fits(&change.comes, &comes) && fits(&change.goes, &goes) {
+        Ok(())
+    } else {
+        Err("seats and leaves disagree")
+    }
+}
+
+fn accounts(state: &GroupState) -> BTreeSet<AccountId> {
+    state.seats.iter().map(|seat| seat.account).collect()
+}
+
+/// Anybody may carry out what the leaving have signed, and nothing besides (GRP-7).
+fn carries_out_leaves(change: &Change<'_>) -> bool {
+    !change.goes.is_empty()
+        && change.comes.is_empty()
+        && change.goes.is_subset(&change.left)
+        && *change.after == without(change.before, &change.goes)
+}
+
+/// A state without some accounts. Where nobody owns it then, the first becomes its owner (GRP-7).
+pub(crate) fn without(state: &GroupState, gone: &BTreeSet<AccountId>) -> GroupState {
+    let mut after = state.clone();
+    after.seats.retain(|seat| !gone.contains(&seat.account));
+    if let Some(first) = after.seats.first_mut() {
+        first.role = Role::Owner;
+    }
+    after
+}
+
+fn check_authority(change: &Change<'_>, place: usize) -> Result<(), &'static str> {
+    let (before, after) = (change.before, change.after);
+    let role = before.role(change.author).ok_or("not a member")?;
+    let admin = role <= Role::Admin;
+    let named = (&before.name, &before.description) != (&after.name, &after.description);
+    let policy = (before.may_write, before.may_add, before.may_edit);
+    if named && !admin && role > before.may_edit {
+        return Err("may not edit");
+    }
+    if policy != (after.may_write, after.may_add, after.may_edit) && !admin {
+        return Err("may not change the policy");
+    }
+    if !change.comes.is_empty() && !admin && role > before.may_add {
+        return Err("may not add");
+    }
+    // Authority: nobody at or above the committer's own place is touched (GRP-4).
+    let kept = before.seats.get(..=place);
+    if after.seats.get(..=place) != kept {
+        return Err("not below the committer");
+    }
+    if change
+        .goes
+        .iter()
+        .any(|account| before.rank(*account).is_none_or(|rank| rank <= place))
+    {
+        return Err("not below the committer");
+    }
+    let admins = change.goes.iter().filter_map(|account| before.role(*account));
+    if role != Role::Owner && admins.into_iter().any(|role| role <= Role::Admin) {
+        return Err("admins are their owners' to remove");
+    }
+    check_roles(change, role)
+}
+
+/// GRP-5: roles are given by admins, and those of admins by owners.
+fn check_roles(change: &Change<'_>, role: Role) -> Result<(), &'static str> {
+    for seat in &change.after.seats {
+        let had = change.before.role(seat.account);
+        let ordinary = seat.role >= Role::Member;
+        let allowed = match role {
+            Role::Owner => true,
+            Role::Admin => {
+                had == Some(seat.role) || (seat.role > Role::Admin && had.is_none_or(|had| had > Role::Admin))
+            }
+            Role::Moderator | Role::Member | Role::Reader => had.map_or(ordinary, |had| had == seat.role),
+        };
+        if !allowed {
+            return Err("role");
+        }
+    }
+    let plain = change.goes.is_empty() && keeps_order(change);
+    if role > Role::Admin && !plain {
+        return Err("only admins remove and reorder");
+    }
+    Ok(())
+}
+
+fn keeps_order(change: &Change<'_>) -> bool {
+    let old = change
+        .after
+        .seats
+        .iter()
+        .filter(|seat| !change.comes.contains(&seat.account));
+    old.eq(&change.before.seats)
+}
+
+/// Removed, of a lower role than before, or without the right to write from now on.
+fn unseated(change: &Change<'_>) -> Vec<AccountId> {
+    let seats = change.before.seats.iter();
+    let loses = |account: AccountId, had: Role| match change.after.role(account) {
+        None => true,
+        Some(has) => has > had || (had <= change.before.may_write && has > change.after.may_write),
+    };
+    seats
+        .filter(|seat| loses(seat.account, seat.role) || change.goes.contains(&seat.account))
+        .map(|seat| seat.account)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stonechat_wire::group::Seat;
+
+    fn id(n: u8) -> AccountId {
+        AccountId::from_bytes([n; 32])
+    }
+
+    fn seat(n: u8, role: Role) -> Seat {
+        Seat {
+            account: id(n),
+            role,
+            name: format!("{n}"),
+        }
+    }
+
+    /// 0 owns, 1 and 2 are admins, 3 and 4 members, 5 reads.
+    fn state() -> GroupState {
+        let roles = [
+            Role::Owner,
+            Role::Admin,
+            Role::Admin,
+            Role::Member,
+            Role::Member,
+            Role::Reader,
+        ];
+        GroupState {
+            name: "house".into(),
+            description: String::new(),
+            may_write: Role::Member,
+            may_add: Role::Admin,
+            may_edit: Role::Admin,
+            seats: (0..).zip(roles).map(|(n, role)| seat(n, role)).collect(),
+        }
+    }
+
+    fn change(author: u8, after: impl FnOnce(&mut GroupState)) -> Verdict {
+        change_in(&state(), author, &[], after)
+    }
+
+    fn change_in(before: &GroupState, author: u8, left: &[u8], after: impl FnOnce(&mut GroupState)) -> Verdict {
+        let mut changed = before.clone();
+        after(&mut changed);
+        changed.seats.sort_by_key(|seat| seat.role);
+        let (was, is) = (accounts(before), accounts(&changed));
+        judge(&Change {
+            before,
+            after: &changed,
+            author: id(author),
+            comes: is.difference(&was).copied().collect(),
+            goes: was.difference(&is).copied().collect(),
+            left: left.iter().copied().map(id).collect(),
+            renewed: true,
+        })
+    }
+
+    fn remove(n: u8) -> impl FnOnce(&mut GroupState) {
+        move |state| state.seats.retain(|seat| seat.account != id(n))
+    }
+
+    fn give(n: u8, role: Role) -> impl FnOnce(&mut GroupState) {
+        move |state| {
+            for seat in &mut state.seats {
+                if seat.account == id(n) {
+                    seat.role = role;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_strictly_lower_authority_is_removed_grp_4() {
+        for (author, goes, allowed) in [
+            (0, 1, true),
+            (0, 2, true),
+            (1, 2, false),
+            (2, 1, false),
+            (1, 0, false),
+            (1, 3, true),
+            (3, 4, false),
+            (5, 4, false),
+            (0, 0, false),
+            (9, 4, false),
+        ] {
+            assert_eq!(change(author, remove(goes)).is_ok(), allowed, "{author} removes {goes}");
+        }
+        let judged = change(1, remove(3)).unwrap();
+        assert_eq!((judged.class, judged.rank), (Class::Unseats, 1));
+        assert_eq!(judged.unseats, [id(3)]);
+    }
+
+    #[test]
+    fn roles_of_admins_are_given_by_owners_grp_5() {
+        for (author, whom, role, allowed) in [
+            (0, 3, Role::Admin, true),
+            (0, 3, Role::Owner, true),
+            (1, 3, Role::Admin, false),
+            (1, 3, Role::Owner, false),
+            (1, 3, Role::Moderator, true),
+            (1, 2, Role::Member, false),
+            (0, 1, Role::Member, true),
+            (1, 1, Role::Owner, false),
+            (3, 3, Role::Admin, false),
+            (3, 4, Role::Reader, false),
+            (1, 5, Role::Member, true),
+        ] {
+            assert_eq!(
+                change(author, give(whom, role)).is_ok(),
+                allowed,
+                "{author} makes {whom} {role:?}"
+            );
+        }
+        assert_eq!(change(0, give(1, Role::Member)).unwrap().unseats, [id(1)]);
+        assert_eq!(change(0, give(3, Role::Admin)).unwrap().class, Class::Admin);
+    }
+
+    #[test]
+    fn who_may_add_and_edit_is_the_policys_and_policy_is_the_admins_grp_5() {
+        let add = |state: &mut GroupState| state.seats.push(seat(8, Role::Member));
+        assert!(change(1, add).is_ok());
+        assert!(change(3, add).is_err());
+        let mut open = state();
+        (open.may_add, open.may_edit) = (Role::Member, Role::Member);
+        assert!(change_in(&open, 3, &[], add).is_ok());
+        assert!(change_in(&open, 5, &[], add).is_err());
+        assert!(change_in(&open, 3, &[], |state| state.seats.push(seat(8, Role::Moderator))).is_err());
+        assert!(change_in(&open, 3, &[], |state| state.name = "flat".into()).is_ok());
+        assert!(change(3, |state| state.name = "flat".into()).is_err());
+        assert!(change_in(&open, 3, &[], |state| state.may_write = Role::Reader).is_err());
+        // A write-lock takes a right from those who had it.
+        let lock = change(1, |state| state.may_write = Role::Admin).unwrap();
+        assert_eq!((lock.class, lock.unseats), (Class::Unseats, vec![id(3), id(4)]));
+    }
+
+    #[test]
+    fn anybody_carries_out_what_was_signed_and_nothing_besides_grp_7() {
+        let before = state();
+        assert!(change_in(&before, 5, &[3], remove(3)).is_ok());
+        assert!(change_in(&before, 5, &[3], remove(4)).is_err());
+        let more = |state: &mut GroupState| {
+            remove(3)(state);
+            state.name = "mine".into();
+        };
+        assert!(change_in(&before, 5, &[3], more).is_err());
+        let succession = |state: &mut GroupState| *state = without(state, &[id(0)].into());
+        assert!(change_in(&before, 4, &[0], succession).is_ok());
+        assert_eq!(without(&before, &[id(0)].into()).role(id(1)), Some(Role::Owner));
+    }
+
+    #[test]
+    fn seats_and_leaves_agree_grp_3() {
+        let (before, mut after) = (state(), state());
+        after.seats.push(seat(8, Role::Member));
+        after.seats.sort_by_key(|seat| seat.role);
+        let told = |comes: &[u8], goes: &[u8]| {
+            judge(&Change {
+                before: &before,
+                after: &after,
+                author: id(0),
+                comes: comes.iter().copied().map(id).collect(),
+                goes: goes.iter().copied().map(id).collect(),
+                left: BTreeSet::new(),
+                renewed: true,
+            })
+            .is_ok()
+        };
+        assert!(told(&[8], &[]));
+        assert!(!told(&[], &[]));
+        assert!(!told(&[8, 9], &[]));
+        assert!(!told(&[8], &[4]));
+        // Removed and added in one: a device that comes back.
+        assert!(told(&[8, 4], &[4]));
+    }
+}

@@ -1,0 +1,265 @@
+//! A model of forks: every order in which a few commits and messages can be made apart and reach one another.
+//!
+//! The rule itself is the real one (`stonechat_core::fork`). The checker walks every interleaving of a small script by
+//! three people and asks after each step; with a clause switched off it must find the attack that the clause is there for.
+
+use stateright::{Checker, Model, Property};
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_core::fork::{Class, Clauses, Commit, Node, Votes, head_by};
+use stonechat_wire::ids::{AccountId, EpochId};
+
+const OWNER: u8 = 0;
+const ADMIN: u8 = 1;
+const MEMBER: u8 = 2;
+const PEOPLE: [u8; 3] = [OWNER, ADMIN, MEMBER];
+
+/// What the attacker may do besides what everybody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attack {
+    /// Unseated, make a commit on an old epoch, with a hash of its choice.
+    ComeBack,
+    /// Make a self-update on an old epoch, with the lowest hash, after having moved on.
+    LateWinner,
+    /// Make two commits on one epoch.
+    Equivocate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct World {
+    /// Commits by the epoch they make: who, on which epoch, class, whom they unseat.
+    commits: BTreeMap<u8, (u8, u8, u8, Option<u8>)>,
+    /// Which epochs each person knows.
+    known: BTreeMap<u8, BTreeSet<u8>>,
+    /// Where each person wrote, oldest first.
+    wrote: Vec<(u8, u8)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Act {
+    /// Somebody commits on their head: class 0 (unseats the admin) or 2.
+    Commit(u8, u8),
+    /// Somebody writes on their head.
+    Write(u8),
+    /// Somebody learns of a commit whose parent they know.
+    Learn(u8, u8),
+    /// The attacker's commit on the first epoch.
+    Attack,
+}
+
+struct Forks {
+    attack: Attack,
+    clauses: Clauses,
+}
+
+fn account(person: u8) -> AccountId {
+    AccountId::from_bytes([person; 32])
+}
+
+fn epoch(number: u8) -> EpochId {
+    EpochId::from_bytes([number; 16])
+}
+
+impl World {
+    fn nodes(&self, known: &BTreeSet<u8>) -> Vec<Node> {
+        let members: BTreeSet<AccountId> = PEOPLE.iter().copied().map(account).collect();
+        let commit = |made: &u8| {
+            let (author, parent, class, unseats) = self.commits.get(made)?;
+            Some(Commit {
+                parent: epoch(*parent),
+                author: account(*author),
+                class: match class {
+                    0 => Class::Unseats,
+                    1 => Class::Admin,
+                    _ => Class::Renewal,
+                },
+                rank: u32::from(*author),
+                hash: [*made; 32],
+                unseats: unseats.iter().copied().map(account).collect(),
+            })
+        };
+        let node = |made: &u8| Node {
+            epoch: epoch(*made),
+            members: members.clone(),
+            commit: commit(made),
+        };
+        known.iter().map(node).collect()
+    }
+
+    fn head(&self, person: u8, clauses: Clauses) -> u8 {
+        self.head_of(&self.known[&person], clauses)
+    }
+
+    fn head_of(&self, known: &BTreeSet<u8>, clauses: Clauses) -> u8 {
+        let seen = self.wrote.iter().filter(|(_, at)| known.contains(at));
+        let votes = Votes {
+            wrote: seen.clone().map(|(who, at)| (account(*who), epoch(*at))).collect(),
+            newest: seen.map(|(who, at)| (account(*who), epoch(*at))).collect(),
+        };
+        head_by(&self.nodes(known), &votes, epoch(ROOT), clauses).as_bytes()[0]
+    }
+
+    /// The epoch and what it descends from.
+    fn path(&self, from: u8) -> Vec<u8> {
+        let mut path = vec![from];
+        while let Some((_, parent, ..)) = self.commits.get(path.last().unwrap()) {
+            path.push(*parent);
+        }
+        path
+    }
+
+    fn add(&mut self, number: u8, author: u8, parent: u8, class: u8, unseats: Option<u8>) {
+        self.commits.insert(number, (author, parent, class, unseats));
+        self.known.get_mut(&author).unwrap().insert(number);
+    }
+}
+
+const ROOT: u8 = 100;
+/// The attacker's commits have the lowest hashes, everybody else's higher ones.
+const ATTACKS: [u8; 2] = [1, 2];
+const HONEST: u8 = 10;
+const COMMITS_MAX: usize = 4;
+const WRITES_MAX: usize = 3;
+
+impl Model for Forks {
+    type State = World;
+    type Action = Act;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World {
+            commits: BTreeMap::new(),
+            known: PEOPLE.iter().map(|person| (*person, BTreeSet::from([ROOT]))).collect(),
+            wrote: Vec::new(),
+        }]
+    }
+
+    fn actions(&self, state: &World, actions: &mut Vec<Act>) {
+        for person in PEOPLE {
+            if state.commits.len() < COMMITS_MAX {
+                if person == OWNER && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
+                    actions.push(Act::Commit(person, 0));
+                }
+                if person != ADMIN {
+                    actions.push(Act::Commit(person, 2));
+                }
+            }
+            let once = state.wrote.iter().filter(|(who, _)| *who == person).count() < 1;
+            if once && state.wrote.len() < WRITES_MAX {
+                actions.push(Act::Write(person));
+            }
+            for (made, (_, parent, ..)) in &state.commits {
+                let known = &state.known[&person];
+                if known.contains(parent) && !known.contains(made) {
+                    actions.push(Act::Learn(person, *made));
+                }
+            }
+        }
+        if !state.commits.contains_key(&ATTACKS[0]) && state.commits.len() < COMMITS_MAX {
+            actions.push(Act::Attack);
+        }
+    }
+
+    fn next_state(&self, before: &World, act: Act) -> Option<World> {
+        let mut state = before.clone();
+        match act {
+            Act::Commit(person, class) => {
+                let number = HONEST + u8::try_from(state.commits.len()).ok()?;
+                let parent = state.head(person, self.clauses);
+                state.add(number, person, parent, class, (class == 0).then_some(ADMIN));
+            }
+            Act::Write(person) => {
+                let at = state.head(person, self.clauses);
+                state.wrote.push((person, at));
+            }
+            Act::Learn(person, made) => {
+                state.known.get_mut(&person)?.insert(made);
+            }
+            Act::Attack => match self.attack {
+                Attack::ComeBack => state.add(ATTACKS[0], ADMIN, ROOT, 1, None),
+                Attack::LateWinner => state.add(ATTACKS[0], ADMIN, ROOT, 2, None),
+                Attack::Equivocate => {
+                    state.add(ATTACKS[0], ADMIN, ROOT, 2, None);
+                    state.add(ATTACKS[1], ADMIN, ROOT, 2, None);
+                }
+            },
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![Property::always(
+            "the clause keeps its promise",
+            |model: &Self, state: &World| PEOPLE.iter().all(|person| model.promise(state, *person)),
+        )]
+    }
+}
+
+impl Forks {
+    fn promise(&self, state: &World, person: u8) -> bool {
+        let known = &state.known[&person];
+        let head = state.path(state.head(person, self.clauses));
+        match self.attack {
+            // Whoever knows the removal never writes on a branch that the unseated made beside it.
+            Attack::ComeBack => {
+                let removal = state
+                    .commits
+                    .iter()
+                    .find(|(made, commit)| commit.2 == 0 && known.contains(made));
+                let beside = removal.is_some_and(|(made, _)| !state.path(*made).contains(&ATTACKS[0]));
+                !(beside && head.contains(&ATTACKS[0]))
+            }
+            // Whoever knows that the author wrote behind another commit is not drawn to its late rival.
+            Attack::LateWinner => {
+                let moved = state.wrote.iter().any(|(who, at)| {
+                    *who == ADMIN && known.contains(at) && *at != ROOT && !state.path(*at).contains(&ATTACKS[0])
+                });
+                !(moved && head.contains(&ATTACKS[0]))
+            }
+            // Whoever knows both takes the lower one, whoever wrote where.
+            Attack::Equivocate => {
+                let both = ATTACKS.iter().all(|made| known.contains(made));
+                !(both && head.contains(&ATTACKS[1]))
+            }
+        }
+    }
+}
+
+fn holds(attack: Attack, clauses: Clauses) -> bool {
+    let checker = Forks { attack, clauses }.checker().spawn_bfs().join();
+    assert!(checker.unique_state_count() > 100, "{}", checker.unique_state_count());
+    checker.discoveries().is_empty()
+}
+
+#[test]
+fn a_removed_admin_comes_back_only_without_its_clause_fork_2() {
+    assert!(holds(Attack::ComeBack, Clauses::ALL));
+    let without = Clauses {
+        void: false,
+        ..Clauses::ALL
+    };
+    assert!(!holds(Attack::ComeBack, without));
+}
+
+#[test]
+fn a_late_winner_wins_only_without_its_clause_fork_5() {
+    assert!(holds(Attack::LateWinner, Clauses::ALL));
+    let without = Clauses {
+        moved_on: false,
+        held: false,
+        ..Clauses::ALL
+    };
+    assert!(!holds(Attack::LateWinner, without));
+}
+
+#[test]
+fn an_equivocating_leaf_chooses_only_without_its_clause_fork_6() {
+    let rule = Clauses {
+        moved_on: false,
+        ..Clauses::ALL
+    };
+    assert!(holds(Attack::Equivocate, rule));
+    let without = Clauses {
+        one_each: false,
+        ..rule
+    };
+    assert!(!holds(Attack::Equivocate, without));
+}

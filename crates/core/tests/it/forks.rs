@@ -1,0 +1,302 @@
+//! Commits and forks between two: renewal, rivals, and what is kept.
+
+use crate::bench::{Bench, START};
+use stonechat_core::Input;
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+fn change(bench: &mut Bench, device: usize, sql: &str) {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.execute_batch(sql).unwrap();
+    tx.commit().unwrap();
+    bench.devices[device].core.forget();
+}
+
+fn number(bench: &mut Bench, device: usize, sql: &str) -> i64 {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn head(bench: &mut Bench, device: usize) -> Vec<u8> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.query_row("SELECT head FROM conversation", [], |row| row.get(0))
+        .unwrap()
+}
+
+/// The epochs from the head back to the root.
+fn branch(bench: &mut Bench, device: usize) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let sql = "WITH RECURSIVE back(id, up, by) AS (
+                   SELECT epoch_id, parent, author FROM epoch WHERE epoch_id = (SELECT head FROM conversation)
+                   UNION ALL SELECT e.epoch_id, e.parent, e.author FROM epoch e JOIN back ON e.epoch_id = back.up)
+               SELECT id, by FROM back";
+    let mut rows = tx.prepare(sql).unwrap();
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+fn account(bench: &mut Bench, device: usize) -> Vec<u8> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.query_row("SELECT account FROM account", [], |row| row.get(0))
+        .unwrap()
+}
+
+/// Makes a device renew its keys in this step.
+fn renew(bench: &mut Bench, device: usize) {
+    change(bench, device, "UPDATE conversation SET renew_at = 0, commit_at = 0");
+    let outputs = bench.devices[device].step(Input::Wake);
+    bench.release(device, outputs);
+}
+
+/// Both renew without hearing of each other, write, and meet again. Out: the epoch where they forked.
+fn forked() -> (Bench, Vec<u8>) {
+    let mut bench = Bench::friends();
+    bench.say(0, 1, "before");
+    bench.pass(HOUR);
+    let parent = head(&mut bench, 0);
+    bench.relay.silent = true;
+    for device in [0, 1] {
+        renew(&mut bench, device);
+        bench.say(device, 1, &format!("on the branch of {device}"));
+    }
+    assert_ne!(head(&mut bench, 0), head(&mut bench, 1));
+    bench.relay.silent = false;
+    (bench, parent)
+}
+
+#[test]
+fn after_a_fork_both_have_every_message_and_write_to_one_branch_epo_1() {
+    let (mut bench, _) = forked();
+    bench.settle();
+    bench.pass(HOUR);
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+    for (device, mine) in [(0, "> on the branch of 0"), (1, "> on the branch of 1")] {
+        let texts = bench.texts(device);
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts.contains(&mine.to_owned()));
+    }
+    bench.say(0, 1, "after");
+    bench.pass(HOUR);
+    assert_eq!(bench.texts(1).last().unwrap(), "after");
+    assert!(bench.states(0).iter().all(|state| *state == 2));
+    assert!(bench.states(1).iter().all(|state| *state == 2));
+}
+
+#[test]
+fn a_renewal_that_lost_is_made_up_for_before_its_device_writes_rnw_4() {
+    let (mut bench, parent) = forked();
+    bench.settle();
+    bench.pass(1_000);
+    let winner = branch(&mut bench, 0)
+        .into_iter()
+        .rev()
+        .find_map(|(epoch, by)| (epoch != parent).then_some(by).flatten())
+        .unwrap();
+    let loser = usize::from(winner != account(&mut bench, 1));
+    // Receipts are writing too: by now the loser has made up for it, on the winner's branch.
+    bench.say(loser, 1, "I write");
+    let loser_account = account(&mut bench, loser);
+    let made = branch(&mut bench, loser);
+    let renewals = made
+        .iter()
+        .filter(|(_, by)| by.as_ref() == Some(&loser_account))
+        .count();
+    assert_eq!(renewals, 1, "{made:?}");
+    assert_eq!(number(&mut bench, loser, "SELECT renew_lost FROM conversation"), 0);
+    bench.pass(HOUR);
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+}
+
+#[test]
+fn each_device_renews_daily_whether_anybody_writes_or_not_rnw_1() {
+    let mut bench = Bench::friends();
+    bench.pass(23 * HOUR);
+    assert_eq!(
+        number(&mut bench, 0, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        0
+    );
+    bench.pass(20 * HOUR);
+    for device in [0, 1] {
+        let me = hex::encode(account(&mut bench, device));
+        let sql = format!("SELECT count(*) FROM epoch WHERE author = x'{me}'");
+        for of in [0, 1] {
+            let made = number(&mut bench, of, &sql);
+            assert!((1..=2).contains(&made), "{made}");
+        }
+    }
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+    // proves: EPO-6
+    bench.pass(HOUR);
+    for device in [0, 1] {
+        assert_eq!(number(&mut bench, device, "SELECT count(*) FROM outbox"), 0);
+    }
+    // proves: OUT-6
+    let commits = bench.devices[0]
+        .sent
+        .iter()
+        .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600);
+    assert!(commits.count() >= 1);
+}
+
+#[test]
+fn who_waits_for_approval_renews_nothing_rnw_1() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, stonechat_core::api::Who::Family, stonechat_core::api::How::Plain);
+    bench.accept(1, &invite.link, None).unwrap();
+    bench.pass(40 * HOUR);
+    for device in [0, 1] {
+        assert_eq!(
+            number(
+                &mut bench,
+                device,
+                "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"
+            ),
+            0
+        );
+    }
+}
+
+#[test]
+fn a_renewal_waits_for_three_quiet_hours_and_eight_a_day_are_enough_rnw_2() {
+    let mut bench = Bench::friends();
+    renew(&mut bench, 0);
+    bench.settle();
+    let at = bench.devices[1].now;
+    change(&mut bench, 1, "UPDATE conversation SET renew_at = 0");
+    let outputs = bench.devices[1].step(Input::Wake);
+    bench.release(1, outputs);
+    bench.pass(2 * HOUR + HOUR / 2);
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        1
+    );
+    assert!(number(&mut bench, 1, "SELECT renew_at FROM conversation") > i64::try_from(at + 2 * HOUR).unwrap());
+    bench.pass(5 * HOUR);
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        2
+    );
+    for _ in 0..20 {
+        renew(&mut bench, 0);
+        bench.settle();
+        bench.pass(6_000);
+    }
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"),
+        8
+    );
+}
+
+#[test]
+fn who_is_not_answered_stops_renewing_rnw_3() {
+    let mut bench = Bench::friends();
+    bench.relay.silent = true;
+    bench.pass(10 * DAY);
+    for device in [0, 1] {
+        assert_eq!(
+            number(
+                &mut bench,
+                device,
+                "SELECT count(*) FROM epoch WHERE parent IS NOT NULL"
+            ),
+            2
+        );
+    }
+    bench.relay.silent = false;
+    bench.settle();
+    bench.pass(2 * DAY);
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+}
+
+#[test]
+fn the_same_commit_again_changes_nothing_epo_3() {
+    let mut bench = Bench::friends();
+    bench.devices[1].listening.clear(); // hears nothing, so that the commit is sealed anew
+    renew(&mut bench, 0);
+    bench.settle();
+    bench.pass(30 * HOUR);
+    assert!(
+        bench.devices[0]
+            .sent
+            .iter()
+            .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600)
+            .count()
+            >= 2
+    );
+    bench.devices[1].core.forget();
+    let outputs = bench.devices[1].step(Input::Started);
+    bench.release(1, outputs);
+    bench.settle();
+    bench.pass(HOUR);
+    let known = "SELECT count(*) FROM (SELECT DISTINCT parent, commit_hash FROM epoch WHERE parent IS NOT NULL)";
+    let all = "SELECT count(*) FROM epoch WHERE parent IS NOT NULL";
+    assert_eq!(number(&mut bench, 1, known), number(&mut bench, 1, all));
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+}
+
+#[test]
+fn at_most_32_epochs_keep_keys_and_what_waits_in_a_closed_one_comes_at_the_head_epo_4() {
+    let mut bench = Bench::friends();
+    bench.relay.silent = true;
+    bench.say(0, 1, "from long ago");
+    let lost = bench.devices[0].sent.last().unwrap().envelope.clone();
+    for mailbox in bench.relay.boxes.values_mut() {
+        mailbox.retain(|bytes| bytes != lost.bytes());
+    }
+    bench.relay.silent = false;
+    for _ in 0..40 {
+        bench.pass(3 * HOUR);
+        renew(&mut bench, 1);
+        bench.settle();
+    }
+    for device in [0, 1] {
+        let open = number(
+            &mut bench,
+            device,
+            "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL",
+        );
+        assert!(open <= 32, "{open}");
+        let objects = number(&mut bench, device, "SELECT count(DISTINCT object) FROM epoch_row");
+        assert_eq!(objects, open);
+        assert!(number(&mut bench, device, "SELECT count(*) FROM epoch") <= open + 1);
+    }
+    bench.pass(2 * DAY);
+    // proves: MSG-8
+    assert_eq!(bench.texts(1), ["from long ago"]);
+    assert_eq!(bench.states(0), [2]);
+    bench.pass(70 * DAY);
+    assert!(bench.devices[0].now > START + 70 * DAY);
+    let old = "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL AND left_at < (SELECT max(made_at) FROM epoch) - 31 * 86400000
+               AND epoch_id <> (SELECT head FROM conversation)";
+    assert_eq!(number(&mut bench, 0, old), 0);
+}
+
+#[test]
+fn of_three_commits_by_one_member_on_one_epoch_the_two_lowest_are_kept_epo_5() {
+    let mut bench = Bench::friends();
+    let parent = hex::encode(head(&mut bench, 1));
+    for _ in 0..3 {
+        renew(&mut bench, 1);
+        // Bo's device goes back to where it was, and makes another commit on the same epoch.
+        change(
+            &mut bench,
+            1,
+            &format!(
+                "UPDATE conversation SET head = x'{parent}';
+                 DELETE FROM outbox; DELETE FROM epoch WHERE parent IS NOT NULL;
+                 DELETE FROM epoch_row WHERE object <> x'{parent}'"
+            ),
+        );
+    }
+    bench.settle();
+    let rivals = format!("SELECT count(*) FROM epoch WHERE parent = x'{parent}'");
+    assert_eq!(number(&mut bench, 0, &rivals), 2);
+    let lowest = format!("SELECT epoch_id FROM epoch WHERE parent = x'{parent}' ORDER BY commit_hash LIMIT 1");
+    let tx = bench.devices[0].store.begin().unwrap();
+    let lowest: Vec<u8> = tx.query_row(&lowest, [], |row| row.get(0)).unwrap();
+    drop(tx);
+    assert_eq!(head(&mut bench, 0), lowest);
+}

@@ -1,0 +1,33 @@
+//! Branches: whether everybody ends on the same one.
+//!
+//! In: the devices' databases. Out: sentences about conversations whose members write to different epochs.
+
+use std::collections::BTreeMap;
+
+use super::World;
+
+impl World {
+    /// Two devices of one conversation write to one epoch, and keep no more of them than they may.
+    pub(crate) fn check_branches(&mut self) {
+        let mut heads: BTreeMap<Vec<u8>, (usize, Vec<u8>)> = BTreeMap::new();
+        for d in 0..self.nodes.len() {
+            let outside = !self.plan.deeds.is_empty() && !self.members().contains(&d);
+            let which = if outside { "grouped = 0" } else { "gone = 0" };
+            let sql = &format!("SELECT group_id, head FROM conversation WHERE {which}");
+            let rows: Vec<(Vec<u8>, Vec<u8>)> = self.nodes[d].device.rows(sql, |row| Ok((row.get(0)?, row.get(1)?)));
+            for (group, head) in rows {
+                let (first, there) = heads.entry(group).or_insert_with(|| (d, head.clone())).clone();
+                // A renewal may be on its way; then one of them knows both.
+                let knows = |epoch: &[u8]| format!("SELECT leaf FROM epoch WHERE epoch_id = x'{}'", hex::encode(epoch));
+                if there != head && !self.nodes[d].holds(&knows(&there)) && !self.nodes[first].holds(&knows(&head)) {
+                    self.broke(format!("devices {first} and {d} write to different branches"));
+                }
+            }
+            let sql = "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL GROUP BY group_id";
+            let open: Vec<u32> = self.nodes[d].device.rows(sql, |row| row.get(0));
+            if open.iter().any(|count| *count > 32) {
+                self.broke(format!("device {d} keeps the keys of {open:?} epochs"));
+            }
+        }
+    }
+}

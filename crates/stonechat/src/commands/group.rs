@@ -1,0 +1,135 @@
+//! `group`: makes one, changes who is in it and what they may do.
+
+use serde_json::{Value, json};
+use stonechat_daemon::types::{ChatId, Group, Role};
+
+use super::find;
+use crate::client::Client;
+use crate::failure::CommandError;
+use crate::grammar::{self, Members, RoleName};
+use crate::show;
+
+/// Does what is asked, and prints the group as it is then.
+pub(super) async fn run(client: &mut Client, wish: grammar::Group) -> Result<(), CommandError> {
+    if client.is_own() {
+        super::receive::catch_up(client).await?;
+    }
+    let (group, as_json) = done(client, wish).await?;
+    if client.is_own() {
+        // Commits and Welcomes leave before the profile closes.
+        super::receive::catch_up(client).await?;
+    }
+    if as_json {
+        return Ok(show::json_line(&group)?);
+    }
+    print(&group)
+}
+
+async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool), CommandError> {
+    use grammar::Group as Wish;
+    Ok(match wish {
+        Wish::Create { name, members, json } => {
+            let members = contacts(client, &members).await?;
+            let wish = json!({ "name": name, "members": members });
+            (client.call("group.create", wish).await?, json)
+        }
+        Wish::Show(of) => {
+            let chat = find::group(client, &of.group).await?.id;
+            (load(client, chat).await?, of.json)
+        }
+        Wish::Add(to) => {
+            let chat = find::group(client, &to.group).await?.id;
+            let members = contacts(client, &to.members).await?;
+            let wish = json!({ "chat": chat, "members": members });
+            (client.call("group.add", wish).await?, to.json)
+        }
+        Wish::Remove(from) => remove(client, from).await?,
+        Wish::Leave(of) => {
+            let chat = find::group(client, &of.group).await?.id;
+            (client.call("group.leave", json!({ "chat": chat })).await?, of.json)
+        }
+        Wish::Role {
+            group,
+            member,
+            role,
+            json,
+        } => {
+            let chat = find::group(client, &group).await?.id;
+            let group = load(client, chat).await?;
+            let member = &find::member(&group, &member)?.account;
+            let wish = json!({ "chat": chat, "member": member, "role": shown(role) });
+            (client.call("group.role", wish).await?, json)
+        }
+        Wish::Rename { group, name, json } => (edit(client, &group, json!({ "name": name })).await?, json),
+        Wish::Lock { group, to, json } => {
+            let policy = json!({ "mayWrite": shown(to) });
+            (edit(client, &group, policy).await?, json)
+        }
+    })
+}
+
+async fn remove(client: &mut Client, from: Members) -> Result<(Group, bool), CommandError> {
+    let chat = find::group(client, &from.group).await?.id;
+    let group = load(client, chat).await?;
+    let mut members = Vec::new();
+    for name in &from.members {
+        members.push(find::member(&group, name)?.account.clone());
+    }
+    let wish = json!({ "chat": chat, "members": members });
+    Ok((client.call("group.remove", wish).await?, from.json))
+}
+
+async fn edit(client: &mut Client, group: &str, mut wish: Value) -> Result<Group, CommandError> {
+    let chat = find::group(client, group).await?.id;
+    if let Some(wish) = wish.as_object_mut() {
+        wish.insert("chat".into(), json!(chat));
+    }
+    client.call("group.edit", wish).await
+}
+
+async fn load(client: &mut Client, chat: ChatId) -> Result<Group, CommandError> {
+    client.call("group", json!({ "chat": chat })).await
+}
+
+async fn contacts(client: &mut Client, names: &[String]) -> Result<Vec<String>, CommandError> {
+    let mut ids = Vec::new();
+    for name in names {
+        ids.push(find::contact(client, name).await?.id);
+    }
+    Ok(ids)
+}
+
+fn print(group: &Group) -> Result<(), CommandError> {
+    let gone = if group.member { "" } else { "  (you are not in it)" };
+    show::line(&format!("{}{gone}", show::tame(&group.name)))?;
+    for member in &group.members {
+        let me = if member.me { "  (you)" } else { "" };
+        show::line(&format!(
+            "{}  {:<9}  {}{me}",
+            member.account,
+            word(member.role),
+            show::tame(&member.name)
+        ))?;
+    }
+    Ok(())
+}
+
+const fn word(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Moderator => "moderator",
+        Role::Member => "member",
+        Role::Reader => "reader",
+    }
+}
+
+const fn shown(role: RoleName) -> Role {
+    match role {
+        RoleName::Owner => Role::Owner,
+        RoleName::Admin => Role::Admin,
+        RoleName::Moderator => Role::Moderator,
+        RoleName::Member => Role::Member,
+        RoleName::Reader => Role::Reader,
+    }
+}

@@ -1,0 +1,424 @@
+//! What a group is: its state, signed with its MLS context, and what a commit says beside it.
+//!
+//! In: bytes of a group context's extension, of a commit's authenticated data, of messages about groups; or typed values.
+//! Out: the other. Who may change what is core's to judge. Specified in `docs/protocol/12-groups.md` (GRP-*).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::card::{CardRelay, KEY_PACKAGE_BYTES_MAX, RELAYS_MAX};
+use crate::codec::{DecodeError, Reader, Write};
+use crate::ids::{AccountId, EpochId};
+
+/// Format version of everything here.
+pub const VERSION: u8 = 1;
+/// Most accounts of a group (GRP-1).
+pub const SEATS_MAX: usize = 256;
+/// Longest name of a group or of a member, in bytes of UTF-8 (GRP-1).
+pub const NAME_BYTES_MAX: usize = 128;
+/// Longest description, in bytes of UTF-8 (GRP-1).
+pub const DESCRIPTION_BYTES_MAX: usize = 1024;
+/// Most key packages of one message (GRP-8).
+pub const SUPPLY_MAX: usize = 8;
+/// Longest Welcome with its tree, in bytes (GRP-9).
+pub const WELCOME_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What a member may do; the lower number is the higher authority (GRP-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Everything, and the only one to make admins and owners.
+    Owner = 0,
+    /// Members, roles below, name and policy.
+    Admin = 1,
+    /// Writes also where members may not.
+    Moderator = 2,
+    /// Writes.
+    Member = 3,
+    /// Reads.
+    Reader = 4,
+}
+
+impl Role {
+    /// All, from the highest authority down.
+    pub const ALL: [Self; 5] = [Self::Owner, Self::Admin, Self::Moderator, Self::Member, Self::Reader];
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = usize::from(reader.u8()?);
+        Self::ALL.get(number).copied().ok_or(DecodeError::Value("role"))
+    }
+}
+
+/// One account of a group.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Who.
+    pub account: AccountId,
+    /// As what.
+    pub role: Role,
+    /// What whoever added them calls them.
+    pub name: String,
+}
+
+impl core::fmt::Debug for Seat {
+    /// No name.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Seat({:?}, {:?})", self.account, self.role)
+    }
+}
+
+/// A group's state: an extension of its MLS context (GRP-1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct GroupState {
+    /// What it is called.
+    pub name: String,
+    /// What it is about; may be empty.
+    pub description: String,
+    /// The lowest role that may write.
+    pub may_write: Role,
+    /// The lowest role that may add members.
+    pub may_add: Role,
+    /// The lowest role that may change name and description.
+    pub may_edit: Role,
+    /// The accounts, in the order of their authority: by role, then by place in this list (GRP-2).
+    pub seats: Vec<Seat>,
+}
+
+impl core::fmt::Debug for GroupState {
+    /// No names.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "GroupState({:?})", self.seats)
+    }
+}
+
+impl GroupState {
+    /// version 1 | name | description | may write 1 | may add 1 | may edit 1 | count 2 | (account 32 | role 1 | name) each.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::from([VERSION]);
+        out.put_bytes(self.name.as_bytes());
+        out.put_bytes(self.description.as_bytes());
+        out.put(&[self.may_write as u8, self.may_add as u8, self.may_edit as u8]);
+        out.put_count(self.seats.len());
+        for seat in &self.seats {
+            out.put(seat.account.as_bytes());
+            out.push(seat.role as u8);
+            out.put_bytes(seat.name.as_bytes());
+        }
+        out
+    }
+
+    /// Reads a state. Errors: another version, a limit, seats out of order, an account twice, nobody who owns it.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        check_version(&mut reader)?;
+        let state = Self {
+            name: String::from(reader.text("group name", NAME_BYTES_MAX)?),
+            description: String::from(reader.text("description", DESCRIPTION_BYTES_MAX)?),
+            may_write: Role::read(&mut reader)?,
+            may_add: Role::read(&mut reader)?,
+            may_edit: Role::read(&mut reader)?,
+            seats: reader.list("seats", SEATS_MAX, |reader| {
+                Ok(Seat {
+                    account: AccountId::from_bytes(reader.array()?),
+                    role: Role::read(reader)?,
+                    name: String::from(reader.text("member name", NAME_BYTES_MAX)?),
+                })
+            })?,
+        };
+        reader.end()?;
+        state.check()?;
+        Ok(state)
+    }
+
+    fn check(&self) -> Result<(), DecodeError> {
+        let mut accounts: Vec<AccountId> = self.seats.iter().map(|seat| seat.account).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        if accounts.len() != self.seats.len() || !self.seats.is_sorted_by_key(|seat| seat.role) {
+            return Err(DecodeError::Value("seats"));
+        }
+        match self.seats.first() {
+            Some(seat) if seat.role == Role::Owner => Ok(()),
+            _nobody => Err(DecodeError::Value("owner")),
+        }
+    }
+
+    /// An account's authority: its place in the list; 0 is the highest (GRP-2).
+    pub fn rank(&self, account: AccountId) -> Option<usize> {
+        self.seats.iter().position(|seat| seat.account == account)
+    }
+
+    /// An account's role.
+    pub fn role(&self, account: AccountId) -> Option<Role> {
+        self.seats
+            .iter()
+            .find(|seat| seat.account == account)
+            .map(|seat| seat.role)
+    }
+}
+
+/// The last of a leaf's messages that whoever removed it had seen (GRP-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Whose messages.
+    pub account: AccountId,
+    /// The newest one's epoch.
+    pub epoch: EpochId,
+    /// The newest one's number; 0: none was seen.
+    pub seq: u32,
+}
+
+/// A member's own word that it leaves (GRP-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Who.
+    pub account: AccountId,
+    /// Ed25519 by the leaf's key over [`leave_bytes`].
+    pub signature: [u8; 64],
+}
+
+/// What a leaf signs to leave: "stonechat/leave/1" | group id | account.
+pub fn leave_bytes(group_id: &[u8], account: AccountId) -> Vec<u8> {
+    let mut out = Vec::from(*b"stonechat/leave/1");
+    out.put(group_id);
+    out.put(account.as_bytes());
+    out
+}
+
+/// What a commit says beside its proposals, as MLS authenticated data (GRP-6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// For everybody that the commit takes rights from.
+    pub cuts: Vec<Cut>,
+    /// The words of those that it removes because they left.
+    pub leaves: Vec<Leave>,
+}
+
+impl Note {
+    /// Nothing at all where there is nothing to say; else version 1 | cuts (count 2; account 32 | epoch 16 | seq 4) |
+    /// leaves (count 2; account 32 | signature 64).
+    pub fn encode(&self) -> Vec<u8> {
+        if self.cuts.is_empty() && self.leaves.is_empty() {
+            return Vec::new();
+        }
+        let mut out = Vec::from([VERSION]);
+        out.put_count(self.cuts.len());
+        for cut in &self.cuts {
+            out.put(cut.account.as_bytes());
+            out.put(cut.epoch.as_bytes());
+            out.put(&cut.seq.to_be_bytes());
+        }
+        out.put_count(self.leaves.len());
+        for leave in &self.leaves {
+            out.put(leave.account.as_bytes());
+            out.put(&leave.signature);
+        }
+        out
+    }
+
+    /// Reads a note. Errors: another version, more than [`SEATS_MAX`] of a kind, bytes left over, nothing said at length.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut reader = Reader::new(bytes);
+        check_version(&mut reader)?;
+        let note = Self {
+            cuts: reader.list("cuts", SEATS_MAX, |reader| {
+                Ok(Cut {
+                    account: AccountId::from_bytes(reader.array()?),
+                    epoch: EpochId::from_bytes(reader.array()?),
+                    seq: reader.u32()?,
+                })
+            })?,
+            leaves: reader.list("leaves", SEATS_MAX, |reader| {
+                Ok(Leave {
+                    account: AccountId::from_bytes(reader.array()?),
+                    signature: reader.array()?,
+                })
+            })?,
+        };
+        reader.end()?;
+        if note.cuts.is_empty() && note.leaves.is_empty() {
+            return Err(DecodeError::Value("note"));
+        }
+        Ok(note)
+    }
+}
+
+/// A key package that somebody keeps for a contact to add them with (GRP-8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply {
+    /// To be used more than once, when the others are used up.
+    pub last_resort: bool,
+    /// The encoded `KeyPackage`.
+    pub package: Vec<u8>,
+}
+
+/// count 2 | (last resort 1 | key package) each: the body of a message of kind *key packages* (GRP-8).
+pub fn encode_supply(supply: &[Supply]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.put_count(supply.len());
+    for one in supply {
+        out.push(u8::from(one.last_resort));
+        out.put_bytes(&one.package);
+    }
+    out
+}
+
+/// Reads it. Errors: a limit, bytes left over.
+pub fn decode_supply(bytes: &[u8]) -> Result<Vec<Supply>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let supply = reader.list("supply", SUPPLY_MAX, |reader| {
+        Ok(Supply {
+            last_resort: reader.bool("last resort")?,
+            package: reader.bytes("key package", KEY_PACKAGE_BYTES_MAX)?.to_vec(),
+        })
+    })?;
+    reader.end()?;
+    Ok(supply)
+}
+
+/// The body of a message of kind *welcome*: into which group, and where it meets (GRP-9).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// The relays of the group that whoever adds uses.
+    pub relays: Vec<CardRelay>,
+    /// The encoded Welcome, with its tree.
+    pub welcome: Vec<u8>,
+}
+
+impl core::fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Invitation({} bytes)", self.welcome.len())
+    }
+}
+
+impl Invitation {
+    /// count 2 | relays (CARD-1) | Welcome (length 4).
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_count(self.relays.len());
+        self.relays.iter().for_each(|relay| relay.write(&mut out));
+        out.put_bytes(&self.welcome);
+        out
+    }
+
+    /// Reads it. Errors: a limit, bytes left over.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let invitation = Self {
+            relays: reader.list("relays", RELAYS_MAX, CardRelay::read)?,
+            welcome: reader.bytes("welcome", WELCOME_BYTES_MAX)?.to_vec(),
+        };
+        reader.end()?;
+        Ok(invitation)
+    }
+}
+
+fn check_version(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match reader.u8()? {
+        VERSION => Ok(()),
+        newer => Err(DecodeError::Version(newer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+
+    fn seat(n: u8, role: Role) -> Seat {
+        Seat {
+            account: AccountId::from_bytes([n; 32]),
+            role,
+            name: "somebody".into(),
+        }
+    }
+
+    fn state(seats: Vec<Seat>) -> GroupState {
+        GroupState {
+            name: "house".into(),
+            description: String::new(),
+            may_write: Role::Member,
+            may_add: Role::Admin,
+            may_edit: Role::Admin,
+            seats,
+        }
+    }
+
+    #[test]
+    fn a_state_reads_back_and_ranks_its_seats_grp_1() {
+        let state = state(vec![seat(2, Role::Owner), seat(1, Role::Member), seat(3, Role::Member)]);
+        assert_eq!(GroupState::decode(&state.encode()), Ok(state.clone()));
+        // proves: GRP-2
+        assert_eq!(state.rank(AccountId::from_bytes([3; 32])), Some(2));
+        assert_eq!(state.role(AccountId::from_bytes([9; 32])), None);
+    }
+
+    #[test]
+    fn bad_states_give_their_errors_grp_1() {
+        let refused = |seats: Vec<Seat>| GroupState::decode(&state(seats).encode()).unwrap_err();
+        assert_eq!(refused(vec![]), DecodeError::Value("owner"));
+        assert_eq!(refused(vec![seat(1, Role::Admin)]), DecodeError::Value("owner"));
+        assert_eq!(
+            refused(vec![seat(1, Role::Owner), seat(1, Role::Admin)]),
+            DecodeError::Value("seats")
+        );
+        assert_eq!(
+            refused(vec![seat(1, Role::Owner), seat(2, Role::Reader), seat(3, Role::Admin)]),
+            DecodeError::Value("seats")
+        );
+        let many = (0..=SEATS_MAX).map(|n| Seat {
+            account: AccountId::from_bytes(core::array::from_fn(|i| if i < 2 { n.to_be_bytes()[6 + i] } else { 0 })),
+            ..seat(0, Role::Owner)
+        });
+        assert_eq!(refused(many.collect()), DecodeError::Limit("seats"));
+        let mut newer = state(vec![seat(1, Role::Owner)]).encode();
+        newer[0] = 2;
+        assert_eq!(GroupState::decode(&newer), Err(DecodeError::Version(2)));
+    }
+
+    #[test]
+    fn nothing_to_say_is_nothing_on_the_wire_grp_6() {
+        assert_eq!(Note::default().encode(), []);
+        assert_eq!(Note::decode(&[]), Ok(Note::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn notes_supplies_and_invitations_read_back_grp_6(
+            cuts in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u32>()), 0..4),
+            leaves in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 32]>()), 0..4),
+            packages in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..SUPPLY_MAX),
+        ) {
+            let note = Note {
+                cuts: cuts.into_iter().map(|(account, epoch, seq)| Cut {
+                    account: account.into(), epoch: epoch.into(), seq,
+                }).collect(),
+                leaves: leaves.into_iter().map(|(account, half)| {
+                    let mut signature = [0; 64];
+                    signature[..32].copy_from_slice(&half);
+                    Leave { account: account.into(), signature }
+                }).collect(),
+            };
+            prop_assert_eq!(Note::decode(&note.encode()).unwrap(), note);
+            let supply: Vec<Supply> = packages.into_iter().map(|(last_resort, package)| Supply { last_resort, package }).collect();
+            // proves: GRP-8
+            prop_assert_eq!(decode_supply(&encode_supply(&supply)).unwrap(), supply.clone());
+            let invitation = Invitation { relays: vec![], welcome: supply.first().map(|one| one.package.clone()).unwrap_or_default() };
+            // proves: GRP-9
+            prop_assert_eq!(Invitation::decode(&invitation.encode()).unwrap(), invitation);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_err_grp_1(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = GroupState::decode(&bytes);
+            let _ = Note::decode(&bytes);
+            let _ = decode_supply(&bytes);
+            let _ = Invitation::decode(&bytes);
+            let _ = crate::card::LeafIdentity::decode(&bytes);
+        }
+    }
+}
