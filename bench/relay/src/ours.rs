@@ -26,6 +26,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         listen,
         data: folder.to_owned(),
         advertise: None,
+        tls: None,
         access: AccessChoice::Open,
         lan: false,
         metrics: None,

@@ -105,11 +105,15 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
 }
 
 fn talk(cell: &Cell, router: &Arc<Router>, onset: Duration) -> (Option<Duration>, Outcome) {
-    if cell.peer != Peer::Stonechat {
-        begin_later(router, onset);
-        return (None, echo::run(router, cell.peer, cell.work));
-    }
-    let friends = ours::Friends::start(router, &cell.program);
+    let face = match cell.peer {
+        Peer::Stonechat => ours::Face::Tls,
+        Peer::StonechatPlain => ours::Face::Plain,
+        Peer::TlsBlocked | Peer::TlsOwn | Peer::WebSocket | Peer::Random => {
+            begin_later(router, onset);
+            return (None, echo::run(router, cell.peer, cell.work));
+        }
+    };
+    let friends = ours::Friends::start(router, &cell.program, face);
     let met = friends.meet(cell.work.patience);
     begin_later(router, onset);
     (met, friends.talk(cell.work, Instant::now()))
@@ -265,7 +269,7 @@ pub const SMOKE: [(&str, [Through; 3]); 8] = [
     ("ru-nsdi-dns", [Through::Nothing, Through::All, Through::All]),
     ("cn-fet-always", [Through::All, Through::All, Through::All]),
     ("ir-protofilter", [Through::All, Through::All, Through::All]),
-    ("tls-only", [Through::All, Through::Nothing, Through::Nothing]),
+    ("tls-only", [Through::All, Through::Nothing, Through::All]),
     ("shutdown", [Through::Nothing, Through::Nothing, Through::Nothing]),
 ];
 

@@ -20,17 +20,20 @@ pub enum Peer {
     WebSocket,
     /// Bytes that look random from the first on.
     Random,
-    /// Stonechat: a relay and two people.
+    /// Stonechat: a relay and two people. Its relay has a name, a certificate and port 443.
     Stonechat,
+    /// The same with a relay at an address, without TLS.
+    StonechatPlain,
 }
 
 /// All peers.
-pub const PEERS: [Peer; 5] = [
+pub const PEERS: [Peer; 6] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
     Peer::Stonechat,
+    Peer::StonechatPlain,
 ];
 
 impl Peer {
@@ -42,6 +45,7 @@ impl Peer {
             Self::WebSocket => "websocket",
             Self::Random => "random",
             Self::Stonechat => "stonechat",
+            Self::StonechatPlain => "stonechat-plain",
         }
     }
 

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +17,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use tempfile::NamedTempFile;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::censor::machine::{Deeds, Machine, Way};
@@ -68,6 +71,9 @@ pub enum RouterError {
     /// The system gives no TUN.
     #[error("no TUN to be had (is there /dev/net/tun?): {0}")]
     Tun(io::Error),
+    /// A file that cannot be made.
+    #[error("no temporary file: {0}")]
+    File(io::Error),
     /// The program `ip` is missing or does not do it.
     #[error("`ip {0}` did not work")]
     Ip(String),
@@ -130,6 +136,8 @@ pub struct Host {
     /// Its address.
     pub address: Ipv4Addr,
     namespace: Arc<File>,
+    /// Stands in the place of `/etc/resolv.conf`.
+    resolver: Arc<NamedTempFile>,
     device: Arc<SyncDevice>,
 }
 
@@ -164,21 +172,33 @@ impl Host {
         ] {
             ip(words)?;
         }
+        let resolver = NamedTempFile::new().map_err(RouterError::File)?;
+        std::fs::write(resolver.path(), format!("nameserver {}\n", RESOLVERS[0])).map_err(RouterError::File)?;
         Ok(Self {
             address,
             namespace: Arc::new(namespace),
+            resolver: Arc::new(resolver),
             device: Arc::new(device),
         })
     }
 
     /// Runs this on a thread that lives in the host; programs that it starts live there too.
     pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        let namespace = Arc::clone(&self.namespace);
+        let (namespace, resolver) = (Arc::clone(&self.namespace), Arc::clone(&self.resolver));
         std::thread::spawn(move || {
             setns(&*namespace, CloneFlags::CLONE_NEWNET).expect("a namespace of our own");
+            ask_this_resolver(resolver.path()).expect("a mount of our own");
             work()
         })
     }
+}
+
+/// Programs of this thread find the lab's resolver in the usual place; nobody else sees the change.
+fn ask_this_resolver(file: &Path) -> nix::Result<()> {
+    const NOTHING: Option<&Path> = None;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)?;
+    mount(Some(file), "/etc/resolv.conf", NOTHING, MsFlags::MS_BIND, NOTHING)
 }
 
 fn ip(words: &[&str]) -> Result<(), RouterError> {

@@ -1,6 +1,6 @@
 //! The relay on the network: a TCP listener, and what stands behind it.
 //!
-//! In: a [`Config`]. Out: a running relay and its route. Plain HTTP/1.1: TLS and a cover site come later. What is
+//! In: a [`Config`]. Out: a running relay and its route. HTTP/1.1, plain or inside TLS; a cover site comes later. What is
 //! answered is the service's job; here are sockets, limits on them, and the end.
 
 use std::io;
@@ -19,6 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::home::{Home, HomeError, dice};
 use crate::limits::Limits;
 use crate::operate::metrics::Metrics;
+use crate::route::inside_tls;
 use crate::service::{Access, ConnectionId, Service, Source};
 use crate::store::StoreError;
 use crate::store::import::import;
@@ -29,11 +30,14 @@ mod engine;
 mod entrance;
 mod figures;
 pub mod http;
+mod tls;
 
 pub use connection::EndReason;
 use connection::{Seat, serve};
 use engine::Engine;
 use entrance::{Entrance, Ticket};
+use tls::Outer;
+pub use tls::{TlsError, TlsFiles};
 
 /// Pause after a failed accept, for instance when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,6 +56,8 @@ pub struct Config {
     pub data: PathBuf,
     /// `host:port` that goes into the route; else the address listened on.
     pub advertise: Option<String>,
+    /// Certificate and key: the relay speaks TLS, and its route says so.
+    pub tls: Option<TlsFiles>,
     /// Who may use it.
     pub access: AccessChoice,
     /// Where the address listened on is "any", the route names this machine's address on the local network; without
@@ -82,6 +88,9 @@ pub enum StartError {
     /// The mailboxes.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Certificate and key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address to listen on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -97,6 +106,7 @@ pub struct Relay;
 impl Relay {
     /// Opens the data folder, listens, and serves until [`Running::stop`]. Wants a tokio runtime with time and I/O.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        let outer = Outer::new(config.tls.as_ref())?;
         let home = Home::open(&config.data)?;
         let mut store = SegmentLog::open(&home.mailboxes, dice()?)?;
         import(&home.old_mailboxes, &mut store)?;
@@ -118,7 +128,7 @@ impl Relay {
         let metrics_addr = figures.as_ref().and_then(|listener| listener.local_addr().ok());
         let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
         let (stop, asked_to_stop) = watch::channel(false);
-        let hall = Arc::new(Hall::new(engine, home.keys.clone(), config.limits));
+        let hall = Arc::new(Hall::new(engine, home.keys.clone(), outer, config.limits));
         let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
         tracing::info!("relay is up");
         Ok(Running {
@@ -182,6 +192,7 @@ impl Running {
 struct Hall {
     engine: Engine,
     keys: RelaySecret,
+    outer: Outer,
     closing: watch::Sender<bool>,
     next_id: AtomicU64,
     entrance: Entrance,
@@ -189,12 +200,13 @@ struct Hall {
 }
 
 impl Hall {
-    fn new(engine: Engine, keys: RelaySecret, limits: Limits) -> Self {
+    fn new(engine: Engine, keys: RelaySecret, outer: Outer, limits: Limits) -> Self {
         let (closing, _) = watch::channel(false);
         let (next_id, entrance) = (AtomicU64::new(1), Entrance::new(limits));
         Self {
             engine,
             keys,
+            outer,
             closing,
             next_id,
             entrance,
@@ -261,6 +273,10 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
     };
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
+    let limit = Duration::from_millis(hall.limits.hello_ms);
+    let Ok(Ok(stream)) = tokio::time::timeout(limit, hall.outer.accept(stream)).await else {
+        return tracing::debug!("a connection came to nothing before its first request");
+    };
     match hall.seat(ticket, Source::of(from)) {
         Ok(seat) => {
             let why = serve(stream, seat).await;
@@ -275,6 +291,11 @@ fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {
         .advertise
         .clone()
         .unwrap_or_else(|| reachable(local, config.lan).to_string());
+    let address = if config.tls.is_some() {
+        inside_tls(&address)
+    } else {
+        address
+    };
     let secret = (config.access == AccessChoice::Secret).then_some(home.secret);
     RelayRoute {
         address,

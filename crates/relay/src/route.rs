@@ -1,9 +1,15 @@
 //! The routes to a relay: one for each secret that lets somebody in.
 
+use stonechat_wire::address;
 use stonechat_wire::ids::RelayId;
 use stonechat_wire::route::RelayRoute;
 
 use crate::listen::AccessChoice;
+
+/// The address of a relay that speaks TLS, whether it says so already or not.
+pub fn inside_tls(address: &str) -> String {
+    address::inside_tls(address::split(address).1)
+}
 
 /// All routes; an open relay has one, without a secret.
 pub fn all(address: &str, relay: RelayId, access: AccessChoice, secrets: &[[u8; 16]]) -> Vec<RelayRoute> {

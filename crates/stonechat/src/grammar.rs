@@ -341,6 +341,12 @@ pub(crate) struct RelayRun {
     /// HOST:PORT that the route names, where it is not the address listened on.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) public: Option<String>,
+    /// File with the certificate, as PEM, its chain behind it: the relay speaks TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// File with the certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
     /// Listening on 0.0.0.0, name this machine's address on the local network in the route.
     #[arg(long)]
     pub(crate) lan: bool,
@@ -410,6 +416,7 @@ mod tests {
             "serve --port 0 --name ana --relay stone:ra",
             "relay --listen 127.0.0.1:0 --data d",
             "relay run --listen 127.0.0.1:0 --data d",
+            "relay run --cert c.pem --key k.pem",
             "relay init --public relay.example:7481 --data d",
             "relay doctor --data d",
             "relay routes",

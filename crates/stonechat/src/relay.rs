@@ -12,6 +12,7 @@ use anyhow::{Context as _, anyhow};
 use stonechat_daemon::config::Wishes;
 use stonechat_daemon::log;
 use stonechat_relay::home::{Home, SETTINGS, write_durably};
+use stonechat_relay::listen::TlsFiles;
 use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_tag};
 use stonechat_relay::operate::doctor::{Health, examine};
 use stonechat_relay::operate::settings::Settings;
@@ -48,6 +49,11 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     let config = Config {
         listen: run.listen.unwrap_or(settings.listen),
         advertise: run.public.or_else(|| settings.public.clone()),
+        tls: run
+            .cert
+            .zip(run.key)
+            .or_else(|| settings.tls())
+            .map(|(cert, key)| TlsFiles { cert, key }),
         access: settings.access(),
         metrics: settings.metrics,
         limits: settings.limits(),
@@ -106,6 +112,11 @@ fn routes(data: &Path) -> Result<(), CommandError> {
     let settings = settings(data)?;
     let (keys, secrets) = Home::look(data).map_err(anyhow::Error::from)?;
     let address = settings.public.clone().unwrap_or_else(|| settings.listen.to_string());
+    let address = if settings.tls().is_some() {
+        route::inside_tls(&address)
+    } else {
+        address
+    };
     for route in route::all(&address, keys, settings.access(), &secrets) {
         show::line(&format!("route: {}", route.to_text()))?;
     }

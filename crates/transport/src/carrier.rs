@@ -1,4 +1,5 @@
 //! Carriers: how bytes reach a relay. The courier says where and when; a carrier knows nothing of parcels.
 
 pub mod knock;
+pub mod outer;
 pub mod ws;

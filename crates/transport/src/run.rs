@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::carrier::knock::knock;
+use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, carry};
 use crate::courier::{Courier, Input, LinkId, Output, Remembered};
 
@@ -46,10 +47,15 @@ impl Transport {
     /// Starts the courier on the tokio runtime this is called on. `seed`: 32 random bytes; the handshakes' keys come
     /// of it. Out: the handle, and the news.
     pub fn start(seed: [u8; 32], remembered: Remembered) -> (Handle, mpsc::Receiver<News>) {
+        Self::start_trusting(Trust::system(), seed, remembered)
+    }
+
+    /// The same, believing other certificates than the system does.
+    pub fn start_trusting(trust: Trust, seed: [u8; 32], remembered: Remembered) -> (Handle, mpsc::Receiver<News>) {
         let (errands, errands_in) = mpsc::channel(ERRANDS_WAITING_MAX);
         let (news, news_out) = mpsc::channel(NEWS_WAITING_MAX);
         let (keep, kept) = watch::channel(remembered.clone());
-        let task = tokio::spawn(run(errands_in, news, seed, remembered, keep));
+        let task = tokio::spawn(run(errands_in, news, trust, seed, remembered, keep));
         (
             Handle {
                 errands,
@@ -93,12 +99,13 @@ impl Handle {
 pub async fn run(
     mut errands: mpsc::Receiver<Errand>,
     news: mpsc::Sender<News>,
+    trust: Trust,
     seed: [u8; 32],
     remembered: Remembered,
     keep: watch::Sender<Remembered>,
 ) {
     let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
-    let mut driver = Driver::new(Courier::new(seed, remembered), events, keep);
+    let mut driver = Driver::new(Courier::new(seed, remembered), trust, events, keep);
     loop {
         let wake_at = driver.drain();
         tokio::select! {
@@ -118,6 +125,7 @@ pub async fn run(
 
 struct Driver {
     courier: Courier,
+    trust: Trust,
     clock: Clock,
     links: HashMap<LinkId, Link>,
     knocks: Vec<AbortHandle>,
@@ -132,10 +140,11 @@ struct Link {
 }
 
 impl Driver {
-    fn new(courier: Courier, events: mpsc::Sender<Input>, keep: watch::Sender<Remembered>) -> Self {
+    fn new(courier: Courier, trust: Trust, events: mpsc::Sender<Input>, keep: watch::Sender<Remembered>) -> Self {
         let (links, knocks, news) = (HashMap::new(), Vec::new(), VecDeque::new());
         Self {
             courier,
+            trust,
             clock: Clock::start(),
             links,
             knocks,
@@ -186,6 +195,7 @@ impl Driver {
                         relay,
                         keys,
                         dice,
+                        trust: self.trust.clone(),
                     });
                 }
                 Output::Send { link, frame } => self.command(link, Command::Send(frame)),
@@ -219,9 +229,9 @@ impl Driver {
 
     fn knock(&mut self, id: [u8; 16], address: String, path: DoorPath, proof: [u8; 16]) {
         self.knocks.retain(|knock| !knock.is_finished());
-        let events = self.events.clone();
+        let (events, trust) = (self.events.clone(), self.trust.clone());
         let task = tokio::spawn(async move {
-            let answer = knock(&address, path, proof).await;
+            let answer = knock(&address, path, proof, &trust).await;
             let answer = answer.inspect_err(|error| tracing::debug!(%error, "a knock brought no card"));
             let answer = answer.map_err(|error| error.reason());
             // Nobody listens when everything ends.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use stonechat_relay::{AccessChoice, Config, Limits, Relay, Running};
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
+use stonechat_transport::carrier::outer::{Outer, Trust};
 use stonechat_transport::carrier::ws::{Dial, LinkError, open};
 use stonechat_transport::courier::LinkId;
 use stonechat_transport::{Handle, Remembered, Transport};
@@ -31,6 +32,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+
+#[path = "loopback/tls.rs"]
+mod tls;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NO_END: Timestamp = Timestamp(u64::MAX);
@@ -227,7 +231,8 @@ async fn a_door_gives_its_card_to_the_right_proof_rly_29() {
         .await
         .unwrap();
     // The two connections race; once the door is closed it stays closed.
-    let knock = || stonechat_transport::carrier::knock::knock(&here, secret.path(), secret.proof());
+    let trust = Trust::system();
+    let knock = || stonechat_transport::carrier::knock::knock(&here, secret.path(), secret.proof(), &trust);
     while knock().await.is_ok() {}
     assert!(matches!(knock().await, Err(KnockFailure::NotFound)));
 }
@@ -406,7 +411,13 @@ async fn keys_that_are_known_spare_the_question_face_3() {
 #[tokio::test]
 async fn a_host_that_is_not_there_is_not_a_spent_door() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let answer = knock(&nobody.to_string(), DoorPath::from_bytes([1; 12]), [0; 16]).await;
+    let answer = knock(
+        &nobody.to_string(),
+        DoorPath::from_bytes([1; 12]),
+        [0; 16],
+        &Trust::system(),
+    )
+    .await;
     assert!(matches!(answer, Err(KnockFailure::Unreachable(_))));
 }
 
@@ -479,6 +490,7 @@ impl House {
             relay: self.relay.route.relay,
             keys: None,
             dice: [4; 32],
+            trust: Trust::system(),
         }
     }
 
@@ -507,6 +519,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         listen,
         data,
         advertise: None,
+        tls: None,
         access,
         lan: false,
         metrics: None,
@@ -524,7 +537,10 @@ struct Client {
 
 impl Client {
     fn without_relay() -> Self {
-        let (handle, news) = Transport::start([8; 32], Remembered::default());
+        Self::starting(Transport::start([8; 32], Remembered::default()))
+    }
+
+    fn starting((handle, news): (Handle, mpsc::Receiver<News>)) -> Self {
         Self {
             handle,
             news,
@@ -535,10 +551,14 @@ impl Client {
 
     async fn new(route: &RelayRoute) -> Self {
         let mut client = Self::without_relay();
-        client.relay = Some(route.clone());
-        client.handle.send(Errand::UseRelay(route.clone(), None)).await.unwrap();
-        assert!(matches!(client.news().await, News::Greeting { .. }));
+        client.greet(route).await;
         client
+    }
+
+    async fn greet(&mut self, route: &RelayRoute) {
+        self.relay = Some(route.clone());
+        self.handle.send(Errand::UseRelay(route.clone(), None)).await.unwrap();
+        assert!(matches!(self.news().await, News::Greeting { .. }));
     }
 
     fn relay(&self) -> stonechat_wire::ids::RelayId {
@@ -632,7 +652,7 @@ impl Client {
 
 /// A client by hand: says what it likes.
 struct Peer {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Outer>,
     face: FaceClient,
     waiting: std::collections::VecDeque<FromRelay>,
 }

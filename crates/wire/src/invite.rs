@@ -11,7 +11,7 @@ use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::address;
+use crate::address::{self, Around};
 use crate::codec::{DecodeError, Reader, Write, from_base64, to_base64};
 use crate::envelope::EnvelopeKey;
 use crate::ids::{AccountId, DoorPath, Token};
@@ -133,11 +133,16 @@ pub enum LinkError {
 }
 
 impl InviteLink {
-    /// `http://HOST:PORT/PATH#FRAGMENT` with the first hint; at most 120 characters for hosts up to 35 (INV-1).
+    /// `http://HOST:PORT/PATH#FRAGMENT` with the first hint (`https://` where that says so); at most 120 characters for
+    /// hosts up to 35 (INV-1).
     pub fn to_url(&self) -> String {
         let hint = self.hints.first().map_or("", String::as_str);
+        let scheme = match address::split(hint) {
+            (Around::Plain, _) => "http://",
+            (Around::Tls, _) => "",
+        };
         format!(
-            "http://{hint}/{}#{}",
+            "{scheme}{hint}/{}#{}",
             self.secret.path().to_text(),
             to_base64(&self.fragment())
         )
@@ -180,13 +185,13 @@ impl InviteLink {
             return Self::parse_code(code);
         }
         if let Some(rest) = word.strip_prefix("http://") {
-            return Self::parse_url(rest, 80);
+            return Self::parse_url(rest, Around::Plain);
         }
         word.strip_prefix("https://")
-            .map_or(Err(LinkError::NotALink), |rest| Self::parse_url(rest, 443))
+            .map_or(Err(LinkError::NotALink), |rest| Self::parse_url(rest, Around::Tls))
     }
 
-    fn parse_url(rest: &str, port: u16) -> Result<Self, LinkError> {
+    fn parse_url(rest: &str, around: Around) -> Result<Self, LinkError> {
         let (place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
         let (authority, path) = place.split_once('/').ok_or(LinkError::NotALink)?;
         let path = DoorPath::from_text(path).ok_or(LinkError::NotALink)?;
@@ -197,8 +202,11 @@ impl InviteLink {
         if path != link.secret.path() {
             return Err(LinkError::Broken);
         }
-        link.hints
-            .push(address::with_port(authority, port).ok_or(LinkError::Broken)?);
+        let hint = match around {
+            Around::Plain => address::with_port(authority, 80),
+            Around::Tls => address::with_port(authority, 443).map(|place| address::inside_tls(&place)),
+        };
+        link.hints.push(hint.ok_or(LinkError::Broken)?);
         Ok(link)
     }
 

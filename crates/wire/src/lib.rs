@@ -44,7 +44,7 @@ pub mod frame;
 
 pub mod exchange;
 
-mod address;
+pub mod address;
 mod cbor;
 pub mod codec;
 mod kdf;

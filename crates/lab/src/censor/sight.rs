@@ -332,14 +332,19 @@ pub fn question(message: &[u8]) -> Option<String> {
     }
 }
 
-/// An answer to a DNS query: an address, or that there is no such name.
+/// An answer to a DNS query that [`question`] has read: an address, or that there is no such name. Who asks for another
+/// kind of record hears that there is none.
 pub fn answer(query: &[u8], address: Option<std::net::Ipv4Addr>) -> Vec<u8> {
-    let mut message = query.to_vec();
-    let is_found = address.is_some();
+    let mut at = 12;
+    while query.get(at).is_some_and(|length| *length > 0) {
+        at += 1 + usize::from(query[at]);
+    }
+    let mut message = query.get(..at + 5).unwrap_or(query).to_vec();
+    let told = address.filter(|_| message.ends_with(&[0, 1, 0, 1]));
     message[2] = 0x81;
-    message[3] = if is_found { 0x80 } else { 0x83 };
-    message[6..12].copy_from_slice(&[0, u8::from(is_found), 0, 0, 0, 0]);
-    if let Some(address) = address {
+    message[3] = if address.is_some() { 0x80 } else { 0x83 };
+    message[6..12].copy_from_slice(&[0, u8::from(told.is_some()), 0, 0, 0, 0]);
+    if let Some(address) = told {
         message.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
         message.extend(address.octets());
     }
@@ -486,6 +491,11 @@ pub(crate) mod tests {
         );
         assert_eq!((answer(&query, None)[3] & 15, answer(&query, None)[7]), (3, 0));
         assert_eq!(question(&found), None);
+        let mut for_ipv6 = query.clone();
+        for_ipv6[query.len() - 3] = 28;
+        for_ipv6.extend([0, 0, 41]); // what stands behind the question is left out
+        let none = answer(&for_ipv6, Some([10, 1, 2, 3].into()));
+        assert_eq!((none[3] & 15, none[7], none.len()), (0, 0, query.len()));
     }
 
     #[test]

@@ -84,7 +84,7 @@ const fn port(peer: Peer) -> u16 {
     match peer {
         Peer::TlsBlocked | Peer::TlsOwn => 443,
         Peer::WebSocket => 80,
-        Peer::Random | Peer::Stonechat => 7000,
+        Peer::Random | Peer::Stonechat | Peer::StonechatPlain => 7000,
     }
 }
 
@@ -128,7 +128,7 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
                 .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat => Box::new(stream),
+        Peer::Random | Peer::Stonechat | Peer::StonechatPlain => Box::new(stream),
     };
     let mut text = [0; TEXT_BYTES];
     loop {
@@ -207,7 +207,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
     };
     let address = match peer {
         Peer::TlsBlocked | Peer::TlsOwn => lookup(name)?,
-        Peer::WebSocket | Peer::Random | Peer::Stonechat => OWN_ADDRESS,
+        Peer::WebSocket | Peer::Random | Peer::Stonechat | Peer::StonechatPlain => OWN_ADDRESS,
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
     prepare(&stream, STEP_MAX)?;
@@ -222,7 +222,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
             read_head(&mut stream)?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat => Box::new(stream),
+        Peer::Random | Peer::Stonechat | Peer::StonechatPlain => Box::new(stream),
     })
 }
 

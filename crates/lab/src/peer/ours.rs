@@ -15,11 +15,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::echo::OWN_NAME;
 use super::{OWN_ADDRESS, Outcome, Work};
 use crate::router::Router;
 
-/// Port of the relay.
-const PORT: u16 = 80;
+/// What the relay looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// Plain HTTP at an address.
+    Plain,
+    /// TLS at a name that is on no list, with a certificate of an authority that everybody here believes.
+    Tls,
+}
+
 /// How long a program may take to say that it is up.
 const START_MAX: Duration = Duration::from_secs(60);
 /// Time between two looks at what has come.
@@ -47,16 +55,29 @@ impl Drop for Program {
 
 impl Friends {
     /// Starts everything; nobody has met yet.
-    pub fn start(router: &Router, program: &Path) -> Self {
+    pub fn start(router: &Router, program: &Path, face: Face) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let authority = folder.path().join("cert.pem");
+        let made = rcgen::generate_simple_self_signed(vec![OWN_NAME.to_owned()]).unwrap();
+        let key = folder.path().join("key.pem");
+        std::fs::write(&authority, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let (ana, bo, relay) = (
             folder.path().join("ana"),
             folder.path().join("bo"),
             folder.path().join("relay"),
         );
-        let listen = SocketAddrV4::new(OWN_ADDRESS, PORT).to_string();
-        let words = ["relay", "run", "--listen", &listen, "--data", text(&relay)];
-        let (relay, route) = start(router, "hosting", program, &words, "route: ");
+        let port = if face == Face::Tls { 443 } else { 80 };
+        let (listen, public) = (
+            SocketAddrV4::new(OWN_ADDRESS, port).to_string(),
+            format!("{OWN_NAME}:443"),
+        );
+        let mut words = vec!["relay", "run", "--listen", &listen, "--data", text(&relay)];
+        if face == Face::Tls {
+            words.extend(["--cert", text(&authority), "--key", text(&key), "--public", &public]);
+        }
+        let trust = Some(authority.as_path());
+        let (relay, route) = start(router, "hosting", program, trust, &words, "route: ");
         let mut programs = vec![relay];
         for (host, home, name) in [("ana", &ana, "Ana"), ("bo", &bo, "Bo")] {
             let mut words = vec!["--home", text(home), "init", "--name", name];
@@ -64,16 +85,8 @@ impl Friends {
                 words.extend(["--relay", &route]);
             }
             finish(router, host, program, &words);
-            programs.push(
-                start(
-                    router,
-                    host,
-                    program,
-                    &["--home", text(home), "serve", "--port", "0"],
-                    "ui: ",
-                )
-                .0,
-            );
+            let serve = ["--home", text(home), "serve", "--port", "0"];
+            programs.push(start(router, host, program, trust, &serve, "ui: ").0);
         }
         Self {
             _folder: folder,
@@ -172,8 +185,17 @@ fn look(bo: &mut Socket, chat: &Value, after: &mut Value, came: &mut BTreeMap<St
 }
 
 /// Starts a program in a host. Out: what follows the prefix in the first line that has it.
-fn start(router: &Router, host: &str, program: &Path, words: &[&str], prefix: &'static str) -> (Program, String) {
+fn start(
+    router: &Router,
+    host: &str,
+    program: &Path,
+    trust: Option<&Path>,
+    words: &[&str],
+    prefix: &'static str,
+) -> (Program, String) {
     let mut command = command(program, words);
+    // Whose certificates the program believes.
+    command.envs(trust.map(|file| ("SSL_CERT_FILE", file)));
     let (told, said) = channel();
     let started = router
         .host(host)

@@ -12,7 +12,6 @@ use stonechat_wire::face::{FaceError, FaceRelay};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +21,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 use super::engine::{Ended, Engine, Outgoing};
 use super::entrance::Ticket;
 use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
+use super::tls::Stream;
 use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
 use crate::service::{Closed, ConnectionId, Source};
 
@@ -110,7 +110,7 @@ pub(super) struct Seat {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat) -> EndReason {
+pub(super) async fn serve(mut stream: Stream, mut seat: Seat) -> EndReason {
     let deadline = later(seat.limits.hello_ms);
     let mut stopping = seat.stopping.clone();
     let request = tokio::select! {
@@ -131,7 +131,7 @@ pub(super) async fn serve(mut stream: TcpStream, mut seat: Seat) -> EndReason {
 }
 
 /// Reads a head, and for a door its body. Out: what is asked, and the bytes that came after the head.
-async fn read_request(stream: &mut TcpStream) -> Result<(Asked, Vec<u8>), RequestError> {
+async fn read_request(stream: &mut Stream) -> Result<(Asked, Vec<u8>), RequestError> {
     let mut bytes = Vec::with_capacity(1024);
     loop {
         if let Some((asked, head)) = read_head(&bytes)? {
@@ -147,14 +147,14 @@ async fn read_request(stream: &mut TcpStream) -> Result<(Asked, Vec<u8>), Reques
     }
 }
 
-async fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), RequestError> {
+async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), RequestError> {
     let mut chunk = [0; HEAD_BYTES_MAX];
     let count = stream.read(&mut chunk).await.map_err(|_| RequestError::Cut)?;
     bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
     if count == 0 { Err(RequestError::Cut) } else { Ok(()) }
 }
 
-async fn answer_door(stream: TcpStream, engine: &Engine, path: DoorPath, proof: &[u8]) -> EndReason {
+async fn answer_door(stream: Stream, engine: &Engine, path: DoorPath, proof: &[u8]) -> EndReason {
     let proof = proof.first_chunk::<PROOF_SIZE>();
     let card = match proof {
         Some(proof) => engine.knock(path, *proof).await,
@@ -168,7 +168,7 @@ async fn answer_door(stream: TcpStream, engine: &Engine, path: DoorPath, proof: 
 }
 
 /// Writes an answer, then waits a moment for the other side to take it: a close with unread bytes would reset it.
-async fn answer_and_close(mut stream: TcpStream, parts: &[&[u8]]) {
+async fn answer_and_close(mut stream: Stream, parts: &[&[u8]]) {
     let answer = parts.concat();
     let farewell = async {
         stream.write_all(&answer).await?;
@@ -185,8 +185,9 @@ async fn answer_and_close(mut stream: TcpStream, parts: &[&[u8]]) {
     let _ = timeout(FAREWELL, farewell).await;
 }
 
-async fn upgrade(mut stream: TcpStream, accept: &str, rest: Vec<u8>, seat: &mut Seat, hello_by: Instant) -> EndReason {
-    if stream.write_all(http::switching(accept).as_bytes()).await.is_err() {
+async fn upgrade(mut stream: Stream, accept: &str, rest: Vec<u8>, seat: &mut Seat, hello_by: Instant) -> EndReason {
+    let answer = http::switching(accept);
+    if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return EndReason::Left;
     }
     let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
@@ -214,7 +215,7 @@ fn web_socket_config() -> WebSocketConfig {
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Stream>;
 
 /// What a conversation waits for.
 enum Event {

@@ -4,6 +4,7 @@
 //! mistake must not switch a limit off. `STONECHAT_RELAY_DISK_GIB=8` is the same as `disk_gib = 8`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -15,6 +16,8 @@ const PREFIX: &str = "STONECHAT_RELAY_";
 const KEYS: &[&str] = &[
     "listen",
     "public",
+    "cert",
+    "key",
     "access",
     "metrics",
     "disk_gib",
@@ -34,6 +37,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `host:port` that goes into the route.
     pub public: Option<String>,
+    /// File of the certificate, as PEM: then the relay speaks TLS.
+    cert: Option<PathBuf>,
+    /// File of its private key.
+    key: Option<PathBuf>,
     /// "secret" or "open".
     access: Access,
     /// Where figures are told, on loopback; nowhere if not set.
@@ -62,6 +69,9 @@ pub enum SettingsError {
     /// Not TOML, an unknown key, or a value of the wrong kind.
     #[error("the relay's settings cannot be read: {0}")]
     Unreadable(String),
+    /// One without the other.
+    #[error("cert and key go together")]
+    HalfOfTls,
     /// Figures are for this machine only.
     #[error("metrics may be told on loopback only, not at {0}")]
     MetricsNotLocal(SocketAddr),
@@ -73,6 +83,8 @@ impl Default for Settings {
         Self {
             listen: LISTEN,
             public: None,
+            cert: None,
+            key: None,
             access: Access::Secret,
             metrics: None,
             disk_gib: limits.total_bytes >> 30,
@@ -97,10 +109,18 @@ impl Settings {
             }
         }
         let settings: Self = table.try_into().map_err(unreadable)?;
+        if settings.cert.is_some() != settings.key.is_some() {
+            return Err(SettingsError::HalfOfTls);
+        }
         match settings.metrics.filter(|address| !address.ip().is_loopback()) {
             Some(address) => Err(SettingsError::MetricsNotLocal(address)),
             None => Ok(settings),
         }
+    }
+
+    /// The files of certificate and key, where it speaks TLS.
+    pub fn tls(&self) -> Option<(PathBuf, PathBuf)> {
+        self.cert.clone().zip(self.key.clone())
     }
 
     /// Who may use the relay.
@@ -113,7 +133,7 @@ impl Settings {
 
     /// The same, open to everybody.
     #[must_use]
-    pub const fn opened(mut self) -> Self {
+    pub fn opened(mut self) -> Self {
         self.access = Access::Open;
         self
     }
@@ -140,6 +160,8 @@ impl Settings {
             "# Settings of a Stonechat relay. Each key can be overridden by STONECHAT_RELAY_ and its name in capitals.\n\n\
              # Where to listen; 0.0.0.0 is every address of this machine.\nlisten = \"0.0.0.0:7481\"\n\
              # HOST:PORT under which others reach it: goes into the route.\n{public}\n\
+             # Certificate (its chain behind it) and private key, as PEM: then the relay speaks TLS.\n\
+             # cert = \"/etc/stonechat/cert.pem\"\n# key = \"/etc/stonechat/key.pem\"\n\
              # \"secret\": whoever has the route. \"open\": everybody.\naccess = \"secret\"\n\
              # Where figures are told, for this machine only.\nmetrics = \"127.0.0.1:7482\"\n\
              # Disk for mailboxes. At 80 % no new mailbox is opened, at 90 % nothing is taken.\ndisk_gib = {}\n\
@@ -210,6 +232,12 @@ mod tests {
                 "{bad}"
             );
         }
+        assert!(matches!(
+            Settings::read("cert = \"a\"", nothing),
+            Err(SettingsError::HalfOfTls)
+        ));
+        let both = Settings::read("cert = \"a\"\nkey = \"b\"", nothing).unwrap();
+        assert_eq!(both.tls(), Some(("a".into(), "b".into())));
         let public = Settings::read("metrics = \"0.0.0.0:1\"", nothing);
         assert!(matches!(public, Err(SettingsError::MetricsNotLocal(_))));
     }

@@ -1,4 +1,4 @@
-//! The knock: one HTTP/1.1 POST to an invite's door, over plain TCP.
+//! The knock: one HTTP/1.1 POST to an invite's door.
 //!
 //! In: an address, the door's path and proof. Out: the card, or why there is none. When to ask again is the courier's
 //! job; what is in the card is core's.
@@ -6,12 +6,13 @@
 use std::io;
 use std::time::Duration;
 
+use stonechat_wire::address::split;
 use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::outer::{Outer, Trust, reach};
 use crate::courier::KnockError;
 
 /// Time from the first packet to the last byte of the card.
@@ -61,16 +62,16 @@ impl KnockFailure {
 }
 
 /// Asks a door for its card.
-pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16]) -> Result<Vec<u8>, KnockFailure> {
-    timeout(KNOCK_MAX, ask(address, path, proof))
+pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
+    timeout(KNOCK_MAX, ask(address, path, proof, trust))
         .await
         .map_err(|_| KnockFailure::Slow)?
 }
 
-async fn ask(address: &str, path: DoorPath, proof: [u8; 16]) -> Result<Vec<u8>, KnockFailure> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    stream.write_all(&request(address, path, proof)).await?;
+async fn ask(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
+    let mut stream = reach(address, trust).await?;
+    stream.write_all(&request(split(address).1, path, proof)).await?;
+    stream.flush().await?;
     let mut bytes = Vec::with_capacity(CARD_BUCKET);
     loop {
         if let Some(head) = read_head(&bytes)? {
@@ -123,7 +124,7 @@ fn content_length(answer: &httparse::Response<'_, '_>) -> Option<usize> {
     std::str::from_utf8(header.value).ok()?.trim().parse().ok()
 }
 
-async fn read_card(stream: &mut TcpStream, mut card: Vec<u8>) -> Result<Vec<u8>, KnockFailure> {
+async fn read_card(stream: &mut Outer, mut card: Vec<u8>) -> Result<Vec<u8>, KnockFailure> {
     while card.len() < CARD_BUCKET {
         if read_some(stream, &mut card).await? == 0 {
             return Err(KnockFailure::NoCard);
@@ -136,7 +137,7 @@ async fn read_card(stream: &mut TcpStream, mut card: Vec<u8>) -> Result<Vec<u8>,
     }
 }
 
-async fn read_some(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_some(stream: &mut Outer, bytes: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 4096];
     let count = stream.read(&mut chunk).await?;
     bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());

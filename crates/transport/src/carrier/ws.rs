@@ -1,4 +1,5 @@
-//! The WebSocket carrier: TCP, HTTP/1.1 upgrade, and the face inside binary messages.
+//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, and the face inside binary
+//! messages.
 //!
 //! In: an address, the relay's pin or keys, frames. Out: frames, or why there is no connection. One task per
 //! connection; it ends when its commands end, and reports nothing after that.
@@ -9,20 +10,21 @@ use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use stonechat_wire::address::split;
 use stonechat_wire::face::{FaceClient, FaceError};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::RelayId;
 use stonechat_wire::route::RelayKeys;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::outer::{Outer, Trust, reach};
 use crate::courier::{Input, LinkId, Lost};
 
-/// Time until the TCP connection stands.
+/// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Time from there until the face is open.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -51,7 +53,7 @@ pub enum Command {
 pub struct Dial {
     /// The courier's name for it.
     pub link: LinkId,
-    /// `host:port`.
+    /// `host:port`, or `https://host:port`.
     pub address: String,
     /// Whose keys must answer.
     pub relay: RelayId,
@@ -59,6 +61,8 @@ pub struct Dial {
     pub keys: Option<RelayKeys>,
     /// For the handshake, used once.
     pub dice: [u8; 32],
+    /// Whose certificates are believed.
+    pub trust: Trust,
 }
 
 /// Why there is no connection (any more).
@@ -136,21 +140,19 @@ pub async fn carry(dial: Dial, mut commands: mpsc::UnboundedReceiver<Command>, e
     }
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Outer>;
 
-/// TCP, upgrade, face.
+/// TCP, TLS, upgrade, face.
 pub async fn open(dial: Dial) -> Result<(Socket, FaceClient), LinkError> {
-    let connecting = timeout(CONNECT_MAX, TcpStream::connect(&dial.address)).await;
+    let connecting = timeout(CONNECT_MAX, reach(&dial.address, &dial.trust)).await;
     let stream = connecting.map_err(|_| LinkError::Slow)??;
-    // Frames are small and somebody waits for each.
-    stream.set_nodelay(true)?;
     timeout(HANDSHAKE_MAX, shake_hands(stream, dial))
         .await
         .map_err(|_| LinkError::Slow)?
 }
 
-async fn shake_hands(stream: TcpStream, dial: Dial) -> Result<(Socket, FaceClient), LinkError> {
-    let url = format!("ws://{}/relay", dial.address);
+async fn shake_hands(stream: Outer, dial: Dial) -> Result<(Socket, FaceClient), LinkError> {
+    let url = format!("ws://{}/relay", split(&dial.address).1);
     let (mut socket, _) = client_async_with_config(url, stream, Some(config())).await?;
     let mut face = match dial.keys {
         Some(keys) => FaceClient::new(&keys, dial.dice)?,

@@ -1,0 +1,77 @@
+//! The outer layer: a TCP connection, inside TLS 1.3 where the address says so.
+//!
+//! In: an address. Out: a stream of bytes. The certificate must be valid for the address's host by the system's
+//! authorities (`SSL_CERT_FILE` names others): whoever stands in between with another one is refused, as a browser
+//! would. Who the relay is, the face proves inside; TLS is what the way sees.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use stonechat_wire::address::{Around, split};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
+use tokio_util::either::Either;
+
+/// A connection, plain or inside TLS.
+pub type Outer = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    config: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+impl Trust {
+    /// The system's authorities, read when first needed.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// These authorities and no others.
+    pub fn only(authorities: Vec<CertificateDer<'static>>) -> Self {
+        let trust = Self::default();
+        let _ = trust.config.set(config(authorities));
+        trust
+    }
+
+    fn config(&self) -> Arc<ClientConfig> {
+        let read = || config(rustls_native_certs::load_native_certs().certs);
+        Arc::clone(self.config.get_or_init(read))
+    }
+}
+
+/// TLS 1.3 only, with X25519MLKEM768 first: what is recorded today is not read later either.
+fn config(authorities: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities);
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&version::TLS13])
+        .expect("the provider knows TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // What a WebSocket over HTTP/1.1 says in a browser too.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// Reaches an address. Takes as long as it takes: limits are the caller's.
+pub async fn reach(address: &str, trust: &Trust) -> io::Result<Outer> {
+    let (around, place) = split(address);
+    let stream = TcpStream::connect(place).await?;
+    // Frames are small and somebody waits for each.
+    stream.set_nodelay(true)?;
+    match around {
+        Around::Plain => Ok(Either::Left(stream)),
+        Around::Tls => {
+            let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let name = ServerName::try_from(host).map_err(io::Error::other)?;
+            let connector = TlsConnector::from(trust.config());
+            Ok(Either::Right(Box::new(connector.connect(name, stream).await?)))
+        }
+    }
+}

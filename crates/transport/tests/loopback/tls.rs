@@ -1,0 +1,169 @@
+//! The same inside TLS, with a certificate authority that lives as long as the test.
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use stonechat_relay::listen::TlsFiles;
+use stonechat_transport::carrier::outer::Trust;
+use stonechat_wire::address::{Around, split};
+
+use super::*;
+
+/// An authority, and a relay at 127.0.0.1 with a certificate of it.
+struct Guarded {
+    house: House,
+    trust: Trust,
+}
+
+impl Guarded {
+    async fn new() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (authority, files) = certificate(folder.path(), "127.0.0.1");
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let config = Config {
+            tls: Some(files),
+            limits,
+            ..config(folder.path(), anywhere)
+        };
+        let relay = Relay::start(config).await.unwrap();
+        let house = House { relay, folder };
+        Self {
+            house,
+            trust: authority,
+        }
+    }
+
+    fn dial(&self) -> Dial {
+        Dial {
+            address: self.house.relay.route.address.clone(),
+            trust: self.trust.clone(),
+            ..self.house.dial()
+        }
+    }
+
+    async fn client(&self) -> Client {
+        let mut client = Client::starting(Transport::start_trusting(
+            self.trust.clone(),
+            [8; 32],
+            Remembered::default(),
+        ));
+        client.greet(&self.house.relay.route).await;
+        client
+    }
+}
+
+/// Makes an authority and a certificate of it for this host. Out: trust in the authority, and the files.
+fn certificate(folder: &Path, host: &str) -> (Trust, TlsFiles) {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(params, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(vec![host.to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let files = TlsFiles {
+        cert: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    };
+    std::fs::write(&files.cert, own.pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    (Trust::only(vec![authority.der().clone()]), files)
+}
+
+#[tokio::test]
+async fn an_envelope_goes_inside_tls_rly_40() {
+    let guarded = Guarded::new().await;
+    assert_eq!(
+        split(&guarded.house.relay.route.address).0,
+        Around::Tls,
+        "the route says so"
+    );
+    let (mut ana, mut bo) = (guarded.client().await, guarded.client().await);
+    bo.listen(&[(token(1).tag(), 0)]).await;
+    let mut sent = Vec::new();
+    for n in 0..300 {
+        sent.push(ana.put(1, &format!("message {n}")).await);
+    }
+    ana.until_stored(&sent).await;
+    assert_eq!(bo.until_arrived(&sent).await.len(), 300);
+}
+
+#[tokio::test]
+async fn a_door_answers_inside_tls_rly_40() {
+    let guarded = Guarded::new().await;
+    let address = &guarded.house.relay.route.address;
+    let answer = knock(address, DoorPath::from_bytes([1; 12]), [0; 16], &guarded.trust).await;
+    assert!(matches!(answer, Err(KnockFailure::NotFound)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_strange_authority_is_refused_rly_40() {
+    let guarded = Guarded::new().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (stranger, _) = certificate(elsewhere.path(), "127.0.0.1");
+    let dial = Dial {
+        trust: stranger,
+        ..guarded.dial()
+    };
+    assert!(matches!(open(dial).await, Err(LinkError::Unreachable(_))));
+    assert!(open(guarded.dial()).await.is_ok(), "the right one is not");
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_closed_before_tls_rly_40() {
+    let hello_ms = 200;
+    let guarded = Guarded::with(Limits {
+        hello_ms,
+        ..Limits::default()
+    })
+    .await;
+    let mut stream = TcpStream::connect(guarded.house.relay.local_addr).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .expect("an end in time")
+        .unwrap();
+    assert!(answer.is_empty(), "without a word");
+}
+
+#[tokio::test]
+async fn plain_and_tls_do_not_meet_rly_40() {
+    let (plain, guarded) = (House::new().await, Guarded::new().await);
+    let to_plain = Dial {
+        address: stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string()),
+        ..guarded.dial()
+    };
+    assert!(open(to_plain).await.is_err());
+    let to_guarded = Dial {
+        address: guarded.house.relay.local_addr.to_string(),
+        ..guarded.dial()
+    };
+    assert!(open(to_guarded).await.is_err());
+}
+
+#[tokio::test]
+async fn the_hello_offers_the_post_quantum_key_exchange_rly_40() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = stonechat_wire::address::inside_tls(&listener.local_addr().unwrap().to_string());
+    let dialling = tokio::spawn(async move {
+        stonechat_transport::carrier::outer::reach(&address, &Trust::system())
+            .await
+            .is_ok()
+    });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut hello = vec![0; 5];
+    stream.read_exact(&mut hello).await.unwrap();
+    let size = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
+    hello.resize(5 + size, 0);
+    stream.read_exact(&mut hello[5..]).await.unwrap();
+    // X25519MLKEM768 is 0x11ec; its share is 1,216 bytes (FIPS 203 and X25519).
+    let share = [0x11, 0xec, 0x04, 0xc0];
+    assert!(hello.windows(4).any(|part| part == share), "a key share of it");
+    drop(stream);
+    assert!(!dialling.await.unwrap());
+}
