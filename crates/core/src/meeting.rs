@@ -189,6 +189,7 @@ pub(crate) fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
 
 /// How far an address can be reached from: what an invitation says about itself (MEET-15).
 fn reach(address: &str) -> Reach {
+    let address = address.strip_prefix("https://").unwrap_or(address);
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
     let ip = address
         .parse::<SocketAddr>()
@@ -205,10 +206,10 @@ fn reach(address: &str) -> Reach {
     }
 }
 
-/// Behind a carrier's translation (RFC 6598), or an address of documentation (RFC 5737): nobody outside reaches it.
+/// Behind a carrier's translation (RFC 6598): nobody outside reaches it.
 fn is_inside(ip: Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
-    ip.is_documentation() || (a == 100 && b & 0xc0 == 0x40)
+    a == 100 && b & 0xc0 == 0x40
 }
 
 /// Seals a claim's content to the card's seal key (MEET-6). Out: kem output, ciphertext.

@@ -179,9 +179,9 @@ impl Plan {
 
 fn length(roll: &mut Roll) -> u64 {
     match roll.below(100) {
-        0..45 => roll.between(DAY / 2, 3 * DAY),
-        45..80 => roll.between(3 * DAY, 8 * DAY),
-        80..96 => roll.between(8 * DAY, 16 * DAY),
+        0..70 => roll.between(DAY / 3, 2 * DAY),
+        70..92 => roll.between(2 * DAY, 5 * DAY),
+        92..99 => roll.between(8 * DAY, 16 * DAY),
         _ => roll.between(30 * DAY, 60 * DAY),
     }
 }

@@ -4,11 +4,11 @@ use stonechat_lab::world::Planted;
 
 use crate::seeds::one;
 
-/// Runs seeds until one finds the bug. Out: what was broken.
-fn found(planted: Planted, seeds: u64) -> Vec<String> {
+/// Runs seeds until one breaks one of these promises. Out: all that it broke; nothing if none did.
+fn found(planted: Planted, seeds: u64, promises: &[&str]) -> Vec<String> {
     (1..=seeds)
         .map(|seed| one(seed, Some(planted), false).broken)
-        .find(|broken| !broken.is_empty())
+        .find(|broken| promises.iter().any(|what| says(broken, what)))
         .unwrap_or_default()
 }
 
@@ -18,31 +18,28 @@ fn says(broken: &[String], what: &str) -> bool {
 
 #[test]
 fn outputs_released_before_the_commit_are_found() {
-    let broken = found(Planted::ReceiptBeforeCommit, 20);
+    let broken = found(Planted::ReceiptBeforeCommit, 20, &["that nobody has", "is there"]);
     println!("receipt before commit: {broken:#?}");
-    assert!(
-        says(&broken, "that nobody has") || says(&broken, "is there"),
-        "{broken:?}"
-    );
+    assert!(!broken.is_empty());
 }
 
 #[test]
 fn a_relay_that_says_stored_before_it_has_synced_is_found() {
-    let broken = found(Planted::StoredBeforeSync, 20);
+    let broken = found(Planted::StoredBeforeSync, 20, &["called stored are gone"]);
     println!("stored before sync: {broken:#?}");
-    assert!(says(&broken, "called stored are gone"), "{broken:?}");
+    assert!(!broken.is_empty());
 }
 
 #[test]
 fn memory_kept_after_a_failed_commit_is_found() {
-    let broken = found(Planted::MemoryKept, 40);
-    println!("memory kept: {broken:#?}");
     // Memory has used up the key of a text that the database does not have: it cannot be read when it comes again.
-    assert!(says(&broken, "after everything was well"), "{broken:?}");
+    let broken = found(Planted::MemoryKept, 40, &["after everything was well"]);
+    println!("memory kept: {broken:#?}");
+    assert!(!broken.is_empty());
 }
 
 #[test]
 fn texts_that_are_not_sealed_are_found() {
-    let broken = found(Planted::Unsealed, 3);
-    assert!(says(&broken, "a relay saw a text or a name"), "{broken:?}");
+    let broken = found(Planted::Unsealed, 3, &["a relay saw a text or a name"]);
+    assert!(!broken.is_empty());
 }

@@ -27,7 +27,10 @@ fn a_link_reads_back_and_is_short_inv_1() {
     );
     assert_eq!(InviteLink::parse(&url), Ok(link()));
     let https = url.replace("http://192.168.100.200:54443", "https://relay.example.org");
-    assert_eq!(InviteLink::parse(&https).unwrap().hints, ["relay.example.org:443"]);
+    assert_eq!(
+        InviteLink::parse(&https).unwrap().hints,
+        ["https://relay.example.org:443"]
+    );
 }
 
 #[test]

@@ -8,11 +8,12 @@ const LANGUAGES = { en, ru };
 const LINK = 'http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#c29tZWJvZHkgZWxzZQ';
 
 /** Which call each fault can come from, and how to make it from the page. */
-const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'unlock' | 'rename' | 'screen'> = {
+const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'group' | 'role' | 'unlock' | 'rename' | 'screen'> = {
   noAccount: 'rename', accountExists: 'init', badName: 'init', badWords: 'words', brokenLink: 'accept', routeNotInvite: 'accept', inviteNotRoute: 'route',
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
   badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
+  notLetIn: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
 };
 
 for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en][]) {
@@ -75,6 +76,20 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
             await fail('send');
             await page.getByRole('textbox').fill('hello');
             await page.getByRole('button', { name: words.chat.send, exact: true }).click();
+            break;
+          }
+          case 'group': {
+            await open({ scenario: 'talk', hash: '#/group', lang });
+            await page.getByLabel(words.groups.name).fill('The dacha');
+            await fail('group.create');
+            await page.getByRole('button', { name: words.groups.create }).click();
+            break;
+          }
+          case 'role': {
+            await open({ scenario: 'group', hash: '#/chat/8/contact', lang });
+            await page.locator('.members select').first().waitFor();
+            await fail('group.role');
+            await page.locator('.members select').first().selectOption('moderator');
             break;
           }
           case 'unlock': {
