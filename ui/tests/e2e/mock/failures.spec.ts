@@ -147,6 +147,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
     test('used twice: an alarm on its page and in the list', async ({ page, open }) => {
       await open({ scenario: 'talk', hash: '#/invite', lang });
       await page.getByRole('button', { name: words.invite.make }).click();
+      await expect(page.locator('.qr')).toBeVisible();
       await page.evaluate(() => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { usedTwice: true, state: 'used' }));
       await expect(page.getByText(words.invite.usedTwice)).toBeVisible();
       await page.getByRole('button', { name: words.app.back }).click();
