@@ -1081,8 +1081,8 @@ pub enum Fault {
     /// `init` on a profile that has one.
     #[error("there is an account here already")]
     AccountExists,
-    /// Name empty or too long.
-    #[error("a name has 1 to 64 characters")]
+    /// Name empty, too long, or with control characters.
+    #[error("a name has 1 to 64 characters, and no control characters")]
     BadName,
     /// Not 24 words, a word not in the list, or a wrong checksum.
     #[error("these are not valid recovery words")]

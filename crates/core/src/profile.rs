@@ -53,15 +53,11 @@ pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, S
     if step.me().is_ok() {
         return Err(Stop::Fault(Fault::AccountExists));
     }
-    let name = name_of(&wish.name)?;
-    let origin = match &wish.words {
-        Some(words) => Origin::Restored(RootSeed::from_words(words).map_err(|_| Stop::Fault(Fault::BadWords))?),
-        None => Origin::Fresh,
-    };
+    let (name, origin, routes) = understood(wish)?;
     let mut dice = Dice::seeded(step.mls.crypto.bytes());
     let me = Account::found(step.tx, origin, name, step.time, &mut dice)?;
-    for route in &wish.relays {
-        add_relay(step, route)?;
+    for route in routes {
+        use_relay(step, route)?;
     }
     step.event(Event::StatusChanged {});
     Ok(Reply::Me(Me {
@@ -70,12 +66,44 @@ pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, S
     }))
 }
 
-fn name_of(name: &str) -> Result<&str, Stop> {
+impl api::Init {
+    /// Whether this is enough for an account: to be asked before a home is made for one.
+    ///
+    /// Errors: the name's, the words' or a route's fault, as the command itself would answer.
+    pub fn check(&self) -> Result<(), Fault> {
+        understood(self).map(drop)
+    }
+}
+
+fn understood(wish: &api::Init) -> Result<(&str, Origin, Vec<RelayRoute>), Fault> {
+    let name = name_of(&wish.name)?;
+    let origin = match &wish.words {
+        Some(words) => Origin::Restored(RootSeed::from_words(words).map_err(|_| Fault::BadWords)?),
+        None => Origin::Fresh,
+    };
+    let routes = wish
+        .relays
+        .iter()
+        .map(|route| route_of(route))
+        .collect::<Result<_, _>>()?;
+    Ok((name, origin, routes))
+}
+
+/// A name that others will be shown (CARD-4).
+fn name_of(name: &str) -> Result<&str, Fault> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_MAX || name.len() > 2 * NAME_MAX {
-        return Err(Stop::Fault(Fault::BadName));
+    let long = name.chars().count() > NAME_MAX || name.len() > 2 * NAME_MAX;
+    if name.is_empty() || long || name.chars().any(char::is_control) {
+        return Err(Fault::BadName);
     }
     Ok(name)
+}
+
+fn route_of(text: &str) -> Result<RelayRoute, Fault> {
+    RelayRoute::parse(text).map_err(|error| match error {
+        RouteError::IsInvite => Fault::InviteNotRoute,
+        _broken => Fault::BrokenRoute,
+    })
 }
 
 pub(crate) fn words(step: &Step<'_, '_>) -> Result<Reply, Stop> {
@@ -84,12 +112,11 @@ pub(crate) fn words(step: &Step<'_, '_>) -> Result<Reply, Stop> {
 }
 
 pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, Stop> {
-    let route = RelayRoute::parse(route).map_err(|error| {
-        Stop::Fault(match error {
-            RouteError::IsInvite => Fault::InviteNotRoute,
-            _broken => Fault::BrokenRoute,
-        })
-    })?;
+    use_relay(step, route_of(route)?)?;
+    Ok(Reply::Done {})
+}
+
+fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<(), Stop> {
     let known: u32 = step.tx.query_row("SELECT count(*) FROM relay", [], |row| row.get(0))?;
     if known >= RELAYS_MAX {
         return Err(Stop::Fault(Fault::TooMany));
@@ -106,7 +133,7 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, S
     )?;
     step.errand(Errand::UseRelay(route, None));
     step.event(Event::StatusChanged {});
-    Ok(Reply::Done {})
+    Ok(())
 }
 
 pub(crate) fn rename(step: &mut Step<'_, '_>, name: &str) -> Result<Reply, Stop> {

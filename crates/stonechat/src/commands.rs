@@ -28,6 +28,9 @@ pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
         Verb::Wipe => return profile::wipe(place).await,
         _ => {}
     }
+    if let Verb::Init(init) = &verb {
+        account::check(init)?;
+    }
     let mut client = Client::open(place, missing).await?;
     let result = with(verb, &mut client, place).await;
     client.close().await;

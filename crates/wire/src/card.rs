@@ -205,7 +205,7 @@ impl ContactCard {
             version: reader.u32()?,
             account_ed25519: reader.array()?,
             mldsa_hash: reader.array()?,
-            name: String::from(reader.text("name", NAME_BYTES_MAX)?),
+            name: read_name(reader)?,
             device_log: DeviceLog::read(reader)?,
             seal_key: read_seal_key(reader)?,
             key_packages: read_list(reader, "key packages", KEY_PACKAGES_MAX, KEY_PACKAGE_BYTES_MAX)?,
@@ -217,6 +217,15 @@ impl ContactCard {
             signature: reader.array()?,
         })
     }
+}
+
+/// A name that people are shown: nothing in it steers what shows it (CARD-4).
+fn read_name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let name = reader.text("name", NAME_BYTES_MAX)?;
+    if name.chars().any(char::is_control) {
+        return Err(DecodeError::Value("name"));
+    }
+    Ok(String::from(name))
 }
 
 impl CardRelay {

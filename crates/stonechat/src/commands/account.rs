@@ -1,7 +1,7 @@
 //! `init`, `words`, `status`.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Acceptance, AcceptanceState, Connection, Invite, Me, Status, Words};
+use stonechat_daemon::types::{self, Acceptance, AcceptanceState, Connection, Invite, Me, Status, Words};
 use tokio::time::Instant;
 
 use crate::client::{Client, PATIENCE, Place};
@@ -11,16 +11,28 @@ use crate::show;
 
 /// Makes the account and prints its id.
 pub(super) async fn init(client: &mut Client, init: &Init, place: &Place) -> Result<(), CommandError> {
-    let words = init.words_file.as_deref().map(crate::read_file).transpose()?;
-    let restored = words.is_some();
-    let params = json!({ "name": init.name, "relays": init.relay, "words": words });
-    let me: Me = client.call("init", params).await?;
+    let wish = wish_of(init)?;
+    let me: Me = client.call("init", &wish).await?;
     protect(client, place).await?;
     show::line(&me.id)?;
-    if restored {
+    if wish.words.is_some() {
         show::note("the account is back; its contacts and messages are not: ask people for new invitations");
     }
     Ok(())
+}
+
+/// Refuses what can be no account, before anything is made for one.
+pub(super) fn check(init: &Init) -> Result<(), CommandError> {
+    let checked = wish_of(init)?.check();
+    checked.map_err(|fault| CommandError::Refused(fault.into()))
+}
+
+fn wish_of(init: &Init) -> Result<types::Init, CommandError> {
+    Ok(types::Init {
+        name: init.name.clone(),
+        relays: init.relay.clone(),
+        words: init.words_file.as_deref().map(crate::read_file).transpose()?,
+    })
 }
 
 /// A daemon that ran already made the profile without a passphrase: set the one given.

@@ -111,6 +111,16 @@ fn bad_cards_give_their_errors_card_4() {
             DecodeError::Limit("name"),
         ),
         (
+            "a name that steers a terminal",
+            with(|card| card.name = "A\u{1b}[2Jna".into()),
+            DecodeError::Value("name"),
+        ),
+        (
+            "a name with a control character of Latin 1",
+            with(|card| card.name = "Ana\u{9b}".into()),
+            DecodeError::Value("name"),
+        ),
+        (
             "a short seal key",
             with(|card| card.seal_key = Some(vec![0; 9])),
             DecodeError::Value("seal key"),
