@@ -3,7 +3,7 @@
 //! In: a folder. Out: the folder claimed for this process (a lock file that the system releases with it), and the
 //! names of everything inside. What the files hold is their owners' job.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ impl Home {
     /// Errors: [`HomeError::InUse`] while another process holds it.
     pub fn claim(dir: &Path) -> Result<Self, HomeError> {
         make_private_dir(dir)?;
-        let lock = File::options()
+        let lock = private_file()
             .create(true)
             .truncate(false)
             .write(true)
@@ -125,7 +125,11 @@ pub fn default_dir() -> PathBuf {
 ///
 /// Errors: the folder cannot be made.
 pub fn make_private_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -134,17 +138,21 @@ pub fn make_private_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Options for a file that only its owner may read, where the system knows such a thing.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// Writes a file that only its owner may read, through a new file beside it, so that it is whole or absent.
 ///
 /// Errors: the file cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let draft = path.with_extension("new");
-    let mut options = File::options();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
+    let mut file = private_file().create(true).truncate(true).write(true).open(&draft)?;
     file.write_all(bytes)?;
     fs::rename(&draft, path)
 }

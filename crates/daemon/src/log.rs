@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::LogLevel;
+use crate::home::{make_private_dir, private_file};
 
 /// One file holds at most this much.
 pub const FILE_BYTES_MAX: u64 = 1_000_000;
@@ -68,9 +69,9 @@ struct Rotating {
 
 impl Rotating {
     fn open(dir: &Path, size_max: u64) -> io::Result<Self> {
-        crate::home::make_private_dir(dir)?;
+        make_private_dir(dir)?;
         let path = dir.join("stonechat.log");
-        let file = File::options().create(true).append(true).open(&path)?;
+        let file = private_file().create(true).append(true).open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self {
             old: dir.join("stonechat.old.log"),
@@ -83,7 +84,7 @@ impl Rotating {
 
     fn rotate(&mut self) -> io::Result<()> {
         std::fs::rename(&self.path, &self.old)?;
-        self.file = File::options().create(true).append(true).open(&self.path)?;
+        self.file = private_file().create(true).append(true).open(&self.path)?;
         self.size = 0;
         Ok(())
     }

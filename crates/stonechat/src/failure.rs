@@ -24,10 +24,15 @@ pub(crate) enum CommandError {
     NotRunning,
     #[error("the file {0} cannot be read: {1}")]
     File(String, io::Error),
+    #[error("the folder {0} cannot be made: {1}")]
+    Folder(String, io::Error),
     #[error("the first line of the file {0} is empty: that is no passphrase")]
     NoPassphrase(String),
     #[error("the running daemon went away")]
     Gone,
+    /// Whoever read the output went away, as `head` does: nobody is left to be told.
+    #[error("nobody reads the output any more")]
+    Unheard,
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
 }
@@ -49,7 +54,13 @@ impl CommandError {
             Self::Refused(failure) => code_of(failure.kind),
             Self::Link(_) => 5,
             Self::NoContact(_) | Self::ManyContacts(_) | Self::NoRequest(_) => 6,
-            Self::NotRunning | Self::File(..) | Self::NoPassphrase(_) | Self::Gone | Self::Other(_) => 1,
+            Self::Unheard => 141,
+            Self::NotRunning
+            | Self::File(..)
+            | Self::Folder(..)
+            | Self::NoPassphrase(_)
+            | Self::Gone
+            | Self::Other(_) => 1,
         }
     }
 }

@@ -47,6 +47,8 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // As a program ends that the signal for it ends.
+        Err(error @ CommandError::Unheard) => ExitCode::from(error.exit_code()),
         Err(error) => {
             show::note(&error.to_string().replace('\n', " "));
             ExitCode::from(error.exit_code())

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use stonechat_daemon::config::Wishes;
+use stonechat_daemon::home::make_private_dir;
 use stonechat_daemon::log;
 use stonechat_relay::home::{Home, SETTINGS, write_durably};
 use stonechat_relay::listen::TlsFiles;
@@ -43,6 +44,9 @@ pub(crate) async fn command(verb: RelayVerb, home: &Path) -> Result<(), CommandE
 /// Runs until told to end.
 async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     let data = run.data.unwrap_or_else(|| home.join("relay"));
+    if !data.exists() {
+        make_private_dir(&data).map_err(|error| CommandError::Folder(data.display().to_string(), error))?;
+    }
     let settings = settings(&data)?;
     let settings = if run.open { settings.opened() } else { settings };
     log::start(&data.join("log"), settle(&data, Wishes::default())?.log)?;

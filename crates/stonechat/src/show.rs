@@ -8,17 +8,22 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use stonechat_daemon::types::{Message, MessageKind, MessageState};
 
+use crate::failure::CommandError;
+
 /// Prints one line and sees to it that it has left: what is marked as printed must have been.
 ///
-/// Errors: standard output is closed or full.
-pub(crate) fn line(text: &str) -> io::Result<()> {
+/// Errors: nobody reads standard output any more, or it is full.
+pub(crate) fn line(text: &str) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => CommandError::Unheard,
+        _ => error.into(),
+    })
 }
 
 /// Prints one JSON object as a line.
-pub(crate) fn json_line(value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), CommandError> {
     line(&serde_json::to_string(value).unwrap_or_default())
 }
 
@@ -40,7 +45,7 @@ pub(crate) fn tame(text: &str) -> String {
     text.chars().map(tame).collect::<String>().replace('\n', "\n    ")
 }
 
-/// A message as a JSON line.
+/// A message as a JSON line. Its kind tells a text from what has none: the beginning, what needs a newer version.
 pub(crate) fn message_json(message: &Message) -> Value {
     json!({
         "id": message.id,
@@ -48,6 +53,7 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "from": message.from_name,
         "from_id": message.from,
         "mine": message.mine,
+        "kind": message.kind,
         "text": message.text,
         "sent_at": message.sent_at,
         "state": message.state,

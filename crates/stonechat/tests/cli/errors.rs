@@ -71,6 +71,63 @@ fn unknown_contacts_accounts_and_names_are_refused() {
 }
 
 #[test]
+fn an_init_that_is_refused_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = dir.path().join("words");
+    std::fs::write(&words, "zoo ".repeat(24)).unwrap();
+    let (nobody, words) = (Person::nobody(), text(&words));
+    for (wrong, code, saying) in [
+        (["--words-file", words.as_str()], 1, "not valid recovery words"),
+        (["--words-file", "/nowhere"], 1, "/nowhere"),
+        (["--relay", "stone:rxyz"], 5, "not a whole relay route"),
+    ] {
+        refused(
+            &nobody,
+            &[&["init", "--name", "Ana"][..], &wrong].concat(),
+            code,
+            saying,
+        );
+        assert!(!nobody.home().exists(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_name_that_steers_a_terminal_is_refused() {
+    let nobody = Person::nobody();
+    for name in ["A\u{1b}[2Jna", "Ana\nBo", "Ana\u{9b}"] {
+        refused(&nobody, &["init", "--name", name], 1, "no control characters");
+        assert!(!nobody.home().exists());
+    }
+}
+
+/// `contacts | head -1`: the reader goes, and what is left to print has nobody to be told to.
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let ana = Person::new("Ana", None);
+    let mut child = Command::new(PROGRAM)
+        .args(["--home", &text(&ana.home()), "status"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(done.stderr).unwrap(), "");
+    assert_eq!(done.status.code(), Some(141));
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_is_named_in_one_line() {
+    let done = run(&["relay", "--listen", "127.0.0.1:0", "--data", "/proc/nope"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(
+        done.err.contains("/proc/nope") && done.err.lines().count() == 1,
+        "{done:?}"
+    );
+    assert!(done.out.is_empty(), "{done:?}");
+}
+
+#[test]
 fn an_empty_or_endless_text_is_refused() {
     let relay = Relay::start();
     let (ana, _bo) = friends(&relay);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Process, Relay, eventually, free_port, friends, run, text};
+use crate::harness::{Person, Process, Relay, eventually, free_port, friends, run, text};
 
 #[test]
 fn a_relay_is_set_up_checked_and_run_by_its_settings() {
@@ -40,6 +40,83 @@ fn a_relay_is_set_up_checked_and_run_by_its_settings() {
     fs::write(&settings, "disc_gib = 1\n").unwrap();
     let bad = run(&["relay", "run", "--data", &data]);
     assert!(bad.code != 0 && bad.err.contains("disc_gib"), "{}", bad.err);
+}
+
+/// The figures of a relay that tells them.
+fn figure(relay: &Relay, name: &str) -> u64 {
+    let stats = run(&["relay", "stats", "--data", &text(relay.dir())]).ok();
+    let found = stats
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("{name} in {stats}")).parse().unwrap()
+}
+
+/// Thirty bytes with one parent, from a real daemon over a real connection: what the relay decoded and counts of it.
+#[test]
+fn a_text_of_thirty_bytes_is_one_envelope_of_256_at_the_relay_env_2() {
+    let mut relay = Relay::start();
+    let metrics = format!("metrics = \"127.0.0.1:{}\"\n", free_port());
+    fs::write(relay.dir().join("relay.toml"), metrics).unwrap();
+    relay.restart();
+    let (ana, mut bo) = friends(&relay);
+    let parent = bo.run(&["send", "Ana", "the parent"]).line();
+    eventually("confirmed", || {
+        (bo.state_of("Ana", &parent) == "delivered").then_some(())
+    });
+    bo.stop(); // no receipt comes between
+    let counted = || {
+        (
+            figure(&relay, "envelopes_stored_total"),
+            figure(&relay, "payload_bytes"),
+        )
+    };
+    let (envelopes, bytes) = eventually("quiet", || {
+        let before = counted();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        (counted() == before).then_some(before)
+    });
+    ana.run(&["send", "Bo", &"x".repeat(30)]).ok();
+    // The figures follow the answer.
+    eventually("counted", || (counted().0 > envelopes).then_some(()));
+    assert_eq!(counted(), (envelopes + 1, bytes + 256));
+}
+
+/// Whoever else has an account on the machine reads nothing of a relay's.
+#[cfg(unix)]
+#[test]
+fn only_its_owner_reads_the_files_of_a_relay() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = tempfile::tempdir().unwrap();
+    let (data, set_up) = (place.path().join("relay"), place.path().join("set up"));
+    run(&["relay", "init", "--data", &text(&set_up)]).ok();
+    let address = format!("127.0.0.1:{}", free_port());
+    let words = ["relay", "run", "--listen", &address, "--data", &text(&data)];
+    let process = Process::start(&words, "route: ", &[]);
+    let ana = Person::nobody();
+    ana.run(&["init", "--name", "Ana", "--relay", &process.said]).ok();
+    ana.run(&["invite"]).ok();
+    let (mut folders, mut files) = (vec![data, set_up], vec![]);
+    while let Some(folder) = folders.pop() {
+        assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+        for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry)
+            } else {
+                files.push(entry)
+            }
+        }
+    }
+    assert!(
+        files.iter().any(|file| file.ends_with("relay.toml")) && files.len() > 8,
+        "{files:?}"
+    );
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+
+    fn mode(path: &std::path::Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
 }
 
 #[test]

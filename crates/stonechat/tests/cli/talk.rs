@@ -21,6 +21,8 @@ fn a_message_goes_from_carried_to_read() {
         (&got["text"], &got["state"]),
         (&Value::from("hi — привет 👋"), &Value::from("received"))
     );
+    let kinds = |got: &[Value]| got.iter().map(|m| m["kind"].clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(&bo.run(&["messages", "Ana", "--json"]).json()), ["began", "text"]);
     eventually("delivered", || (ana.state_of("Bo", &id) == "delivered").then_some(()));
     let printed = bo.run(&["receive", "--json"]).json();
     assert_eq!(
