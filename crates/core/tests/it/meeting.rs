@@ -77,6 +77,71 @@ fn a_family_claim_waits_for_approval_and_may_write_meanwhile_meet_8() {
     assert_eq!(bench.texts(0), ["it is me"]);
 }
 
+#[test]
+fn the_door_of_a_used_invite_stands_for_48_hours_and_then_falls_meet_9() {
+    const HOUR: u64 = 3_600_000;
+    let mut bench = Bench::with(4);
+    let invite = bench.invite(0, Who::One, How::Plain);
+    bench.accept(1, &invite.link, None).unwrap();
+    assert_eq!(
+        bench.numbers(0, "SELECT count(*) FROM invite WHERE seal_private IS NOT NULL"),
+        [0]
+    );
+    bench.pass(47 * HOUR);
+    bench.accept(2, &invite.link, None).unwrap();
+    assert_eq!(
+        bench.acceptance(2).state,
+        AcceptanceState::Used,
+        "who comes late is told"
+    );
+    assert_eq!(bench.relay.doors.len(), 1);
+    bench.pass(HOUR + HOUR / 2);
+    assert_eq!(bench.relay.doors.len(), 0);
+    bench.accept(3, &invite.link, None).unwrap();
+    assert_eq!(bench.acceptance(3).state, AcceptanceState::DoorSpent);
+}
+
+#[test]
+fn the_door_of_a_revoked_or_expired_invite_falls_at_once_meet_9() {
+    let mut bench = Bench::with(1);
+    let revoked = bench.invite(0, Who::One, How::Plain);
+    bench.invite(0, Who::Family, How::Plain);
+    assert_eq!(bench.relay.doors.len(), 2);
+    bench.ask(0, Command::InviteRevoke(ById { id: revoked.id })).unwrap();
+    assert_eq!(bench.relay.doors.len(), 1);
+    bench.pass(49 * 3_600_000);
+    assert_eq!(bench.relay.doors.len(), 0);
+}
+
+#[test]
+fn who_was_turned_away_is_told_so_instead_of_writing_to_nobody() {
+    let write = |bench: &mut Bench, device| {
+        let wish = stonechat_core::api::Send {
+            chat: 1,
+            text: "hello?".into(),
+            client_id: None,
+        };
+        bench.ask(device, Command::Send(wish)).map(drop)
+    };
+    let mut bench = Bench::with(3);
+    let family = bench.invite(0, Who::Family, How::Plain);
+    bench.accept(1, &family.link, None).unwrap();
+    assert_eq!(write(&mut bench, 1), Ok(()), "who waits may write");
+    let claim = claims(&mut bench).remove(0);
+    bench.ask(0, Command::Decline(ById { id: claim })).unwrap();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Declined);
+    assert_eq!(write(&mut bench, 1), Err(Fault::NotLetIn));
+    assert_eq!(bench.texts(1), ["> hello?"], "what was refused is not kept");
+
+    let mut bench = Bench::with(3);
+    let one = bench.invite(0, Who::One, How::Plain);
+    bench.accept(1, &one.link, None).unwrap();
+    bench.accept(2, &one.link, None).unwrap();
+    assert_eq!(bench.acceptance(2).state, AcceptanceState::Used);
+    assert_eq!(write(&mut bench, 1), Ok(()), "who was let in may write");
+    assert_eq!(write(&mut bench, 2), Err(Fault::NotLetIn));
+}
+
 fn claims(bench: &mut Bench) -> Vec<String> {
     let tx = bench.devices[0].store.begin().unwrap();
     let mut rows = tx.prepare("SELECT lower(hex(id)) FROM claim").unwrap();

@@ -78,18 +78,21 @@ fn a_restart_hands_out_what_was_not_stored_out_4() {
 
 #[test]
 fn ten_thousand_queued_texts_need_few_receipts_rcp_2() {
+    const TEXTS: usize = 10_000;
     let mut bench = Bench::friends();
     bench.relay.silent = true;
-    for n in 0..500 {
+    for n in 0..TEXTS {
         bench.say(0, 1, &format!("text {n}"));
     }
     let before = bench.devices[1].sent.len();
     bench.relay.silent = false;
     bench.settle();
     bench.pass(60_000);
-    assert_eq!(bench.texts(1).len(), 500);
+    let expected: Vec<String> = (0..TEXTS).map(|n| format!("text {n}")).collect();
+    assert_eq!(bench.texts(1), expected);
     assert!(bench.states(0).iter().all(|state| *state == 2));
-    assert!(bench.devices[1].sent.len() - before <= 2);
+    let receipts = bench.devices[1].sent.len() - before;
+    assert!((1..=20).contains(&receipts), "{receipts} receipts");
 }
 
 #[test]
