@@ -66,6 +66,8 @@ pub enum Planted {
     MemoryKept,
     /// Envelopes carry their text unsealed.
     Unsealed,
+    /// All that a device says goes into one mailbox.
+    OneMailbox,
 }
 
 /// What a world came to.
@@ -177,8 +179,8 @@ pub struct World {
     said_count: u64,
     steps: u64,
     tap: Tap,
-    /// Every tag that was ever read, and what for: conversation and week.
-    tags: BTreeMap<Vec<u8>, (Vec<u8>, i64)>,
+    /// Every tag that was ever read or put to, and what for.
+    tags: BTreeMap<Vec<u8>, check::Lane>,
     trace: Trace,
     totals: Totals,
     broken: Vec<String>,
@@ -502,7 +504,9 @@ impl World {
         for errand in errands {
             self.tap.log_errand(&errand);
             self.trace_errand(d, &errand);
-            let errand = self.sabotage(d, errand);
+            let lane = self.lane_of(d, &errand);
+            let errand = self.sabotage(d, lane.as_ref(), errand);
+            self.check_put(d, lane, &errand);
             self.give(d, errand);
         }
         if let Some(at) = wake_at {

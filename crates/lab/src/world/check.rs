@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use stonechat_core::api::{Answer, Message, MessageKind, MessageState, MessagesOf, Query};
+use stonechat_wire::exchange::Errand;
 
 use super::World;
 use super::tap;
@@ -22,6 +23,13 @@ const SECRETS: [&str; 10] = [
     "SELECT CAST(words AS BLOB) FROM invite WHERE words IS NOT NULL",
     "SELECT group_id FROM conversation",
 ];
+
+/// What a conversation's mailbox is for: an epoch, and a week.
+pub(crate) type Lane = (Vec<u8>, i64);
+
+fn lane(row: &rusqlite::Row<'_>) -> rusqlite::Result<Lane> {
+    Ok((row.get(0)?, row.get(1)?))
+}
 
 impl World {
     /// Whether everybody has everything and nothing waits.
@@ -206,17 +214,34 @@ impl World {
         all
     }
 
+    /// What a parcel is for, by what its mailbox is read for here; `None`: something else than a conversation's text.
+    pub(crate) fn lane_of(&mut self, d: usize, errand: &Errand) -> Option<Lane> {
+        let Errand::Send(parcel) = errand else { return None };
+        let tag = hex::encode(parcel.token.tag().as_bytes());
+        let sql = format!("SELECT about, slot FROM listening WHERE purpose = 0 AND tag = x'{tag}'");
+        self.nodes[d].device.rows(&sql, lane).pop()
+    }
+
+    /// The mailbox that an envelope leaves for has no other lane's.
+    pub(crate) fn check_put(&mut self, d: usize, lane: Option<Lane>, errand: &Errand) {
+        if let (Some(lane), Errand::Send(parcel)) = (lane, errand) {
+            self.check_tag(d, parcel.token.tag().as_bytes().to_vec(), lane);
+        }
+    }
+
+    fn check_tag(&mut self, d: usize, tag: Vec<u8>, lane: Lane) {
+        if self.tags.insert(tag, lane.clone()).is_some_and(|before| before != lane) {
+            self.broke(format!("device {d}: one tag stands for two conversations or weeks"));
+        }
+    }
+
     /// No tag stands for two things or two weeks.
     pub(crate) fn check_tags(&mut self) {
         for d in 0..self.nodes.len() {
-            let sql = "SELECT tag, about, slot FROM listening WHERE purpose = 0";
-            let rows = self.nodes[d]
-                .device
-                .rows(sql, |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))));
-            for (tag, what) in rows {
-                if self.tags.insert(tag, what.clone()).is_some_and(|before| before != what) {
-                    self.broke(format!("device {d}: one tag stands for two conversations or weeks"));
-                }
+            let sql = "SELECT about, slot, tag FROM listening WHERE purpose = 0";
+            let rows = self.nodes[d].device.rows(sql, |row| Ok((row.get(2)?, lane(row)?)));
+            for (tag, lane) in rows {
+                self.check_tag(d, tag, lane);
             }
         }
     }

@@ -10,8 +10,9 @@ use stonechat_transport::courier::{Courier, Input as Report, KnockError, LinkId,
 use stonechat_wire::envelope::Envelope;
 use stonechat_wire::exchange::Errand;
 use stonechat_wire::frame::{FromRelay, ToRelay};
-use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
+use stonechat_wire::ids::{DoorPath, Tag, Timestamp, Token};
 
+use super::check::Lane;
 use super::faults::Fault;
 use super::plan::{HOUR, MINUTE, SECOND};
 use super::trace::Actor;
@@ -555,8 +556,8 @@ impl World {
         self.after(HOUR, Event::RelayUp(r));
     }
 
-    /// With sealing off, an envelope shows the text that it carries.
-    pub(crate) fn sabotage(&mut self, d: usize, errand: Errand) -> Errand {
+    /// With sealing off, an envelope shows the text that it carries; with one mailbox, it goes where all the others go.
+    pub(crate) fn sabotage(&mut self, d: usize, lane: Option<&Lane>, errand: Errand) -> Errand {
         let Errand::Send(mut parcel) = errand else {
             return errand;
         };
@@ -567,6 +568,12 @@ impl World {
             for (byte, plain) in bytes.iter_mut().skip(33).zip(text.iter().flat_map(|text| text.bytes())) {
                 *byte = plain;
             }
+            parcel.envelope = Envelope::decode(bytes).unwrap();
+        }
+        if self.planted == Some(Planted::OneMailbox) && lane.is_some() {
+            parcel.token = Token::from_bytes([9; 32]);
+            let mut bytes = parcel.envelope.into_bytes();
+            bytes[1..17].copy_from_slice(parcel.token.tag().as_bytes());
             parcel.envelope = Envelope::decode(bytes).unwrap();
         }
         Errand::Send(parcel)

@@ -75,13 +75,15 @@ fn eight_weeks_show_a_relay_no_name_no_text_and_no_tag_twice_env_1() {
 
 #[test]
 fn eight_weeks_without_sealing_show_everything() {
-    let outcome = run(Some(Planted::Unsealed));
-    assert!(
-        outcome
-            .broken
-            .iter()
-            .any(|what| what.contains("a relay saw a text or a name")),
-        "{:?}",
-        outcome.broken
-    );
+    breaks(Planted::Unsealed, "a relay saw a text or a name");
+}
+
+#[test]
+fn eight_weeks_in_one_mailbox_show_who_belongs_together() {
+    breaks(Planted::OneMailbox, "one tag stands for two conversations or weeks");
+}
+
+fn breaks(planted: Planted, promise: &str) {
+    let broken = run(Some(planted)).broken;
+    assert!(broken.iter().any(|what| what.contains(promise)), "{broken:?}");
 }
