@@ -4,6 +4,8 @@ import { defineConfig } from '@playwright/test';
 export default defineConfig({
   testDir: 'tests/e2e',
   outputDir: 'test-results/e2e',
+  snapshotPathTemplate: '../docs/pictures/{arg}{ext}',
+  updateSnapshots: 'none',
   timeout: 30_000,
   expect: { timeout: 5_000 },
   fullyParallel: true,
