@@ -6,7 +6,7 @@
 //! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
 use crate::api::{ChatId, Event, MessageState};
-use crate::conversation::{self, epochs, renewal};
+use crate::conversation::{self, Conversation, epochs, renewal};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -179,11 +179,22 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
     step.tx
         .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4)")?
         .execute([epoch.as_bytes()])?;
+    make_due(step, epoch, u8::MAX)
+}
+
+/// The head has left this epoch's branch: others may never see it, so messages there are due at once (OUT-5); but not
+/// those that have been through this, or a head that goes to and fro would have them sent all the time.
+pub(crate) fn branch_lost(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    make_due(step, epoch, 1)
+}
+
+fn make_due(step: &Step<'_, '_>, epoch: EpochId, tries_below: u8) -> Result<(), Stop> {
     step.tx
-        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0")?
+        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0 AND tries < ?")?
         .execute(params![
             step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
-            epoch.as_bytes()
+            epoch.as_bytes(),
+            tries_below
         ])?;
     Ok(())
 }
@@ -455,9 +466,9 @@ struct Inside {
     tries: u8,
 }
 
-/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in the epoch that
-/// is written to by now (OUT-5). One whose epoch is closed is always encrypted again. Nothing for a row that is a later
-/// part, or gone.
+/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in an epoch that
+/// its readers know by now (OUT-5). One whose epoch is closed, or on a branch that lost, is always encrypted again.
+/// Nothing for a row that is a later part, or gone.
 fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Stop> {
     let sql = "SELECT purpose, epoch_id, content, plain, about, group_id, tries FROM outbox WHERE id = ? AND part = 0";
     let found = step.tx.prepare_cached(sql)?.query_row([row], |row| {
@@ -474,11 +485,14 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
     let Some(mut inside) = found.optional()? else {
         return Ok(None);
     };
-    let closed = is_closed(step, inside.epoch)?;
-    let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1)) || closed;
-    let Some(plain) = inside.plain.as_ref().filter(|_| turn) else {
+    let Some(plain) = inside.plain.clone() else {
         return Ok(Some(inside));
     };
+    let closed = is_closed(step, inside.epoch)?;
+    let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1));
+    if !(turn || closed || !epochs::is_canonical(step, &inside.group, inside.epoch)?) {
+        return Ok(Some(inside));
+    }
     let Some(mut of) = conversation::load(step, &inside.group)? else {
         return Ok(None);
     };
@@ -491,21 +505,30 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
         };
     }
     of.epoch = renewal::before_writing(step, &of)?;
-    // Who came later is not meant to read it.
-    let then = epochs::accounts(step, inside.epoch)?;
-    if of.grouped && !closed && !epochs::accounts(step, of.epoch)?.is_subset(&then) {
+    let Some(epoch) = epochs::readable_at(step, &of, inside.epoch, closed)? else {
         return Ok(Some(inside));
-    }
+    };
+    encrypt_again(step, &of, epoch, &mut inside, &plain)?;
+    Ok(Some(inside))
+}
+
+fn encrypt_again(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    epoch: EpochId,
+    inside: &mut Inside,
+    plain: &[u8],
+) -> Result<(), Stop> {
     let id = MessageId::from_slice(&inside.about).ok_or(Stop::Refused("own message"))?;
     let plain = match epochs::first_of(step, id)? {
-        Some((epoch, leaf)) if (epoch, leaf) != (of.epoch, of.leaf) => {
-            message::encode_again(First { epoch, leaf }, plain)
+        Some((first, leaf)) if (first, leaf) != (epoch, of.leaf) => {
+            message::encode_again(First { epoch: first, leaf }, plain)
         }
-        _here => plain.clone(),
+        _here => plain.to_vec(),
     };
-    inside.content = step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?;
-    inside.epoch = of.epoch;
-    Ok(Some(inside))
+    inside.content = step.groups.write(&step.mls, (of.group, epoch), &of.signer, &plain)?;
+    inside.epoch = epoch;
+    Ok(())
 }
 
 fn is_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
