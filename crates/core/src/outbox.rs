@@ -19,6 +19,8 @@ use stonechat_wire::message::{self, First};
 
 /// Not confirmed for so long: sealed anew (OUT-2).
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
+/// ... and so long where its branch was lost: a head that goes to and fro must not have it sent all the time (OUT-5).
+const SOON_MS: u64 = 60 * 1000;
 /// The tries that encrypt again. The others repeat the MLS message: one would help a reader whose window has passed it,
 /// the other one whose window does not reach so far ahead yet. Few, so that generations do not run away (OUT-5).
 const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
@@ -179,23 +181,68 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
     step.tx
         .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4)")?
         .execute([epoch.as_bytes()])?;
-    make_due(step, epoch, u8::MAX)
-}
-
-/// The head has left this epoch's branch: others may never see it, so messages there are due at once (OUT-5); but not
-/// those that have been through this, or a head that goes to and fro would have them sent all the time.
-pub(crate) fn branch_lost(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
-    make_due(step, epoch, 1)
-}
-
-fn make_due(step: &Step<'_, '_>, epoch: EpochId, tries_below: u8) -> Result<(), Stop> {
     step.tx
-        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0 AND tries < ?")?
+        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0")?
         .execute(params![
             step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS),
-            epoch.as_bytes(),
-            tries_below
+            epoch.as_bytes()
         ])?;
+    Ok(())
+}
+
+/// The head has left this epoch's branch: others may never see it, so messages there are due soon (OUT-5).
+pub(crate) fn branch_lost(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE epoch_id = ? AND purpose = 0")?
+        .execute(params![soon(step), epoch.as_bytes()])?;
+    Ok(())
+}
+
+/// Sealed then, it is due in [`SOON_MS`].
+fn soon(step: &Step<'_, '_>) -> i64 {
+    step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS - SOON_MS)
+}
+
+/// Enough others have confirmed a message. Where three speak for many, it stays while it lies on a branch that the
+/// head is not on, until a relay has it on the head's (OUT-7).
+pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
+    if of.accounts > epochs::ALL_CONFIRM_MAX {
+        let sql = "SELECT epoch_id FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
+        let found = step
+            .tx
+            .prepare_cached(sql)?
+            .query_row([id.as_bytes()], |row| row.get(0));
+        let lies = found.optional()?.map(EpochId::from_bytes);
+        if let Some(epoch) = lies
+            && !epochs::is_canonical(step, &of.group, epoch)?
+        {
+            return branch_lost(step, epoch);
+        }
+    }
+    done(step, Waiting::Message, id.as_bytes())
+}
+
+/// A relay has a message that enough had confirmed already: on the head's branch it is done.
+fn confirmed_before(step: &Step<'_, '_>, row: i64, about: &[u8]) -> Result<(), Stop> {
+    let sql = "SELECT o.group_id, o.epoch_id FROM outbox o JOIN message m ON m.id = o.about
+               WHERE o.id = ? AND m.acked > 0";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)));
+    match found.optional()? {
+        Some((group, epoch)) if epochs::is_canonical(step, &group, EpochId::from_bytes(epoch))? => {
+            done(step, Waiting::Message, about)
+        }
+        _not_yet => Ok(()),
+    }
+}
+
+/// A commit of mine lost to a fork: once a relay has it, it needs no more care (EPO-6).
+pub(crate) fn commit_lost(step: &Step<'_, '_>, makes: EpochId) -> Result<(), Stop> {
+    if was_stored(step, makes.as_bytes())? {
+        done(step, Waiting::Commit, makes.as_bytes())?;
+    }
     Ok(())
 }
 
@@ -218,7 +265,10 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
             .prepare_cached("UPDATE outbox_relay SET stored = 1 WHERE outbox = ? AND relay = ?")?
             .execute(params![row, relay.as_bytes()])?;
         match waiting {
-            Waiting::Message if all_stored(step, &about)? => carried(step, &about)?,
+            Waiting::Message if all_stored(step, &about)? => {
+                carried(step, &about)?;
+                confirmed_before(step, row, &about)?;
+            }
             Waiting::Message | Waiting::Claim => {}
             Waiting::Receipt | Waiting::Answer => {
                 step.tx

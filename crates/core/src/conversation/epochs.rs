@@ -463,6 +463,7 @@ fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, 
     }
     for epoch in &left {
         outbox::branch_lost(step, *epoch)?;
+        outbox::commit_lost(step, *epoch)?;
     }
     group::head_moved(step, group, &left)
 }

@@ -185,7 +185,7 @@ fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Rea
     step.tx
         .prepare_cached("UPDATE message SET state = ?1 WHERE id = ?2 AND state < ?1")?
         .execute(params![state as u8, id.as_bytes()])?;
-    outbox::done(step, Waiting::Message, id.as_bytes())?;
+    outbox::confirmed(step, of, id)?;
     if !is_shown(step, id)? {
         return Ok(());
     }
