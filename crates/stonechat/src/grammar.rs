@@ -136,7 +136,7 @@ pub(crate) struct Send {
 pub(crate) struct Messages {
     /// Name or id of the contact or group.
     pub(crate) contact: String,
-    /// One JSON object a line.
+    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown.
     #[arg(long)]
     pub(crate) json: bool,
     /// At most this many.

@@ -52,7 +52,7 @@ async fn protect(client: &mut Client, place: &Place) -> Result<(), CommandError>
 /// Prints the 24 recovery words on one line.
 pub(super) async fn words(client: &mut Client) -> Result<(), CommandError> {
     let words: Words = client.call("words", json!({})).await?;
-    Ok(show::line(&words.words.join(" "))?)
+    show::line(&words.words.join(" "))
 }
 
 /// Prints who this is and how it is connected.
@@ -62,7 +62,7 @@ pub(super) async fn status(client: &mut Client, listing: &Listing) -> Result<(),
     }
     let status: Status = client.call("status", json!({})).await?;
     if listing.json {
-        return Ok(show::json_line(&status)?);
+        return show::json_line(&status);
     }
     print(&status)?;
     print_invitations(client).await

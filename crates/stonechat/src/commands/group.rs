@@ -20,7 +20,7 @@ pub(super) async fn run(client: &mut Client, wish: grammar::Group) -> Result<(),
         super::receive::catch_up(client).await?;
     }
     if as_json {
-        return Ok(show::json_line(&group)?);
+        return show::json_line(&group);
     }
     print(&group)
 }

@@ -55,7 +55,7 @@ pub(super) async fn accept(client: &mut Client, accept: &Accept) -> Result<(), C
     if let Some(refusal) = refusal_of(acceptance.state) {
         return Err(CommandError::Link(refusal.to_owned()));
     }
-    Ok(show::line(&plainly(&acceptance))?)
+    show::line(&plainly(&acceptance))
 }
 
 /// Follows the acceptance until it says something final, or until patience ends.
@@ -109,12 +109,12 @@ pub(super) async fn requests(client: &mut Client, listing: &Listing) -> Result<(
 pub(super) async fn approve(client: &mut Client, by: &ById) -> Result<(), CommandError> {
     let request = find::request(client, &by.id).await?;
     let contact: Contact = client.call("approve", json!({ "id": request.id })).await?;
-    Ok(show::line(&format!("approved: {}", show::tame(&contact.name)))?)
+    show::line(&format!("approved: {}", show::tame(&contact.name)))
 }
 
 /// Turns a person away.
 pub(super) async fn decline(client: &mut Client, by: &ById) -> Result<(), CommandError> {
     let request = find::request(client, &by.id).await?;
     client.call::<Value>("decline", json!({ "id": request.id })).await?;
-    Ok(show::line(&format!("declined: {}", show::tame(&request.name)))?)
+    show::line(&format!("declined: {}", show::tame(&request.name)))
 }

@@ -141,11 +141,11 @@ fn is_new(message: &Message) -> bool {
 }
 
 fn print_one(receive: &Receive, message: &Message) -> Result<(), CommandError> {
-    Ok(if receive.json {
+    if receive.json {
         show::json_line(&show::message_json(message))
     } else {
         show::line(&show::message_line(message))
-    }?)
+    }
 }
 
 async fn mark(client: &mut Client, chat: ChatId, position: i64) -> Result<(), CommandError> {

@@ -107,7 +107,7 @@ async fn newest(client: &mut Client, chat: i64, limit: u32) -> Result<Vec<Messag
 pub(super) async fn safety_number(client: &mut Client, of: &OfContact) -> Result<(), CommandError> {
     let contact = find::contact(client, &of.contact).await?;
     let number: SafetyNumber = client.call("safetyNumber", json!({ "id": contact.id })).await?;
-    Ok(show::line(&number.groups.join(" "))?)
+    show::line(&number.groups.join(" "))
 }
 
 /// Prints what was found, newest first.
