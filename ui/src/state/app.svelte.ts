@@ -24,6 +24,8 @@ export type Phase =
   | { kind: 'ready' };
 
 const CHATS_MAX = 1000;
+/** How often the lists are read again because something came meanwhile. */
+const RELOADS_MAX = 5;
 const STATUS_PAUSE_MS = 120;
 
 /** Hears events beside the lists: the open timeline. */
@@ -52,6 +54,8 @@ class App implements Lists {
   #client: Client | null = null;
   #listeners = new Set<Listener>();
   #statusTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Events so far. */
+  #heard = 0;
 
   /** Starts talking over a pipe. Called once. */
   start(open: OpenPipe): void {
@@ -98,8 +102,21 @@ class App implements Lists {
     await this.call('settings.set', settings);
   }
 
+  /** What came while the lists were on their way may be missing in them: they are read again. */
   async #loadLists(): Promise<void> {
-    const [settings, chats, contacts, requests, invites, acceptances] = await Promise.all([
+    let [before, lists] = [this.#heard, await this.#readLists()];
+    for (let again = 0; this.#heard !== before && again < RELOADS_MAX; again += 1) [before, lists] = [this.#heard, await this.#readLists()];
+    const [settings, chats, contacts, requests, invites, acceptances] = lists;
+    this.#useSettings(settings);
+    replace(this.chats, chats, ({ id }) => id);
+    replace(this.contacts, contacts, ({ id }) => id);
+    replace(this.requests, requests, ({ id }) => id);
+    replace(this.invites, invites, ({ id }) => id);
+    replace(this.acceptances, acceptances, ({ id }) => id);
+  }
+
+  #readLists() {
+    return Promise.all([
       this.call('settings.get'),
       this.call('chats', { limit: CHATS_MAX }),
       this.call('contacts'),
@@ -107,12 +124,6 @@ class App implements Lists {
       this.call('invites'),
       this.call('acceptances'),
     ]);
-    this.#useSettings(settings);
-    replace(this.chats, chats, ({ id }) => id);
-    replace(this.contacts, contacts, ({ id }) => id);
-    replace(this.requests, requests, ({ id }) => id);
-    replace(this.invites, invites, ({ id }) => id);
-    replace(this.acceptances, acceptances, ({ id }) => id);
   }
 
   #useSettings(settings: Settings): void {
@@ -130,6 +141,7 @@ class App implements Lists {
   }
 
   #event(event: Event): void {
+    this.#heard += 1;
     const again = reduce(this, event);
     for (const listener of this.#listeners) listener.event(event);
     if (again === 'status') this.#readStatusSoon();

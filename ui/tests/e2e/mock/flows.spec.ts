@@ -397,6 +397,28 @@ test.describe('talking', () => {
   });
 });
 
+test('a chat that begins while the lists are read is not lost', async ({ page, open }) => {
+  await open({ scenario: 'talk' });
+  await expect(page.locator('.chat').first()).toBeVisible();
+  await page.evaluate(() => {
+    const { backend } = window.mock!;
+    const call = backend.call.bind(backend);
+    let began = false;
+    backend.call = (method, params) => {
+      const answer = call(method, params);
+      if (method === 'chats' && !began) {
+        began = true;
+        backend.emit({ kind: 'chatChanged', chat: { ...backend.addGroup('Just begun', [[...backend.contacts.keys()][0]!], 'owner') } });
+      }
+      return answer;
+    };
+    backend.emit({ kind: 'ingested', messages: 1 });
+  });
+  await expect(page.locator('.chat', { hasText: 'Just begun' })).toBeVisible();
+  await settled(page, () => document.querySelectorAll('.chat').length);
+  await expect(page.locator('.chat', { hasText: 'Just begun' })).toBeVisible();
+});
+
 test.describe('ten thousand messages', () => {
   test.use(DESKTOP);
 
