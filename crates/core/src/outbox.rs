@@ -5,6 +5,8 @@
 //! word and only a hint: what nobody confirmed within a day is sealed anew, with a new seed, into the mailbox of the
 //! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
+mod kept;
+
 use crate::api::{ChatId, Event, MessageState};
 use crate::conversation::{self, Conversation, epochs, renewal};
 use crate::listening;
@@ -178,6 +180,7 @@ pub(crate) fn done(step: &Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Resul
 
 /// Nothing can be sealed in this epoch any more: receipts and commits there are over, messages are due at once.
 pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    kept::forget(step, epoch)?;
     step.tx
         .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4)")?
         .execute([epoch.as_bytes()])?;
@@ -191,20 +194,17 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
 }
 
 /// The head has left this epoch's branch: others may never see it, so messages there are due soon (OUT-5).
-pub(crate) fn branch_lost(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+pub(crate) fn branch_lost(step: &Step<'_, '_>, group: &Gid, epoch: EpochId) -> Result<(), Stop> {
+    // Sealed then, it is due in `SOON_MS`.
+    let sealed_at = step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS - SOON_MS);
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE epoch_id = ? AND purpose = 0")?
-        .execute(params![soon(step), epoch.as_bytes()])?;
-    Ok(())
+        .execute(params![sealed_at, epoch.as_bytes()])?;
+    kept::put_again(step, group, epoch, sealed_at)
 }
 
-/// Sealed then, it is due in [`SOON_MS`].
-fn soon(step: &Step<'_, '_>) -> i64 {
-    step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS - SOON_MS)
-}
-
-/// Enough others have confirmed a message. Where three speak for many, it stays while it lies on a branch that the
-/// head is not on, until a relay has it on the head's (OUT-7).
+/// Enough others have confirmed a message. Where three speak for many, it stays until a relay has it on the head's
+/// branch (OUT-7), and is kept in case that branch loses (OUT-9).
 pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
     if of.accounts > epochs::ALL_CONFIRM_MAX {
         let sql = "SELECT epoch_id FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
@@ -216,8 +216,9 @@ pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -
         if let Some(epoch) = lies
             && !epochs::is_canonical(step, &of.group, epoch)?
         {
-            return branch_lost(step, epoch);
+            return branch_lost(step, &of.group, epoch);
         }
+        kept::keep(step, of, id)?;
     }
     done(step, Waiting::Message, id.as_bytes())
 }
@@ -230,12 +231,17 @@ fn confirmed_before(step: &Step<'_, '_>, row: i64, about: &[u8]) -> Result<(), S
         .tx
         .prepare_cached(sql)?
         .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)));
-    match found.optional()? {
-        Some((group, epoch)) if epochs::is_canonical(step, &group, EpochId::from_bytes(epoch))? => {
-            done(step, Waiting::Message, about)
-        }
-        _not_yet => Ok(()),
+    let (Some((group, epoch)), Some(id)) = (found.optional()?, MessageId::from_slice(about)) else {
+        return Ok(());
+    };
+    let Some(of) = conversation::load(step, &group)? else {
+        return Ok(());
+    };
+    if epochs::is_canonical(step, &group, EpochId::from_bytes(epoch))? {
+        kept::keep(step, &of, id)?;
+        done(step, Waiting::Message, about)?;
     }
+    Ok(())
 }
 
 /// A commit of mine lost to a fork: once a relay has it, it needs no more care (EPO-6).

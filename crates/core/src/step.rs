@@ -146,7 +146,7 @@ impl<'a, 't> Step<'a, 't> {
         &mut self,
         part: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<Result<T, Stop>, StoreError> {
-        self.tx.execute_batch("SAVEPOINT part")?;
+        self.run("SAVEPOINT part")?;
         let marks = (
             self.out.errands.len(),
             self.out.events.len(),
@@ -158,12 +158,13 @@ impl<'a, 't> Step<'a, 't> {
         }
         match done {
             Ok(done) => {
-                self.tx.execute_batch("RELEASE part")?;
+                self.run("RELEASE part")?;
                 Ok(Ok(done))
             }
             Err(Stop::Store(error)) => Err(error),
             Err(stop) => {
-                self.tx.execute_batch("ROLLBACK TO part; RELEASE part")?;
+                self.run("ROLLBACK TO part")?;
+                self.run("RELEASE part")?;
                 self.groups.forget();
                 self.out.errands.truncate(marks.0);
                 self.out.events.truncate(marks.1);
@@ -171,6 +172,11 @@ impl<'a, 't> Step<'a, 't> {
                 Ok(Err(stop))
             }
         }
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.tx.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 
     /// Turns what was touched into events, and many messages into one.

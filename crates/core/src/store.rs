@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 use rusqlite_migration::{M, Migrations, SchemaVersion};
 
@@ -27,7 +28,7 @@ const BUSY_TIMEOUT_MS: u32 = 5_000;
 /// SQLCipher's page.
 const PAGE_BYTES: usize = 4096;
 /// Prepared statements kept per connection.
-const STATEMENTS_KEPT: usize = 128;
+const STATEMENTS_KEPT: usize = 256;
 
 /// The database, open for the one that writes.
 pub struct Store {
@@ -236,6 +237,8 @@ fn check_file(path: &Path) -> Result<(), OpenError> {
 fn connect(path: &Path, key: &StoreKey, access: OpenFlags) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Else a statement is parsed again whenever a value is bound that might suit another plan.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // SQLCipher would write its errors to stderr, paths included.
     connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
     connection.execute_batch(&key.pragma())?;

@@ -47,7 +47,7 @@ const PATIENCE: u64 = 16 * DAY;
 /// text that its reader could not open: it is encrypted again only after two days (OUT-5).
 const HEALS_WITHIN: u64 = 45 * HOUR;
 /// What is right must stay right: longer than a message waits before it is sealed anew.
-const AFTERWARDS: u64 = 30 * HOUR;
+const AFTERWARDS: u64 = 25 * HOUR;
 /// Of a thousand steps, where memory that is kept after it is to be found.
 const COMMITS_FAIL: u64 = 300;
 /// How often the tags in use are looked at.
@@ -664,7 +664,8 @@ impl World {
         self.after(CENSUS_EVERY, Event::Census);
     }
 
-    /// Twice a day: is everything as it should be by now?
+    /// An hour after healing, when people read what there is; an hour later; then twice a day: is everything as it
+    /// should be by now?
     fn inspect(&mut self) {
         if self.complete_at.is_none() {
             for d in 0..self.nodes.len() {
@@ -680,7 +681,8 @@ impl World {
         if self.now > self.plan.heals_at + PATIENCE {
             return self.at(self.now, Event::End);
         }
-        self.after(12 * HOUR, Event::Inspect);
+        let soon = self.now < self.plan.heals_at + 2 * HOUR;
+        self.after(if soon { HOUR } else { 12 * HOUR }, Event::Inspect);
     }
 }
 

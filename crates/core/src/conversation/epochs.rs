@@ -462,7 +462,7 @@ fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, 
         renewal::lost(step, group)?;
     }
     for epoch in &left {
-        outbox::branch_lost(step, *epoch)?;
+        outbox::branch_lost(step, group, *epoch)?;
         outbox::commit_lost(step, *epoch)?;
     }
     group::head_moved(step, group, &left)

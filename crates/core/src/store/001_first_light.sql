@@ -277,6 +277,17 @@ CREATE TABLE outbox_relay(
   PRIMARY KEY(outbox, relay)
 ) STRICT, WITHOUT ROWID;
 
+-- Own messages of groups of more than eight that three others confirmed (OUT-9).
+CREATE TABLE kept(
+  id       BLOB PRIMARY KEY,             -- message id
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  epoch_id BLOB NOT NULL,                -- where it was encrypted last
+  plain    BLOB NOT NULL,                -- header and body
+  kept_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX kept_by_epoch ON kept(epoch_id);
+CREATE INDEX kept_by_age ON kept(group_id, kept_at);
+
 CREATE TABLE invite(
   id           BLOB PRIMARY KEY,         -- 16
   secret       BLOB NOT NULL,            -- 20

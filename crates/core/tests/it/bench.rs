@@ -24,6 +24,9 @@ pub(crate) struct Device {
     pub(crate) listening: BTreeMap<Tag, u64>,
     /// Parcels handed out, in order.
     pub(crate) sent: Vec<Parcel>,
+    /// It reaches no relay: what it sends is held back.
+    pub(crate) cut: bool,
+    held: Vec<Parcel>,
     _home: tempfile::TempDir,
 }
 
@@ -67,6 +70,8 @@ impl Device {
             queue: VecDeque::new(),
             listening: BTreeMap::new(),
             sent: vec![],
+            cut: false,
+            held: vec![],
             _home: home,
         }
     }
@@ -165,7 +170,7 @@ impl Bench {
     }
 
     fn deliver(&mut self, device: usize) -> bool {
-        if self.relay.silent {
+        if self.relay.silent || self.devices[device].cut {
             return false;
         }
         let mut arrivals = vec![];
@@ -174,6 +179,9 @@ impl Bench {
             let waiting = self.relay.boxes.get(tag).map_or(&[][..], |b| b.as_slice());
             while let Some(envelope) = waiting.get(usize::try_from(*cursor).unwrap()) {
                 *cursor += 1;
+                if envelope.is_empty() {
+                    continue; // lost
+                }
                 arrivals.push(Arrival {
                     relay: relay_keys().id(),
                     tag: *tag,
@@ -197,17 +205,11 @@ impl Bench {
             let d = &mut self.devices[device];
             match errand {
                 Errand::Send(parcel) => {
-                    let bytes = parcel.envelope.bytes().to_vec();
-                    let tag = parcel.token.tag();
-                    assert_eq!(tag, parcel.envelope.tag());
-                    let id = parcel.envelope.id();
-                    let there = self.relay.boxes.entry(tag).or_default();
-                    if !there.contains(&bytes) {
-                        there.push(bytes);
-                    }
-                    d.sent.push(parcel);
-                    if !self.relay.silent {
-                        d.queue.push_back(Input::News(News::Stored { relay, ids: vec![id] }));
+                    d.sent.push(parcel.clone());
+                    if d.cut {
+                        d.held.push(parcel);
+                    } else {
+                        self.put(device, parcel);
                     }
                 }
                 Errand::Listen(listen) => {
@@ -234,6 +236,42 @@ impl Bench {
                     _ => News::DoorSpent { id: knock.id },
                 })),
                 Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
+            }
+        }
+    }
+
+    fn put(&mut self, device: usize, parcel: Parcel) {
+        let (tag, id) = (parcel.token.tag(), parcel.envelope.id());
+        assert_eq!(tag, parcel.envelope.tag());
+        let there = self.relay.boxes.entry(tag).or_default();
+        let bytes = parcel.envelope.bytes().to_vec();
+        if !there.contains(&bytes) {
+            there.push(bytes);
+        }
+        if !self.relay.silent {
+            let relay = relay_keys().id();
+            self.devices[device]
+                .queue
+                .push_back(Input::News(News::Stored { relay, ids: vec![id] }));
+        }
+    }
+
+    /// A device that was cut off reaches the relay again.
+    pub(crate) fn reconnect(&mut self, device: usize) {
+        self.devices[device].cut = false;
+        for parcel in std::mem::take(&mut self.devices[device].held) {
+            self.put(device, parcel);
+        }
+        self.settle();
+    }
+
+    /// The relay loses the commits that a device has put so far.
+    pub(crate) fn lose_commits(&mut self, device: usize) {
+        for parcel in self.devices[device].sent.iter().filter(|p| p.ttl_s == 60 * 24 * 3600) {
+            let there = self.relay.boxes.entry(parcel.token.tag()).or_default();
+            // Cursors count what was ever there.
+            for kept in there.iter_mut().filter(|kept| *kept == parcel.envelope.bytes()) {
+                kept.clear();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A model of forks: every order in which a few commits and messages can be made apart and reach one another.
 //!
 //! The rule itself is the real one (`stonechat_core::fork`). The checker walks every interleaving of a small script by
-//! three people and asks after each step whether a removed admin has come back; without FORK-2 it must find that it has.
+//! three people and asks after each step; with a clause switched off it must find the attack that the clause is there for.
 
 use stateright::{Checker, Model, Property};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +12,15 @@ const OWNER: u8 = 0;
 const ADMIN: u8 = 1;
 const MEMBER: u8 = 2;
 const PEOPLE: [u8; 3] = [OWNER, ADMIN, MEMBER];
+
+/// What the attacker may do besides what everybody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attack {
+    /// Unseated, make a commit on an old epoch, with a hash of its choice.
+    ComeBack,
+    /// Make a self-update on an old epoch, with the lowest hash, after having moved on.
+    LateWinner,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
@@ -36,6 +45,7 @@ enum Act {
 }
 
 struct Forks {
+    attack: Attack,
     clauses: Clauses,
 }
 
@@ -95,6 +105,30 @@ impl World {
         path
     }
 
+    /// Commits on the first epoch that somebody knows.
+    fn rivals(&self, known: &BTreeSet<u8>) -> Vec<u8> {
+        let commits = self.commits.iter().filter(|(made, _)| known.contains(made));
+        commits
+            .filter(|(_, (_, parent, ..))| *parent == ROOT)
+            .map(|(made, _)| *made)
+            .collect()
+    }
+
+    /// By what somebody knows, the author of this commit on the first epoch wrote or made a commit behind another one.
+    fn has_moved_on(&self, known: &BTreeSet<u8>, made: u8) -> bool {
+        let author = self.commits[&made].0;
+        let behind = |at: u8| at != ROOT && !self.path(at).contains(&made);
+        let wrote = self
+            .wrote
+            .iter()
+            .any(|(who, at)| *who == author && known.contains(at) && behind(*at));
+        let committed = self
+            .commits
+            .iter()
+            .any(|(other, (by, parent, ..))| *by == author && known.contains(other) && behind(*parent));
+        wrote || committed
+    }
+
     fn add(&mut self, number: u8, author: u8, parent: u8, class: u8, unseats: Option<u8>) {
         self.commits.insert(number, (author, parent, class, unseats));
         self.known.get_mut(&author).unwrap().insert(number);
@@ -102,7 +136,7 @@ impl World {
 }
 
 const ROOT: u8 = 100;
-/// The removed admin's commit has the lowest hash, everybody else's higher ones.
+/// The attacker's commit has the lowest hash, everybody else's higher ones.
 const ATTACK: u8 = 1;
 const HONEST: u8 = 10;
 const COMMITS_MAX: usize = 3;
@@ -123,7 +157,8 @@ impl Model for Forks {
     fn actions(&self, state: &World, actions: &mut Vec<Act>) {
         for person in PEOPLE {
             if state.commits.len() < COMMITS_MAX {
-                if person == OWNER && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
+                let removes = person == OWNER && self.attack == Attack::ComeBack;
+                if removes && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
                     actions.push(Act::Commit(person, 0));
                 }
                 if person != ADMIN {
@@ -141,7 +176,9 @@ impl Model for Forks {
                 }
             }
         }
-        if !state.commits.contains_key(&ATTACK) && state.commits.len() < COMMITS_MAX {
+        let moved = state.wrote.iter().any(|(who, at)| *who == ADMIN && *at != ROOT);
+        let ready = moved || self.attack != Attack::LateWinner;
+        if ready && !state.commits.contains_key(&ATTACK) && state.commits.len() < COMMITS_MAX {
             actions.push(Act::Attack);
         }
     }
@@ -161,7 +198,10 @@ impl Model for Forks {
             Act::Learn(person, made) => {
                 state.known.get_mut(&person)?.insert(made);
             }
-            Act::Attack => state.add(ATTACK, ADMIN, ROOT, 1, None),
+            Act::Attack => match self.attack {
+                Attack::ComeBack => state.add(ATTACK, ADMIN, ROOT, 1, None),
+                Attack::LateWinner => state.add(ATTACK, ADMIN, ROOT, 2, None),
+            },
         }
         Some(state)
     }
@@ -175,31 +215,54 @@ impl Model for Forks {
 }
 
 impl Forks {
-    /// Whoever knows the removal never writes on a branch that the unseated made beside it.
     fn promise(&self, state: &World, person: u8) -> bool {
         let known = &state.known[&person];
         let head = state.path(state.head(person, self.clauses));
-        let removal = state
-            .commits
-            .iter()
-            .find(|(made, commit)| commit.2 == 0 && known.contains(made));
-        let beside = removal.is_some_and(|(made, _)| !state.path(*made).contains(&ATTACK));
-        !(beside && head.contains(&ATTACK))
+        match self.attack {
+            // Whoever knows the removal never writes on a branch that the unseated made beside it.
+            Attack::ComeBack => {
+                let removal = state
+                    .commits
+                    .iter()
+                    .find(|(made, commit)| commit.2 == 0 && known.contains(made));
+                let beside = removal.is_some_and(|(made, _)| !state.path(*made).contains(&ATTACK));
+                !(beside && head.contains(&ATTACK))
+            }
+            // Whoever knows that the author wrote behind another commit is not drawn to its late rival, as long as
+            // some other commit's author has not moved on itself.
+            Attack::LateWinner => {
+                let rivals = state.rivals(known);
+                let moved = rivals.contains(&ATTACK) && state.has_moved_on(known, ATTACK);
+                let stays = rivals.iter().any(|made| !state.has_moved_on(known, *made));
+                !(moved && stays && head.contains(&ATTACK))
+            }
+        }
     }
 }
 
-fn holds(clauses: Clauses) -> bool {
-    let checker = Forks { clauses }.checker().spawn_bfs().join();
+fn holds(attack: Attack, clauses: Clauses) -> bool {
+    let checker = Forks { attack, clauses }.checker().spawn_bfs().join();
     assert!(checker.unique_state_count() > 100, "{}", checker.unique_state_count());
     checker.discoveries().is_empty()
 }
 
 #[test]
 fn a_removed_admin_comes_back_only_without_its_clause_fork_2() {
-    assert!(holds(Clauses::ALL));
+    assert!(holds(Attack::ComeBack, Clauses::ALL));
     let without = Clauses {
         void: false,
         ..Clauses::ALL
     };
-    assert!(!holds(without));
+    assert!(!holds(Attack::ComeBack, without));
+}
+
+#[test]
+fn a_late_winner_wins_only_without_its_clause_fork_5() {
+    assert!(holds(Attack::LateWinner, Clauses::ALL));
+    let without = Clauses {
+        moved_on: false,
+        held: false,
+        ..Clauses::ALL
+    };
+    assert!(!holds(Attack::LateWinner, without));
 }

@@ -94,17 +94,7 @@ fn what_was_written_on_a_branch_that_lost_and_nobody_saw_arrives_soon_out_5() {
         tx.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).unwrap()
     };
     let loser = usize::from(hash(&mut bench, 0) < hash(&mut bench, 1));
-    // The relay loses the commit that loses.
-    for parcel in &bench.devices[loser].sent {
-        if parcel.ttl_s == 60 * 24 * 3600 {
-            bench
-                .relay
-                .boxes
-                .get_mut(&parcel.token.tag())
-                .unwrap()
-                .retain(|kept| kept != parcel.envelope.bytes());
-        }
-    }
+    bench.lose_commits(loser);
     bench.settle();
     bench.pass(61_000);
     let text = format!("on the branch of {loser}");

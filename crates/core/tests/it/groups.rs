@@ -426,6 +426,44 @@ fn a_group_of_more_than_eight_has_five_who_confirm_rcp_5() {
 }
 
 #[test]
+fn what_three_confirmed_on_a_branch_that_lost_comes_again_to_those_who_were_elsewhere_out_9() {
+    let mut bench = circle(10);
+    create(&mut bench, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    bench.devices[0].cut = true;
+    let tx = bench.devices[1].store.begin().unwrap();
+    tx.execute_batch("UPDATE conversation SET renew_at = 0, commit_at = 0 WHERE grouped = 1")
+        .unwrap();
+    tx.commit().unwrap();
+    bench.devices[1].core.forget();
+    let outputs = bench.devices[1].step(Input::Wake);
+    bench.release(1, outputs);
+    bench.settle();
+    say(&mut bench, 1, "while one is away").unwrap();
+    bench.pass(HOUR);
+    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM kept"), 1);
+    let waiting = "SELECT count(*) FROM outbox JOIN conversation USING (group_id) WHERE grouped = 1 AND purpose = 0";
+    assert_eq!(number(&mut bench, 1, waiting), 0);
+    // The one who was away has made a commit that goes first, and the relay has lost the other one.
+    let wish = GroupEdit {
+        chat: chat(&mut bench, 0),
+        name: Some("another house".into()),
+        description: None,
+        may_write: None,
+        may_add: None,
+        may_edit: None,
+    };
+    group(bench.ask(0, Command::GroupEdit(wish))).unwrap();
+    bench.lose_commits(1);
+    bench.reconnect(0);
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+    assert!(texts(&mut bench, 0).is_empty());
+    bench.pass(61_000);
+    assert_eq!(texts(&mut bench, 0), ["while one is away"]);
+    bench.pass(HOUR);
+    assert_eq!(number(&mut bench, 1, waiting), 0);
+}
+
+#[test]
 fn a_restart_in_the_middle_changes_nothing_of_a_group_grp_9() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);

@@ -144,7 +144,7 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut roll = Roll::seeded(seed, 1);
         let roll = &mut roll;
-        let people = *roll.pick(&[2, 2, 2, 2, 2, 2, 2, 3, 3, 4]);
+        let people = *roll.pick(&[2, 2, 2, 2, 2, 2, 2, 2, 3, 4]);
         let heals_at = length(roll);
         let relays: Vec<_> = (0..roll.between(1, 4)).map(|_| relay(roll)).collect();
         let devices: Vec<_> = (0..people).map(|_| device(roll, relays.len())).collect();
@@ -179,9 +179,10 @@ impl Plan {
 
 fn length(roll: &mut Roll) -> u64 {
     match roll.below(100) {
-        0..70 => roll.between(DAY / 3, 2 * DAY),
-        70..92 => roll.between(2 * DAY, 5 * DAY),
-        92..99 => roll.between(8 * DAY, 16 * DAY),
+        0..74 => roll.between(DAY / 3, 2 * DAY),
+        74..95 => roll.between(2 * DAY, 5 * DAY),
+        95..99 => roll.between(8 * DAY, 16 * DAY),
+        _ if roll.percent(50) => roll.between(16 * DAY, 25 * DAY),
         _ => roll.between(30 * DAY, 60 * DAY),
     }
 }
@@ -262,7 +263,7 @@ fn meeting(roll: &mut Roll, inviter: usize, taker: usize) -> Meeting {
 
 /// Bursts of texts, long silences between them.
 fn texts(roll: &mut Roll, meetings: &[Meeting], heals_at: u64) -> Vec<Text> {
-    let count = roll.between(20, 29);
+    let count = roll.between(20, 24);
     let mut texts: Vec<Text> = Vec::new();
     let mut at = 0;
     let mut pair = (0, 1);
@@ -320,7 +321,7 @@ fn troubles(roll: &mut Roll, people: usize, relays: usize, heals_at: u64) -> Vec
             Trouble::CrashDevice(roll.index(people), roll.time(SECOND, DAY)),
         ));
     }
-    if roll.percent(35) {
+    if roll.percent(40) {
         troubles.push((at(roll), Trouble::RelayForgets(roll.index(relays))));
     }
     if roll.percent(50) {

@@ -1,0 +1,69 @@
+//! Own messages of a big group that three others have confirmed, kept for those who were elsewhere (OUT-9).
+//!
+//! In: a message that is done; a branch that lost to a fork. Out: its messages in the outbox again, to be encrypted on
+//! the head's branch. With up to eight accounts everybody confirms, and nothing is kept.
+//! Invariant: what lies here is the outbox's no more; it goes with the keys of its epoch.
+
+use crate::conversation::Conversation;
+use crate::listening;
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::params;
+use stonechat_wire::ids::{EpochId, MessageId};
+
+/// Messages of one conversation that are kept; the oldest go first.
+const KEPT_MAX: u32 = 1024;
+
+/// Keeps what the outbox is done with.
+pub(super) fn keep(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached(
+            "INSERT OR REPLACE INTO kept(id, group_id, epoch_id, plain, kept_at)
+             SELECT about, group_id, epoch_id, plain, ?2 FROM outbox
+             WHERE about = ?1 AND purpose = 0 AND part = 0 AND plain IS NOT NULL",
+        )?
+        .execute(params![id.as_bytes(), step.time.0.cast_signed()])?;
+    step.tx
+        .prepare_cached(
+            "DELETE FROM kept WHERE id IN
+                 (SELECT id FROM kept WHERE group_id = ? ORDER BY kept_at DESC, id LIMIT -1 OFFSET ?)",
+        )?
+        .execute(params![of.group, KEPT_MAX])?;
+    Ok(())
+}
+
+/// The head has left this epoch's branch: whoever was not on it may have missed what I said there. It goes to the
+/// outbox again, as if a relay had it, and is encrypted on the head's branch when it falls due.
+pub(super) fn put_again(step: &Step<'_, '_>, group: &Gid, epoch: EpochId, sealed_at: i64) -> Result<(), Stop> {
+    let ids: Vec<[u8; 16]> = step
+        .tx
+        .prepare_cached("SELECT id FROM kept WHERE epoch_id = ? ORDER BY kept_at, id")?
+        .query_map([epoch.as_bytes()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let relays = listening::relays_of(step, group)?;
+    for id in ids {
+        step.tx
+            .prepare_cached(
+                "INSERT INTO outbox(purpose, about, group_id, content, plain, epoch_id, slot, envelope, envelope_id, token,
+                                    sealed_at, part, tries)
+                 SELECT 0, id, group_id, x'', plain, epoch_id, ?2, x'', x'', x'', ?3, 0, 1 FROM kept WHERE id = ?1",
+            )?
+            .execute(params![id, step.slot().0, sealed_at])?;
+        let row = step.tx.last_insert_rowid();
+        for relay in relays.iter().take(super::PUT_RELAYS) {
+            step.tx
+                .prepare_cached("INSERT INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 1)")?
+                .execute(params![row, relay.as_bytes()])?;
+        }
+        step.tx.prepare_cached("DELETE FROM kept WHERE id = ?")?.execute([id])?;
+    }
+    Ok(())
+}
+
+/// The keys of this epoch are gone: nobody makes a branch from it any more.
+pub(super) fn forget(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM kept WHERE epoch_id = ?")?
+        .execute([epoch.as_bytes()])?;
+    Ok(())
+}
