@@ -30,12 +30,14 @@ mod engine;
 mod entrance;
 mod figures;
 pub mod http;
+mod sessions;
 mod tls;
 
 pub use connection::EndReason;
 use connection::{Seat, serve};
 use engine::Engine;
 use entrance::{Entrance, Ticket};
+use sessions::Sessions;
 use tls::Outer;
 pub use tls::{TlsError, TlsFiles};
 
@@ -196,6 +198,7 @@ struct Hall {
     closing: watch::Sender<bool>,
     next_id: AtomicU64,
     entrance: Entrance,
+    sessions: Sessions,
     limits: Limits,
 }
 
@@ -210,6 +213,7 @@ impl Hall {
             closing,
             next_id,
             entrance,
+            sessions: Sessions::default(),
             limits,
         }
     }
@@ -222,6 +226,7 @@ impl Hall {
             id,
             source,
             engine,
+            sessions: self.sessions.clone(),
             face,
             stopping,
             ticket,

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::carrier::knock::knock;
 use crate::carrier::outer::Trust;
-use crate::carrier::ws::{Command, Dial, carry};
+use crate::carrier::ws::{Command, Dial, Truck, carry};
 use crate::courier::{Courier, Input, LinkId, Output, Remembered};
 
 /// Errands that wait for the courier.
@@ -188,16 +188,24 @@ impl Driver {
                     relay,
                     keys,
                     dice,
+                    session,
+                    load_max,
                 } => {
                     self.dial(Dial {
                         link,
-                        address,
                         relay,
                         keys,
                         dice,
+                        session,
+                        truck: Truck { address, load_max },
                         trust: self.trust.clone(),
                     });
                 }
+                Output::Relieve {
+                    link,
+                    address,
+                    load_max,
+                } => self.command(link, Command::Relieve(Truck { address, load_max })),
                 Output::Send { link, frame } => self.command(link, Command::Send(frame)),
                 Output::Ping { link } => self.command(link, Command::Ping),
                 Output::Close { link } => drop(self.links.remove(&link)),

@@ -15,7 +15,7 @@ use futures_util::{SinkExt, StreamExt};
 use stonechat_relay::{AccessChoice, Config, Limits, Relay, Running};
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
 use stonechat_transport::carrier::outer::{Outer, Trust};
-use stonechat_transport::carrier::ws::{Dial, LinkError, open};
+use stonechat_transport::carrier::ws::{Dial, LinkError, Opened, Truck, open};
 use stonechat_transport::courier::LinkId;
 use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::card::CARD_BUCKET;
@@ -26,6 +26,7 @@ use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteSecret, proof_hash};
 use stonechat_wire::route::RelayRoute;
+use stonechat_wire::session::Session;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -361,6 +362,7 @@ async fn strangers_beyond_their_places_are_not_served_rly_33() {
     let limits = Limits {
         strangers_per_address: 2,
         connections_per_address: 3,
+        session_ms: 0,
         ..Limits::default()
     };
     let house = House::with(limits).await;
@@ -395,8 +397,8 @@ async fn unknown_frames_are_skipped_rly_1() {
 #[tokio::test]
 async fn keys_that_are_known_spare_the_question_face_3() {
     let house = House::new().await;
-    let (_, asked) = open(house.dial()).await.unwrap();
-    let keys = asked.keys().unwrap().clone();
+    let asked = open(house.dial()).await.unwrap();
+    let keys = asked.face.keys().unwrap().clone();
     assert_eq!(keys.id(), house.relay.route.relay);
     assert!(
         open(Dial {
@@ -486,10 +488,11 @@ impl House {
         let address = self.relay.local_addr.to_string();
         Dial {
             link: LinkId(1),
-            address,
             relay: self.relay.route.relay,
             keys: None,
             dice: [4; 32],
+            session: fresh_id(),
+            truck: Truck { address, load_max: 0 },
             trust: Trust::system(),
         }
     }
@@ -537,7 +540,7 @@ struct Client {
 
 impl Client {
     fn without_relay() -> Self {
-        Self::starting(Transport::start([8; 32], Remembered::default()))
+        Self::starting(Transport::start(fresh_seed(), Remembered::default()))
     }
 
     fn starting((handle, news): (Handle, mpsc::Receiver<News>)) -> Self {
@@ -650,18 +653,36 @@ impl Client {
     }
 }
 
+/// Another courier's dice each time.
+fn fresh_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(&fresh_id());
+    seed
+}
+
+/// Another session's id each time.
+fn fresh_id() -> [u8; 16] {
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    u128::from(number).to_be_bytes()
+}
+
 /// A client by hand: says what it likes.
 struct Peer {
     socket: WebSocketStream<Outer>,
+    session: Session,
     face: FaceClient,
     waiting: std::collections::VecDeque<FromRelay>,
 }
 
 impl Peer {
     async fn open(house: &House) -> Self {
-        let (socket, face) = open(house.dial()).await.unwrap();
+        let Opened {
+            socket, session, face, ..
+        } = open(house.dial()).await.unwrap();
         Self {
             socket,
+            session,
             face,
             waiting: Default::default(),
         }
@@ -688,10 +709,9 @@ impl Peer {
 
     async fn send_bytes(&mut self, bytes: &[u8]) {
         self.face.send(bytes).unwrap();
-        self.socket
-            .send(Message::binary(self.face.take_output()))
-            .await
-            .unwrap();
+        self.session.push(&self.face.take_output());
+        let message = self.session.next(usize::MAX).unwrap();
+        self.socket.send(Message::binary(message)).await.unwrap();
     }
 
     /// The next frame; nothing when the relay has hung up.
@@ -702,6 +722,7 @@ impl Peer {
                 .expect("an answer or the end")?
             {
                 Ok(Message::Binary(bytes)) => {
+                    let bytes = self.session.take(&bytes).unwrap().bytes;
                     for message in self.face.receive(&bytes).unwrap() {
                         self.waiting.extend(FromRelay::decode_all(&message).unwrap());
                     }

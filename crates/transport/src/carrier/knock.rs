@@ -69,7 +69,7 @@ pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust
 }
 
 async fn ask(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
-    let mut stream = reach(address, trust).await?;
+    let (mut stream, _) = reach(address, trust).await?;
     stream.write_all(&request(split(address).1, path, proof)).await?;
     stream.flush().await?;
     let mut bytes = Vec::with_capacity(CARD_BUCKET);

@@ -1,6 +1,6 @@
 //! The outer layer: a TCP connection, inside TLS 1.3 where the address says so.
 //!
-//! In: an address. Out: a stream of bytes. The certificate must be valid for the address's host by the system's
+//! In: an address. Out: a stream of bytes, and a meter of what the way sees of it. The certificate must be valid for the address's host by the system's
 //! authorities (`SSL_CERT_FILE` names others): whoever stands in between with another one is refused, as a browser
 //! would. Who the relay is, the face proves inside; TLS is what the way sees.
 
@@ -16,8 +16,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
 use tokio_util::either::Either;
 
+use super::meter::{Meter, Metered};
+
 /// A connection, plain or inside TLS.
-pub type Outer = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub type Outer = Either<Metered, Box<TlsStream<Metered>>>;
 
 /// Whose certificates are believed.
 #[derive(Clone, Debug, Default)]
@@ -59,19 +61,21 @@ fn config(authorities: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
 }
 
 /// Reaches an address. Takes as long as it takes: limits are the caller's.
-pub async fn reach(address: &str, trust: &Trust) -> io::Result<Outer> {
+pub async fn reach(address: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
     let (around, place) = split(address);
     let stream = TcpStream::connect(place).await?;
     // Frames are small and somebody waits for each.
     stream.set_nodelay(true)?;
+    let (stream, meter) = Metered::new(stream);
     match around {
-        Around::Plain => Ok(Either::Left(stream)),
+        Around::Plain => Ok((Either::Left(stream), meter)),
         Around::Tls => {
             let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             let connector = TlsConnector::from(trust.config());
-            Ok(Either::Right(Box::new(connector.connect(name, stream).await?)))
+            let stream = connector.connect(name, stream).await?;
+            Ok((Either::Right(Box::new(stream)), meter))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Knocks: asking an invite's door for its card, hint by hint, until there is a card or the door is known to be spent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use stonechat_wire::exchange::Knock;
 use stonechat_wire::ids::Timestamp;
@@ -107,23 +107,36 @@ impl Knocks {
         outcome
     }
 
-    pub(super) fn speak(&mut self, now: Timestamp, outputs: &mut VecDeque<Output>) {
-        for (id, state) in &mut self.knocks {
-            if state.is_asking || state.next_at > now {
-                continue;
-            }
-            let Some(address) = state.knock.hints.get(state.hint).cloned() else {
-                continue;
-            };
-            state.is_asking = true;
-            let (path, proof) = (state.knock.path, state.knock.proof);
-            outputs.push_back(Output::Knock {
-                id: *id,
-                address,
-                path,
-                proof,
-            });
+    /// The next hint to be asked, if one is due.
+    pub(super) fn next_to_ask(&self, now: Timestamp) -> Option<([u8; 16], String)> {
+        self.knocks.iter().find_map(|(id, state)| {
+            let is_due = !state.is_asking && state.next_at <= now;
+            let address = state.knock.hints.get(state.hint).filter(|_| is_due)?;
+            Some((*id, address.clone()))
+        })
+    }
+
+    pub(super) fn ask_later(&mut self, id: &[u8; 16], later: Timestamp) {
+        if let Some(state) = self.knocks.get_mut(id) {
+            state.next_at = later;
         }
+    }
+
+    pub(super) fn ask(&mut self, id: &[u8; 16], address: String) -> Option<Output> {
+        let state = self.knocks.get_mut(id)?;
+        state.is_asking = true;
+        Some(Output::Knock {
+            id: *id,
+            address,
+            path: state.knock.path,
+            proof: state.knock.proof,
+        })
+    }
+
+    /// How many ask at this address now.
+    pub(super) fn asking(&self, address: &str) -> usize {
+        let asking = self.knocks.values().filter(|state| state.is_asking);
+        asking.filter(|state| state.knock.hints.get(state.hint).is_some_and(|hint| hint == address)).count()
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {

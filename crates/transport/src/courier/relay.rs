@@ -11,7 +11,11 @@ use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 
 use super::parcels::Parcels;
-use super::{DEAD_AFTER_MS, DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, RETRY_MS, RETRY_MS_MAX, pause_ms};
+use super::truck::{Habit, SPENT_PACKETS, Used};
+use super::{
+    DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, PING_SOON_MS, RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS,
+    SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
+};
 
 /// Most addresses of one relay; the oldest makes room.
 pub const ADDRESSES_MAX: usize = 4;
@@ -54,6 +58,7 @@ pub(super) struct Relay {
     secret: Option<[u8; 16]>,
     keys: Option<RelayKeys>,
     link: Link,
+    habit: Habit,
     failures: u32,
     listening: BTreeMap<Tag, Reading>,
     listen_order: u64,
@@ -78,18 +83,68 @@ struct Reading {
 
 #[derive(Debug)]
 enum Link {
-    Down { retry_at: Timestamp },
-    Dialling { link: LinkId, since: Timestamp },
+    Down {
+        retry_at: Timestamp,
+    },
+    Dialling {
+        link: LinkId,
+        since: Timestamp,
+        load_max: u32,
+    },
     Up(Up),
 }
 
+/// A session, and the connection that carries it at the moment.
 #[derive(Debug)]
 struct Up {
     link: LinkId,
     since: Timestamp,
     is_greeted: bool,
     heard_at: Timestamp,
-    is_pinged: bool,
+    /// Since when a request waits for its answer.
+    waiting_since: Option<Timestamp>,
+    /// Something has come since it was asked for a sign of life.
+    is_lively: bool,
+    pinged_at: Option<Timestamp>,
+    frozen_at: Option<Timestamp>,
+    used: Used,
+    load_max: u32,
+    relief: Relief,
+}
+
+/// Another connection that shall take over.
+#[derive(Debug)]
+enum Relief {
+    None { not_before: Timestamp, failures: u32 },
+    UnderWay { load_max: u32, failures: u32 },
+}
+
+impl Relief {
+    const FRESH: Self = Self::None {
+        not_before: Timestamp(0),
+        failures: 0,
+    };
+
+    const fn failures(&self) -> u32 {
+        match self {
+            Self::None { failures, .. } | Self::UnderWay { failures, .. } => *failures,
+        }
+    }
+}
+
+impl Up {
+    /// When to ask it for a sign of life.
+    fn ping_at(&self) -> Timestamp {
+        let quiet_since = self.waiting_since.map_or(self.heard_at, |since| since.max(self.heard_at));
+        let is_soon = self.waiting_since.is_some() || self.is_lively;
+        quiet_since.plus_ms(if is_soon { PING_SOON_MS } else { PING_AFTER_MS })
+    }
+
+    const fn heard(&mut self, now: Timestamp) {
+        self.heard_at = now;
+        self.pinged_at = None;
+        self.frozen_at = None;
+    }
 }
 
 #[derive(Debug)]
@@ -115,6 +170,7 @@ impl Relay {
             secret: None,
             keys: None,
             link: Link::Down { retry_at: Timestamp(0) },
+            habit: Habit::default(),
             failures: 0,
             listening: BTreeMap::new(),
             listen_order: 0,
@@ -239,19 +295,123 @@ impl Relay {
         }
     }
 
-    /// Begins a dial if one is due. Out: where to, and the keys if known.
-    pub(super) fn dial(&mut self, now: Timestamp, link: LinkId) -> Option<(String, Option<RelayKeys>)> {
-        let Link::Down { retry_at } = self.link else {
+    /// The address to dial, if a dial is due.
+    pub(super) fn to_dial(&self, now: Timestamp) -> Option<String> {
+        match self.link {
+            Link::Down { retry_at } if retry_at <= now => self.address(),
+            Link::Down { .. } | Link::Dialling { .. } | Link::Up(_) => None,
+        }
+    }
+
+    pub(super) const fn dial_later(&mut self, retry_at: Timestamp) {
+        self.link = Link::Down { retry_at };
+    }
+
+    /// A dial has begun. Out: the keys if known, and how much the connection may carry.
+    pub(super) fn dialled(&mut self, now: Timestamp, link: LinkId) -> (Option<RelayKeys>, u32) {
+        let load_max = self.habit.load_max(now);
+        self.link = Link::Dialling {
+            link,
+            since: now,
+            load_max,
+        };
+        (self.keys.clone(), load_max)
+    }
+
+    /// Whether a handshake with this address is under way.
+    pub(super) fn is_shaking_hands_with(&self, address: &str) -> bool {
+        let is_shaking = match &self.link {
+            Link::Down { .. } => false,
+            Link::Dialling { .. } => true,
+            Link::Up(up) => matches!(up.relief, Relief::UnderWay { .. }),
+        };
+        is_shaking && self.addresses.get(self.current).is_some_and(|current| current == address)
+    }
+
+    /// The address for another connection, if one should take over (TRK-3, TRK-4).
+    pub(super) fn to_relieve(&self, now: Timestamp) -> Option<String> {
+        let Link::Up(up) = &self.link else { return None };
+        let Relief::None { not_before, .. } = up.relief else {
             return None;
         };
-        let address = self.address().filter(|_| retry_at <= now)?;
-        self.link = Link::Dialling { link, since: now };
-        Some((address, self.keys.clone()))
+        let is_tired = up.load_max > 0 && up.used.is_tired();
+        let is_wanted = up.is_greeted && (up.frozen_at.is_some() || is_tired);
+        self.address().filter(|_| is_wanted && not_before <= now)
+    }
+
+    pub(super) const fn relieve_later(&mut self, not_before: Timestamp) {
+        if let Link::Up(up) = &mut self.link {
+            let failures = up.relief.failures();
+            up.relief = Relief::None { not_before, failures };
+        }
+    }
+
+    pub(super) fn relieve(&mut self, now: Timestamp, address: String) -> Option<Output> {
+        let load_max = self.habit.load_max(now);
+        let Link::Up(up) = &mut self.link else { return None };
+        let failures = up.relief.failures();
+        up.relief = Relief::UnderWay { load_max, failures };
+        Some(Output::Relieve {
+            link: up.link,
+            address,
+            load_max,
+        })
+    }
+
+    /// Another connection carries the session.
+    pub(super) const fn relieved(&mut self, now: Timestamp) {
+        if let Link::Up(up) = &mut self.link {
+            if let Relief::UnderWay { load_max, .. } = up.relief {
+                up.load_max = load_max;
+            }
+            up.relief = Relief::FRESH;
+            up.used = Used {
+                packets: 0,
+                bytes: 0,
+                is_full: false,
+            };
+            up.is_lively = true;
+            up.heard(now);
+        }
+    }
+
+    pub(super) fn not_relieved(&mut self, now: Timestamp, dice: u32) {
+        if let Link::Up(up) = &mut self.link {
+            let failures = up.relief.failures();
+            let not_before = now.plus_ms(pause_ms(RETRY_MS, failures, RETRY_MS_MAX, dice));
+            let failures = failures.saturating_add(1);
+            up.relief = Relief::None { not_before, failures };
+        }
+    }
+
+    pub(super) fn used(&mut self, used: Used) {
+        if let Link::Up(up) = &mut self.link {
+            up.used = used;
+            self.habit.carried(used);
+        }
+    }
+
+    /// A connection that gives no sign of life is frozen: what it had used tells how to hold the next (TRK-1, TRK-2).
+    pub(super) fn check_frozen(&mut self, now: Timestamp) {
+        let patience_ms = self.patience_ms();
+        if let Link::Up(up) = &mut self.link
+            && up.frozen_at.is_none()
+            && up.pinged_at.is_some_and(|at| at.plus_ms(patience_ms) <= now)
+        {
+            up.frozen_at = Some(now);
+            self.habit.froze(now, up.used);
+        }
+    }
+
+    /// How long a sign of life may take.
+    fn patience_ms(&self) -> u64 {
+        let slow_ms = (self.in_flight_bytes / SLOW_BYTES_PER_MS) as u64;
+        SIGN_MS + slow_ms.min(SLOW_MS_MAX)
     }
 
     /// The face is open. Out: what to say first.
     pub(super) fn opened(&mut self, now: Timestamp, keys: RelayKeys) -> Option<ToRelay> {
-        let Link::Dialling { link, .. } = self.link else {
+        let Link::Dialling { link, load_max, .. } = self.link else {
             return None;
         };
         self.keys = Some(keys);
@@ -260,7 +420,13 @@ impl Relay {
             since: now,
             is_greeted: false,
             heard_at: now,
-            is_pinged: false,
+            waiting_since: None,
+            is_lively: true,
+            pinged_at: None,
+            frozen_at: None,
+            used: Used::default(),
+            load_max,
+            relief: Relief::FRESH,
         });
         Some(ToRelay::Hello {
             version: VERSION,
@@ -271,8 +437,7 @@ impl Relay {
 
     pub(super) const fn heard(&mut self, now: Timestamp) {
         if let Link::Up(up) = &mut self.link {
-            up.heard_at = now;
-            up.is_pinged = false;
+            up.heard(now);
         }
     }
 
@@ -309,24 +474,25 @@ impl Relay {
         match &self.link {
             Link::Down { .. } => None,
             Link::Dialling { since, .. } => Some(since.plus_ms(DIAL_MS_MAX)),
-            Link::Up(up) if up.is_greeted => Some(up.heard_at.plus_ms(DEAD_AFTER_MS)),
+            Link::Up(up) if up.is_greeted => up.frozen_at.map(|at| at.plus_ms(RELIEF_MS_MAX)),
             Link::Up(up) => Some(up.since.plus_ms(DIAL_MS_MAX)),
         }
     }
 
     pub(super) fn link_to_ping(&mut self, now: Timestamp) -> Option<LinkId> {
         let Link::Up(up) = &mut self.link else { return None };
-        if !up.is_greeted || up.is_pinged || now < up.heard_at.plus_ms(PING_AFTER_MS) {
+        if !up.is_greeted || up.pinged_at.is_some() || now < up.ping_at() {
             return None;
         }
-        up.is_pinged = true;
+        up.pinged_at = Some(now);
+        up.is_lively = false;
         Some(up.link)
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let link = match &self.link {
             Link::Down { retry_at } => (!self.addresses.is_empty()).then_some(*retry_at),
-            Link::Up(up) if up.is_greeted && !up.is_pinged => Some(up.heard_at.plus_ms(PING_AFTER_MS)),
+            Link::Up(up) if up.is_greeted => [self.sign_due_at(up), self.relief_due_at(up)].into_iter().flatten().min(),
             Link::Dialling { .. } | Link::Up(_) => self.dead_at(),
         };
         let puts = (self.is_up() && self.paused_until.0 > 0).then_some(self.paused_until);
@@ -334,10 +500,42 @@ impl Relay {
         [link, puts, full].into_iter().flatten().min()
     }
 
+    fn sign_due_at(&self, up: &Up) -> Option<Timestamp> {
+        match (up.frozen_at, up.pinged_at) {
+            (Some(_), _) => self.dead_at(),
+            (None, Some(at)) => Some(at.plus_ms(self.patience_ms())),
+            (None, None) => Some(up.ping_at()),
+        }
+    }
+
+    fn relief_due_at(&self, up: &Up) -> Option<Timestamp> {
+        match up.relief {
+            Relief::None { not_before, .. } => self.to_relieve(not_before).map(|_| not_before),
+            Relief::UnderWay { .. } => None,
+        }
+    }
+
     /// Takes one frame.
     pub(super) fn take(&mut self, now: Timestamp, frame: FromRelay, parcels: &mut Parcels) -> Heard {
-        self.heard(now);
         let relay = self.id;
+        if let Link::Up(up) = &mut self.link {
+            up.heard(now);
+            up.is_lively = true;
+        }
+        let heard = self.take_frame(now, relay, frame, parcels);
+        self.note_waiting(now);
+        heard
+    }
+
+    /// Whether an answer is waited for, and since when.
+    fn note_waiting(&mut self, now: Timestamp) {
+        let waits = !self.requests.is_empty();
+        if let Link::Up(up) = &mut self.link {
+            up.waiting_since = if waits { up.waiting_since.or(Some(now)) } else { None };
+        }
+    }
+
+    fn take_frame(&mut self, now: Timestamp, relay: RelayId, frame: FromRelay, parcels: &mut Parcels) -> Heard {
         match frame {
             FromRelay::Hello { time_ms, .. } => self.greeted(Timestamp(time_ms)),
             FromRelay::Stored { request, ids } => self.stored(request, ids, parcels),
@@ -479,12 +677,21 @@ impl Relay {
         let Some(link) = self.link().filter(|_| self.is_up()) else {
             return;
         };
-        if self.paused_until <= now {
+        if self.paused_until <= now && self.has_strength() {
             self.paused_until = Timestamp(0);
             self.say_puts(now, link, parcels, outputs);
             self.say_doors(link, outputs);
         }
         self.say_listening(link, outputs);
+        self.note_waiting(now);
+    }
+
+    /// Whether something new may begin: on a short connection one thing at a time, and nothing near its end (TRK-3).
+    fn has_strength(&self) -> bool {
+        match &self.link {
+            Link::Up(up) if up.load_max > 0 => self.requests.is_empty() && up.used.packets < SPENT_PACKETS,
+            Link::Up(_) | Link::Down { .. } | Link::Dialling { .. } => true,
+        }
     }
 
     fn say_puts(&mut self, now: Timestamp, link: LinkId, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {

@@ -37,7 +37,7 @@ impl Guarded {
 
     fn dial(&self) -> Dial {
         Dial {
-            address: self.house.relay.route.address.clone(),
+            truck: truck(&self.house.relay.route.address),
             trust: self.trust.clone(),
             ..self.house.dial()
         }
@@ -46,11 +46,18 @@ impl Guarded {
     async fn client(&self) -> Client {
         let mut client = Client::starting(Transport::start_trusting(
             self.trust.clone(),
-            [8; 32],
+            fresh_seed(),
             Remembered::default(),
         ));
         client.greet(&self.house.relay.route).await;
         client
+    }
+}
+
+fn truck(address: &str) -> Truck {
+    Truck {
+        address: address.to_owned(),
+        load_max: 0,
     }
 }
 
@@ -135,12 +142,12 @@ async fn who_says_nothing_is_closed_before_tls_rly_40() {
 async fn plain_and_tls_do_not_meet_rly_40() {
     let (plain, guarded) = (House::new().await, Guarded::new().await);
     let to_plain = Dial {
-        address: stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string()),
+        truck: truck(&stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string())),
         ..guarded.dial()
     };
     assert!(open(to_plain).await.is_err());
     let to_guarded = Dial {
-        address: guarded.house.relay.local_addr.to_string(),
+        truck: truck(&guarded.house.relay.local_addr.to_string()),
         ..guarded.dial()
     };
     assert!(open(to_guarded).await.is_err());
