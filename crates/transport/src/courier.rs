@@ -199,6 +199,8 @@ pub enum Output {
         path: DoorPath,
         /// What opens it.
         proof: [u8; 16],
+        /// The first bytes of the card, where they came before.
+        have: Vec<u8>,
     },
     /// Tell core.
     News(News),

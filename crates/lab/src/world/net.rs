@@ -131,6 +131,7 @@ impl World {
                     address,
                     path,
                     proof,
+                    have: _,
                 } => {
                     let wait = self.roll.between(20, 400);
                     self.after(

@@ -130,7 +130,9 @@ pub(super) async fn serve(mut stream: Stream, seat: Seat) -> EndReason {
     };
     match request.unwrap_or(Err(RequestError::Slow)) {
         Ok((Asked::Relay { accept }, rest)) => upgrade(stream, &accept, rest, seat, deadline).await,
-        Ok((Asked::Door(path), proof)) => Box::pin(answer_door(stream, &seat.engine, path, &proof)).await,
+        Ok((Asked::Door { path, from }, proof)) => {
+            Box::pin(answer_door(stream, &seat.engine, path, &proof, from)).await
+        }
         Err(error) => {
             if !matches!(error, RequestError::Slow | RequestError::Cut) {
                 Box::pin(answer_and_close(stream, &[NOT_FOUND])).await;
@@ -146,7 +148,7 @@ async fn read_request(stream: &mut Stream) -> Result<(Asked, Vec<u8>), RequestEr
     loop {
         if let Some((asked, head)) = read_head(&bytes)? {
             let mut rest = bytes.split_off(head);
-            if matches!(asked, Asked::Door(_)) {
+            if matches!(asked, Asked::Door { .. }) {
                 while rest.len() < PROOF_SIZE {
                     read_some(stream, &mut rest).await?;
                 }
@@ -164,14 +166,25 @@ async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), Reque
     if count == 0 { Err(RequestError::Cut) } else { Ok(()) }
 }
 
-async fn answer_door(stream: Stream, engine: &Engine, path: DoorPath, proof: &[u8]) -> EndReason {
+async fn answer_door(
+    stream: Stream,
+    engine: &Engine,
+    path: DoorPath,
+    proof: &[u8],
+    from: Option<usize>,
+) -> EndReason {
     let proof = proof.first_chunk::<PROOF_SIZE>();
     let card = match proof {
         Some(proof) => engine.knock(path, *proof).await,
         None => Ok(None),
     };
     match card {
-        Ok(Some(card)) => answer_and_close(stream, &[http::found(card.len()).as_bytes(), &card]).await,
+        Ok(Some(card)) => {
+            // A place behind the card's end is as good as none.
+            let from = from.filter(|from| *from < card.len());
+            let left = card.get(from.unwrap_or_default()..).unwrap_or_default();
+            answer_and_close(stream, &[http::found(card.len(), from).as_bytes(), left]).await;
+        }
         Ok(None) | Err(Ended) => answer_and_close(stream, &[NOT_FOUND]).await,
     }
     EndReason::Left

@@ -31,7 +31,12 @@ pub enum Asked {
         accept: String,
     },
     /// A door; the proof is the body that follows the head.
-    Door(DoorPath),
+    Door {
+        /// Which.
+        path: DoorPath,
+        /// Bytes of the card that the asker has already.
+        from: Option<usize>,
+    },
 }
 
 /// Why a request gets [`NOT_FOUND`] or no answer at all.
@@ -85,10 +90,18 @@ pub fn switching(accept: &str) -> String {
     )
 }
 
-/// The head before a door's card.
-pub fn found(length: usize) -> String {
+/// The head before a door's card, or before what is left of it from a place on.
+pub fn found(length: usize, from: Option<usize>) -> String {
+    let (status, range) = from.map_or_else(
+        || ("200 OK", String::new()),
+        |from| {
+            let last = length.saturating_sub(1);
+            ("206 Partial Content", format!("Content-Range: bytes {from}-{last}/{length}\r\n"))
+        },
+    );
+    let left = length.saturating_sub(from.unwrap_or_default());
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: application/octet-stream\r\nContent-Length: {left}\r\n{range}\
          Connection: close\r\n\r\n"
     )
 }
@@ -109,10 +122,16 @@ fn door(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, Reques
     let length = header(request, "content-length").and_then(|value| value.parse().ok());
     let is_plain = header(request, "transfer-encoding").is_none();
     if length == Some(PROOF_SIZE) && is_plain {
-        Ok(Asked::Door(path))
+        let from = header(request, "range").and_then(place);
+        Ok(Asked::Door { path, from })
     } else {
         Err(RequestError::NoProof)
     }
+}
+
+/// `bytes=N-`; another range counts as none.
+fn place(range: &str) -> Option<usize> {
+    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
 }
 
 fn web_socket(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
@@ -162,8 +181,13 @@ mod tests {
         let with_body = format!("{KNOCK}0123456789abcdef");
         assert_eq!(
             read_head(with_body.as_bytes()),
-            Ok(Some((Asked::Door(path), KNOCK.len())))
+            Ok(Some((Asked::Door { path, from: None }, KNOCK.len())))
         );
+        for (range, from) in [("bytes=9000-", Some(9000)), ("bytes=1-2", None), ("lines=1-", None), ("bytes=-1", None)] {
+            let knock = KNOCK.replace("Host: a", &format!("Host: a\r\nRange: {range}"));
+            let (asked, _) = read_head(knock.as_bytes()).unwrap().unwrap();
+            assert_eq!(asked, Asked::Door { path, from }, "{range}");
+        }
     }
 
     #[test]

@@ -17,12 +17,14 @@ const ROUND_MS_MAX: u64 = 120_000;
 const UNSURE_ROUNDS: u32 = 3;
 
 /// Why a door gave no card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnockError {
     /// Somebody answered, and there is no such door (any more).
     NotFound,
     /// Nobody answered, or something that no door says.
     Unreachable,
+    /// The card came in part: these are its first bytes.
+    Cut(Vec<u8>),
 }
 
 /// What came of an answer.
@@ -46,6 +48,8 @@ struct State {
     /// Next hint to ask; all are asked when it is past the end.
     hint: usize,
     is_asking: bool,
+    /// The first bytes of the card, from the hint that is being asked.
+    have: Vec<u8>,
     not_found: usize,
     round: u32,
     unsure_rounds: u32,
@@ -73,6 +77,7 @@ impl Knocks {
             begun_at,
             hint,
             is_asking: false,
+            have: Vec::new(),
             not_found,
             round,
             unsure_rounds,
@@ -96,10 +101,18 @@ impl Knocks {
             return Knocked::Nothing;
         };
         state.is_asking = false;
+        if let Err(KnockError::Cut(have)) = &answer
+            && have.len() > state.have.len()
+        {
+            // What came is not lost: the same hint is asked for the rest.
+            state.have.clone_from(have);
+            return Knocked::Nothing;
+        }
+        state.have.clear();
         state.hint += 1;
         let outcome = match answer {
             Ok(card) => Knocked::Card(card),
-            Err(error) => state.missed(now, error, dice),
+            Err(error) => state.missed(now, &error, dice),
         };
         if outcome != Knocked::Nothing {
             self.knocks.remove(id);
@@ -130,6 +143,7 @@ impl Knocks {
             address,
             path: state.knock.path,
             proof: state.knock.proof,
+            have: state.have.clone(),
         })
     }
 
@@ -150,8 +164,8 @@ impl Knocks {
 
 impl State {
     /// One hint gave no card. At the end of a round: spent, or again later.
-    fn missed(&mut self, now: Timestamp, error: KnockError, dice: u32) -> Knocked {
-        self.not_found += usize::from(error == KnockError::NotFound);
+    fn missed(&mut self, now: Timestamp, error: &KnockError, dice: u32) -> Knocked {
+        self.not_found += usize::from(*error == KnockError::NotFound);
         let hints = self.knock.hints.len();
         if self.hint < hints {
             return Knocked::Nothing;

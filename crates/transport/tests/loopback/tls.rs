@@ -104,7 +104,7 @@ async fn an_envelope_goes_inside_tls_rly_40() {
 async fn a_door_answers_inside_tls_rly_40() {
     let guarded = Guarded::new().await;
     let address = &guarded.house.relay.route.address;
-    let answer = knock(address, DoorPath::from_bytes([1; 12]), [0; 16], &guarded.trust).await;
+    let answer = knock(address, DoorPath::from_bytes([1; 12]), [0; 16], vec![], &guarded.trust).await;
     assert!(matches!(answer, Err(KnockFailure::NotFound)), "{answer:?}");
 }
 
