@@ -21,7 +21,7 @@ mod parcels;
 mod relay;
 mod truck;
 
-pub use hellos::{HELLOS_MAX, UNDER_WAY_MAX, WINDOW_MS};
+pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 use hellos::Hellos;
 pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
@@ -137,6 +137,8 @@ pub enum Input {
 pub enum Lost {
     /// Nobody answers there, or it broke off.
     Broken,
+    /// The connection stood, and after our hello came nothing: somebody in between does not like the name.
+    Silenced,
     /// Somebody else answers there: the keys do not fit the pin.
     WrongKeys,
     /// What came is not the protocol.
@@ -254,7 +256,8 @@ impl Courier {
             Input::Heard { link } => self.with_relay(link, |relay| relay.heard(now)),
             Input::Used { link, used } => self.with_relay(link, |relay| relay.used(used)),
             Input::Relieved { link } => self.with_relay(link, |relay| relay.relieved(now)),
-            Input::NotRelieved { link, .. } => {
+            Input::NotRelieved { link, why } => {
+                self.note_silenced(now, link, why);
                 let dice = self.dice.next_u32();
                 self.with_relay(link, |relay| relay.not_relieved(now, dice));
             }
@@ -326,9 +329,8 @@ impl Courier {
     fn forget_relay(&mut self, id: RelayId) {
         self.parcels.forget_relay(id);
         let Some(relay) = self.relays.remove(&id) else { return };
-        if let Some(link) = relay.link() {
-            self.links.remove(&link);
-            self.outputs.push_back(Output::Close { link });
+        for link in relay.links() {
+            self.end(link);
         }
         if relay.is_up() {
             self.news(News::Gone { relay: id });
@@ -352,9 +354,15 @@ impl Courier {
         let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
             return;
         };
-        if let Some(hello) = relay.opened(now, keys) {
-            self.outputs.push_back(Output::Send { link, frame: hello });
+        if let Some((frame, losers)) = relay.opened(now, link, keys) {
+            losers.into_iter().for_each(|loser| self.end(loser));
+            self.outputs.push_back(Output::Send { link, frame });
         }
+    }
+
+    fn end(&mut self, link: LinkId) {
+        self.links.remove(&link);
+        self.outputs.push_back(Output::Close { link });
     }
 
     fn frame(&mut self, now: Timestamp, link: LinkId, frame: FromRelay) {
@@ -411,11 +419,22 @@ impl Courier {
     }
 
     fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
+        self.note_silenced(now, link, why);
         let at_least_ms = match why {
-            Lost::Broken => 0,
+            Lost::Broken | Lost::Silenced => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
         self.dropped(now, link, at_least_ms);
+    }
+
+    /// A name that was silenced rests for as long as censors are known to hold it, whoever wants it (TRK-6).
+    fn note_silenced(&mut self, now: Timestamp, link: LinkId, why: Lost) {
+        let relay = self.links.get(&link).and_then(|id| self.relays.get(id));
+        if let Some(address) = relay.and_then(|relay| relay.dialling(link))
+            && why == Lost::Silenced
+        {
+            self.hellos.silenced(now, address);
+        }
     }
 
     fn give_up(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64) {
@@ -429,8 +448,10 @@ impl Courier {
             return;
         };
         let (id, was_up) = (relay.id(), relay.is_up());
-        relay.dropped(now, at_least_ms, self.dice.next_u32());
-        self.parcels.forget_flights(id);
+        relay.dropped(now, link, at_least_ms, self.dice.next_u32());
+        if was_up {
+            self.parcels.forget_flights(id);
+        }
         if was_up {
             self.news(News::Gone { relay: id });
         }
@@ -489,22 +510,25 @@ impl Courier {
 
     fn dial(&mut self, now: Timestamp) {
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
-            let Some(address) = self.relays.get(&id).and_then(|relay| relay.to_dial(now)) else {
+            let addresses = self.relays.get(&id).map(|relay| relay.to_dial(now)).unwrap_or_default();
+            let Some(may) = self.first_hello(now, addresses) else {
                 continue;
             };
-            let may = self.hello(now, &address);
             let Some(relay) = self.relays.get_mut(&id) else { continue };
-            if let Err(later) = may {
-                relay.dial_later(later);
-                continue;
-            }
+            let address = match may {
+                Ok(address) => address,
+                Err(later) => {
+                    relay.dial_later(later);
+                    continue;
+                }
+            };
             let link = LinkId(self.next_link);
             self.next_link += 1;
             self.links.insert(link, id);
             let (mut dice, mut session) = ([0; 32], [0; 16]);
             self.dice.fill_bytes(&mut dice);
             self.dice.fill_bytes(&mut session);
-            let (keys, load_max) = relay.dialled(now, link);
+            let (keys, load_max) = relay.dialled(now, link, address.clone());
             self.outputs.push_back(Output::Dial {
                 link,
                 address,
@@ -520,14 +544,14 @@ impl Courier {
     /// Sends another connection where one is tired or frozen (TRK-3, TRK-4).
     fn relieve(&mut self, now: Timestamp) {
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
-            let Some(address) = self.relays.get(&id).and_then(|relay| relay.to_relieve(now)) else {
+            let addresses = self.relays.get(&id).map(|relay| relay.to_relieve(now)).unwrap_or_default();
+            let Some(may) = self.first_hello(now, addresses) else {
                 continue;
             };
-            let may = self.hello(now, &address);
             let Some(relay) = self.relays.get_mut(&id) else { continue };
             match may {
                 Err(later) => relay.relieve_later(later),
-                Ok(()) => self.outputs.extend(relay.relieve(now, address)),
+                Ok(address) => self.outputs.extend(relay.relieve(now, address)),
             }
         }
     }
@@ -539,6 +563,18 @@ impl Courier {
                 Ok(()) => self.outputs.extend(self.knocks.ask(&id, address)),
             }
         }
+    }
+
+    /// The first of these addresses with which a handshake may begin, or when one may; nothing where there are none.
+    fn first_hello(&mut self, now: Timestamp, addresses: Vec<String>) -> Option<Result<String, Timestamp>> {
+        let mut soonest: Option<Timestamp> = None;
+        for address in addresses {
+            match self.hello(now, &address) {
+                Ok(()) => return Some(Ok(address)),
+                Err(later) => soonest = Some(soonest.map_or(later, |soonest| soonest.min(later))),
+            }
+        }
+        soonest.map(Err)
     }
 
     /// Whether a handshake with this address may begin (TRK-5).

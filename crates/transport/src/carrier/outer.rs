@@ -6,9 +6,11 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use stonechat_wire::address::{Around, split};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -60,7 +62,20 @@ fn config(authorities: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Reaches an address. Takes as long as it takes: limits are the caller's.
+/// How long the handshake inside a TCP connection that stands may take.
+pub const TLS_MAX: Duration = Duration::from_secs(8);
+
+/// Whether an error of [`reach`] says that a hello got no answer.
+pub fn is_silence(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Silenced>())
+}
+
+/// The hello got no answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer to the hello")]
+struct Silenced;
+
+/// Reaches an address. Takes as long as it takes, but for [`TLS_MAX`]: other limits are the caller's.
 pub async fn reach(address: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
     let (around, place) = split(address);
     let stream = TcpStream::connect(place).await?;
@@ -74,7 +89,8 @@ pub async fn reach(address: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             let connector = TlsConnector::from(trust.config());
-            let stream = connector.connect(name, stream).await?;
+            let shaking_hands = timeout(TLS_MAX, connector.connect(name, stream));
+            let stream = shaking_hands.await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Silenced))??;
             Ok((Either::Right(Box::new(stream)), meter))
         }
     }

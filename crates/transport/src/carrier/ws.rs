@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::meter::Meter;
-use super::outer::{Outer, Trust, reach};
+use super::outer::{Outer, Trust, is_silence, reach};
 use crate::courier::{Input, LinkId, Lost, PROVEN_PACKETS, Used};
 
 /// Time until the TCP connection, and TLS in it, stands.
@@ -125,8 +125,9 @@ impl From<WebSocketError> for LinkError {
 
 impl LinkError {
     /// What the courier makes of it.
-    pub const fn lost(&self) -> Lost {
+    pub fn lost(&self) -> Lost {
         match self {
+            Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
             Self::Face(FaceError::WrongKeys | FaceError::Handshake) => Lost::WrongKeys,
             Self::Face(_) | Self::Session(_) | Self::Frame(_) | Self::Text => Lost::Malformed,
             Self::Unreachable(_) | Self::Slow | Self::WebSocket(_) | Self::Closed | Self::Unwanted => Lost::Broken,

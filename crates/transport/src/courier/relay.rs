@@ -21,6 +21,8 @@ use super::{
 pub const ADDRESSES_MAX: usize = 4;
 /// Most mailboxes read on one relay.
 pub const LISTENING_MAX: usize = 32_768;
+/// How long after the one before a racer starts: the second, third and fourth (TRK-7), in ms.
+const RACE_MS: [u64; 3] = [300, 300, 600];
 /// Most bytes of puts without an answer.
 pub const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
 
@@ -86,12 +88,26 @@ enum Link {
     Down {
         retry_at: Timestamp,
     },
-    Dialling {
-        link: LinkId,
-        since: Timestamp,
-        load_max: u32,
-    },
+    Dialling(Race),
     Up(Up),
+}
+
+/// Dials to several addresses, one a little after the other; the first that comes through wins (TRK-7).
+#[derive(Debug)]
+struct Race {
+    racers: Vec<Racer>,
+    /// Addresses that were dialled in it.
+    tried: BTreeSet<String>,
+    /// When the next may start.
+    next_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Racer {
+    link: LinkId,
+    address: String,
+    since: Timestamp,
+    load_max: u32,
 }
 
 /// A session, and the connection that carries it at the moment.
@@ -116,7 +132,7 @@ struct Up {
 #[derive(Debug)]
 enum Relief {
     None { not_before: Timestamp, failures: u32 },
-    UnderWay { load_max: u32, failures: u32 },
+    UnderWay { address: String, load_max: u32, failures: u32 },
 }
 
 impl Relief {
@@ -210,11 +226,12 @@ impl Relay {
         matches!(&self.link, Link::Up(up) if up.is_greeted)
     }
 
-    pub(super) const fn link(&self) -> Option<LinkId> {
+    /// The link that is up, or those that are being dialled.
+    pub(super) fn links(&self) -> Vec<LinkId> {
         match &self.link {
-            Link::Down { .. } => None,
-            Link::Dialling { link, .. } => Some(*link),
-            Link::Up(up) => Some(up.link),
+            Link::Down { .. } => Vec::new(),
+            Link::Dialling(race) => race.racers.iter().map(|racer| racer.link).collect(),
+            Link::Up(up) => vec![up.link],
         }
     }
 
@@ -295,51 +312,99 @@ impl Relay {
         }
     }
 
-    /// The address to dial, if a dial is due.
-    pub(super) fn to_dial(&self, now: Timestamp) -> Option<String> {
-        match self.link {
-            Link::Down { retry_at } if retry_at <= now => self.address(),
-            Link::Down { .. } | Link::Dialling { .. } | Link::Up(_) => None,
+    /// The addresses to dial, if a dial is due: the first that may be dialled is.
+    pub(super) fn to_dial(&self, now: Timestamp) -> Vec<String> {
+        match &self.link {
+            Link::Down { retry_at } if *retry_at <= now => self.addresses_from(0),
+            Link::Dialling(race) if race.next_at <= now => {
+                let mut addresses = self.addresses_from(0);
+                addresses.retain(|address| !race.tried.contains(address));
+                addresses
+            }
+            Link::Down { .. } | Link::Dialling(_) | Link::Up(_) => Vec::new(),
         }
     }
 
-    pub(super) const fn dial_later(&mut self, retry_at: Timestamp) {
-        self.link = Link::Down { retry_at };
+    /// All addresses, in turn, from so many behind the one in use.
+    fn addresses_from(&self, skipped: usize) -> Vec<String> {
+        let count = self.addresses.len();
+        let in_turn = self.addresses.iter().cycle().skip(self.current + skipped);
+        in_turn.take(count).cloned().collect()
+    }
+
+    pub(super) fn dial_later(&mut self, later: Timestamp) {
+        match &mut self.link {
+            Link::Down { retry_at } => *retry_at = later,
+            Link::Dialling(race) => race.next_at = later,
+            Link::Up(_) => {}
+        }
     }
 
     /// A dial has begun. Out: the keys if known, and how much the connection may carry.
-    pub(super) fn dialled(&mut self, now: Timestamp, link: LinkId) -> (Option<RelayKeys>, u32) {
+    pub(super) fn dialled(&mut self, now: Timestamp, link: LinkId, address: String) -> (Option<RelayKeys>, u32) {
         let load_max = self.habit.load_max(now);
-        self.link = Link::Dialling {
-            link,
-            since: now,
-            load_max,
-        };
+        if !matches!(self.link, Link::Dialling(_)) {
+            let (racers, tried) = (Vec::new(), BTreeSet::new());
+            self.link = Link::Dialling(Race {
+                racers,
+                tried,
+                next_at: now,
+            });
+        }
+        if let Link::Dialling(race) = &mut self.link {
+            let step = RACE_MS.get(race.tried.len()).copied();
+            race.next_at = now.plus_ms(step.unwrap_or(DIAL_MS_MAX));
+            race.tried.insert(address.clone());
+            race.racers.push(Racer {
+                link,
+                address,
+                since: now,
+                load_max,
+            });
+        }
         (self.keys.clone(), load_max)
     }
 
     /// Whether a handshake with this address is under way.
-    pub(super) fn is_shaking_hands_with(&self, address: &str) -> bool {
-        let is_shaking = match &self.link {
+    pub(super) fn is_shaking_hands_with(&self, wanted: &str) -> bool {
+        match &self.link {
             Link::Down { .. } => false,
-            Link::Dialling { .. } => true,
-            Link::Up(up) => matches!(up.relief, Relief::UnderWay { .. }),
-        };
-        is_shaking && self.addresses.get(self.current).is_some_and(|current| current == address)
+            Link::Dialling(race) => race.racers.iter().any(|racer| racer.address == wanted),
+            Link::Up(up) => matches!(&up.relief, Relief::UnderWay { address, .. } if address == wanted),
+        }
     }
 
-    /// The address for another connection, if one should take over (TRK-3, TRK-4).
-    pub(super) fn to_relieve(&self, now: Timestamp) -> Option<String> {
-        let Link::Up(up) = &self.link else { return None };
-        let Relief::None { not_before, .. } = up.relief else {
-            return None;
+    /// The address that a link, or the relief of it, is dialling.
+    pub(super) fn dialling(&self, link: LinkId) -> Option<&str> {
+        match &self.link {
+            Link::Down { .. } => None,
+            Link::Dialling(race) => {
+                let mut racers = race.racers.iter().filter(|racer| racer.link == link);
+                racers.next().map(|racer| racer.address.as_str())
+            }
+            Link::Up(up) => match &up.relief {
+                Relief::UnderWay { address, .. } => Some(address),
+                Relief::None { .. } => None,
+            },
+        }
+    }
+
+    /// The addresses for another connection, if one should take over (TRK-3, TRK-4): after a failure others first.
+    pub(super) fn to_relieve(&self, now: Timestamp) -> Vec<String> {
+        let Link::Up(up) = &self.link else { return Vec::new() };
+        let Relief::None { not_before, failures } = up.relief else {
+            return Vec::new();
         };
         let is_tired = up.load_max > 0 && up.used.is_tired();
         let is_wanted = up.is_greeted && (up.frozen_at.is_some() || is_tired);
-        self.address().filter(|_| is_wanted && not_before <= now)
+        if is_wanted && not_before <= now {
+            self.addresses_from(failures as usize)
+        } else {
+            Vec::new()
+        }
     }
 
-    pub(super) const fn relieve_later(&mut self, not_before: Timestamp) {
+    pub(super) fn relieve_later(&mut self, not_before: Timestamp) {
         if let Link::Up(up) = &mut self.link {
             let failures = up.relief.failures();
             up.relief = Relief::None { not_before, failures };
@@ -350,7 +415,11 @@ impl Relay {
         let load_max = self.habit.load_max(now);
         let Link::Up(up) = &mut self.link else { return None };
         let failures = up.relief.failures();
-        up.relief = Relief::UnderWay { load_max, failures };
+        up.relief = Relief::UnderWay {
+            address: address.clone(),
+            load_max,
+            failures,
+        };
         Some(Output::Relieve {
             link: up.link,
             address,
@@ -359,12 +428,13 @@ impl Relay {
     }
 
     /// Another connection carries the session.
-    pub(super) const fn relieved(&mut self, now: Timestamp) {
+    pub(super) fn relieved(&mut self, now: Timestamp) {
         if let Link::Up(up) = &mut self.link {
-            if let Relief::UnderWay { load_max, .. } = up.relief {
+            if let Relief::UnderWay { address, load_max, .. } = std::mem::replace(&mut up.relief, Relief::FRESH) {
                 up.load_max = load_max;
+                let place = self.addresses.iter().position(|known| *known == address);
+                self.current = place.unwrap_or(self.current);
             }
-            up.relief = Relief::FRESH;
             up.used = Used {
                 packets: 0,
                 bytes: 0,
@@ -409,11 +479,15 @@ impl Relay {
         SIGN_MS + slow_ms.min(SLOW_MS_MAX)
     }
 
-    /// The face is open. Out: what to say first.
-    pub(super) fn opened(&mut self, now: Timestamp, keys: RelayKeys) -> Option<ToRelay> {
-        let Link::Dialling { link, load_max, .. } = self.link else {
-            return None;
-        };
+    /// A face is open. Out: what to say first, and which other dials to end.
+    pub(super) fn opened(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys) -> Option<(ToRelay, Vec<LinkId>)> {
+        let Link::Dialling(race) = &self.link else { return None };
+        let winner = race.racers.iter().find(|racer| racer.link == link)?;
+        let load_max = winner.load_max;
+        let place = self.addresses.iter().position(|address| *address == winner.address);
+        let losers = race.racers.iter().map(|racer| racer.link).filter(|other| *other != link);
+        let losers: Vec<_> = losers.collect();
+        self.current = place.unwrap_or(self.current);
         self.keys = Some(keys);
         self.link = Link::Up(Up {
             link,
@@ -428,11 +502,12 @@ impl Relay {
             load_max,
             relief: Relief::FRESH,
         });
-        Some(ToRelay::Hello {
+        let hello = ToRelay::Hello {
             version: VERSION,
             features: 0,
             secret: self.secret,
-        })
+        };
+        Some((hello, losers))
     }
 
     pub(super) const fn heard(&mut self, now: Timestamp) {
@@ -441,13 +516,23 @@ impl Relay {
         }
     }
 
-    /// The connection or dial is over.
-    pub(super) fn dropped(&mut self, now: Timestamp, at_least_ms: u64, dice: u32) {
+    /// The connection or a dial is over. While others are in the race, or may still start, that is all.
+    pub(super) fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64, dice: u32) {
+        if let Link::Dialling(race) = &mut self.link {
+            race.racers.retain(|racer| racer.link != link);
+            let has_more = self.addresses.iter().any(|address| !race.tried.contains(address));
+            if !race.racers.is_empty() || (has_more && at_least_ms == 0) {
+                race.next_at = race.next_at.min(now);
+                return;
+            }
+        }
+        let was_up = matches!(&self.link, Link::Up(_));
         let was_good = matches!(&self.link, Link::Up(up) if up.is_greeted && now.since_ms(up.since) >= GOOD_AFTER_MS);
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
-        let rounds = self.failures.saturating_sub(1) / u32::try_from(self.addresses.len().max(1)).unwrap_or(1);
+        let rounds = self.failures.saturating_sub(1);
         let pause = pause_ms(RETRY_MS, rounds, RETRY_MS_MAX, dice).max(at_least_ms);
-        if !was_good && !self.addresses.is_empty() {
+        if was_up && !was_good && !self.addresses.is_empty() {
+            // It let us in and then broke off: others first.
             self.current = (self.current + 1) % self.addresses.len();
         }
         self.link = Link::Down {
@@ -467,13 +552,20 @@ impl Relay {
     }
 
     pub(super) fn dead_link(&self, now: Timestamp) -> Option<LinkId> {
-        self.dead_at().filter(|at| *at <= now).and_then(|_| self.link())
+        match &self.link {
+            Link::Dialling(race) => {
+                let late = race.racers.iter().find(|racer| racer.since.plus_ms(DIAL_MS_MAX) <= now);
+                late.map(|racer| racer.link)
+            }
+            Link::Up(up) => self.dead_at().filter(|at| *at <= now).map(|_| up.link),
+            Link::Down { .. } => None,
+        }
     }
 
     fn dead_at(&self) -> Option<Timestamp> {
         match &self.link {
             Link::Down { .. } => None,
-            Link::Dialling { since, .. } => Some(since.plus_ms(DIAL_MS_MAX)),
+            Link::Dialling(race) => race.racers.iter().map(|racer| racer.since.plus_ms(DIAL_MS_MAX)).min(),
             Link::Up(up) if up.is_greeted => up.frozen_at.map(|at| at.plus_ms(RELIEF_MS_MAX)),
             Link::Up(up) => Some(up.since.plus_ms(DIAL_MS_MAX)),
         }
@@ -493,7 +585,10 @@ impl Relay {
         let link = match &self.link {
             Link::Down { retry_at } => (!self.addresses.is_empty()).then_some(*retry_at),
             Link::Up(up) if up.is_greeted => [self.sign_due_at(up), self.relief_due_at(up)].into_iter().flatten().min(),
-            Link::Dialling { .. } | Link::Up(_) => self.dead_at(),
+            Link::Dialling(race) if race.tried.len() < self.addresses.len() => {
+                [self.dead_at(), Some(race.next_at)].into_iter().flatten().min()
+            }
+            Link::Dialling(_) | Link::Up(_) => self.dead_at(),
         };
         let puts = (self.is_up() && self.paused_until.0 > 0).then_some(self.paused_until);
         let full = self.full.first().map(|(at, _)| *at);
@@ -510,7 +605,7 @@ impl Relay {
 
     fn relief_due_at(&self, up: &Up) -> Option<Timestamp> {
         match up.relief {
-            Relief::None { not_before, .. } => self.to_relieve(not_before).map(|_| not_before),
+            Relief::None { not_before, .. } => (!self.to_relieve(not_before).is_empty()).then_some(not_before),
             Relief::UnderWay { .. } => None,
         }
     }
@@ -578,7 +673,7 @@ impl Relay {
                 up.is_greeted = true;
                 Heard::Greeting(time)
             }
-            Link::Up(_) | Link::Down { .. } | Link::Dialling { .. } => Heard::Nothing,
+            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => Heard::Nothing,
         }
     }
 
@@ -674,7 +769,10 @@ impl Relay {
 
     /// Says everything that can be said: puts first, somebody waits for them.
     pub(super) fn speak(&mut self, now: Timestamp, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
-        let Some(link) = self.link().filter(|_| self.is_up()) else {
+        let Link::Up(Up {
+            link, is_greeted: true, ..
+        }) = self.link
+        else {
             return;
         };
         if self.paused_until <= now && self.has_strength() {
@@ -690,7 +788,7 @@ impl Relay {
     fn has_strength(&self) -> bool {
         match &self.link {
             Link::Up(up) if up.load_max > 0 => self.requests.is_empty() && up.used.packets < SPENT_PACKETS,
-            Link::Up(_) | Link::Down { .. } | Link::Dialling { .. } => true,
+            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => true,
         }
     }
 

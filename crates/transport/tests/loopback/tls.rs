@@ -174,3 +174,19 @@ async fn the_hello_offers_the_post_quantum_key_exchange_rly_40() {
     drop(stream);
     assert!(!dialling.await.unwrap());
 }
+
+#[tokio::test]
+async fn a_hello_without_an_answer_is_told_from_a_host_that_is_not_there_trk_6() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = stonechat_wire::address::inside_tls(&listener.local_addr().unwrap().to_string());
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = stonechat_wire::address::inside_tls(&nobody.to_string());
+    let house = House::new().await;
+    for (address, why) in [(mute, Lost::Silenced), (nobody, Lost::Broken)] {
+        let dial = Dial {
+            truck: truck(&address),
+            ..house.dial()
+        };
+        assert_eq!(open(dial).await.unwrap_err().lost(), why);
+    }
+}
