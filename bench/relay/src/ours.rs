@@ -4,12 +4,12 @@ use anyhow::{Context as _, Result, bail};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use stonechat_relay::{AccessChoice, Config, Limits};
+use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits};
 use stonechat_wire::envelope::Envelope;
 use stonechat_wire::face::FaceClient;
 use stonechat_wire::frame::{FromRelay, PutItem, ToRelay};
 use stonechat_wire::ids::{EnvelopeId, Tag, Token};
-use stonechat_wire::route::RelayRoute;
+use stonechat_wire::route::{RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
@@ -30,6 +30,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         data: folder.to_owned(),
         advertise: None,
         tls: None,
+        cover: CoverChoice::None,
         access: AccessChoice::Open,
         lan: false,
         metrics: None,
@@ -94,7 +95,8 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(60)))?;
-        let (socket, _) = client(format!("ws://{address}/relay"), stream)
+        let path = relay_path(&route.relay, route.secret.as_ref()).to_text();
+        let (socket, _) = client(format!("ws://{address}/{path}"), stream)
             .ok()
             .context("the upgrade")?;
         let mut dice = [7; 32];

@@ -162,6 +162,8 @@ pub enum Output {
         dice: [u8; 32],
         /// Id of the session.
         session: [u8; 16],
+        /// Where the relay stands at the address.
+        path: DoorPath,
         /// Most bytes of the session that its first connection carries, each way; 0: any number.
         load_max: u32,
     },
@@ -171,6 +173,8 @@ pub enum Output {
         link: LinkId,
         /// `host:port`.
         address: String,
+        /// Where the relay stands there.
+        path: DoorPath,
         /// As for a dial.
         load_max: u32,
     },
@@ -528,6 +532,7 @@ impl Courier {
             let (mut dice, mut session) = ([0; 32], [0; 16]);
             self.dice.fill_bytes(&mut dice);
             self.dice.fill_bytes(&mut session);
+            let path = relay.path();
             let (keys, load_max) = relay.dialled(now, link, address.clone());
             self.outputs.push_back(Output::Dial {
                 link,
@@ -536,6 +541,7 @@ impl Courier {
                 keys,
                 dice,
                 session,
+                path,
                 load_max,
             });
         }

@@ -189,6 +189,7 @@ impl Driver {
                     keys,
                     dice,
                     session,
+                    path,
                     load_max,
                 } => {
                     self.dial(Dial {
@@ -197,15 +198,27 @@ impl Driver {
                         keys,
                         dice,
                         session,
-                        truck: Truck { address, load_max },
+                        truck: Truck {
+                            address,
+                            path,
+                            load_max,
+                        },
                         trust: self.trust.clone(),
                     });
                 }
                 Output::Relieve {
                     link,
                     address,
+                    path,
                     load_max,
-                } => self.command(link, Command::Relieve(Truck { address, load_max })),
+                } => {
+                    let truck = Truck {
+                        address,
+                        path,
+                        load_max,
+                    };
+                    self.command(link, Command::Relieve(truck));
+                }
                 Output::Send { link, frame } => self.command(link, Command::Send(frame)),
                 Output::Ping { link } => self.command(link, Command::Ping),
                 Output::Close { link } => drop(self.links.remove(&link)),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use stonechat_relay::{AccessChoice, Config, Limits, Relay, Running};
+use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay, Running};
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
 use stonechat_transport::carrier::outer::{Outer, Trust};
 use stonechat_transport::carrier::ws::{Dial, LinkError, Opened, Truck, open};
@@ -34,6 +34,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+#[path = "loopback/cover.rs"]
+mod cover;
 #[path = "loopback/tls.rs"]
 mod tls;
 
@@ -469,7 +471,7 @@ async fn a_session_is_kept_for_a_while_after_its_connection_broke_off_ses_6() {
             while peer.socket.next().await.is_some() {}
         }
         drop(peer.socket);
-        let mut socket = upgraded(house.relay.local_addr).await;
+        let mut socket = upgraded(&house).await;
         peer.session.board(0);
         let message = peer.session.next(9).unwrap();
         let opening = Opening {
@@ -569,7 +571,11 @@ impl House {
             keys: None,
             dice: [4; 32],
             session,
-            truck: Truck { address, load_max: 0 },
+            truck: Truck {
+                address,
+                path: path_of(&self.relay.route),
+                load_max: 0,
+            },
             trust: Trust::system(),
         }
     }
@@ -600,6 +606,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         data,
         advertise: None,
         tls: None,
+        cover: CoverChoice::None,
         access,
         lan: false,
         metrics: None,
@@ -730,6 +737,10 @@ impl Client {
     }
 }
 
+fn path_of(route: &RelayRoute) -> DoorPath {
+    stonechat_wire::route::relay_path(&route.relay, route.secret.as_ref())
+}
+
 /// Another courier's dice each time.
 fn fresh_seed() -> [u8; 32] {
     let mut seed = [0; 32];
@@ -816,11 +827,12 @@ impl Peer {
 }
 
 /// A WebSocket to the relay on which nothing was said.
-async fn upgraded(relay: SocketAddr) -> WebSocketStream<Outer> {
+async fn upgraded(house: &House) -> WebSocketStream<Outer> {
+    let relay = house.relay.local_addr;
     let (stream, _) = stonechat_transport::carrier::outer::reach(&relay.to_string(), &Trust::system())
         .await
         .unwrap();
-    let url = format!("ws://{relay}/relay");
+    let url = format!("ws://{relay}/{}", path_of(&house.relay.route).to_text());
     tokio_tungstenite::client_async(url, stream).await.unwrap().0
 }
 

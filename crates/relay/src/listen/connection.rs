@@ -4,7 +4,8 @@
 //! inside that the face, inside that frames. A session outlives its sockets: when one is lost, another may take over.
 //! Slow, silent and malformed connections end here, and are told nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -20,9 +21,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
+use super::cover::Cover;
 use super::engine::{Ended, Engine, Outgoing};
 use super::entrance::Ticket;
-use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
+use super::http::{self, Asked, PROOF_SIZE, RequestError, read_head};
 use super::sessions::{Place, Sessions, Truck};
 use super::tls::Stream;
 use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
@@ -53,7 +55,7 @@ pub enum EndReason {
     /// The relay is going down.
     #[error("the relay is going down")]
     GoingDown,
-    /// Its first request was none of ours; it got the 404.
+    /// Its first request was none of ours; the cover answered it.
     #[error("not for us: {0}")]
     Request(#[from] RequestError),
     /// The handshake or a record does not hold.
@@ -113,6 +115,9 @@ pub(super) struct Seat {
     pub(super) source: Source,
     pub(super) engine: Engine,
     pub(super) sessions: Sessions,
+    /// Where the relay stands (RLY-41).
+    pub(super) paths: Arc<HashSet<DoorPath>>,
+    pub(super) cover: Arc<Cover>,
     pub(super) face: FaceRelay,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) ticket: Ticket,
@@ -123,39 +128,53 @@ pub(super) struct Seat {
 pub(super) async fn serve(mut stream: Stream, seat: Seat) -> EndReason {
     let deadline = later(seat.limits.hello_ms);
     let mut stopping = seat.stopping.clone();
+    let mut bytes = Vec::with_capacity(1024);
     let request = tokio::select! {
         // In a box, like all that comes before and after the long silence: a connection idles in little memory.
-        request = Box::pin(timeout_at(deadline, read_request(&mut stream))) => request,
+        request = Box::pin(read_request(&mut stream, &mut bytes, &seat.cover, deadline)) => request,
         _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
     };
-    match request.unwrap_or(Err(RequestError::Slow)) {
-        Ok((Asked::Relay { accept }, rest)) => upgrade(stream, &accept, rest, seat, deadline).await,
-        Ok((Asked::Door { path, from }, proof)) => {
-            Box::pin(answer_door(stream, &seat.engine, path, &proof, from)).await
+    let error = match request {
+        Ok((Asked::Relay { path, accept }, head)) if seat.paths.contains(&path) => {
+            let rest = bytes.split_off(head);
+            return upgrade(stream, &accept, rest, seat, deadline).await;
         }
-        Err(error) => {
-            if !matches!(error, RequestError::Slow | RequestError::Cut) {
-                Box::pin(answer_and_close(stream, &[NOT_FOUND])).await;
+        Ok((Asked::Door { path, from }, head)) => {
+            let proof = bytes.get(head..).and_then(<[u8]>::first_chunk::<PROOF_SIZE>);
+            match knock(&seat.engine, path, proof).await {
+                Some(card) => {
+                    Box::pin(show(stream, &card, from)).await;
+                    return EndReason::Left;
+                }
+                None => RequestError::NotProven,
             }
-            error.into()
         }
-    }
+        Ok((Asked::Relay { .. }, _)) => RequestError::NotProven,
+        Err(error) => error,
+    };
+    Box::pin(seat.cover.answer(stream, &bytes, error)).await;
+    error.into()
 }
 
-/// Reads a head, and for a door its body. Out: what is asked, and the bytes that came after the head.
-async fn read_request(stream: &mut Stream) -> Result<(Asked, Vec<u8>), RequestError> {
-    let mut bytes = Vec::with_capacity(1024);
+/// Reads a head and what comes with it. Out: what is asked, and the head's length; the bytes are there also after an error.
+///
+/// Our own clients say all at once. So before a web server behind whatever is not complete at once is none of ours: how long
+/// it waits for the rest is that server's affair.
+async fn read_request(
+    stream: &mut Stream,
+    bytes: &mut Vec<u8>,
+    cover: &Cover,
+    deadline: Instant,
+) -> Result<(Asked, usize), RequestError> {
+    let patience = cover.patience(deadline);
     loop {
-        if let Some((asked, head)) = read_head(&bytes)? {
-            let mut rest = bytes.split_off(head);
-            if matches!(asked, Asked::Door { .. }) {
-                while rest.len() < PROOF_SIZE {
-                    read_some(stream, &mut rest).await?;
-                }
-            }
-            return Ok((asked, rest));
+        let read = timeout_at(patience, read_some(stream, bytes)).await;
+        read.map_err(|_| RequestError::Slow)??;
+        match read_head(bytes)? {
+            Some(found) => return Ok(found),
+            None if cover.is_proxy() => return Err(RequestError::Slow),
+            None => {}
         }
-        read_some(stream, &mut bytes).await?;
     }
 }
 
@@ -166,32 +185,20 @@ async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), Reque
     if count == 0 { Err(RequestError::Cut) } else { Ok(()) }
 }
 
-async fn answer_door(
-    stream: Stream,
-    engine: &Engine,
-    path: DoorPath,
-    proof: &[u8],
-    from: Option<usize>,
-) -> EndReason {
-    let proof = proof.first_chunk::<PROOF_SIZE>();
-    let card = match proof {
-        Some(proof) => engine.knock(path, *proof).await,
-        None => Ok(None),
-    };
-    match card {
-        Ok(Some(card)) => {
-            // A place behind the card's end is as good as none.
-            let from = from.filter(|from| *from < card.len());
-            let left = card.get(from.unwrap_or_default()..).unwrap_or_default();
-            answer_and_close(stream, &[http::found(card.len(), from).as_bytes(), left]).await;
-        }
-        Ok(None) | Err(Ended) => answer_and_close(stream, &[NOT_FOUND]).await,
-    }
-    EndReason::Left
+/// The card behind a door, for the right proof. A proof that did not come with the head is none.
+async fn knock(engine: &Engine, path: DoorPath, proof: Option<&[u8; PROOF_SIZE]>) -> Option<Arc<[u8]>> {
+    engine.knock(path, *proof?).await.unwrap_or_default()
+}
+
+/// Shows a card, or what is left of it from a place on; a place behind its end is as good as none.
+async fn show(stream: Stream, card: &[u8], from: Option<usize>) {
+    let from = from.filter(|from| *from < card.len());
+    let left = card.get(from.unwrap_or_default()..).unwrap_or_default();
+    answer_and_close(stream, &[http::found(card.len(), from).as_bytes(), left]).await;
 }
 
 /// Writes an answer, then waits a moment for the other side to take it: a close with unread bytes would reset it.
-async fn answer_and_close(mut stream: Stream, parts: &[&[u8]]) {
+pub(super) async fn answer_and_close(mut stream: Stream, parts: &[&[u8]]) {
     let answer = parts.concat();
     let farewell = async {
         stream.write_all(&answer).await?;

@@ -10,8 +10,6 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
-/// Where the relay's WebSocket stands (RLY-35).
-pub const RELAY_PATH: &str = "/relay";
 /// Length of what opens a door, in bytes (INV-4).
 pub const PROOF_SIZE: usize = 16;
 /// What everything else gets, byte for byte (RLY-30).
@@ -25,8 +23,10 @@ Connection: close\r\n\
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// The relay; the string answers its WebSocket key.
+    /// The relay, if it stands there (RLY-41); the string answers its WebSocket key.
     Relay {
+        /// Where.
+        path: DoorPath,
         /// Value of `Sec-WebSocket-Accept`.
         accept: String,
     },
@@ -58,6 +58,9 @@ pub enum RequestError {
     /// The WebSocket handshake is not one.
     #[error("not a WebSocket handshake")]
     NotAWebSocket,
+    /// Nothing stands there for who asks.
+    #[error("no such path or proof")]
+    NotProven,
     /// It ended early.
     #[error("the request ends early")]
     Cut,
@@ -108,7 +111,7 @@ pub fn found(length: usize, from: Option<usize>) -> String {
 
 fn asked(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
     match (request.method, request.path) {
-        (Some("GET"), Some(RELAY_PATH)) => web_socket(request),
+        (Some("GET"), Some(path)) => web_socket(request, path),
         (Some("POST"), Some(path)) => door(request, path),
         _ => Err(RequestError::NotFound),
     }
@@ -134,7 +137,11 @@ fn place(range: &str) -> Option<usize> {
     range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
 }
 
-fn web_socket(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
+fn web_socket(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, RequestError> {
+    let path = path
+        .strip_prefix('/')
+        .and_then(DoorPath::from_text)
+        .ok_or(RequestError::NotFound)?;
     let names = |name, wanted: &str| {
         let value = header(request, name).unwrap_or_default();
         value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
@@ -145,6 +152,7 @@ fn web_socket(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError
         && header(request, "sec-websocket-version") == Some("13");
     match key.filter(|_| holds) {
         Some(key) => Ok(Asked::Relay {
+            path,
             accept: derive_accept_key(key.as_bytes()),
         }),
         None => Err(RequestError::NotAWebSocket),
@@ -166,18 +174,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const UPGRADE: &str = "GET /relay HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
+    const UPGRADE: &str = "GET /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     const KNOCK: &str = "POST /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n";
 
     #[test]
     fn the_relay_and_a_door_are_told_apart_rly_35() {
+        let path = DoorPath::from_bytes([0; 12]);
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(); // the example of RFC 6455
         assert_eq!(
             read_head(UPGRADE.as_bytes()),
-            Ok(Some((Asked::Relay { accept }, UPGRADE.len())))
+            Ok(Some((Asked::Relay { path, accept }, UPGRADE.len())))
         );
-        let path = DoorPath::from_bytes([0; 12]);
         let with_body = format!("{KNOCK}0123456789abcdef");
         assert_eq!(
             read_head(with_body.as_bytes()),
@@ -244,7 +252,7 @@ mod tests {
             ),
             (
                 "no upgrade",
-                "GET /relay HTTP/1.1\r\n\r\n".into(),
+                "GET /AAAAAAAAAAAAAAAA HTTP/1.1\r\n\r\n".into(),
                 RequestError::NotAWebSocket,
             ),
             (

@@ -13,7 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::address::split;
 use stonechat_wire::face::{FaceClient, FaceError};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
-use stonechat_wire::ids::RelayId;
+use stonechat_wire::ids::{DoorPath, RelayId};
 use stonechat_wire::route::RelayKeys;
 use stonechat_wire::session::{Opening, Session, SessionError};
 use tokio::sync::mpsc;
@@ -76,6 +76,8 @@ pub struct Dial {
 pub struct Truck {
     /// `host:port`, or `https://host:port`.
     pub address: String,
+    /// Where the relay stands there (RLY-41).
+    pub path: DoorPath,
     /// Most bytes of the session's stream that it carries, each way; 0: any number.
     pub load_max: u32,
 }
@@ -128,6 +130,8 @@ impl LinkError {
     pub fn lost(&self) -> Lost {
         match self {
             Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
+            // A site that does not know our path, or another relay.
+            Self::WebSocket(error) if matches!(**error, WebSocketError::Http(_)) => Lost::WrongKeys,
             Self::Face(FaceError::WrongKeys | FaceError::Handshake) => Lost::WrongKeys,
             Self::Face(_) | Self::Session(_) | Self::Frame(_) | Self::Text => Lost::Malformed,
             Self::Unreachable(_) | Self::Slow | Self::WebSocket(_) | Self::Closed | Self::Unwanted => Lost::Broken,
@@ -181,17 +185,17 @@ pub struct Opened {
 
 /// TCP, TLS, upgrade, face.
 pub async fn open(dial: Dial) -> Result<Opened, LinkError> {
-    let (socket, meter) = connect(&dial.truck.address, &dial.trust).await?;
+    let (socket, meter) = connect(&dial.truck, &dial.trust).await?;
     timeout(HANDSHAKE_MAX, shake_hands(socket, meter, dial))
         .await
         .map_err(|_| LinkError::Slow)?
 }
 
 /// TCP, TLS, upgrade.
-async fn connect(address: &str, trust: &Trust) -> Result<(Socket, Meter), LinkError> {
-    let connecting = timeout(CONNECT_MAX, reach(address, trust)).await;
+async fn connect(truck: &Truck, trust: &Trust) -> Result<(Socket, Meter), LinkError> {
+    let connecting = timeout(CONNECT_MAX, reach(&truck.address, trust)).await;
     let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
-    let url = format!("ws://{}/relay", split(address).1);
+    let url = format!("ws://{}/{}", split(&truck.address).1, truck.path.to_text());
     let upgrade = client_async_with_config(url, stream, Some(config()));
     let (socket, _) = timeout(HANDSHAKE_MAX, upgrade).await.map_err(|_| LinkError::Slow)??;
     Ok((socket, meter))
@@ -410,7 +414,7 @@ impl<'a> Talk<'a> {
                 Command::Ping => self.session.ping(),
                 Command::Relieve(truck) => {
                     let load_max = truck.load_max;
-                    *relief = Some((Box::pin(async move { connect(&truck.address, trust).await }), load_max));
+                    *relief = Some((Box::pin(async move { connect(&truck, trust).await }), load_max));
                 }
                 Command::Send(frame) => frame.encode(&mut message),
             }

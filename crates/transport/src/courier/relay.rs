@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use stonechat_wire::exchange::{Arrival, Door, News};
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
-use stonechat_wire::route::{RelayKeys, RelayRoute};
+use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 
 use super::parcels::Parcels;
 use super::truck::{Habit, SPENT_PACKETS, Used};
@@ -216,6 +216,11 @@ impl Relay {
         self.listening.len()
     }
 
+    /// Where it stands at its addresses (RLY-41).
+    pub(super) fn path(&self) -> DoorPath {
+        relay_path(&self.id, self.secret.as_ref())
+    }
+
     /// Whether there is an address to reach it at.
     pub(super) fn is_wanted(&self) -> bool {
         !self.addresses.is_empty()
@@ -412,7 +417,7 @@ impl Relay {
     }
 
     pub(super) fn relieve(&mut self, now: Timestamp, address: String) -> Option<Output> {
-        let load_max = self.habit.load_max(now);
+        let (path, load_max) = (self.path(), self.habit.load_max(now));
         let Link::Up(up) = &mut self.link else { return None };
         let failures = up.relief.failures();
         up.relief = Relief::UnderWay {
@@ -423,6 +428,7 @@ impl Relay {
         Some(Output::Relieve {
             link: up.link,
             address,
+            path,
             load_max,
         })
     }

@@ -8,11 +8,11 @@
 use stonechat_wire::ids::Timestamp;
 
 /// Most bytes of a session that one short connection carries, each way: with both handshakes well below 16 KB.
-pub const SHORT_LOAD_BYTES: u32 = 7 << 10;
+pub const SHORT_LOAD_BYTES: u32 = 9 << 10;
 /// Packets after which a short connection wants to be relieved.
 pub const TIRED_PACKETS: u32 = 15;
 /// Bytes after which it does.
-pub const TIRED_BYTES: u32 = 9 << 10;
+pub const TIRED_BYTES: u32 = 11 << 10;
 /// Packets after which nothing new is begun on a short connection: 25 end it on some networks.
 pub const SPENT_PACKETS: u32 = 20;
 /// A connection that carried more packets than this is not one that a count cuts short.

@@ -37,7 +37,7 @@ impl Guarded {
 
     fn dial(&self) -> Dial {
         Dial {
-            truck: truck(&self.house.relay.route.address),
+            truck: truck(&self.house.relay.route.address, &self.house),
             trust: self.trust.clone(),
             ..self.house.dial()
         }
@@ -54,9 +54,10 @@ impl Guarded {
     }
 }
 
-fn truck(address: &str) -> Truck {
+fn truck(address: &str, house: &House) -> Truck {
     Truck {
         address: address.to_owned(),
+        path: path_of(&house.relay.route),
         load_max: 0,
     }
 }
@@ -142,12 +143,15 @@ async fn who_says_nothing_is_closed_before_tls_rly_40() {
 async fn plain_and_tls_do_not_meet_rly_40() {
     let (plain, guarded) = (House::new().await, Guarded::new().await);
     let to_plain = Dial {
-        truck: truck(&stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string())),
+        truck: truck(
+            &stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string()),
+            &plain,
+        ),
         ..guarded.dial()
     };
     assert!(open(to_plain).await.is_err());
     let to_guarded = Dial {
-        truck: truck(&guarded.house.relay.local_addr.to_string()),
+        truck: truck(&guarded.house.relay.local_addr.to_string(), &guarded.house),
         ..guarded.dial()
     };
     assert!(open(to_guarded).await.is_err());
@@ -184,7 +188,7 @@ async fn a_hello_without_an_answer_is_told_from_a_host_that_is_not_there_trk_6()
     let house = House::new().await;
     for (address, why) in [(mute, Lost::Silenced), (nobody, Lost::Broken)] {
         let dial = Dial {
-            truck: truck(&address),
+            truck: truck(&address, &house),
             ..house.dial()
         };
         assert_eq!(open(dial).await.unwrap_err().lost(), why);
