@@ -24,7 +24,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::meter::Meter;
 use super::outer::{Outer, Trust, is_silence, reach};
-use crate::courier::{Input, LinkId, Lost, PROVEN_PACKETS, Used};
+use crate::courier::{Input, LinkId, Lost, Used};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -448,7 +448,7 @@ impl<'a> Talk<'a> {
             ..self.meter.used()
         };
         let is_news = used.is_full != self.told.is_full || used.packets >= self.told.packets.saturating_add(2);
-        if is_news && self.told.packets <= PROVEN_PACKETS {
+        if is_news && !self.told.is_proven() {
             self.told = used;
             self.report(Input::Used { link: self.link, used }).await;
         }

@@ -15,8 +15,11 @@ pub const TIRED_PACKETS: u32 = 15;
 pub const TIRED_BYTES: u32 = 11 << 10;
 /// Packets after which nothing new is begun on a short connection: 25 end it on some networks.
 pub const SPENT_PACKETS: u32 = 20;
-/// A connection that carried more packets than this is not one that a count cuts short.
+/// A connection that carried more packets than this, and more bytes than [`PROVEN_BYTES`], is not one that a count cuts
+/// short.
 pub const PROVEN_PACKETS: u32 = 64;
+/// See [`PROVEN_PACKETS`].
+pub const PROVEN_BYTES: u32 = 40 << 10;
 /// How long connections are held short after the first that froze, in ms; four times as long after each further one.
 pub const SHORT_MS: u64 = 120_000;
 /// The longest time for which they are held short, in ms.
@@ -34,6 +37,11 @@ pub struct Used {
 }
 
 impl Used {
+    /// Whether it has gone farther than any known count lets it.
+    pub const fn is_proven(self) -> bool {
+        self.packets > PROVEN_PACKETS && self.bytes > PROVEN_BYTES
+    }
+
     /// Whether a short connection should be relieved.
     pub(super) const fn is_tired(self) -> bool {
         self.is_full || self.packets >= TIRED_PACKETS || self.bytes >= TIRED_BYTES
@@ -59,7 +67,7 @@ impl Habit {
 
     /// A connection fell silent. One that was young tells something about the way.
     pub(super) fn froze(&mut self, now: Timestamp, used: Used) {
-        if used.packets <= PROVEN_PACKETS {
+        if !used.is_proven() {
             let ms = SHORT_MS.saturating_mul(4_u64.saturating_pow(self.frozen_count)).min(SHORT_MS_MAX);
             self.short_until = self.short_until.max(now.plus_ms(ms));
             self.frozen_count = self.frozen_count.saturating_add(1);
@@ -68,7 +76,7 @@ impl Habit {
 
     /// A connection has used so much. One that was held and went far clears the way's name.
     pub(super) fn carried(&mut self, used: Used) {
-        if used.packets > PROVEN_PACKETS {
+        if used.is_proven() {
             *self = Self::default();
         }
     }
@@ -87,11 +95,17 @@ mod tests {
         }
     }
 
+    const PROVEN: Used = Used {
+        packets: PROVEN_PACKETS + 1,
+        bytes: PROVEN_BYTES + 1,
+        is_full: false,
+    };
+
     #[test]
     fn a_young_connection_that_froze_makes_the_next_ones_short_trk_2() {
         let mut habit = Habit::default();
         assert_eq!(habit.load_max(NOW), 0);
-        habit.froze(NOW, used(PROVEN_PACKETS + 1));
+        habit.froze(NOW, PROVEN);
         assert_eq!(habit.load_max(NOW), 0, "an old one proves nothing");
         habit.froze(NOW, used(26));
         assert_eq!(habit.load_max(NOW), SHORT_LOAD_BYTES);
@@ -108,9 +122,11 @@ mod tests {
         let times: Vec<_> = (0..8).map(|_| lasts(&mut habit)).collect();
         assert_eq!(times[..3], [SHORT_MS, 4 * SHORT_MS, 16 * SHORT_MS]);
         assert_eq!(times[7], SHORT_MS_MAX);
-        habit.carried(used(PROVEN_PACKETS));
+        // Many small packets are below 16 KB, and few large ones below 25.
+        habit.carried(Used { bytes: 16 << 10, ..PROVEN });
+        habit.carried(Used { packets: 25, ..PROVEN });
         assert!(habit.is_short(NOW));
-        habit.carried(used(PROVEN_PACKETS + 1));
+        habit.carried(PROVEN);
         assert_eq!(habit, Habit::default());
     }
 
