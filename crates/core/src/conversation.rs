@@ -182,7 +182,7 @@ pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(
     step.tx.execute(
         "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
                              sent_at, received_at, state, complete, acked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, 1, 2, '', ?7, ?7, 3, 1, 2)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?8, 1, 2, '', ?7, ?7, 3, 1, 2)",
         params![
             id,
             of.chat,
@@ -527,7 +527,15 @@ fn advance_clock(step: &Step<'_, '_>, hlc: u64) -> Result<(), Stop> {
 
 fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<(), Stop> {
     let complete = graph::link(step, &of.group, new.id, &new.header.parents)?;
-    let position = place(step, of, new)?;
+    let mut placed = graph::Placed {
+        group: of.group,
+        id: new.id,
+        chat: new.kind.map(|_| of.chat),
+        sender: new.sender,
+        hlc: new.header.hlc.cast_signed(),
+        position: 0,
+    };
+    placed.position = place(step, of, &placed)?;
     let (hlc, time) = (new.header.hlc.cast_signed(), step.time.0.cast_signed());
     let state = if new.mine {
         MessageState::Queued
@@ -542,8 +550,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         )?
         .execute(params![
             new.id.as_bytes(),
-            new.kind.map(|_| of.chat),
-            position,
+            placed.chat,
+            placed.position,
             of.group,
             new.epoch.as_bytes(),
             new.leaf,
@@ -561,12 +569,6 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             0,
             new.client_id,
         ])?;
-    let placed = graph::Placed {
-        id: new.id,
-        sender: new.sender,
-        seq: new.header.seq,
-        position,
-    };
     push_down(step, of, placed)?;
     if complete {
         graph::completed(step, &of.group, new.id)?;
@@ -583,13 +585,9 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
 
 /// Where a message stands in its chat: by its clock, but never before what it answers or what its sender wrote
 /// before it, nor after what answers it (CNV-2).
-fn place(step: &Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> Result<i64, Stop> {
-    let (above, below) = graph::neighbours(step, &of.group, new.id, new.sender, new.header.seq)?;
-    let clock = new
-        .header
-        .hlc
-        .min(step.time.0.saturating_add(HLC_AHEAD_MS))
-        .cast_signed();
+fn place(step: &Step<'_, '_>, of: &Conversation, new: &graph::Placed) -> Result<i64, Stop> {
+    let (above, below) = graph::neighbours(step, new)?;
+    let clock = new.hlc.min(step.time.0.saturating_add(HLC_AHEAD_MS).cast_signed());
     let tie = i64::from(u16::from_be_bytes([new.id.as_bytes()[0], new.id.as_bytes()[1]])) % POSITIONS_PER_MS;
     let mut position = position_of(clock) + tie;
     if let Some(below) = below {
@@ -616,7 +614,7 @@ fn first_free(step: &Step<'_, '_>, chat: ChatId, mut position: i64) -> Result<i6
 fn push_down(step: &mut Step<'_, '_>, of: &Conversation, from: graph::Placed) -> Result<(), Stop> {
     let (mut open, mut moved) = (vec![from], 0);
     while let Some(upper) = open.pop() {
-        for mut lower in graph::followers(step, &of.group, &upper)? {
+        for mut lower in graph::followers(step, &upper)? {
             // A leaf that numbers its messages against their parents would move them for ever.
             if lower.position > upper.position || moved >= MOVES_MAX {
                 continue;

@@ -89,7 +89,7 @@ pub fn head(nodes: &[Node], votes: &Votes, root: EpochId) -> EpochId {
 /// The same under some of the clauses.
 #[must_use]
 pub fn head_by(nodes: &[Node], votes: &Votes, root: EpochId, clauses: Clauses) -> EpochId {
-    let tree = Tree::of(nodes);
+    let tree = Tree::of(nodes, root);
     let void = if clauses.void { tree.void() } else { BTreeSet::new() };
     let mut at = root;
     // A tree has no circles, for each node has one parent; the bound is against nodes that are their own ancestors.
@@ -108,7 +108,25 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    fn of(nodes: &'a [Node]) -> Self {
+    /// Of these nodes, those that descend from `root`: what I was in before I was added again decides nothing.
+    fn of(nodes: &'a [Node], root: EpochId) -> Self {
+        let all = Self::whole(nodes);
+        let below = all.below(root);
+        Self {
+            nodes: all
+                .nodes
+                .into_iter()
+                .filter(|(epoch, _)| below.contains(epoch))
+                .collect(),
+            children: all
+                .children
+                .into_iter()
+                .filter(|(epoch, _)| below.contains(epoch))
+                .collect(),
+        }
+    }
+
+    fn whole(nodes: &'a [Node]) -> Self {
         let mut children: BTreeMap<EpochId, Vec<(EpochId, &Commit)>> = BTreeMap::new();
         for node in nodes {
             if let Some(commit) = &node.commit {

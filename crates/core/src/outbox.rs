@@ -6,7 +6,7 @@
 //! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
 
 use crate::api::{ChatId, Event, MessageState};
-use crate::conversation::{self, epochs, renewal};
+use crate::conversation::{self, Conversation, epochs, renewal};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -19,6 +19,8 @@ use stonechat_wire::message::{self, First};
 
 /// Not confirmed for so long: sealed anew (OUT-2).
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
+/// ... and so long where its branch was lost: a head that goes to and fro must not have it sent all the time (OUT-5).
+const SOON_MS: u64 = 60 * 1000;
 /// The tries that encrypt again. The others repeat the MLS message: one would help a reader whose window has passed it,
 /// the other one whose window does not reach so far ahead yet. Few, so that generations do not run away (OUT-5).
 const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
@@ -188,6 +190,62 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
     Ok(())
 }
 
+/// The head has left this epoch's branch: others may never see it, so messages there are due soon (OUT-5).
+pub(crate) fn branch_lost(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE epoch_id = ? AND purpose = 0")?
+        .execute(params![soon(step), epoch.as_bytes()])?;
+    Ok(())
+}
+
+/// Sealed then, it is due in [`SOON_MS`].
+fn soon(step: &Step<'_, '_>) -> i64 {
+    step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS - SOON_MS)
+}
+
+/// Enough others have confirmed a message. Where three speak for many, it stays while it lies on a branch that the
+/// head is not on, until a relay has it on the head's (OUT-7).
+pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
+    if of.accounts > epochs::ALL_CONFIRM_MAX {
+        let sql = "SELECT epoch_id FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
+        let found = step
+            .tx
+            .prepare_cached(sql)?
+            .query_row([id.as_bytes()], |row| row.get(0));
+        let lies = found.optional()?.map(EpochId::from_bytes);
+        if let Some(epoch) = lies
+            && !epochs::is_canonical(step, &of.group, epoch)?
+        {
+            return branch_lost(step, epoch);
+        }
+    }
+    done(step, Waiting::Message, id.as_bytes())
+}
+
+/// A relay has a message that enough had confirmed already: on the head's branch it is done.
+fn confirmed_before(step: &Step<'_, '_>, row: i64, about: &[u8]) -> Result<(), Stop> {
+    let sql = "SELECT o.group_id, o.epoch_id FROM outbox o JOIN message m ON m.id = o.about
+               WHERE o.id = ? AND m.acked > 0";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)));
+    match found.optional()? {
+        Some((group, epoch)) if epochs::is_canonical(step, &group, EpochId::from_bytes(epoch))? => {
+            done(step, Waiting::Message, about)
+        }
+        _not_yet => Ok(()),
+    }
+}
+
+/// A commit of mine lost to a fork: once a relay has it, it needs no more care (EPO-6).
+pub(crate) fn commit_lost(step: &Step<'_, '_>, makes: EpochId) -> Result<(), Stop> {
+    if was_stored(step, makes.as_bytes())? {
+        done(step, Waiting::Commit, makes.as_bytes())?;
+    }
+    Ok(())
+}
+
 /// A relay says that it has stored these.
 pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]) -> Result<(), Stop> {
     for id in ids {
@@ -207,7 +265,10 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
             .prepare_cached("UPDATE outbox_relay SET stored = 1 WHERE outbox = ? AND relay = ?")?
             .execute(params![row, relay.as_bytes()])?;
         match waiting {
-            Waiting::Message if all_stored(step, &about)? => carried(step, &about)?,
+            Waiting::Message if all_stored(step, &about)? => {
+                carried(step, &about)?;
+                confirmed_before(step, row, &about)?;
+            }
             Waiting::Message | Waiting::Claim => {}
             Waiting::Receipt | Waiting::Answer => {
                 step.tx
@@ -455,9 +516,9 @@ struct Inside {
     tries: u8,
 }
 
-/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in the epoch that
-/// is written to by now (OUT-5). One whose epoch is closed is always encrypted again. Nothing for a row that is a later
-/// part, or gone.
+/// The MLS message to seal anew: the same one, or the text encrypted again under its old message id, in an epoch that
+/// its readers know by now (OUT-5). One whose epoch is closed, or on a branch that lost, is always encrypted again.
+/// Nothing for a row that is a later part, or gone.
 fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Stop> {
     let sql = "SELECT purpose, epoch_id, content, plain, about, group_id, tries FROM outbox WHERE id = ? AND part = 0";
     let found = step.tx.prepare_cached(sql)?.query_row([row], |row| {
@@ -474,11 +535,14 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
     let Some(mut inside) = found.optional()? else {
         return Ok(None);
     };
-    let closed = is_closed(step, inside.epoch)?;
-    let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1)) || closed;
-    let Some(plain) = inside.plain.as_ref().filter(|_| turn) else {
+    let Some(plain) = inside.plain.clone() else {
         return Ok(Some(inside));
     };
+    let closed = is_closed(step, inside.epoch)?;
+    let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1));
+    if !(turn || closed || !epochs::is_canonical(step, &inside.group, inside.epoch)?) {
+        return Ok(Some(inside));
+    }
     let Some(mut of) = conversation::load(step, &inside.group)? else {
         return Ok(None);
     };
@@ -491,21 +555,30 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
         };
     }
     of.epoch = renewal::before_writing(step, &of)?;
-    // Who came later is not meant to read it.
-    let then = epochs::accounts(step, inside.epoch)?;
-    if of.grouped && !closed && !epochs::accounts(step, of.epoch)?.is_subset(&then) {
+    let Some(epoch) = epochs::readable_at(step, &of, inside.epoch, closed)? else {
         return Ok(Some(inside));
-    }
+    };
+    encrypt_again(step, &of, epoch, &mut inside, &plain)?;
+    Ok(Some(inside))
+}
+
+fn encrypt_again(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    epoch: EpochId,
+    inside: &mut Inside,
+    plain: &[u8],
+) -> Result<(), Stop> {
     let id = MessageId::from_slice(&inside.about).ok_or(Stop::Refused("own message"))?;
     let plain = match epochs::first_of(step, id)? {
-        Some((epoch, leaf)) if (epoch, leaf) != (of.epoch, of.leaf) => {
-            message::encode_again(First { epoch, leaf }, plain)
+        Some((first, leaf)) if (first, leaf) != (epoch, of.leaf) => {
+            message::encode_again(First { epoch: first, leaf }, plain)
         }
-        _here => plain.clone(),
+        _here => plain.to_vec(),
     };
-    inside.content = step.groups.write(&step.mls, (of.group, of.epoch), &of.signer, &plain)?;
-    inside.epoch = of.epoch;
-    Ok(Some(inside))
+    inside.content = step.groups.write(&step.mls, (of.group, epoch), &of.signer, &plain)?;
+    inside.epoch = epoch;
+    Ok(())
 }
 
 fn is_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {

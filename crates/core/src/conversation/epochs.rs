@@ -453,14 +453,19 @@ fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, 
         .prepare_cached("UPDATE conversation SET head = ? WHERE group_id = ?")?
         .execute(params![to.as_bytes(), group])?;
     let (me, tree) = (step.me()?, parents(nodes));
-    let mine = lost_commits(&tree, from, to)
-        .into_iter()
-        .filter_map(|epoch| tree.get(&epoch).copied().flatten())
+    let left = lost_commits(&tree, from, to);
+    let mine = left
+        .iter()
+        .filter_map(|epoch| tree.get(epoch).copied().flatten())
         .any(|commit| commit.author == me && commit.class == Class::Renewal);
     if mine {
         renewal::lost(step, group)?;
     }
-    group::head_moved(step, group, &lost_commits(&tree, from, to))
+    for epoch in &left {
+        outbox::branch_lost(step, *epoch)?;
+        outbox::commit_lost(step, *epoch)?;
+    }
+    group::head_moved(step, group, &left)
 }
 
 /// The epochs of commits that the head's branch has left.
@@ -618,9 +623,29 @@ pub(crate) fn is_made_by_commit(step: &Step<'_, '_>, epoch: EpochId) -> Result<b
 
 /// The head's branch holds this epoch.
 pub(crate) fn is_canonical(step: &Step<'_, '_>, group: &Gid, epoch: EpochId) -> Result<bool, Stop> {
-    let nodes = nodes(step, group)?;
     let head = load(step, group)?.ok_or(Stop::Refused("no such conversation"))?.epoch;
-    Ok(path(&parents(&nodes), head).contains(&epoch))
+    Ok(head == epoch || path(&parents(&nodes(step, group)?), head).contains(&epoch))
+}
+
+/// Where a message of `first` can be encrypted again: the newest epoch with keys on the head's branch in which nobody is
+/// who was not in `first` (CNV-6). Where `first` is closed and there is none: the head.
+pub(crate) fn readable_at(
+    step: &Step<'_, '_>,
+    of: &Conversation,
+    first: EpochId,
+    closed: bool,
+) -> Result<Option<EpochId>, Stop> {
+    if !of.grouped {
+        return Ok(Some(of.epoch));
+    }
+    let then = accounts(step, first)?;
+    let open = retained(step, &of.group)?;
+    for epoch in path(&parents(&nodes(step, &of.group)?), of.epoch) {
+        if open.contains(&epoch) && accounts(step, epoch)?.is_subset(&then) {
+            return Ok(Some(epoch));
+        }
+    }
+    Ok(closed.then_some(of.epoch))
 }
 
 /// The leaf that this account had in this epoch; nothing where the epoch is not known here.

@@ -5,7 +5,7 @@
 //! receipts, so naming one confirms all it descends from (CNV-3, RCP-1).
 
 use super::{Conversation, epochs};
-use crate::api::{Event, MessageState};
+use crate::api::{ChatId, Event, MessageState};
 use crate::mls::Gid;
 use crate::outbox::{self, Waiting};
 use crate::step::{Step, Stop};
@@ -185,7 +185,7 @@ fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Rea
     step.tx
         .prepare_cached("UPDATE message SET state = ?1 WHERE id = ?2 AND state < ?1")?
         .execute(params![state as u8, id.as_bytes()])?;
-    outbox::done(step, Waiting::Message, id.as_bytes())?;
+    outbox::confirmed(step, of, id)?;
     if !is_shown(step, id)? {
         return Ok(());
     }
@@ -205,64 +205,60 @@ fn is_shown(step: &Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
         .exists([id.as_bytes()])?)
 }
 
-/// Positions between which a message must stand: after its parents and its sender's earlier ones, before its children
-/// and its sender's later ones.
-pub(crate) fn neighbours(
-    step: &Step<'_, '_>,
-    group: &Gid,
-    id: MessageId,
-    sender: AccountId,
-    seq: u32,
-) -> Result<(Option<i64>, Option<i64>), Stop> {
-    let mut above: Option<i64> = step
-        .tx
-        .prepare_cached(
-            "SELECT position FROM message WHERE group_id = ? AND sender = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
-        )?
-        .query_row(params![group, sender.as_bytes(), seq], |row| row.get(0))
-        .optional()?;
-    let mut below: Option<i64> = step
-        .tx
-        .prepare_cached(
-            "SELECT position FROM message WHERE group_id = ? AND sender = ? AND seq > ? ORDER BY seq LIMIT 1",
-        )?
-        .query_row(params![group, sender.as_bytes(), seq], |row| row.get(0))
-        .optional()?;
-    for parent in parents(step, group, id)? {
-        above = above.max(find(step, group, parent)?.map(|found| found.position));
-    }
-    for child in children(step, group, id)? {
-        below = Some(below.map_or(child.position, |below| below.min(child.position)));
-    }
-    Ok((above, below))
-}
-
 /// A message and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
+    pub(crate) group: Gid,
     pub(crate) id: MessageId,
+    /// Nothing where there is nothing to show: only its parents and children order such a message.
+    pub(crate) chat: Option<ChatId>,
     pub(crate) sender: AccountId,
-    pub(crate) seq: u32,
+    pub(crate) hlc: i64,
     pub(crate) position: i64,
 }
 
-/// What must stand below a message: its children, and the next of its sender.
-pub(crate) fn followers(step: &Step<'_, '_>, group: &Gid, of: &Placed) -> Result<Vec<Placed>, Stop> {
+fn placed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Placed> {
+    Ok(Placed {
+        group: row.get(0)?,
+        id: MessageId::from_bytes(row.get(1)?),
+        chat: row.get(2)?,
+        sender: AccountId::from_bytes(row.get(3)?),
+        hlc: row.get(4)?,
+        position: row.get(5)?,
+    })
+}
+
+/// Positions between which a message must stand: after its parents and what its sender wrote before in this chat,
+/// before its children and what its sender wrote later. A chat may hold two conversations, of two who invited each
+/// other: the sender's clock orders what it wrote in both (CNV-2).
+pub(crate) fn neighbours(step: &Step<'_, '_>, of: &Placed) -> Result<(Option<i64>, Option<i64>), Stop> {
+    let mut above: Option<i64> = step
+        .tx
+        .prepare_cached(
+            "SELECT position FROM message WHERE chat = ? AND sender = ? AND hlc < ? ORDER BY hlc DESC LIMIT 1",
+        )?
+        .query_row(params![of.chat, of.sender.as_bytes(), of.hlc], |row| row.get(0))
+        .optional()?;
+    for parent in parents(step, &of.group, of.id)? {
+        above = above.max(find(step, &of.group, parent)?.map(|found| found.position));
+    }
+    let below = followers(step, of)?;
+    Ok((above, below.iter().map(|below| below.position).min()))
+}
+
+/// What must stand below a message: its children, and the next that its sender wrote in this chat.
+pub(crate) fn followers(step: &Step<'_, '_>, of: &Placed) -> Result<Vec<Placed>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT m.id, m.sender, m.seq, m.position
+        "SELECT m.group_id, m.id, m.chat, m.sender, m.hlc, m.position
          FROM message_parent p JOIN message m ON m.id = p.child WHERE p.group_id = ?1 AND p.parent = ?2
          UNION
-         SELECT * FROM (SELECT id, sender, seq, position FROM message
-                        WHERE group_id = ?1 AND sender = ?3 AND seq > ?4 ORDER BY seq LIMIT 1)",
+         SELECT * FROM (SELECT group_id, id, chat, sender, hlc, position FROM message
+                        WHERE chat = ?3 AND sender = ?4 AND hlc > ?5 ORDER BY hlc LIMIT 1)",
     )?;
-    let found = rows.query_map(params![group, of.id.short(), of.sender.as_bytes(), of.seq], |row| {
-        Ok(Placed {
-            id: MessageId::from_bytes(row.get(0)?),
-            sender: AccountId::from_bytes(row.get(1)?),
-            seq: row.get(2)?,
-            position: row.get(3)?,
-        })
-    })?;
+    let found = rows.query_map(
+        params![of.group, of.id.short(), of.chat, of.sender.as_bytes(), of.hlc],
+        placed,
+    )?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 

@@ -187,3 +187,12 @@ fn a_node_that_is_its_own_ancestor_does_not_hang_the_walk() {
     let circle = Sketch::of(2).renewal(2, 1, 1).renewal(1, 2, 2).renewal(0, 1, 1);
     let _ends = circle.head();
 }
+
+#[test]
+fn the_removal_of_one_who_was_added_again_does_not_void_what_it_does_since_fork_1() {
+    let sketch = Sketch::of(3)
+        .commit(0, 1, 1, Class::Unseats, 0, &[3])
+        .renewal(20, 21, 3)
+        .renewal(21, 22, 2);
+    assert_eq!(head(&sketch.nodes, &sketch.votes, epoch(20)), epoch(22));
+}

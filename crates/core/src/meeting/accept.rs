@@ -222,6 +222,8 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     let signer = Signer::new(step.mls.crypto.bytes());
     let (entered, welcome) = mls::found(&step.mls, &signer, leaf::identity(&me, &signer.public())?, package)?;
     let chat = contact_chat(step, card, false, true)?;
+    // A request of theirs may wait, hidden; who accepts their invitation wants to see the chat.
+    step.tx.execute("UPDATE chat SET hidden = 0 WHERE id = ?", [chat])?;
     let relays: Vec<RelayId> = std::iter::once(entrance).chain(ours.iter().copied()).collect();
     conversation::begin(step, chat, &entered, &signer, true, &relays)?;
     let named = ours
@@ -446,9 +448,26 @@ fn forget_row(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     step.tx.execute("DELETE FROM acceptance WHERE id = ?", [id])?;
     step.errand(Errand::ForgetKnock(*id));
     match chat {
-        Some(chat) if state != AcceptanceState::Accepted as u8 => conversation::delete_waiting(step, chat),
+        Some(chat) if state != AcceptanceState::Accepted as u8 => {
+            conversation::delete_waiting(step, chat)?;
+            hide_request(step, chat)
+        }
         _in_or_none => Ok(()),
     }
+}
+
+/// Where nothing but a request of theirs is left, the chat waits for approval again.
+fn hide_request(step: &mut Step<'_, '_>, chat: i64) -> Result<(), Stop> {
+    let hidden = step.tx.execute(
+        "UPDATE chat SET hidden = 1 WHERE id = ?1 AND NOT EXISTS (
+             SELECT 1 FROM conversation v WHERE v.chat = ?1 AND NOT EXISTS (
+                 SELECT 1 FROM claim c WHERE c.group_id = v.group_id AND c.answer = ?2))",
+        params![chat, Verdict::Waiting.code()],
+    )?;
+    if hidden == 1 {
+        step.event(Event::ChatRemoved { chat });
+    }
+    Ok(())
 }
 
 fn set_state(step: &mut Step<'_, '_>, id: &[u8; 16], state: AcceptanceState) -> Result<(), Stop> {

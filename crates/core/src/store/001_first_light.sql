@@ -214,6 +214,7 @@ CREATE TABLE message(
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
 CREATE INDEX message_by_seq ON message(group_id, sender, seq);
+CREATE INDEX message_by_clock ON message(chat, sender, hlc) WHERE chat IS NOT NULL;
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;
 CREATE INDEX message_read ON message(group_id, position) WHERE mine = 0 AND state = 3 AND complete = 1;

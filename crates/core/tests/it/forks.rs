@@ -86,6 +86,32 @@ fn after_a_fork_both_have_every_message_and_write_to_one_branch_epo_1() {
 }
 
 #[test]
+fn what_was_written_on_a_branch_that_lost_and_nobody_saw_arrives_soon_out_5() {
+    let (mut bench, _) = forked();
+    let hash = |bench: &mut Bench, device: usize| {
+        let tx = bench.devices[device].store.begin().unwrap();
+        let sql = "SELECT commit_hash FROM epoch WHERE epoch_id = (SELECT head FROM conversation)";
+        tx.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0)).unwrap()
+    };
+    let loser = usize::from(hash(&mut bench, 0) < hash(&mut bench, 1));
+    // The relay loses the commit that loses.
+    for parcel in &bench.devices[loser].sent {
+        if parcel.ttl_s == 60 * 24 * 3600 {
+            bench
+                .relay
+                .boxes
+                .get_mut(&parcel.token.tag())
+                .unwrap()
+                .retain(|kept| kept != parcel.envelope.bytes());
+        }
+    }
+    bench.settle();
+    bench.pass(61_000);
+    let text = format!("on the branch of {loser}");
+    assert!(bench.texts(1 - loser).contains(&text), "{:?}", bench.texts(1 - loser));
+}
+
+#[test]
 fn a_renewal_that_lost_is_made_up_for_before_its_device_writes_rnw_4() {
     let (mut bench, parent) = forked();
     bench.settle();

@@ -137,3 +137,69 @@ fn two_who_invite_each_other_have_one_chat_meet_14() {
         assert_eq!(bench.texts(device).len(), 2);
     }
 }
+
+#[test]
+fn what_one_person_writes_in_both_conversations_of_a_chat_stands_in_its_order_cnv_2() {
+    let mut bench = crossed();
+    let claims = claims(&mut bench);
+    bench.ask(0, Command::Approve(ById { id: claims[0].clone() })).unwrap();
+    bench.pass(60_000);
+    // Ana's clock is days ahead: Bo's answer must stand after her text, far from what his own clock says.
+    bench.devices[0].now += 3 * 24 * 3_600_000;
+    bench.say(0, 1, "from the future");
+    bench.say(1, 1, "an answer");
+    let tx = bench.devices[1].store.begin().unwrap();
+    tx.execute_batch("UPDATE conversation SET waiting = 1 - (group_id = (SELECT max(group_id) FROM conversation))")
+        .unwrap();
+    tx.commit().unwrap();
+    bench.say(1, 1, "in the other conversation");
+    let groups = "SELECT count(DISTINCT group_id) FROM message WHERE kind = 0 AND mine = 0";
+    assert_eq!(bench.numbers(0, groups), [2]);
+    assert_eq!(
+        bench.texts(0),
+        ["> from the future", "an answer", "in the other conversation"]
+    );
+    assert_eq!(
+        bench.texts(1),
+        ["from the future", "> an answer", "> in the other conversation"]
+    );
+}
+
+/// Bo's request waits at Ana's when she accepts an invitation of his.
+fn crossed() -> Bench {
+    let mut bench = Bench::with(2);
+    let from_ana = bench.invite(0, Who::Family, How::Plain);
+    let from_bo = bench.invite(1, Who::One, How::Plain);
+    bench.accept(1, &from_ana.link, None).unwrap();
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Waiting);
+    bench.accept(0, &from_bo.link, None).unwrap();
+    bench
+}
+
+#[test]
+fn an_invitation_by_somebody_whose_request_waits_is_accepted_meet_14() {
+    let mut bench = crossed();
+    assert_eq!(bench.acceptance(0).state, AcceptanceState::Accepted);
+    bench.say(0, 1, "hello");
+    bench.say(1, 1, "hello too");
+    let claims = claims(&mut bench);
+    bench.ask(0, Command::Approve(ById { id: claims[0].clone() })).unwrap();
+    bench.pass(60_000);
+    for device in [0, 1] {
+        assert_eq!(bench.texts(device).len(), 2);
+        assert_eq!(bench.numbers(device, "SELECT count(*) FROM outbox"), [0]);
+    }
+}
+
+#[test]
+fn a_request_is_hidden_again_when_the_acceptance_is_forgotten_meet_14() {
+    let mut bench = Bench::with(2);
+    let from_ana = bench.invite(0, Who::Family, How::Plain);
+    let from_bo = bench.invite(1, Who::One, How::InPerson);
+    bench.accept(1, &from_ana.link, None).unwrap();
+    let id = bench.accept(0, &from_bo.link, None).unwrap().id;
+    assert_eq!(bench.numbers(0, "SELECT hidden FROM chat"), [0]);
+    bench.ask(0, Command::AcceptForget(ById { id })).unwrap();
+    assert_eq!(bench.numbers(0, "SELECT hidden FROM chat"), [1]);
+    assert_eq!(bench.numbers(0, "SELECT count(*) FROM conversation"), [1]);
+}

@@ -179,6 +179,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       for (const text of ['one', 'two']) {
         await page.getByRole('textbox').fill(text);
         await page.getByRole('button', { name: words.chat.send, exact: true }).click();
+        await expect(page.getByRole('textbox')).toHaveValue(''); // what is typed before it is empty would be lost
       }
       await expect(page.locator('article').last()).toHaveAttribute('data-state', 'queued');
       await page.getByRole('button', { name: words.app.back }).click();

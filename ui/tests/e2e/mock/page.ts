@@ -60,6 +60,30 @@ export const test = base.extend<{ open: (how?: Open) => Promise<void>; mock: <T>
 
 export { expect };
 
+/** What `read` answers in the page once thirty frames in a row have not changed it: for what must not go on changing. */
+export function settled<T>(page: Page, read: () => T): Promise<T> {
+  return page.evaluate(`(async () => {
+    const read = ${read.toString()};
+    let last = read();
+    for (let calm = 0; calm < 30; calm += 1) {
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      const next = read();
+      if (next !== last) calm = 0;
+      last = next;
+    }
+    return last;
+  })()`);
+}
+
+/** Where the messages are scrolled to, once they stand still. */
+export const settledScroll = (page: Page): Promise<number> => settled(page, () => document.querySelector('[role=feed]')!.scrollTop);
+
+/** Opens the search and waits until one can type: keys that come earlier go elsewhere. */
+export async function openSearch(page: Page): Promise<void> {
+  await page.keyboard.press('Control+KeyK');
+  await expect(page.getByRole('combobox')).toBeFocused();
+}
+
 /** No finding of axe-core on what is on the page now, and nothing sticks out sideways. */
 export async function expectAccessible(page: Page): Promise<void> {
   const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
