@@ -219,7 +219,7 @@ mod tests {
             ("endless head", long, RequestError::TooLong),
             ("too many headers", many, RequestError::TooLong),
             ("another path", "GET / HTTP/1.1\r\n\r\n".into(), RequestError::NotFound),
-            ("a door by GET", KNOCK.replace("POST", "GET"), RequestError::NotFound),
+            ("a door by GET", KNOCK.replace("POST", "GET"), RequestError::NotAWebSocket),
             (
                 "a path of another length",
                 KNOCK.replace("/AAAA", "/AAA"),
