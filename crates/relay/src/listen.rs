@@ -144,7 +144,12 @@ impl Relay {
         let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
         let (stop, asked_to_stop) = watch::channel(false);
         let paths = paths(config.access, &home);
-        let hall = Arc::new(Hall::new(engine, home.keys.clone(), (outer, paths, cover), config.limits));
+        let hall = Arc::new(Hall::new(
+            engine,
+            home.keys.clone(),
+            (outer, paths, cover),
+            config.limits,
+        ));
         let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
         tracing::info!("relay is up");
         Ok(Running {
@@ -320,7 +325,11 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
 fn paths(access: AccessChoice, home: &Home) -> HashSet<DoorPath> {
     let id = home.keys.keys().id();
     match access {
-        AccessChoice::Secret => home.secrets.iter().map(|secret| relay_path(&id, Some(secret))).collect(),
+        AccessChoice::Secret => home
+            .secrets
+            .iter()
+            .map(|secret| relay_path(&id, Some(secret)))
+            .collect(),
         AccessChoice::Open => HashSet::from([relay_path(&id, None)]),
     }
 }

@@ -21,8 +21,8 @@ mod parcels;
 mod relay;
 mod truck;
 
-pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 use hellos::Hellos;
+pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
 use parcels::Parcels;
@@ -30,7 +30,8 @@ pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
 pub use relay::{ADDRESSES_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
 use relay::{Heard, Relay};
 pub use truck::{
-    PROVEN_BYTES, PROVEN_PACKETS, SHORT_LOAD_BYTES, SHORT_MS, SHORT_MS_MAX, SPENT_PACKETS, TIRED_BYTES, TIRED_PACKETS, Used,
+    PROVEN_BYTES, PROVEN_PACKETS, SHORT_LOAD_BYTES, SHORT_MS, SHORT_MS_MAX, SPENT_PACKETS, TIRED_BYTES, TIRED_PACKETS,
+    Used,
 };
 
 /// No relay reached for so long: [`News::Offline`], in ms.
@@ -518,7 +519,9 @@ impl Courier {
             let Some(may) = self.first_hello(now, addresses) else {
                 continue;
             };
-            let Some(relay) = self.relays.get_mut(&id) else { continue };
+            let Some(relay) = self.relays.get_mut(&id) else {
+                continue;
+            };
             let address = match may {
                 Ok(address) => address,
                 Err(later) => {
@@ -550,11 +553,17 @@ impl Courier {
     /// Sends another connection where one is tired or frozen (TRK-3, TRK-4).
     fn relieve(&mut self, now: Timestamp) {
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
-            let addresses = self.relays.get(&id).map(|relay| relay.to_relieve(now)).unwrap_or_default();
+            let addresses = self
+                .relays
+                .get(&id)
+                .map(|relay| relay.to_relieve(now))
+                .unwrap_or_default();
             let Some(may) = self.first_hello(now, addresses) else {
                 continue;
             };
-            let Some(relay) = self.relays.get_mut(&id) else { continue };
+            let Some(relay) = self.relays.get_mut(&id) else {
+                continue;
+            };
             match may {
                 Err(later) => relay.relieve_later(later),
                 Ok(address) => self.outputs.extend(relay.relieve(now, address)),
@@ -585,7 +594,10 @@ impl Courier {
 
     /// Whether a handshake with this address may begin (TRK-5).
     fn hello(&mut self, now: Timestamp, address: &str) -> Result<(), Timestamp> {
-        let relays = self.relays.values().filter(|relay| relay.is_shaking_hands_with(address));
+        let relays = self
+            .relays
+            .values()
+            .filter(|relay| relay.is_shaking_hands_with(address));
         let under_way = relays.count() + self.knocks.asking(address);
         self.hellos.begin(now, address, under_way)
     }

@@ -197,7 +197,10 @@ mod tests {
         let hash = sha256(&[b"stonechat/path", &[5; 16], &[9; 16]]);
         assert_eq!(relay_path(&relay, Some(&[9; 16])), DoorPath::from_bytes(first(&hash)));
         assert_ne!(relay_path(&relay, Some(&[8; 16])), relay_path(&relay, Some(&[9; 16])));
-        assert_ne!(relay_path(&relay, None), relay_path(&RelayId::from_bytes([6; 16]), None));
+        assert_ne!(
+            relay_path(&relay, None),
+            relay_path(&RelayId::from_bytes([6; 16]), None)
+        );
     }
 
     #[test]

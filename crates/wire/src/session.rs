@@ -146,10 +146,7 @@ impl Session {
     /// Takes a message as it came; what came before is skipped. After an error the session is over.
     pub fn take(&mut self, message: &[u8]) -> Result<Came, SessionError> {
         let (head, bytes) = Head::read(message)?;
-        let known = self
-            .received
-            .checked_sub(head.begins_at)
-            .ok_or(SessionError::Gap)?;
+        let known = self.received.checked_sub(head.begins_at).ok_or(SessionError::Gap)?;
         self.confirmed(head.received)?;
         let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
         let fresh = bytes.get(known..).unwrap_or_default();
@@ -250,9 +247,15 @@ mod tests {
         session.take(&[&[0; 17][..], b"abc"].concat()).unwrap();
         session.push(b"hi");
         let first = session.next(1).unwrap();
-        assert_eq!(first, [&[0][..], &0_u64.to_be_bytes(), &3_u64.to_be_bytes(), b"h"].concat());
+        assert_eq!(
+            first,
+            [&[0][..], &0_u64.to_be_bytes(), &3_u64.to_be_bytes(), b"h"].concat()
+        );
         let second = session.next(9).unwrap();
-        assert_eq!(second, [&[0][..], &1_u64.to_be_bytes(), &3_u64.to_be_bytes(), b"i"].concat());
+        assert_eq!(
+            second,
+            [&[0][..], &1_u64.to_be_bytes(), &3_u64.to_be_bytes(), b"i"].concat()
+        );
         assert_eq!(session.next(9), None, "nothing to say");
     }
 
@@ -281,13 +284,17 @@ mod tests {
         };
         assert_eq!(fresh(0).take(&head(1, 0)), Err(SessionError::Gap));
         assert_eq!(fresh(0).take(&head(0, 1)), Err(SessionError::NeverSent));
-        assert!(matches!(fresh(0).take(&head(0, 0)[..16]), Err(SessionError::Malformed(_))));
+        assert!(matches!(
+            fresh(0).take(&head(0, 0)[..16]),
+            Err(SessionError::Malformed(_))
+        ));
     }
 
     #[test]
     fn a_ping_is_answered_and_much_that_came_is_confirmed_ses_4() {
         let (mut ana, mut bo) = (fresh(0), fresh(0));
-        (all(&mut ana), all(&mut bo));
+        all(&mut ana);
+        all(&mut bo);
         ana.ping();
         let ping = ana.next(9).unwrap();
         bo.take(&ping).unwrap();

@@ -310,7 +310,7 @@ enum Event {
     Message(Option<Result<Message, WebSocketError>>),
     Flushed(Result<(), WebSocketError>),
     Outgoing(Vec<Outgoing>),
-    Relief(Option<Truck>),
+    Relief(Option<Box<Truck>>),
     Overdue,
     Stopping,
 }
@@ -378,7 +378,7 @@ impl<'a> Talk<'a> {
             }
             Event::Outgoing(frames) if frames.is_empty() => Err(EndReason::GoingDown),
             Event::Outgoing(frames) => self.post(frames).await,
-            Event::Relief(Some(truck)) => self.board(truck).await,
+            Event::Relief(Some(truck)) => self.board(*truck).await,
             Event::Relief(None) | Event::Stopping => Err(EndReason::GoingDown),
             Event::Overdue => Err(self.overdue()),
         }
@@ -395,7 +395,7 @@ impl<'a> Talk<'a> {
             message = self.stream.next() => Event::Message(message),
             flushed = self.sink.flush(), if !self.is_flushed => Event::Flushed(flushed),
             _ = self.inbox.recv_many(&mut frames, WRITE_FRAMES), if self.is_flushed => Event::Outgoing(frames),
-            truck = trucks.recv() => Event::Relief(truck),
+            truck = trucks.recv() => Event::Relief(truck.map(Box::new)),
             () = sleep_until(deadline) => Event::Overdue,
             _ = self.seat.stopping.wait_for(|stop| *stop) => Event::Stopping,
         }

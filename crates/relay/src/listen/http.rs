@@ -99,7 +99,10 @@ pub fn found(length: usize, from: Option<usize>) -> String {
         || ("200 OK", String::new()),
         |from| {
             let last = length.saturating_sub(1);
-            ("206 Partial Content", format!("Content-Range: bytes {from}-{last}/{length}\r\n"))
+            (
+                "206 Partial Content",
+                format!("Content-Range: bytes {from}-{last}/{length}\r\n"),
+            )
         },
     );
     let left = length.saturating_sub(from.unwrap_or_default());
@@ -191,7 +194,12 @@ mod tests {
             read_head(with_body.as_bytes()),
             Ok(Some((Asked::Door { path, from: None }, KNOCK.len())))
         );
-        for (range, from) in [("bytes=9000-", Some(9000)), ("bytes=1-2", None), ("lines=1-", None), ("bytes=-1", None)] {
+        for (range, from) in [
+            ("bytes=9000-", Some(9000)),
+            ("bytes=1-2", None),
+            ("lines=1-", None),
+            ("bytes=-1", None),
+        ] {
             let knock = KNOCK.replace("Host: a", &format!("Host: a\r\nRange: {range}"));
             let (asked, _) = read_head(knock.as_bytes()).unwrap().unwrap();
             assert_eq!(asked, Asked::Door { path, from }, "{range}");
@@ -219,7 +227,11 @@ mod tests {
             ("endless head", long, RequestError::TooLong),
             ("too many headers", many, RequestError::TooLong),
             ("another path", "GET / HTTP/1.1\r\n\r\n".into(), RequestError::NotFound),
-            ("a door by GET", KNOCK.replace("POST", "GET"), RequestError::NotAWebSocket),
+            (
+                "a door by GET",
+                KNOCK.replace("POST", "GET"),
+                RequestError::NotAWebSocket,
+            ),
             (
                 "a path of another length",
                 KNOCK.replace("/AAAA", "/AAA"),

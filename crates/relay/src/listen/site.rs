@@ -60,7 +60,14 @@ impl Site {
         let has_body = match method {
             "GET" => true,
             "HEAD" => false,
-            _ => return answer("405 Method Not Allowed", "text/html", b"<h1>405 Method Not Allowed</h1>\n", true),
+            _ => {
+                return answer(
+                    "405 Method Not Allowed",
+                    "text/html",
+                    b"<h1>405 Method Not Allowed</h1>\n",
+                    true,
+                );
+            }
         };
         match self.find(path) {
             Some((name, bytes)) => answer("200 OK", kind(name), bytes, has_body),
@@ -175,14 +182,20 @@ mod tests {
         ];
         for (request, begins, ends) in cases {
             let answer = String::from_utf8(site.answer(request.as_bytes())).unwrap();
-            assert!(answer.starts_with(begins) && answer.ends_with(ends), "{request}: {answer}");
+            assert!(
+                answer.starts_with(begins) && answer.ends_with(ends),
+                "{request}: {answer}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_site_is_told_at_the_start_rly_43() {
         let (folder, _) = site();
-        assert!(matches!(Site::read(&folder.path().join("none")), Err(SiteError::Io(..))));
+        assert!(matches!(
+            Site::read(&folder.path().join("none")),
+            Err(SiteError::Io(..))
+        ));
         for n in 0..=FILES_MAX {
             fs::write(folder.path().join(format!("{n}.txt")), "").unwrap();
         }

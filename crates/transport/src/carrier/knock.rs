@@ -184,7 +184,11 @@ mod tests {
         assert_eq!(read_head(ok.as_bytes(), 0).unwrap(), Some((ok.len(), 0)));
         let rest = "HTTP/1.1 206 Partial Content\r\nContent-Length: 384\r\n\r\n";
         assert_eq!(read_head(rest.as_bytes(), 16_000).unwrap(), Some((rest.len(), 16_000)));
-        assert_eq!(read_head(ok.as_bytes(), 16_000).unwrap(), Some((ok.len(), 0)), "all of it is fine too");
+        assert_eq!(
+            read_head(ok.as_bytes(), 16_000).unwrap(),
+            Some((ok.len(), 0)),
+            "all of it is fine too"
+        );
         let cases = [
             ("a 404", "HTTP/1.1 404 Not Found\r\n\r\n".to_owned(), "no such door"),
             ("another status", "HTTP/1.1 502 Bad\r\n\r\n".into(), "status 502"),
@@ -203,7 +207,11 @@ mod tests {
             ),
         ];
         for (name, answer, error) in cases {
-            assert_eq!(read_head(answer.as_bytes(), 0).unwrap_err().to_string(), error, "{name}");
+            assert_eq!(
+                read_head(answer.as_bytes(), 0).unwrap_err().to_string(),
+                error,
+                "{name}"
+            );
         }
     }
 }

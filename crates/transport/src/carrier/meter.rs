@@ -71,10 +71,15 @@ impl Metered {
 }
 
 impl AsyncRead for Metered {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.meter.count(&self.meter.0.bytes_in, buffer.filled().len().saturating_sub(before));
+        self.meter
+            .count(&self.meter.0.bytes_in, buffer.filled().len().saturating_sub(before));
         Poll::Ready(Ok(()))
     }
 }

@@ -90,7 +90,9 @@ pub async fn reach(address: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             let connector = TlsConnector::from(trust.config());
             let shaking_hands = timeout(TLS_MAX, connector.connect(name, stream));
-            let stream = shaking_hands.await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Silenced))??;
+            let stream = shaking_hands
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Silenced))??;
             Ok((Either::Right(Box::new(stream)), meter))
         }
     }

@@ -216,7 +216,9 @@ async fn shake_hands(mut socket: Socket, meter: Meter, dial: Dial) -> Result<Ope
     while !face.is_open() {
         session.push(&face.take_output());
         while let Some(message) = session.next(MESSAGE_BYTES) {
-            let message = opening.take().map_or_else(|| message.clone(), |opening| opening.before(&message));
+            let message = opening
+                .take()
+                .map_or_else(|| message.clone(), |opening| opening.before(&message));
             socket.send(Message::binary(message)).await?;
         }
         match socket.next().await.ok_or(LinkError::Closed)?? {
@@ -252,7 +254,10 @@ enum Event {
 }
 
 /// A connection that is to take over, and its load.
-type Relief<'a> = (Pin<Box<dyn Future<Output = Result<(Socket, Meter), LinkError>> + Send + 'a>>, u32);
+type Relief<'a> = (
+    Pin<Box<dyn Future<Output = Result<(Socket, Meter), LinkError>> + Send + 'a>>,
+    u32,
+);
 
 /// The conversation with one relay, over one connection after the other.
 struct Talk<'a> {

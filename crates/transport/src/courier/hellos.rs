@@ -103,7 +103,11 @@ mod tests {
         }
         let free_at = NOW.plus_ms(WINDOW_MS);
         assert_eq!(hellos.begin(NOW.plus_ms(9_000), "https://a:443", 0), Err(free_at));
-        assert_eq!(hellos.begin(NOW.plus_ms(9_000), "https://b:443", 0), Ok(()), "another name");
+        assert_eq!(
+            hellos.begin(NOW.plus_ms(9_000), "https://b:443", 0),
+            Ok(()),
+            "another name"
+        );
         assert_eq!(hellos.begin(NOW.plus_ms(9_000), "a:443", 9), Ok(()), "no name at all");
         assert_eq!(hellos.begin(free_at, "https://a:443", 0), Ok(()));
         assert!(hellos.begin(free_at, "https://a:443", 0).is_err());
@@ -118,9 +122,17 @@ mod tests {
         assert_eq!(hellos.begin(NOW, "https://b:443", 0), Ok(()), "another name");
         let after = NOW.plus_ms(REST_MS);
         assert_eq!(hellos.begin(after, address, 0), Ok(()));
-        assert_eq!(hellos.begin(after, address, 0), Err(after.plus_ms(WINDOW_MS)), "one at a time");
+        assert_eq!(
+            hellos.begin(after, address, 0),
+            Err(after.plus_ms(WINDOW_MS)),
+            "one at a time"
+        );
         hellos.silenced(after, address);
-        assert_eq!(hellos.begin(after, address, 0), Err(after.plus_ms(2 * REST_MS)), "longer");
+        assert_eq!(
+            hellos.begin(after, address, 0),
+            Err(after.plus_ms(2 * REST_MS)),
+            "longer"
+        );
         for _ in 0..9 {
             hellos.silenced(after, address);
         }

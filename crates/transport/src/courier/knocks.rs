@@ -150,7 +150,9 @@ impl Knocks {
     /// How many ask at this address now.
     pub(super) fn asking(&self, address: &str) -> usize {
         let asking = self.knocks.values().filter(|state| state.is_asking);
-        asking.filter(|state| state.knock.hints.get(state.hint).is_some_and(|hint| hint == address)).count()
+        asking
+            .filter(|state| state.knock.hints.get(state.hint).is_some_and(|hint| hint == address))
+            .count()
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {

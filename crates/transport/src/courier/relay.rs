@@ -85,9 +85,7 @@ struct Reading {
 
 #[derive(Debug)]
 enum Link {
-    Down {
-        retry_at: Timestamp,
-    },
+    Down { retry_at: Timestamp },
     Dialling(Race),
     Up(Up),
 }
@@ -131,8 +129,15 @@ struct Up {
 /// Another connection that shall take over.
 #[derive(Debug)]
 enum Relief {
-    None { not_before: Timestamp, failures: u32 },
-    UnderWay { address: String, load_max: u32, failures: u32 },
+    None {
+        not_before: Timestamp,
+        failures: u32,
+    },
+    UnderWay {
+        address: String,
+        load_max: u32,
+        failures: u32,
+    },
 }
 
 impl Relief {
@@ -151,7 +156,9 @@ impl Relief {
 impl Up {
     /// When to ask it for a sign of life.
     fn ping_at(&self) -> Timestamp {
-        let quiet_since = self.waiting_since.map_or(self.heard_at, |since| since.max(self.heard_at));
+        let quiet_since = self
+            .waiting_since
+            .map_or(self.heard_at, |since| since.max(self.heard_at));
         let is_soon = self.waiting_since.is_some() || self.is_lively;
         quiet_since.plus_ms(if is_soon { PING_SOON_MS } else { PING_AFTER_MS })
     }
@@ -491,7 +498,11 @@ impl Relay {
         let winner = race.racers.iter().find(|racer| racer.link == link)?;
         let load_max = winner.load_max;
         let place = self.addresses.iter().position(|address| *address == winner.address);
-        let losers = race.racers.iter().map(|racer| racer.link).filter(|other| *other != link);
+        let losers = race
+            .racers
+            .iter()
+            .map(|racer| racer.link)
+            .filter(|other| *other != link);
         let losers: Vec<_> = losers.collect();
         self.current = place.unwrap_or(self.current);
         self.keys = Some(keys);
@@ -590,7 +601,10 @@ impl Relay {
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let link = match &self.link {
             Link::Down { retry_at } => (!self.addresses.is_empty()).then_some(*retry_at),
-            Link::Up(up) if up.is_greeted => [self.sign_due_at(up), self.relief_due_at(up)].into_iter().flatten().min(),
+            Link::Up(up) if up.is_greeted => [self.sign_due_at(up), self.relief_due_at(up)]
+                .into_iter()
+                .flatten()
+                .min(),
             Link::Dialling(race) if race.tried.len() < self.addresses.len() => {
                 [self.dead_at(), Some(race.next_at)].into_iter().flatten().min()
             }

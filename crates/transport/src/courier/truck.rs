@@ -68,7 +68,9 @@ impl Habit {
     /// A connection fell silent. One that was young tells something about the way.
     pub(super) fn froze(&mut self, now: Timestamp, used: Used) {
         if !used.is_proven() {
-            let ms = SHORT_MS.saturating_mul(4_u64.saturating_pow(self.frozen_count)).min(SHORT_MS_MAX);
+            let ms = SHORT_MS
+                .saturating_mul(4_u64.saturating_pow(self.frozen_count))
+                .min(SHORT_MS_MAX);
             self.short_until = self.short_until.max(now.plus_ms(ms));
             self.frozen_count = self.frozen_count.saturating_add(1);
         }
@@ -123,7 +125,10 @@ mod tests {
         assert_eq!(times[..3], [SHORT_MS, 4 * SHORT_MS, 16 * SHORT_MS]);
         assert_eq!(times[7], SHORT_MS_MAX);
         // Many small packets are below 16 KB, and few large ones below 25.
-        habit.carried(Used { bytes: 16 << 10, ..PROVEN });
+        habit.carried(Used {
+            bytes: 16 << 10,
+            ..PROVEN
+        });
         habit.carried(Used { packets: 25, ..PROVEN });
         assert!(habit.is_short(NOW));
         habit.carried(PROVEN);

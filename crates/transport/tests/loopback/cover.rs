@@ -131,7 +131,18 @@ fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
     let mut add = |text: String| all.push((text.clone(), vec![text.into_bytes()]));
     let head = "Host: site.example\r\n";
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    for path in ["/", "/index.html", "/bees.css", "/more", "/more/", "/none", "/relay", "/../etc", "/%2e%2e/", "/?a=b"] {
+    for path in [
+        "/",
+        "/index.html",
+        "/bees.css",
+        "/more",
+        "/more/",
+        "/none",
+        "/relay",
+        "/../etc",
+        "/%2e%2e/",
+        "/?a=b",
+    ] {
         add(format!("GET {path} HTTP/1.1\r\n{head}\r\n"));
     }
     for path in [door, relay, guess] {
@@ -142,17 +153,33 @@ fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
         if !is_relay {
             add(format!("GET /{path} HTTP/1.1\r\n{head}{upgrade}\r\n"));
         }
-        add(format!("GET /{path} HTTP/1.1\r\n{head}{}\r\n", upgrade.replace("13", "12")));
-        add(format!("GET /{path} HTTP/1.0\r\n{head}{}\r\n", upgrade.replace("websocket", "h2c")));
+        add(format!(
+            "GET /{path} HTTP/1.1\r\n{head}{}\r\n",
+            upgrade.replace("13", "12")
+        ));
+        add(format!(
+            "GET /{path} HTTP/1.0\r\n{head}{}\r\n",
+            upgrade.replace("websocket", "h2c")
+        ));
         add(format!("GET /{path}/ HTTP/1.1\r\n{head}\r\n"));
         add(format!("GET /{path}?x HTTP/1.1\r\n{head}\r\n"));
-        add(format!("POST /{path} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n0123456789abcdef"));
-        add(format!("POST /{path} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n01234567"));
+        add(format!(
+            "POST /{path} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n0123456789abcdef"
+        ));
+        add(format!(
+            "POST /{path} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n01234567"
+        ));
         add(format!("POST /{path} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n"));
         add(format!("POST /{path} HTTP/1.1\r\n{head}Content-Length: 0\r\n\r\n"));
-        add(format!("POST /{path} HTTP/1.1\r\n{head}Range: bytes=9-\r\nContent-Length: 16\r\n\r\n0123456789abcdef"));
-        add(format!("POST /{path} HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"));
-        add(format!("POST /{path} HTTP/1.1\r\n{head}Expect: 100-continue\r\nContent-Length: 16\r\n\r\n"));
+        add(format!(
+            "POST /{path} HTTP/1.1\r\n{head}Range: bytes=9-\r\nContent-Length: 16\r\n\r\n0123456789abcdef"
+        ));
+        add(format!(
+            "POST /{path} HTTP/1.1\r\n{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ));
+        add(format!(
+            "POST /{path} HTTP/1.1\r\n{head}Expect: 100-continue\r\nContent-Length: 16\r\n\r\n"
+        ));
         let two = format!("GET / HTTP/1.1\r\n{head}\r\nGET /{path} HTTP/1.1\r\n{head}\r\n");
         add(two);
     }
@@ -178,7 +205,10 @@ fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
         let (first, second) = text.split_at(text.len() / 2);
         vec![first.as_bytes().to_vec(), second.as_bytes().to_vec()]
     };
-    all.push(("a page in two pieces".into(), halves(&format!("GET / HTTP/1.1\r\n{head}\r\n"))));
+    all.push((
+        "a page in two pieces".into(),
+        halves(&format!("GET / HTTP/1.1\r\n{head}\r\n")),
+    ));
     let knock = format!("POST /{door} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n0123456789abcdef");
     all.push(("a knock in two pieces".into(), halves(&knock)));
     all.push(("half a request".into(), vec![format!("GET /{door} HT").into_bytes()]));
@@ -213,7 +243,10 @@ async fn a_site_of_files_shows_no_door_rly_43() {
     let covered = Covered::with(CoverChoice::Site(folder.path().join("site"))).await;
     let address = covered.relay.local_addr;
     let (page, _) = probe(address, &[b"GET / HTTP/1.1\r\n\r\n".to_vec()]).await;
-    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("Bees and honey"), "{page}");
+    assert!(
+        page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("Bees and honey"),
+        "{page}"
+    );
     let relay = path_of(&covered.relay.route).to_text();
     let guess = "AAAABBBBCCCCDDDD";
     for (name, pieces) in probes(&covered.path, &relay) {
@@ -221,7 +254,11 @@ async fn a_site_of_files_shows_no_door_rly_43() {
             if !name.contains(path.as_str()) {
                 continue;
             }
-            let other = |piece: &Vec<u8>| String::from_utf8_lossy(piece).replace(path.as_str(), guess).into_bytes();
+            let other = |piece: &Vec<u8>| {
+                String::from_utf8_lossy(piece)
+                    .replace(path.as_str(), guess)
+                    .into_bytes()
+            };
             let others: Vec<_> = pieces.iter().map(other).collect();
             let (with, without) = tokio::join!(probe(address, &pieces), probe(address, &others));
             assert_eq!(with, without, "{name}");
