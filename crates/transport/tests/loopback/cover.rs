@@ -190,7 +190,7 @@ fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
     add(format!("GET / HTTP/1.1\r\n{head}Connection: close\r\n\r\n"));
     add(format!("GET / HTTP/1.1\r\n{head}Range: bytes=1-3\r\n\r\n"));
     add(format!("GET / HTTP/1.1\r\n{head}If-None-Match: \"x\"\r\n\r\n"));
-    add(format!("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"));
+    add("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into());
     add(format!("GET / HTTP/1.1\r\n{head}A: {}\r\n\r\n", "a".repeat(7000)));
     add(format!("GET /{} HTTP/1.1\r\n{head}\r\n", "a".repeat(9000)));
     add(format!("GET / HTTP/1.1\r\n{head}{}\r\n", "A: b\r\n".repeat(80)));
