@@ -8,7 +8,6 @@ use stonechat_wire::card::{
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
-use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::group::{Cut, GroupState, Invitation, Leave, Note, Role, Seat, Supply, encode_supply, leave_bytes};
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
@@ -16,6 +15,7 @@ use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, ac
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::message::{First, Kind, MessageHeader, Receipt, encode_again, encode_text, message_id};
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
+use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
 
 /// File names and what stands in them.
