@@ -71,7 +71,7 @@ pub(crate) enum Verb {
     #[command(after_help = SETTINGS)]
     Serve(Serve),
     /// Runs a relay in the foreground.
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// Runs a relay and this profile together.
     #[command(after_help = SETTINGS)]
     Run(Run),
