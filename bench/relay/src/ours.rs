@@ -4,12 +4,13 @@ use anyhow::{Context as _, Result, bail};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use stonechat_relay::{AccessChoice, Config, Limits};
+use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits};
 use stonechat_wire::envelope::Envelope;
 use stonechat_wire::face::FaceClient;
 use stonechat_wire::frame::{FromRelay, PutItem, ToRelay};
 use stonechat_wire::ids::{EnvelopeId, Tag, Token};
-use stonechat_wire::route::RelayRoute;
+use stonechat_wire::route::{RelayRoute, relay_path};
+use stonechat_wire::session::{Opening, Session};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
 use crate::load::{Batch, Putter, Work};
@@ -18,6 +19,8 @@ use crate::process::{Server, free_address};
 /// How long the envelopes live.
 const TTL_S: u32 = 30 * 24 * 3600;
 const ROUTE: &str = "route";
+/// Longest message of the session.
+const MESSAGE_BYTES: usize = 256 << 10;
 
 /// Runs a relay until it is told to end. Its port comes in the environment, its route goes into a file.
 pub(crate) fn serve(folder: &Path) -> Result<()> {
@@ -27,6 +30,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         data: folder.to_owned(),
         advertise: None,
         tls: None,
+        cover: CoverChoice::None,
         access: AccessChoice::Open,
         lan: false,
         metrics: None,
@@ -76,6 +80,9 @@ pub(crate) fn start(folder: &Path) -> Result<(Server, RelayRoute)> {
 /// A connection to a relay.
 pub(crate) struct Client {
     socket: WebSocket<TcpStream>,
+    session: Session,
+    /// Said before the first message.
+    opening: Option<Opening>,
     face: FaceClient,
     /// Frames that came and were not asked for yet.
     heard: std::collections::VecDeque<FromRelay>,
@@ -88,7 +95,8 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(60)))?;
-        let (socket, _) = client(format!("ws://{address}/relay"), stream)
+        let path = relay_path(&route.relay, route.secret.as_ref()).to_text();
+        let (socket, _) = client(format!("ws://{address}/{path}"), stream)
             .ok()
             .context("the upgrade")?;
         let mut dice = [7; 32];
@@ -96,8 +104,13 @@ impl Client {
             *to = from;
         }
         let (face, heard) = (FaceClient::asking(route.relay, dice), std::collections::VecDeque::new());
+        let mut session = Session::default();
+        session.board(0);
+        let id = (u128::from(number) + 1).to_be_bytes();
         let mut client = Self {
             socket,
+            session,
+            opening: Some(Opening { id, load_max: 0 }),
             face,
             heard,
             request: 0,
@@ -161,20 +174,24 @@ impl Client {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let bytes = self.face.take_output();
-        if !bytes.is_empty() {
-            self.socket.send(Message::binary(bytes))?;
+        self.session.push(&self.face.take_output());
+        while let Some(message) = self.session.next(MESSAGE_BYTES) {
+            let opening = self.opening.take();
+            let message = opening.map_or_else(|| message.clone(), |opening| opening.before(&message));
+            self.socket.send(Message::binary(message))?;
         }
         Ok(())
     }
 
     fn take(&mut self) -> Result<()> {
         if let Message::Binary(bytes) = self.socket.read()? {
+            let bytes = self.session.take(&bytes)?.bytes;
             for message in self.face.receive(&bytes)? {
                 self.heard.extend(FromRelay::decode_all(&message)?);
             }
         }
-        Ok(())
+        // Confirms what came, where that is due: a relay keeps only so much that is not confirmed.
+        self.flush()
     }
 }
 

@@ -151,8 +151,11 @@ pub struct Count {
     pub bytes: Option<u64>,
     /// At least so many ClientHellos with one name to one address and port …
     pub hellos: Option<u32>,
-    /// … within so many seconds.
+    /// … within so many seconds …
     pub window_s: Option<f64>,
+    /// … of one client; without, of all clients together.
+    #[serde(default)]
+    pub per_client: bool,
 }
 
 /// What happens to a flow that a rule has taken hold of.

@@ -37,6 +37,8 @@ pub struct Limits {
     pub hello_ms: u64,
     /// Longest silence of a connection, in ms; clients ping (RLY-35).
     pub silence_ms: u64,
+    /// How long a session waits for another connection after it lost one, in ms (SES-6).
+    pub session_ms: u64,
     /// Longest time one write may hang, in ms (RLY-35).
     pub write_ms: u64,
     /// Mailboxes one connection reads: each costs about 150 bytes of memory.
@@ -75,6 +77,7 @@ impl Default for Limits {
             strangers_per_address: 128,
             hello_ms: 10_000,
             silence_ms: 120_000,
+            session_ms: 120_000,
             write_ms: 60_000,
             subscriptions_per_connection: 32_768,
             subscriptions: 2_000_000,

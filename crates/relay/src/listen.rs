@@ -1,8 +1,9 @@
 //! The relay on the network: a TCP listener, and what stands behind it.
 //!
-//! In: a [`Config`]. Out: a running relay and its route. HTTP/1.1, plain or inside TLS; a cover site comes later. What is
+//! In: a [`Config`]. Out: a running relay and its route. HTTP/1.1, plain or inside TLS. What is
 //! answered is the service's job; here are sockets, limits on them, and the end.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stonechat_wire::face::{FaceRelay, RelaySecret};
-use stonechat_wire::route::RelayRoute;
+use stonechat_wire::ids::DoorPath;
+use stonechat_wire::route::{RelayRoute, relay_path};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,16 +28,23 @@ use crate::store::import::import;
 use crate::store::log::SegmentLog;
 
 mod connection;
+mod cover;
 mod engine;
 mod entrance;
 mod figures;
 pub mod http;
+mod sessions;
+mod site;
 mod tls;
 
 pub use connection::EndReason;
 use connection::{Seat, serve};
+use cover::Cover;
+pub use cover::CoverChoice;
 use engine::Engine;
 use entrance::{Entrance, Ticket};
+use sessions::Sessions;
+pub use site::SiteError;
 use tls::Outer;
 pub use tls::{TlsError, TlsFiles};
 
@@ -58,6 +67,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Certificate and key: the relay speaks TLS, and its route says so.
     pub tls: Option<TlsFiles>,
+    /// What stands there for everybody else.
+    pub cover: CoverChoice,
     /// Who may use it.
     pub access: AccessChoice,
     /// Where the address listened on is "any", the route names this machine's address on the local network; without
@@ -91,6 +102,9 @@ pub enum StartError {
     /// Certificate and key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The site that covers it.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// The address to listen on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -107,6 +121,7 @@ impl Relay {
     /// Opens the data folder, listens, and serves until [`Running::stop`]. Wants a tokio runtime with time and I/O.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let outer = Outer::new(config.tls.as_ref())?;
+        let cover = Cover::new(&config.cover)?;
         let home = Home::open(&config.data)?;
         let mut store = SegmentLog::open(&home.mailboxes, dice()?)?;
         import(&home.old_mailboxes, &mut store)?;
@@ -128,7 +143,13 @@ impl Relay {
         let metrics_addr = figures.as_ref().and_then(|listener| listener.local_addr().ok());
         let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
         let (stop, asked_to_stop) = watch::channel(false);
-        let hall = Arc::new(Hall::new(engine, home.keys.clone(), outer, config.limits));
+        let paths = paths(config.access, &home);
+        let hall = Arc::new(Hall::new(
+            engine,
+            home.keys.clone(),
+            (outer, paths, cover),
+            config.limits,
+        ));
         let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
         tracing::info!("relay is up");
         Ok(Running {
@@ -193,23 +214,34 @@ struct Hall {
     engine: Engine,
     keys: RelaySecret,
     outer: Outer,
+    paths: Arc<HashSet<DoorPath>>,
+    cover: Arc<Cover>,
     closing: watch::Sender<bool>,
     next_id: AtomicU64,
     entrance: Entrance,
+    sessions: Sessions,
     limits: Limits,
 }
 
 impl Hall {
-    fn new(engine: Engine, keys: RelaySecret, outer: Outer, limits: Limits) -> Self {
+    fn new(
+        engine: Engine,
+        keys: RelaySecret,
+        (outer, paths, cover): (Outer, HashSet<DoorPath>, Cover),
+        limits: Limits,
+    ) -> Self {
         let (closing, _) = watch::channel(false);
         let (next_id, entrance) = (AtomicU64::new(1), Entrance::new(limits));
         Self {
             engine,
             keys,
             outer,
+            paths: Arc::new(paths),
+            cover: Arc::new(cover),
             closing,
             next_id,
             entrance,
+            sessions: Sessions::default(),
             limits,
         }
     }
@@ -222,6 +254,9 @@ impl Hall {
             id,
             source,
             engine,
+            sessions: self.sessions.clone(),
+            paths: Arc::clone(&self.paths),
+            cover: Arc::clone(&self.cover),
             face,
             stopping,
             ticket,
@@ -283,6 +318,19 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
             tracing::debug!(%why, "a connection ended");
         }
         Err(error) => tracing::error!(%error, "a connection could not be served"),
+    }
+}
+
+/// Where the relay stands: one path for each secret (RLY-41).
+fn paths(access: AccessChoice, home: &Home) -> HashSet<DoorPath> {
+    let id = home.keys.keys().id();
+    match access {
+        AccessChoice::Secret => home
+            .secrets
+            .iter()
+            .map(|secret| relay_path(&id, Some(secret)))
+            .collect(),
+        AccessChoice::Open => HashSet::from([relay_path(&id, None)]),
     }
 }
 

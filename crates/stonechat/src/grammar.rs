@@ -71,7 +71,7 @@ pub(crate) enum Verb {
     #[command(after_help = SETTINGS)]
     Serve(Serve),
     /// Runs a relay in the foreground.
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// Runs a relay and this profile together.
     #[command(after_help = SETTINGS)]
     Run(Run),
@@ -347,6 +347,12 @@ pub(crate) struct RelayRun {
     /// File with the certificate's private key, as PEM.
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
+    /// Folder of the site that strangers see.
+    #[arg(long, value_name = "DIR", conflicts_with = "proxy")]
+    pub(crate) site: Option<PathBuf>,
+    /// Web server behind, whose site strangers see: http://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
     /// Listening on 0.0.0.0, name this machine's address on the local network in the route.
     #[arg(long)]
     pub(crate) lan: bool,
@@ -417,6 +423,8 @@ mod tests {
             "relay --listen 127.0.0.1:0 --data d",
             "relay run --listen 127.0.0.1:0 --data d",
             "relay run --cert c.pem --key k.pem",
+            "relay run --site public",
+            "relay run --proxy http://127.0.0.1:8080",
             "relay init --public relay.example:7481 --data d",
             "relay doctor --data d",
             "relay routes",

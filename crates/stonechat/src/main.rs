@@ -68,6 +68,7 @@ fn quiet_panics() {
 async fn run(line: Line) -> Result<(), CommandError> {
     let dir = line.home.unwrap_or_else(stonechat_daemon::home::default_dir);
     if let Verb::Relay(relay) = line.verb {
+        let relay = *relay;
         return relay::command(relay.verb.unwrap_or(RelayVerb::Run(relay.run)), &dir).await;
     }
     let passphrase_file = passphrase_file(&dir, line.passphrase_file)?;

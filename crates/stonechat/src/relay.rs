@@ -17,7 +17,7 @@ use stonechat_relay::listen::TlsFiles;
 use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_tag};
 use stonechat_relay::operate::doctor::{Health, examine};
 use stonechat_relay::operate::settings::Settings;
-use stonechat_relay::{Config, Relay, route};
+use stonechat_relay::{Config, CoverChoice, Relay, route};
 
 use crate::client::settle;
 use crate::failure::CommandError;
@@ -58,6 +58,11 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
             .zip(run.key)
             .or_else(|| settings.tls())
             .map(|(cert, key)| TlsFiles { cert, key }),
+        cover: match (run.site, run.proxy) {
+            (Some(folder), _) => CoverChoice::Site(folder),
+            (None, Some(address)) => CoverChoice::Proxy(address),
+            (None, None) => settings.cover(),
+        },
         access: settings.access(),
         metrics: settings.metrics,
         limits: settings.limits(),

@@ -15,23 +15,39 @@ use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 
+mod hellos;
 mod knocks;
 mod parcels;
 mod relay;
+mod truck;
 
+use hellos::Hellos;
+pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
 pub use relay::{ADDRESSES_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
 use relay::{Heard, Relay};
+pub use truck::{
+    PROVEN_BYTES, PROVEN_PACKETS, SHORT_LOAD_BYTES, SHORT_MS, SHORT_MS_MAX, SPENT_PACKETS, TIRED_BYTES, TIRED_PACKETS,
+    Used,
+};
 
 /// No relay reached for so long: [`News::Offline`], in ms.
 pub const OFFLINE_AFTER_MS: u64 = 15_000;
 /// Silence after which a connection is asked for a sign of life, in ms.
 pub const PING_AFTER_MS: u64 = 25_000;
-/// Silence after which a connection is dead, in ms.
-pub const DEAD_AFTER_MS: u64 = 60_000;
+/// The same while an answer is waited for, or when something has come since it was asked last, in ms (TRK-1).
+pub const PING_SOON_MS: u64 = 3_000;
+/// A connection that gives no sign of life for so long after it was asked is frozen, in ms (TRK-1).
+pub const SIGN_MS: u64 = 3_000;
+/// For every so many bytes in flight it has a millisecond more: a slow line is not a frozen one.
+pub const SLOW_BYTES_PER_MS: usize = 8;
+/// But no more than this, in ms.
+pub const SLOW_MS_MAX: u64 = 27_000;
+/// A frozen connection that no other has relieved for so long is given up, and its session with it, in ms (TRK-4).
+pub const RELIEF_MS_MAX: u64 = 25_000;
 /// A dial that has not come through after so long has failed, in ms.
 pub const DIAL_MS_MAX: u64 = 30_000;
 /// First pause before dialling again, in ms; it doubles, half of it is dice.
@@ -80,6 +96,25 @@ pub enum Input {
         /// From where.
         link: LinkId,
     },
+    /// What the connection has used so far. Told while it may matter.
+    Used {
+        /// Of which link.
+        link: LinkId,
+        /// How much.
+        used: Used,
+    },
+    /// Another connection has taken a link over.
+    Relieved {
+        /// Which link.
+        link: LinkId,
+    },
+    /// No other connection came about; the link is as it was.
+    NotRelieved {
+        /// Which link.
+        link: LinkId,
+        /// Why.
+        why: Lost,
+    },
     /// A dial failed or a connection is lost.
     Lost {
         /// Which.
@@ -103,6 +138,8 @@ pub enum Input {
 pub enum Lost {
     /// Nobody answers there, or it broke off.
     Broken,
+    /// The connection stood, and after our hello came nothing: somebody in between does not like the name.
+    Silenced,
     /// Somebody else answers there: the keys do not fit the pin.
     WrongKeys,
     /// What came is not the protocol.
@@ -124,6 +161,23 @@ pub enum Output {
         keys: Option<RelayKeys>,
         /// For the handshake, used once.
         dice: [u8; 32],
+        /// Id of the session.
+        session: [u8; 16],
+        /// Where the relay stands at the address.
+        path: DoorPath,
+        /// Most bytes of the session that its first connection carries, each way; 0: any number.
+        load_max: u32,
+    },
+    /// Have another connection take the link over. Report [`Input::Relieved`], [`Input::NotRelieved`] or [`Input::Lost`].
+    Relieve {
+        /// Which.
+        link: LinkId,
+        /// `host:port`.
+        address: String,
+        /// Where the relay stands there.
+        path: DoorPath,
+        /// As for a dial.
+        load_max: u32,
     },
     /// Send this frame.
     Send {
@@ -152,6 +206,8 @@ pub enum Output {
         path: DoorPath,
         /// What opens it.
         proof: [u8; 16],
+        /// The first bytes of the card, where they came before.
+        have: Vec<u8>,
     },
     /// Tell core.
     News(News),
@@ -169,6 +225,7 @@ pub struct Courier {
     links: BTreeMap<LinkId, RelayId>,
     parcels: Parcels,
     knocks: Knocks,
+    hellos: Hellos,
     remembered: Remembered,
     next_link: u64,
     offline_at: Option<Timestamp>,
@@ -186,6 +243,7 @@ impl Courier {
             links: BTreeMap::new(),
             parcels: Parcels::default(),
             knocks: Knocks::default(),
+            hellos: Hellos::default(),
             remembered,
             next_link: 1,
             offline_at: None,
@@ -200,7 +258,14 @@ impl Courier {
             Input::Errand(errand) => self.errand(now, errand),
             Input::Open { link, keys } => self.open(now, link, keys),
             Input::Frames { link, frames } => frames.into_iter().for_each(|frame| self.frame(now, link, frame)),
-            Input::Heard { link } => self.heard(now, link),
+            Input::Heard { link } => self.with_relay(link, |relay| relay.heard(now)),
+            Input::Used { link, used } => self.with_relay(link, |relay| relay.used(used)),
+            Input::Relieved { link } => self.with_relay(link, |relay| relay.relieved(now)),
+            Input::NotRelieved { link, why } => {
+                self.note_silenced(now, link, why);
+                let dice = self.dice.next_u32();
+                self.with_relay(link, |relay| relay.not_relieved(now, dice));
+            }
             Input::Lost { link, why } => self.lost(now, link, why),
             Input::Knocked { id, answer } => self.knocked(now, id, answer),
             Input::Wake => {}
@@ -269,9 +334,8 @@ impl Courier {
     fn forget_relay(&mut self, id: RelayId) {
         self.parcels.forget_relay(id);
         let Some(relay) = self.relays.remove(&id) else { return };
-        if let Some(link) = relay.link() {
-            self.links.remove(&link);
-            self.outputs.push_back(Output::Close { link });
+        for link in relay.links() {
+            self.end(link);
         }
         if relay.is_up() {
             self.news(News::Gone { relay: id });
@@ -295,9 +359,15 @@ impl Courier {
         let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
             return;
         };
-        if let Some(hello) = relay.opened(now, keys) {
-            self.outputs.push_back(Output::Send { link, frame: hello });
+        if let Some((frame, losers)) = relay.opened(now, link, keys) {
+            losers.into_iter().for_each(|loser| self.end(loser));
+            self.outputs.push_back(Output::Send { link, frame });
         }
+    }
+
+    fn end(&mut self, link: LinkId) {
+        self.links.remove(&link);
+        self.outputs.push_back(Output::Close { link });
     }
 
     fn frame(&mut self, now: Timestamp, link: LinkId, frame: FromRelay) {
@@ -347,18 +417,29 @@ impl Courier {
         self.outputs.push_back(Output::News(news));
     }
 
-    fn heard(&mut self, now: Timestamp, link: LinkId) {
+    fn with_relay(&mut self, link: LinkId, change: impl FnOnce(&mut Relay)) {
         if let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) {
-            relay.heard(now);
+            change(relay);
         }
     }
 
     fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
+        self.note_silenced(now, link, why);
         let at_least_ms = match why {
-            Lost::Broken => 0,
+            Lost::Broken | Lost::Silenced => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
         self.dropped(now, link, at_least_ms);
+    }
+
+    /// A name that was silenced rests for as long as censors are known to hold it, whoever wants it (TRK-6).
+    fn note_silenced(&mut self, now: Timestamp, link: LinkId, why: Lost) {
+        let relay = self.links.get(&link).and_then(|id| self.relays.get(id));
+        if let Some(address) = relay.and_then(|relay| relay.dialling(link))
+            && why == Lost::Silenced
+        {
+            self.hellos.silenced(now, address);
+        }
     }
 
     fn give_up(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64) {
@@ -372,8 +453,10 @@ impl Courier {
             return;
         };
         let (id, was_up) = (relay.id(), relay.is_up());
-        relay.dropped(now, at_least_ms, self.dice.next_u32());
-        self.parcels.forget_flights(id);
+        relay.dropped(now, link, at_least_ms, self.dice.next_u32());
+        if was_up {
+            self.parcels.forget_flights(id);
+        }
         if was_up {
             self.news(News::Gone { relay: id });
         }
@@ -402,10 +485,11 @@ impl Courier {
         self.tell_offline(now);
         self.check_silence(now);
         self.dial(now);
+        self.relieve(now);
         for relay in self.relays.values_mut() {
             relay.speak(now, &mut self.parcels, &mut self.outputs);
         }
-        self.knocks.speak(now, &mut self.outputs);
+        self.knock(now);
     }
 
     fn tell_offline(&mut self, now: Timestamp) {
@@ -422,6 +506,7 @@ impl Courier {
             self.give_up(now, link, 0);
         }
         for relay in self.relays.values_mut() {
+            relay.check_frozen(now);
             if let Some(link) = relay.link_to_ping(now) {
                 self.outputs.push_back(Output::Ping { link });
             }
@@ -429,23 +514,92 @@ impl Courier {
     }
 
     fn dial(&mut self, now: Timestamp) {
-        for relay in self.relays.values_mut() {
-            let link = LinkId(self.next_link);
-            let Some((address, keys)) = relay.dial(now, link) else {
+        for id in self.relays.keys().copied().collect::<Vec<_>>() {
+            let addresses = self.relays.get(&id).map(|relay| relay.to_dial(now)).unwrap_or_default();
+            let Some(may) = self.first_hello(now, addresses) else {
                 continue;
             };
+            let Some(relay) = self.relays.get_mut(&id) else {
+                continue;
+            };
+            let address = match may {
+                Ok(address) => address,
+                Err(later) => {
+                    relay.dial_later(later);
+                    continue;
+                }
+            };
+            let link = LinkId(self.next_link);
             self.next_link += 1;
-            self.links.insert(link, relay.id());
-            let mut dice = [0; 32];
+            self.links.insert(link, id);
+            let (mut dice, mut session) = ([0; 32], [0; 16]);
             self.dice.fill_bytes(&mut dice);
+            self.dice.fill_bytes(&mut session);
+            let path = relay.path();
+            let (keys, load_max) = relay.dialled(now, link, address.clone());
             self.outputs.push_back(Output::Dial {
                 link,
                 address,
-                relay: relay.id(),
+                relay: id,
                 keys,
                 dice,
+                session,
+                path,
+                load_max,
             });
         }
+    }
+
+    /// Sends another connection where one is tired or frozen (TRK-3, TRK-4).
+    fn relieve(&mut self, now: Timestamp) {
+        for id in self.relays.keys().copied().collect::<Vec<_>>() {
+            let addresses = self
+                .relays
+                .get(&id)
+                .map(|relay| relay.to_relieve(now))
+                .unwrap_or_default();
+            let Some(may) = self.first_hello(now, addresses) else {
+                continue;
+            };
+            let Some(relay) = self.relays.get_mut(&id) else {
+                continue;
+            };
+            match may {
+                Err(later) => relay.relieve_later(later),
+                Ok(address) => self.outputs.extend(relay.relieve(now, address)),
+            }
+        }
+    }
+
+    fn knock(&mut self, now: Timestamp) {
+        while let Some((id, address)) = self.knocks.next_to_ask(now) {
+            match self.hello(now, &address) {
+                Err(later) => self.knocks.ask_later(&id, later),
+                Ok(()) => self.outputs.extend(self.knocks.ask(&id, address)),
+            }
+        }
+    }
+
+    /// The first of these addresses with which a handshake may begin, or when one may; nothing where there are none.
+    fn first_hello(&mut self, now: Timestamp, addresses: Vec<String>) -> Option<Result<String, Timestamp>> {
+        let mut soonest: Option<Timestamp> = None;
+        for address in addresses {
+            match self.hello(now, &address) {
+                Ok(()) => return Some(Ok(address)),
+                Err(later) => soonest = Some(soonest.map_or(later, |soonest| soonest.min(later))),
+            }
+        }
+        soonest.map(Err)
+    }
+
+    /// Whether a handshake with this address may begin (TRK-5).
+    fn hello(&mut self, now: Timestamp, address: &str) -> Result<(), Timestamp> {
+        let relays = self
+            .relays
+            .values()
+            .filter(|relay| relay.is_shaking_hands_with(address));
+        let under_way = relays.count() + self.knocks.asking(address);
+        self.hellos.begin(now, address, under_way)
     }
 
     fn wake_at(&self) -> Option<Timestamp> {

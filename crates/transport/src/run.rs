@@ -12,9 +12,9 @@ use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::carrier::knock::knock;
+use crate::carrier::knock::{KnockFailure, knock};
 use crate::carrier::outer::Trust;
-use crate::carrier::ws::{Command, Dial, carry};
+use crate::carrier::ws::{Command, Dial, Truck, carry};
 use crate::courier::{Courier, Input, LinkId, Output, Remembered};
 
 /// Errands that wait for the courier.
@@ -188,15 +188,36 @@ impl Driver {
                     relay,
                     keys,
                     dice,
+                    session,
+                    path,
+                    load_max,
                 } => {
                     self.dial(Dial {
                         link,
-                        address,
                         relay,
                         keys,
                         dice,
+                        session,
+                        truck: Truck {
+                            address,
+                            path,
+                            load_max,
+                        },
                         trust: self.trust.clone(),
                     });
+                }
+                Output::Relieve {
+                    link,
+                    address,
+                    path,
+                    load_max,
+                } => {
+                    let truck = Truck {
+                        address,
+                        path,
+                        load_max,
+                    };
+                    self.command(link, Command::Relieve(truck));
                 }
                 Output::Send { link, frame } => self.command(link, Command::Send(frame)),
                 Output::Ping { link } => self.command(link, Command::Ping),
@@ -206,7 +227,8 @@ impl Driver {
                     address,
                     path,
                     proof,
-                } => self.knock(id, address, path, proof),
+                    have,
+                } => self.knock(id, address, path, proof, have),
                 Output::News(news) => self.news.push_back(news),
                 Output::Remember(remembered) => drop(self.keep.send(remembered)),
             }
@@ -227,13 +249,13 @@ impl Driver {
         }
     }
 
-    fn knock(&mut self, id: [u8; 16], address: String, path: DoorPath, proof: [u8; 16]) {
+    fn knock(&mut self, id: [u8; 16], address: String, path: DoorPath, proof: [u8; 16], have: Vec<u8>) {
         self.knocks.retain(|knock| !knock.is_finished());
         let (events, trust) = (self.events.clone(), self.trust.clone());
         let task = tokio::spawn(async move {
-            let answer = knock(&address, path, proof, &trust).await;
+            let answer = knock(&address, path, proof, have, &trust).await;
             let answer = answer.inspect_err(|error| tracing::debug!(%error, "a knock brought no card"));
-            let answer = answer.map_err(|error| error.reason());
+            let answer = answer.map_err(KnockFailure::reason);
             // Nobody listens when everything ends.
             let _ = events.send(Input::Knocked { id, answer }).await;
         });

@@ -12,11 +12,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use stonechat_relay::{AccessChoice, Config, Limits, Relay, Running};
+use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay, Running};
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
 use stonechat_transport::carrier::outer::{Outer, Trust};
-use stonechat_transport::carrier::ws::{Dial, LinkError, open};
-use stonechat_transport::courier::LinkId;
+use stonechat_transport::carrier::ws::{Dial, LinkError, Opened, Truck, open};
+use stonechat_transport::courier::{LinkId, Lost};
 use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::envelope::{EnvelopeKey, seal};
@@ -26,6 +26,7 @@ use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteSecret, proof_hash};
 use stonechat_wire::route::RelayRoute;
+use stonechat_wire::session::{Opening, Session};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -33,6 +34,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+#[path = "loopback/cover.rs"]
+mod cover;
 #[path = "loopback/tls.rs"]
 mod tls;
 
@@ -232,7 +235,7 @@ async fn a_door_gives_its_card_to_the_right_proof_rly_29() {
         .unwrap();
     // The two connections race; once the door is closed it stays closed.
     let trust = Trust::system();
-    let knock = || stonechat_transport::carrier::knock::knock(&here, secret.path(), secret.proof(), &trust);
+    let knock = || stonechat_transport::carrier::knock::knock(&here, secret.path(), secret.proof(), vec![], &trust);
     while knock().await.is_ok() {}
     assert!(matches!(knock().await, Err(KnockFailure::NotFound)));
 }
@@ -361,6 +364,7 @@ async fn strangers_beyond_their_places_are_not_served_rly_33() {
     let limits = Limits {
         strangers_per_address: 2,
         connections_per_address: 3,
+        session_ms: 0,
         ..Limits::default()
     };
     let house = House::with(limits).await;
@@ -395,8 +399,8 @@ async fn unknown_frames_are_skipped_rly_1() {
 #[tokio::test]
 async fn keys_that_are_known_spare_the_question_face_3() {
     let house = House::new().await;
-    let (_, asked) = open(house.dial()).await.unwrap();
-    let keys = asked.keys().unwrap().clone();
+    let asked = open(house.dial()).await.unwrap();
+    let keys = asked.face.keys().unwrap().clone();
     assert_eq!(keys.id(), house.relay.route.relay);
     assert!(
         open(Dial {
@@ -408,6 +412,78 @@ async fn keys_that_are_known_spare_the_question_face_3() {
     );
 }
 
+/// Each connection falls silent after 16 KiB from the relay and stays open, as behind some filters: an envelope of 32 KB
+/// and one that is put later come nevertheless, in one session.
+#[tokio::test]
+async fn a_session_goes_on_over_connections_that_freeze_ses_3() {
+    let house = House::new().await;
+    let mut ana = Client::new(&house.relay.route).await;
+    let big = ana.put(1, &"x".repeat(30_000)).await;
+    ana.until_stored(&[big]).await;
+    let filter = Filter::before(house.relay.local_addr, 16 << 10).await;
+    let mut bo = Client::new(&RelayRoute {
+        address: filter.address.to_string(),
+        ..house.relay.route.clone()
+    })
+    .await;
+    bo.listen(&[(token(1).tag(), 0)]).await;
+    assert_eq!(id_of(&bo.arrivals(1).await[0]), big);
+    let small = ana.put(1, "later").await;
+    assert_eq!(id_of(&bo.arrivals(1).await[0]), small);
+    let connections = filter.count.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(connections >= 4, "one that froze, and short ones: {connections}");
+}
+
+#[tokio::test]
+async fn a_card_comes_over_connections_that_freeze_rly_30() {
+    let house = House::new().await;
+    let mut ana = Client::new(&house.relay.route).await;
+    let secret = InviteSecret::from_bytes([5; 20]);
+    ana.open_door(&secret, card(1)).await;
+    let filter = Filter::before(house.relay.local_addr, 9 << 10).await;
+    let mut bo = Client::without_relay();
+    let knock = Knock {
+        id: [1; 16],
+        hints: vec![filter.address.to_string()],
+        path: secret.path(),
+        proof: secret.proof(),
+    };
+    bo.handle.send(Errand::Knock(knock)).await.unwrap();
+    assert_eq!(
+        bo.news().await,
+        News::Knocked {
+            id: [1; 16],
+            card: card(1)
+        }
+    );
+    assert_eq!(filter.count.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+/// A goodbye ends a session; a connection that breaks off does not.
+#[tokio::test]
+async fn a_session_is_kept_for_a_while_after_its_connection_broke_off_ses_6() {
+    let house = House::new().await;
+    for (says_goodbye, is_kept) in [(false, true), (true, false)] {
+        let mut peer = Peer::open(&house).await;
+        peer.hello(house.relay.route.secret).await;
+        if says_goodbye {
+            let _ = peer.socket.close(None).await;
+            while peer.socket.next().await.is_some() {}
+        }
+        drop(peer.socket);
+        let mut socket = upgraded(&house).await;
+        peer.session.board(0);
+        let message = peer.session.next(9).unwrap();
+        let opening = Opening {
+            id: peer.id,
+            load_max: 0,
+        };
+        socket.send(Message::binary(opening.before(&message))).await.unwrap();
+        let answer = timeout(PATIENCE, socket.next()).await.expect("an answer or the end");
+        assert_eq!(matches!(answer, Some(Ok(Message::Binary(_)))), is_kept, "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_host_that_is_not_there_is_not_a_spent_door() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -415,6 +491,7 @@ async fn a_host_that_is_not_there_is_not_a_spent_door() {
         &nobody.to_string(),
         DoorPath::from_bytes([1; 12]),
         [0; 16],
+        vec![],
         &Trust::system(),
     )
     .await;
@@ -483,13 +560,22 @@ impl House {
     }
 
     fn dial(&self) -> Dial {
+        self.dial_as(fresh_id())
+    }
+
+    fn dial_as(&self, session: [u8; 16]) -> Dial {
         let address = self.relay.local_addr.to_string();
         Dial {
             link: LinkId(1),
-            address,
             relay: self.relay.route.relay,
             keys: None,
             dice: [4; 32],
+            session,
+            truck: Truck {
+                address,
+                path: path_of(&self.relay.route),
+                load_max: 0,
+            },
             trust: Trust::system(),
         }
     }
@@ -520,6 +606,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         data,
         advertise: None,
         tls: None,
+        cover: CoverChoice::None,
         access,
         lan: false,
         metrics: None,
@@ -537,7 +624,7 @@ struct Client {
 
 impl Client {
     fn without_relay() -> Self {
-        Self::starting(Transport::start([8; 32], Remembered::default()))
+        Self::starting(Transport::start(fresh_seed(), Remembered::default()))
     }
 
     fn starting((handle, news): (Handle, mpsc::Receiver<News>)) -> Self {
@@ -650,18 +737,43 @@ impl Client {
     }
 }
 
+fn path_of(route: &RelayRoute) -> DoorPath {
+    stonechat_wire::route::relay_path(&route.relay, route.secret.as_ref())
+}
+
+/// Another courier's dice each time.
+fn fresh_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(&fresh_id());
+    seed
+}
+
+/// Another session's id each time.
+fn fresh_id() -> [u8; 16] {
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    u128::from(number).to_be_bytes()
+}
+
 /// A client by hand: says what it likes.
 struct Peer {
+    id: [u8; 16],
     socket: WebSocketStream<Outer>,
+    session: Session,
     face: FaceClient,
     waiting: std::collections::VecDeque<FromRelay>,
 }
 
 impl Peer {
     async fn open(house: &House) -> Self {
-        let (socket, face) = open(house.dial()).await.unwrap();
+        let id = fresh_id();
+        let Opened {
+            socket, session, face, ..
+        } = open(house.dial_as(id)).await.unwrap();
         Self {
+            id,
             socket,
+            session,
             face,
             waiting: Default::default(),
         }
@@ -688,10 +800,9 @@ impl Peer {
 
     async fn send_bytes(&mut self, bytes: &[u8]) {
         self.face.send(bytes).unwrap();
-        self.socket
-            .send(Message::binary(self.face.take_output()))
-            .await
-            .unwrap();
+        self.session.push(&self.face.take_output());
+        let message = self.session.next(usize::MAX).unwrap();
+        self.socket.send(Message::binary(message)).await.unwrap();
     }
 
     /// The next frame; nothing when the relay has hung up.
@@ -702,6 +813,7 @@ impl Peer {
                 .expect("an answer or the end")?
             {
                 Ok(Message::Binary(bytes)) => {
+                    let bytes = self.session.take(&bytes).unwrap().bytes;
                     for message in self.face.receive(&bytes).unwrap() {
                         self.waiting.extend(FromRelay::decode_all(&message).unwrap());
                     }
@@ -711,6 +823,51 @@ impl Peer {
             }
         }
         self.waiting.pop_front()
+    }
+}
+
+/// A WebSocket to the relay on which nothing was said.
+async fn upgraded(house: &House) -> WebSocketStream<Outer> {
+    let relay = house.relay.local_addr;
+    let (stream, _) = stonechat_transport::carrier::outer::reach(&relay.to_string(), &Trust::system())
+        .await
+        .unwrap();
+    let url = format!("ws://{relay}/{}", path_of(&house.relay.route).to_text());
+    tokio_tungstenite::client_async(url, stream).await.unwrap().0
+}
+
+/// Passes bytes on, and lets each connection fall silent after so many from the relay.
+struct Filter {
+    address: SocketAddr,
+    count: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Filter {
+    async fn before(target: SocketAddr, bytes_max: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let connections = std::sync::Arc::clone(&count);
+        tokio::spawn(async move {
+            while let Ok((inside, _)) = listener.accept().await {
+                connections.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let outside = TcpStream::connect(target).await.unwrap();
+                    let (mut inside_read, mut inside_write) = inside.into_split();
+                    let (outside_read, mut outside_write) = outside.into_split();
+                    let mut limited = outside_read.take(bytes_max);
+                    let up = async {
+                        let _ = tokio::io::copy(&mut inside_read, &mut outside_write).await;
+                    };
+                    let down = async {
+                        let _ = tokio::io::copy(&mut limited, &mut inside_write).await;
+                        std::future::pending::<()>().await;
+                    };
+                    tokio::select! { () = up => {}, () = down => {} }
+                });
+            }
+        });
+        Self { address, count }
     }
 }
 

@@ -41,6 +41,7 @@ pub mod spoken;
 
 pub mod face;
 pub mod frame;
+pub mod session;
 
 pub mod exchange;
 

@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::address::{self, ADDRESS_BYTES_MAX};
 use crate::codec::{DecodeError, Reader, Write, from_base64, to_base64};
-use crate::ids::RelayId;
+use crate::ids::{DoorPath, RelayId};
 use crate::kdf::{first, sha256};
 
 /// What a route's text begins with.
@@ -65,6 +65,12 @@ pub struct RelayRoute {
     pub relay: RelayId,
     /// What a closed relay asks for.
     pub secret: Option<[u8; 16]>,
+}
+
+/// The path at which a relay serves those who have this secret (RLY-41): to anybody else nothing stands there.
+pub fn relay_path(relay: &RelayId, secret: Option<&[u8; 16]>) -> DoorPath {
+    let secret = secret.map_or(&[][..], |secret| &secret[..]);
+    DoorPath::from_bytes(first(&sha256(&[b"stonechat/path", relay.as_bytes(), secret])))
 }
 
 impl fmt::Debug for RelayRoute {
@@ -183,6 +189,18 @@ mod tests {
         let keys = RelayKeys::from_bytes([1; 1216]);
         let hash = sha256(&[b"stonechat/relay", &[1; 1216]]);
         assert_eq!(keys.id().as_bytes(), &hash[..16]);
+    }
+
+    #[test]
+    fn a_relay_stands_at_a_path_of_its_secret_rly_41() {
+        let relay = RelayId::from_bytes([5; 16]);
+        let hash = sha256(&[b"stonechat/path", &[5; 16], &[9; 16]]);
+        assert_eq!(relay_path(&relay, Some(&[9; 16])), DoorPath::from_bytes(first(&hash)));
+        assert_ne!(relay_path(&relay, Some(&[8; 16])), relay_path(&relay, Some(&[9; 16])));
+        assert_ne!(
+            relay_path(&relay, None),
+            relay_path(&RelayId::from_bytes([6; 16]), None)
+        );
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct Machine {
     residual_scale: f64,
     dice: ChaCha20Rng,
     flows: HashMap<FlowKey, Flow>,
-    hellos: HashMap<(SocketAddrV4, String), VecDeque<Duration>>,
+    hellos: HashMap<HelloKey, VecDeque<Duration>>,
     residuals: BTreeMap<(usize, Fate), (Duration, Duration)>,
     deeds: Deeds,
 }
@@ -67,6 +67,9 @@ struct FlowKey {
     client: SocketAddrV4,
     server: SocketAddrV4,
 }
+
+/// Who said hello (where it is counted for each client), to which server, with which name.
+type HelloKey = (Option<Ipv4Addr>, SocketAddrV4, String);
 
 /// Whom a residual hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -454,7 +457,7 @@ fn is_reached(count: Option<Count>, flow: &Flow) -> bool {
 
 /// Counts this flow's hello. Out: how many there were within the window, this one included.
 fn count_hello(
-    hellos: &mut HashMap<(SocketAddrV4, String), VecDeque<Duration>>,
+    hellos: &mut HashMap<HelloKey, VecDeque<Duration>>,
     now: Duration,
     key: FlowKey,
     flow: &Flow,
@@ -464,7 +467,11 @@ fn count_hello(
     let Sight::Hello(hello) = flow.beginning.sight(rule.reassembly) else {
         return 0;
     };
-    let times = hellos.entry((key.server, hello.sni.unwrap_or_default())).or_default();
+    let is_per_client = rule.count.is_some_and(|count| count.per_client);
+    let client = is_per_client.then(|| *key.client.ip());
+    let times = hellos
+        .entry((client, key.server, hello.sni.unwrap_or_default()))
+        .or_default();
     let since = now.saturating_sub(Duration::from_secs_f64(window_s));
     times.retain(|time| *time >= since);
     times.push_back(now);

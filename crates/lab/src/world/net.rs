@@ -125,12 +125,14 @@ impl World {
                 }
                 Output::Send { link, frame } => frames.entry(link).or_default().push(frame),
                 Output::Ping { link } => self.pinged(d, link),
+                Output::Relieve { link, .. } => self.relieve(d, link),
                 Output::Close { link } => self.device_closes(d, link),
                 Output::Knock {
                     id,
                     address,
                     path,
                     proof,
+                    have: _,
                 } => {
                     let wait = self.roll.between(20, 400);
                     self.after(
@@ -168,6 +170,20 @@ impl World {
             let now = self.courier_time();
             self.nodes[d].courier.handle_input(now, Report::Heard { link: name });
         }
+    }
+
+    /// Here no session outlives its connection: one that is lost is lost, and a living one needs no other.
+    fn relieve(&mut self, d: usize, name: LinkId) {
+        let link = self.nodes[d].links.get(&name).and_then(|link| self.links.get(link));
+        let report = if link.is_some_and(|link| !link.broken) {
+            Report::Relieved { link: name }
+        } else {
+            self.device_closes(d, name);
+            let why = Lost::Broken;
+            Report::Lost { link: name, why }
+        };
+        let starts = self.nodes[d].device.starts;
+        self.after(SECOND, Event::Report(d, starts, report));
     }
 
     fn watch_courier(&mut self, d: usize, until: Option<Timestamp>) {

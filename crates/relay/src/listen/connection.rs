@@ -1,9 +1,11 @@
 //! One connection: from its first request to its end.
 //!
-//! In: a socket. Out: frames to the engine, and back. First the HTTP head, then the WebSocket, inside it the face,
-//! inside that frames. Slow, silent and malformed connections end here, and are told nothing.
+//! In: a socket. Out: frames to the engine, and back. First the HTTP head, then the WebSocket, inside it the session,
+//! inside that the face, inside that frames. A session outlives its sockets: when one is lost, another may take over.
+//! Slow, silent and malformed connections end here, and are told nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -11,16 +13,19 @@ use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::face::{FaceError, FaceRelay};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::DoorPath;
+use stonechat_wire::session::{Opening, Session, SessionError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
+use super::cover::Cover;
 use super::engine::{Ended, Engine, Outgoing};
 use super::entrance::Ticket;
-use super::http::{self, Asked, NOT_FOUND, PROOF_SIZE, RequestError, read_head};
+use super::http::{self, Asked, PROOF_SIZE, RequestError, read_head};
+use super::sessions::{Place, Sessions, Truck};
 use super::tls::Stream;
 use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
 use crate::service::{Closed, ConnectionId, Source};
@@ -50,7 +55,7 @@ pub enum EndReason {
     /// The relay is going down.
     #[error("the relay is going down")]
     GoingDown,
-    /// Its first request was none of ours; it got the 404.
+    /// Its first request was none of ours; the cover answered it.
     #[error("not for us: {0}")]
     Request(#[from] RequestError),
     /// The handshake or a record does not hold.
@@ -59,6 +64,12 @@ pub enum EndReason {
     /// Frames that are none.
     #[error("frame: {0}")]
     Frame(#[from] FrameError),
+    /// Messages of no session.
+    #[error("session: {0}")]
+    Session(#[from] SessionError),
+    /// Another connection goes on with the session.
+    #[error("its session goes on elsewhere")]
+    Relieved,
     /// A WebSocket message that is not binary.
     #[error("a text message")]
     Text,
@@ -103,6 +114,10 @@ pub(super) struct Seat {
     pub(super) id: ConnectionId,
     pub(super) source: Source,
     pub(super) engine: Engine,
+    pub(super) sessions: Sessions,
+    /// Where the relay stands (RLY-41).
+    pub(super) paths: Arc<HashSet<DoorPath>>,
+    pub(super) cover: Arc<Cover>,
     pub(super) face: FaceRelay,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) ticket: Ticket,
@@ -110,40 +125,56 @@ pub(super) struct Seat {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(mut stream: Stream, mut seat: Seat) -> EndReason {
+pub(super) async fn serve(mut stream: Stream, seat: Seat) -> EndReason {
     let deadline = later(seat.limits.hello_ms);
     let mut stopping = seat.stopping.clone();
+    let mut bytes = Vec::with_capacity(1024);
     let request = tokio::select! {
         // In a box, like all that comes before and after the long silence: a connection idles in little memory.
-        request = Box::pin(tokio::time::timeout_at(deadline, read_request(&mut stream))) => request,
+        request = Box::pin(read_request(&mut stream, &mut bytes, &seat.cover, deadline)) => request,
         _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
     };
-    match request.unwrap_or(Err(RequestError::Slow)) {
-        Ok((Asked::Relay { accept }, rest)) => upgrade(stream, &accept, rest, &mut seat, deadline).await,
-        Ok((Asked::Door(path), proof)) => Box::pin(answer_door(stream, &seat.engine, path, &proof)).await,
-        Err(error) => {
-            if !matches!(error, RequestError::Slow | RequestError::Cut) {
-                Box::pin(answer_and_close(stream, &[NOT_FOUND])).await;
-            }
-            error.into()
+    let error = match request {
+        Ok((Asked::Relay { path, accept }, head)) if seat.paths.contains(&path) => {
+            let rest = bytes.split_off(head);
+            return upgrade(stream, &accept, rest, seat, deadline).await;
         }
-    }
+        Ok((Asked::Door { path, from }, head)) => {
+            let proof = bytes.get(head..).and_then(<[u8]>::first_chunk::<PROOF_SIZE>);
+            match knock(&seat.engine, path, proof).await {
+                Some(card) => {
+                    Box::pin(show(stream, &card, from)).await;
+                    return EndReason::Left;
+                }
+                None => RequestError::NotProven,
+            }
+        }
+        Ok((Asked::Relay { .. }, _)) => RequestError::NotProven,
+        Err(error) => error,
+    };
+    Box::pin(seat.cover.answer(stream, &bytes, error)).await;
+    error.into()
 }
 
-/// Reads a head, and for a door its body. Out: what is asked, and the bytes that came after the head.
-async fn read_request(stream: &mut Stream) -> Result<(Asked, Vec<u8>), RequestError> {
-    let mut bytes = Vec::with_capacity(1024);
+/// Reads a head and what comes with it. Out: what is asked, and the head's length; the bytes are there also after an error.
+///
+/// Our own clients say all at once. So before a web server behind whatever is not complete at once is none of ours: how long
+/// it waits for the rest is that server's affair.
+async fn read_request(
+    stream: &mut Stream,
+    bytes: &mut Vec<u8>,
+    cover: &Cover,
+    deadline: Instant,
+) -> Result<(Asked, usize), RequestError> {
+    let patience = cover.patience(deadline);
     loop {
-        if let Some((asked, head)) = read_head(&bytes)? {
-            let mut rest = bytes.split_off(head);
-            if matches!(asked, Asked::Door(_)) {
-                while rest.len() < PROOF_SIZE {
-                    read_some(stream, &mut rest).await?;
-                }
-            }
-            return Ok((asked, rest));
+        let read = timeout_at(patience, read_some(stream, bytes)).await;
+        read.map_err(|_| RequestError::Slow)??;
+        match read_head(bytes)? {
+            Some(found) => return Ok(found),
+            None if cover.is_proxy() => return Err(RequestError::Slow),
+            None => {}
         }
-        read_some(stream, &mut bytes).await?;
     }
 }
 
@@ -154,21 +185,20 @@ async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), Reque
     if count == 0 { Err(RequestError::Cut) } else { Ok(()) }
 }
 
-async fn answer_door(stream: Stream, engine: &Engine, path: DoorPath, proof: &[u8]) -> EndReason {
-    let proof = proof.first_chunk::<PROOF_SIZE>();
-    let card = match proof {
-        Some(proof) => engine.knock(path, *proof).await,
-        None => Ok(None),
-    };
-    match card {
-        Ok(Some(card)) => answer_and_close(stream, &[http::found(card.len()).as_bytes(), &card]).await,
-        Ok(None) | Err(Ended) => answer_and_close(stream, &[NOT_FOUND]).await,
-    }
-    EndReason::Left
+/// The card behind a door, for the right proof. A proof that did not come with the head is none.
+async fn knock(engine: &Engine, path: DoorPath, proof: Option<&[u8; PROOF_SIZE]>) -> Option<Arc<[u8]>> {
+    engine.knock(path, *proof?).await.unwrap_or_default()
+}
+
+/// Shows a card, or what is left of it from a place on; a place behind its end is as good as none.
+async fn show(stream: Stream, card: &[u8], from: Option<usize>) {
+    let from = from.filter(|from| *from < card.len());
+    let left = card.get(from.unwrap_or_default()..).unwrap_or_default();
+    answer_and_close(stream, &[http::found(card.len(), from).as_bytes(), left]).await;
 }
 
 /// Writes an answer, then waits a moment for the other side to take it: a close with unread bytes would reset it.
-async fn answer_and_close(mut stream: Stream, parts: &[&[u8]]) {
+pub(super) async fn answer_and_close(mut stream: Stream, parts: &[&[u8]]) {
     let answer = parts.concat();
     let farewell = async {
         stream.write_all(&answer).await?;
@@ -185,19 +215,77 @@ async fn answer_and_close(mut stream: Stream, parts: &[&[u8]]) {
     let _ = timeout(FAREWELL, farewell).await;
 }
 
-async fn upgrade(mut stream: Stream, accept: &str, rest: Vec<u8>, seat: &mut Seat, hello_by: Instant) -> EndReason {
+async fn upgrade(mut stream: Stream, accept: &str, rest: Vec<u8>, seat: Seat, hello_by: Instant) -> EndReason {
     let answer = http::switching(accept);
     if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return EndReason::Left;
     }
-    let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
+    let mut socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
+    let first = match timeout_at(hello_by, first_message(&mut socket)).await {
+        Ok(first) => first,
+        Err(_) => Err(EndReason::NoHello),
+    };
+    match first {
+        Ok(first) => seat_or_relieve(socket, &first, seat, hello_by).await,
+        Err(why) => why,
+    }
+}
+
+async fn first_message(socket: &mut Socket) -> Result<Bytes, EndReason> {
+    loop {
+        match socket.next().await.ok_or(EndReason::Left)?? {
+            Message::Binary(bytes) => return Ok(bytes),
+            Message::Text(_) => return Err(EndReason::Text),
+            Message::Close(_) => return Err(EndReason::Left),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+}
+
+/// A first message begins a session, or takes one over from the connection that had it (SES-3).
+async fn seat_or_relieve(socket: Socket, first: &[u8], seat: Seat, hello_by: Instant) -> EndReason {
+    let (opening, message) = match Opening::split(first) {
+        Ok(split) => split,
+        Err(error) => return error.into(),
+    };
+    let sessions = seat.sessions.clone();
+    match sessions.place(opening.id, stonechat_wire::session::is_beginning(message)) {
+        Place::Taken(running) => {
+            let truck = Truck {
+                socket,
+                load_max: opening.load_max,
+                message: message.to_vec(),
+                ticket: seat.ticket,
+            };
+            // A session that has just ended takes nobody: its client begins another.
+            let _ = running.send(truck).await;
+            EndReason::Relieved
+        }
+        Place::New(place) => begin(socket, opening.load_max, message, seat, place, hello_by).await,
+        Place::None => EndReason::Left,
+    }
+}
+
+async fn begin(
+    socket: Socket,
+    load_max: u32,
+    message: &[u8],
+    mut seat: Seat,
+    mut place: super::sessions::Held,
+    hello_by: Instant,
+) -> EndReason {
     let (outbox, inbox) = mpsc::unbounded_channel();
     match seat.engine.connect(seat.id, seat.source, outbox).await {
         Ok(true) => {}
         Ok(false) => return EndReason::TooMany,
         Err(ended) => return ended.into(),
     }
-    let why = Talk::new(socket, inbox, seat, hello_by).run().await;
+    let mut talk = Talk::new(socket, inbox, &mut seat, hello_by);
+    talk.session.board(load_max);
+    let why = match talk.hear(message).await {
+        Ok(()) => talk.run(&mut place.trucks).await,
+        Err(why) => why,
+    };
     // The engine only fails when everything ends.
     let _ = seat.engine.gone(seat.id).await;
     why
@@ -215,13 +303,14 @@ fn web_socket_config() -> WebSocketConfig {
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
 }
 
-type Socket = WebSocketStream<Stream>;
+pub(super) type Socket = WebSocketStream<Stream>;
 
 /// What a conversation waits for.
 enum Event {
     Message(Option<Result<Message, WebSocketError>>),
     Flushed(Result<(), WebSocketError>),
     Outgoing(Vec<Outgoing>),
+    Relief(Option<Box<Truck>>),
     Overdue,
     Stopping,
 }
@@ -232,10 +321,9 @@ struct Talk<'a> {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
     inbox: mpsc::UnboundedReceiver<Outgoing>,
-    /// Weight of the frames that are being written.
-    writing_bytes: usize,
-    /// What is to be written after the piece that is being written.
-    unsent: VecDeque<Bytes>,
+    session: Session,
+    /// Frames that are not confirmed: where in the stream each batch ends, and its weight.
+    weights: VecDeque<(u64, usize)>,
     is_flushed: bool,
     is_greeted: bool,
     closing: Option<Closed>,
@@ -246,15 +334,15 @@ struct Talk<'a> {
 impl<'a> Talk<'a> {
     fn new(socket: Socket, inbox: mpsc::UnboundedReceiver<Outgoing>, seat: &'a mut Seat, hello_by: Instant) -> Self {
         let (sink, stream) = socket.split();
-        let (writing_bytes, is_flushed, is_greeted, closing) = (0, true, false, None);
+        let (weights, is_flushed, is_greeted, closing) = (VecDeque::new(), true, false, None);
         let stuck_at = hello_by;
         Self {
             seat,
             sink,
             stream,
             inbox,
-            writing_bytes,
-            unsent: VecDeque::new(),
+            session: Session::default(),
+            weights,
             is_flushed,
             is_greeted,
             closing,
@@ -263,10 +351,16 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn run(mut self) -> EndReason {
+    async fn run(mut self, trucks: &mut mpsc::Receiver<Truck>) -> EndReason {
         let why = loop {
-            if let Err(why) = self.turn().await {
-                break why;
+            match self.turn(trucks).await {
+                Ok(()) => {}
+                Err(why) if self.is_greeted && is_of_the_socket(&why) => {
+                    if let Err(why) = self.wait_for_relief(trucks).await {
+                        break why;
+                    }
+                }
+                Err(why) => break why,
             }
         };
         // A short goodbye; nobody has to hear it.
@@ -275,8 +369,8 @@ impl<'a> Talk<'a> {
     }
 
     /// Waits for the next thing to happen and does it.
-    async fn turn(&mut self) -> Result<(), EndReason> {
-        match self.wait().await {
+    async fn turn(&mut self, trucks: &mut mpsc::Receiver<Truck>) -> Result<(), EndReason> {
+        match self.wait(trucks).await {
             Event::Message(message) => self.take(message.ok_or(EndReason::Left)??).await,
             Event::Flushed(flushed) => {
                 flushed?;
@@ -284,12 +378,13 @@ impl<'a> Talk<'a> {
             }
             Event::Outgoing(frames) if frames.is_empty() => Err(EndReason::GoingDown),
             Event::Outgoing(frames) => self.post(frames).await,
+            Event::Relief(Some(truck)) => self.board(*truck).await,
+            Event::Relief(None) | Event::Stopping => Err(EndReason::GoingDown),
             Event::Overdue => Err(self.overdue()),
-            Event::Stopping => Err(EndReason::GoingDown),
         }
     }
 
-    async fn wait(&mut self) -> Event {
+    async fn wait(&mut self, trucks: &mut mpsc::Receiver<Truck>) -> Event {
         let mut frames = Vec::new();
         let deadline = if self.is_flushed {
             self.silent_at
@@ -300,9 +395,33 @@ impl<'a> Talk<'a> {
             message = self.stream.next() => Event::Message(message),
             flushed = self.sink.flush(), if !self.is_flushed => Event::Flushed(flushed),
             _ = self.inbox.recv_many(&mut frames, WRITE_FRAMES), if self.is_flushed => Event::Outgoing(frames),
+            truck = trucks.recv() => Event::Relief(truck.map(Box::new)),
             () = sleep_until(deadline) => Event::Overdue,
             _ = self.seat.stopping.wait_for(|stop| *stop) => Event::Stopping,
         }
+    }
+
+    /// Between two connections: what the service has to say waits in its outbox, which it bounds (RLY-26).
+    async fn wait_for_relief(&mut self, trucks: &mut mpsc::Receiver<Truck>) -> Result<(), EndReason> {
+        let until = later(self.seat.limits.session_ms);
+        let mut stopping = self.seat.stopping.clone();
+        let truck = tokio::select! {
+            truck = timeout_at(until, trucks.recv()) => truck.map_err(|_| EndReason::Left)?,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        };
+        self.board(truck.ok_or(EndReason::GoingDown)?).await
+    }
+
+    /// Goes over to another connection of the same client.
+    async fn board(&mut self, truck: Truck) -> Result<(), EndReason> {
+        (self.sink, self.stream) = truck.socket.split();
+        self.seat.ticket = truck.ticket;
+        if self.is_greeted {
+            self.seat.ticket.greeted();
+        }
+        self.is_flushed = true;
+        self.session.board(truck.load_max);
+        self.hear(&truck.message).await
     }
 
     fn overdue(&self) -> EndReason {
@@ -313,21 +432,27 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// Takes one WebSocket message: bytes of the face, as they came.
+    /// Takes one WebSocket message.
     async fn take(&mut self, message: Message) -> Result<(), EndReason> {
-        if self.is_greeted {
-            self.silent_at = later(self.seat.limits.silence_ms);
-        }
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
+        match message {
+            Message::Binary(bytes) => self.hear(&bytes).await,
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
                 // The library has queued the pong; a flush sends it.
                 self.start_write();
-                return Ok(());
+                Ok(())
             }
-            Message::Close(_) => return Err(EndReason::Left),
-            Message::Text(_) => return Err(EndReason::Text),
-        };
+            Message::Close(_) => Err(EndReason::Left),
+            Message::Text(_) => Err(EndReason::Text),
+        }
+    }
+
+    /// Takes one message of the session: bytes of the face, as they came.
+    async fn hear(&mut self, message: &[u8]) -> Result<(), EndReason> {
+        if self.is_greeted {
+            self.silent_at = later(self.seat.limits.silence_ms);
+        }
+        let bytes = self.session.take(message)?.bytes;
+        self.tell_drained().await?;
         let messages = self.seat.face.receive(&bytes)?;
         self.write_face().await?;
         for message in messages {
@@ -337,15 +462,30 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
+    /// The service hears of what has come to the client.
+    async fn tell_drained(&mut self) -> Result<(), EndReason> {
+        let mut bytes = 0;
+        while let Some((end, weight)) = self.weights.front().copied()
+            && end <= self.session.confirmed_to()
+        {
+            bytes += weight;
+            self.weights.pop_front();
+        }
+        if bytes > 0 {
+            self.seat.engine.drained(self.seat.id, bytes).await?;
+        }
+        Ok(())
+    }
+
     /// Seals frames, several into one message, and begins to write them.
     async fn post(&mut self, outgoing: Vec<Outgoing>) -> Result<(), EndReason> {
-        let mut message = Vec::new();
+        let (mut message, mut weight_bytes) = (Vec::new(), 0);
         for outgoing in outgoing {
             match outgoing {
                 Outgoing::Close(why) => self.closing = Some(why),
                 Outgoing::Frame(frame) => {
                     self.greet(&frame);
-                    self.writing_bytes += weight(&frame);
+                    weight_bytes += weight(&frame);
                     frame.encode(&mut message);
                     if message.len() >= WRITE_BYTES {
                         self.seat.face.send(&std::mem::take(&mut message))?;
@@ -356,7 +496,10 @@ impl<'a> Talk<'a> {
         if !message.is_empty() {
             self.seat.face.send(&message)?;
         }
-        self.write_face().await?;
+        self.session.push(&self.seat.face.take_output());
+        if weight_bytes > 0 {
+            self.weights.push_back((self.session.end(), weight_bytes));
+        }
         if self.is_flushed { self.flushed().await } else { Ok(()) }
     }
 
@@ -370,21 +513,17 @@ impl<'a> Talk<'a> {
     }
 
     async fn write_face(&mut self) -> Result<(), EndReason> {
-        let mut bytes = Bytes::from(self.seat.face.take_output());
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(MESSAGE_BYTES));
-            self.unsent.push_back(piece);
-        }
+        self.session.push(&self.seat.face.take_output());
         self.write_next().await
     }
 
     /// Begins to write the next piece, if the last one is out: more would block, and reading with it.
     async fn write_next(&mut self) -> Result<(), EndReason> {
         if self.is_flushed
-            && let Some(piece) = self.unsent.pop_front()
+            && let Some(message) = self.session.next(MESSAGE_BYTES)
         {
             self.start_write();
-            self.sink.feed(Message::Binary(piece)).await?;
+            self.sink.feed(Message::binary(message)).await?;
         }
         Ok(())
     }
@@ -396,20 +535,18 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// A piece is out. When all are, the service hears of it.
+    /// A piece is out; the next one follows. The service's last word is followed by the end.
     async fn flushed(&mut self) -> Result<(), EndReason> {
         self.is_flushed = true;
         self.write_next().await?;
-        if !self.is_flushed {
-            return Ok(());
+        match self.closing {
+            Some(why) if self.is_flushed => Err(EndReason::Service(why)),
+            Some(_) | None => Ok(()),
         }
-        if let Some(why) = self.closing {
-            return Err(EndReason::Service(why));
-        }
-        let bytes = std::mem::take(&mut self.writing_bytes);
-        if bytes > 0 {
-            self.seat.engine.drained(self.seat.id, bytes).await?;
-        }
-        Ok(())
     }
+}
+
+/// Whether only the connection is lost, so that the session may go on with another. A goodbye ends both.
+const fn is_of_the_socket(why: &EndReason) -> bool {
+    matches!(why, EndReason::WebSocket(_))
 }

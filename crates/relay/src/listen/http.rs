@@ -10,8 +10,6 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
-/// Where the relay's WebSocket stands (RLY-35).
-pub const RELAY_PATH: &str = "/relay";
 /// Length of what opens a door, in bytes (INV-4).
 pub const PROOF_SIZE: usize = 16;
 /// What everything else gets, byte for byte (RLY-30).
@@ -25,13 +23,20 @@ Connection: close\r\n\
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// The relay; the string answers its WebSocket key.
+    /// The relay, if it stands there (RLY-41); the string answers its WebSocket key.
     Relay {
+        /// Where.
+        path: DoorPath,
         /// Value of `Sec-WebSocket-Accept`.
         accept: String,
     },
     /// A door; the proof is the body that follows the head.
-    Door(DoorPath),
+    Door {
+        /// Which.
+        path: DoorPath,
+        /// Bytes of the card that the asker has already.
+        from: Option<usize>,
+    },
 }
 
 /// Why a request gets [`NOT_FOUND`] or no answer at all.
@@ -53,6 +58,9 @@ pub enum RequestError {
     /// The WebSocket handshake is not one.
     #[error("not a WebSocket handshake")]
     NotAWebSocket,
+    /// Nothing stands there for who asks.
+    #[error("no such path or proof")]
+    NotProven,
     /// It ended early.
     #[error("the request ends early")]
     Cut,
@@ -85,17 +93,28 @@ pub fn switching(accept: &str) -> String {
     )
 }
 
-/// The head before a door's card.
-pub fn found(length: usize) -> String {
+/// The head before a door's card, or before what is left of it from a place on.
+pub fn found(length: usize, from: Option<usize>) -> String {
+    let (status, range) = from.map_or_else(
+        || ("200 OK", String::new()),
+        |from| {
+            let last = length.saturating_sub(1);
+            (
+                "206 Partial Content",
+                format!("Content-Range: bytes {from}-{last}/{length}\r\n"),
+            )
+        },
+    );
+    let left = length.saturating_sub(from.unwrap_or_default());
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: application/octet-stream\r\nContent-Length: {left}\r\n{range}\
          Connection: close\r\n\r\n"
     )
 }
 
 fn asked(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
     match (request.method, request.path) {
-        (Some("GET"), Some(RELAY_PATH)) => web_socket(request),
+        (Some("GET"), Some(path)) => web_socket(request, path),
         (Some("POST"), Some(path)) => door(request, path),
         _ => Err(RequestError::NotFound),
     }
@@ -109,13 +128,23 @@ fn door(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, Reques
     let length = header(request, "content-length").and_then(|value| value.parse().ok());
     let is_plain = header(request, "transfer-encoding").is_none();
     if length == Some(PROOF_SIZE) && is_plain {
-        Ok(Asked::Door(path))
+        let from = header(request, "range").and_then(place);
+        Ok(Asked::Door { path, from })
     } else {
         Err(RequestError::NoProof)
     }
 }
 
-fn web_socket(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
+/// `bytes=N-`; another range counts as none.
+fn place(range: &str) -> Option<usize> {
+    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+}
+
+fn web_socket(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, RequestError> {
+    let path = path
+        .strip_prefix('/')
+        .and_then(DoorPath::from_text)
+        .ok_or(RequestError::NotFound)?;
     let names = |name, wanted: &str| {
         let value = header(request, name).unwrap_or_default();
         value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
@@ -126,6 +155,7 @@ fn web_socket(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError
         && header(request, "sec-websocket-version") == Some("13");
     match key.filter(|_| holds) {
         Some(key) => Ok(Asked::Relay {
+            path,
             accept: derive_accept_key(key.as_bytes()),
         }),
         None => Err(RequestError::NotAWebSocket),
@@ -147,23 +177,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const UPGRADE: &str = "GET /relay HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
+    const UPGRADE: &str = "GET /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     const KNOCK: &str = "POST /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n";
 
     #[test]
     fn the_relay_and_a_door_are_told_apart_rly_35() {
+        let path = DoorPath::from_bytes([0; 12]);
         let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned(); // the example of RFC 6455
         assert_eq!(
             read_head(UPGRADE.as_bytes()),
-            Ok(Some((Asked::Relay { accept }, UPGRADE.len())))
+            Ok(Some((Asked::Relay { path, accept }, UPGRADE.len())))
         );
-        let path = DoorPath::from_bytes([0; 12]);
         let with_body = format!("{KNOCK}0123456789abcdef");
         assert_eq!(
             read_head(with_body.as_bytes()),
-            Ok(Some((Asked::Door(path), KNOCK.len())))
+            Ok(Some((Asked::Door { path, from: None }, KNOCK.len())))
         );
+        for (range, from) in [
+            ("bytes=9000-", Some(9000)),
+            ("bytes=1-2", None),
+            ("lines=1-", None),
+            ("bytes=-1", None),
+        ] {
+            let knock = KNOCK.replace("Host: a", &format!("Host: a\r\nRange: {range}"));
+            let (asked, _) = read_head(knock.as_bytes()).unwrap().unwrap();
+            assert_eq!(asked, Asked::Door { path, from }, "{range}");
+        }
     }
 
     #[test]
@@ -187,7 +227,11 @@ mod tests {
             ("endless head", long, RequestError::TooLong),
             ("too many headers", many, RequestError::TooLong),
             ("another path", "GET / HTTP/1.1\r\n\r\n".into(), RequestError::NotFound),
-            ("a door by GET", KNOCK.replace("POST", "GET"), RequestError::NotFound),
+            (
+                "a door by GET",
+                KNOCK.replace("POST", "GET"),
+                RequestError::NotAWebSocket,
+            ),
             (
                 "a path of another length",
                 KNOCK.replace("/AAAA", "/AAA"),
@@ -220,7 +264,7 @@ mod tests {
             ),
             (
                 "no upgrade",
-                "GET /relay HTTP/1.1\r\n\r\n".into(),
+                "GET /AAAAAAAAAAAAAAAA HTTP/1.1\r\n\r\n".into(),
                 RequestError::NotAWebSocket,
             ),
             (

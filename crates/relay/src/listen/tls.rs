@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::{self, ServerConfig, version};
@@ -17,6 +17,9 @@ use tokio_util::either::Either;
 
 /// A connection, plain or inside TLS.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// Longest TLS record that is sent, in bytes.
+const RECORD_BYTES: usize = 2048;
 
 /// Where certificate and key lie, as PEM: the chain with the own certificate first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +87,10 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Where a connection is cut after 16 KB, what came before should not wait for the rest of a long record.
+    config.max_fragment_size = Some(RECORD_BYTES);
+    // Clients come back often where connections are cut short: without the certificate that takes half the bytes.
+    config.ticketer = Ticketer::new()?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::limits::Limits;
-use crate::listen::AccessChoice;
+use crate::listen::{AccessChoice, CoverChoice};
 
 /// What stands before a key's name in the environment.
 const PREFIX: &str = "STONECHAT_RELAY_";
@@ -18,6 +18,8 @@ const KEYS: &[&str] = &[
     "public",
     "cert",
     "key",
+    "site",
+    "proxy",
     "access",
     "metrics",
     "disk_gib",
@@ -41,6 +43,10 @@ pub struct Settings {
     cert: Option<PathBuf>,
     /// File of its private key.
     key: Option<PathBuf>,
+    /// Folder of the site that strangers see.
+    site: Option<PathBuf>,
+    /// `host:port` of the web server whose site strangers see.
+    proxy: Option<String>,
     /// "secret" or "open".
     access: Access,
     /// Where figures are told, on loopback; nowhere if not set.
@@ -69,6 +75,9 @@ pub enum SettingsError {
     /// Not TOML, an unknown key, or a value of the wrong kind.
     #[error("the relay's settings cannot be read: {0}")]
     Unreadable(String),
+    /// One address cannot show two sites.
+    #[error("site and proxy exclude each other")]
+    TwoCovers,
     /// One without the other.
     #[error("cert and key go together")]
     HalfOfTls,
@@ -85,6 +94,8 @@ impl Default for Settings {
             public: None,
             cert: None,
             key: None,
+            site: None,
+            proxy: None,
             access: Access::Secret,
             metrics: None,
             disk_gib: limits.total_bytes >> 30,
@@ -112,6 +123,9 @@ impl Settings {
         if settings.cert.is_some() != settings.key.is_some() {
             return Err(SettingsError::HalfOfTls);
         }
+        if settings.site.is_some() && settings.proxy.is_some() {
+            return Err(SettingsError::TwoCovers);
+        }
         match settings.metrics.filter(|address| !address.ip().is_loopback()) {
             Some(address) => Err(SettingsError::MetricsNotLocal(address)),
             None => Ok(settings),
@@ -121,6 +135,15 @@ impl Settings {
     /// The files of certificate and key, where it speaks TLS.
     pub fn tls(&self) -> Option<(PathBuf, PathBuf)> {
         self.cert.clone().zip(self.key.clone())
+    }
+
+    /// What strangers see.
+    pub fn cover(&self) -> CoverChoice {
+        match (&self.site, &self.proxy) {
+            (Some(folder), _) => CoverChoice::Site(folder.clone()),
+            (None, Some(address)) => CoverChoice::Proxy(address.clone()),
+            (None, None) => CoverChoice::None,
+        }
     }
 
     /// Who may use the relay.
@@ -162,6 +185,8 @@ impl Settings {
              # HOST:PORT under which others reach it: goes into the route.\n{public}\n\
              # Certificate (its chain behind it) and private key, as PEM: then the relay speaks TLS.\n\
              # cert = \"/etc/stonechat/cert.pem\"\n# key = \"/etc/stonechat/key.pem\"\n\
+             # What strangers see: the files of a folder, or the site of a web server behind.\n\
+             # site = \"/srv/site\"\n# proxy = \"127.0.0.1:8080\"\n\
              # \"secret\": whoever has the route. \"open\": everybody.\naccess = \"secret\"\n\
              # Where figures are told, for this machine only.\nmetrics = \"127.0.0.1:7482\"\n\
              # Disk for mailboxes. At 80 % no new mailbox is opened, at 90 % nothing is taken.\ndisk_gib = {}\n\
@@ -236,6 +261,10 @@ mod tests {
             Settings::read("cert = \"a\"", nothing),
             Err(SettingsError::HalfOfTls)
         ));
+        let both = Settings::read("site = \"a\"\nproxy = \"b:1\"", nothing);
+        assert!(matches!(both, Err(SettingsError::TwoCovers)));
+        let proxied = Settings::read("proxy = \"b:1\"", nothing).unwrap();
+        assert_eq!(proxied.cover(), CoverChoice::Proxy("b:1".into()));
         let both = Settings::read("cert = \"a\"\nkey = \"b\"", nothing).unwrap();
         assert_eq!(both.tls(), Some(("a".into(), "b".into())));
         let public = Settings::read("metrics = \"0.0.0.0:1\"", nothing);

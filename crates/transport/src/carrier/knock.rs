@@ -1,6 +1,6 @@
 //! The knock: one HTTP/1.1 POST to an invite's door.
 //!
-//! In: an address, the door's path and proof. Out: the card, or why there is none. When to ask again is the courier's
+//! In: an address, the door's path and proof, what came before. Out: the card, or why there is none. When to ask again is the courier's
 //! job; what is in the card is core's.
 
 use std::io;
@@ -17,6 +17,8 @@ use crate::courier::KnockError;
 
 /// Time from the first packet to the last byte of the card.
 pub const KNOCK_MAX: Duration = Duration::from_secs(15);
+/// A card of which nothing more comes for so long is cut: some ways let only the first 16 KB of a connection pass.
+pub const STALL_MAX: Duration = Duration::from_secs(3);
 /// Longest head of an answer, in bytes.
 pub const HEAD_BYTES_MAX: usize = 8192;
 /// Most header lines of an answer.
@@ -44,6 +46,9 @@ pub enum KnockFailure {
     /// The head is longer than [`HEAD_BYTES_MAX`].
     #[error("the head is too long")]
     TooLong,
+    /// The card came in part only.
+    #[error("the card is cut after {} bytes", .0.len())]
+    Cut(Vec<u8>),
     /// A body of a length that no card has.
     #[error("a body that is no card")]
     NoCard,
@@ -51,9 +56,10 @@ pub enum KnockFailure {
 
 impl KnockFailure {
     /// What the courier makes of it.
-    pub const fn reason(&self) -> KnockError {
+    pub fn reason(self) -> KnockError {
         match self {
             Self::NotFound => KnockError::NotFound,
+            Self::Cut(have) => KnockError::Cut(have),
             Self::Unreachable(_) | Self::Slow | Self::Status(_) | Self::Malformed | Self::TooLong | Self::NoCard => {
                 KnockError::Unreachable
             }
@@ -61,21 +67,37 @@ impl KnockFailure {
     }
 }
 
-/// Asks a door for its card.
-pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
-    timeout(KNOCK_MAX, ask(address, path, proof, trust))
+/// Asks a door for its card, or for what is left of it behind the bytes that are there already.
+pub async fn knock(
+    address: &str,
+    path: DoorPath,
+    proof: [u8; 16],
+    have: Vec<u8>,
+    trust: &Trust,
+) -> Result<Vec<u8>, KnockFailure> {
+    timeout(KNOCK_MAX, ask(address, path, proof, have, trust))
         .await
         .map_err(|_| KnockFailure::Slow)?
 }
 
-async fn ask(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
-    let mut stream = reach(address, trust).await?;
-    stream.write_all(&request(split(address).1, path, proof)).await?;
+async fn ask(
+    address: &str,
+    path: DoorPath,
+    proof: [u8; 16],
+    mut have: Vec<u8>,
+    trust: &Trust,
+) -> Result<Vec<u8>, KnockFailure> {
+    let (mut stream, _) = reach(address, trust).await?;
+    stream
+        .write_all(&request(split(address).1, path, proof, have.len()))
+        .await?;
     stream.flush().await?;
     let mut bytes = Vec::with_capacity(CARD_BUCKET);
     loop {
-        if let Some(head) = read_head(&bytes)? {
-            return read_card(&mut stream, bytes.split_off(head)).await;
+        if let Some((head, from)) = read_head(&bytes, have.len())? {
+            have.truncate(from);
+            have.extend(bytes.split_off(head));
+            return read_card(&mut stream, have).await;
         }
         if read_some(&mut stream, &mut bytes).await? == 0 {
             return Err(KnockFailure::Malformed);
@@ -83,18 +105,24 @@ async fn ask(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> R
     }
 }
 
-fn request(address: &str, path: DoorPath, proof: [u8; 16]) -> Vec<u8> {
+fn request(address: &str, path: DoorPath, proof: [u8; 16], from: usize) -> Vec<u8> {
+    let range = if from > 0 {
+        format!("Range: bytes={from}-\r\n")
+    } else {
+        String::new()
+    };
     let head = format!(
         "POST /{} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/octet-stream\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n",
+         Content-Length: {}\r\n{range}Connection: close\r\n\r\n",
         path.to_text(),
         proof.len(),
     );
     [head.as_bytes(), &proof].concat()
 }
 
-/// Reads an answer's head. Out: its length if a card follows; nothing while it is not complete.
-fn read_head(bytes: &[u8]) -> Result<Option<usize>, KnockFailure> {
+/// Reads an answer's head; `asked_from`: the place asked for. Out: its length, and the place in the card at which what
+/// follows begins; nothing while it is not complete.
+fn read_head(bytes: &[u8], asked_from: usize) -> Result<Option<(usize, usize)>, KnockFailure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut answer = httparse::Response::new(&mut headers);
     let parsed = answer.parse(bytes).map_err(|error| match error {
@@ -109,8 +137,9 @@ fn read_head(bytes: &[u8]) -> Result<Option<usize>, KnockFailure> {
         };
     };
     match answer.code {
-        Some(200) if content_length(&answer) == Some(CARD_BUCKET) => Ok(Some(length)),
-        Some(200) => Err(KnockFailure::NoCard),
+        Some(200) if content_length(&answer) == Some(CARD_BUCKET) => Ok(Some((length, 0))),
+        Some(206) if content_length(&answer) == CARD_BUCKET.checked_sub(asked_from) => Ok(Some((length, asked_from))),
+        Some(200 | 206) => Err(KnockFailure::NoCard),
         Some(404) => Err(KnockFailure::NotFound),
         code => Err(KnockFailure::Status(code.unwrap_or_default())),
     }
@@ -126,8 +155,9 @@ fn content_length(answer: &httparse::Response<'_, '_>) -> Option<usize> {
 
 async fn read_card(stream: &mut Outer, mut card: Vec<u8>) -> Result<Vec<u8>, KnockFailure> {
     while card.len() < CARD_BUCKET {
-        if read_some(stream, &mut card).await? == 0 {
-            return Err(KnockFailure::NoCard);
+        match timeout(STALL_MAX, read_some(stream, &mut card)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0) | Err(_)) | Err(_) => return Err(KnockFailure::Cut(card)),
         }
     }
     if card.len() == CARD_BUCKET {
@@ -151,12 +181,24 @@ mod tests {
     #[test]
     fn bad_answers_are_told_apart_rly_30() {
         let ok = format!("HTTP/1.1 200 OK\r\nContent-Length: {CARD_BUCKET}\r\n\r\n");
-        assert_eq!(read_head(ok.as_bytes()).unwrap(), Some(ok.len()));
+        assert_eq!(read_head(ok.as_bytes(), 0).unwrap(), Some((ok.len(), 0)));
+        let rest = "HTTP/1.1 206 Partial Content\r\nContent-Length: 384\r\n\r\n";
+        assert_eq!(read_head(rest.as_bytes(), 16_000).unwrap(), Some((rest.len(), 16_000)));
+        assert_eq!(
+            read_head(ok.as_bytes(), 16_000).unwrap(),
+            Some((ok.len(), 0)),
+            "all of it is fine too"
+        );
         let cases = [
             ("a 404", "HTTP/1.1 404 Not Found\r\n\r\n".to_owned(), "no such door"),
             ("another status", "HTTP/1.1 502 Bad\r\n\r\n".into(), "status 502"),
             ("no length", "HTTP/1.1 200 OK\r\n\r\n".into(), "a body that is no card"),
             ("another length", ok.replace("16384", "16385"), "a body that is no card"),
+            (
+                "another rest than asked for",
+                "HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\n\r\n".into(),
+                "a body that is no card",
+            ),
             ("binary", "\x16\x03\x01".into(), "malformed answer"),
             (
                 "an endless head",
@@ -165,7 +207,11 @@ mod tests {
             ),
         ];
         for (name, answer, error) in cases {
-            assert_eq!(read_head(answer.as_bytes()).unwrap_err().to_string(), error, "{name}");
+            assert_eq!(
+                read_head(answer.as_bytes(), 0).unwrap_err().to_string(),
+                error,
+                "{name}"
+            );
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The outer layer: a TCP connection, inside TLS 1.3 where the address says so.
 //!
-//! In: an address. Out: a stream of bytes. The certificate must be valid for the address's host by the system's
+//! In: an address. Out: a stream of bytes, and a meter of what the way sees of it. The certificate must be valid for the address's host by the system's
 //! authorities (`SSL_CERT_FILE` names others): whoever stands in between with another one is refused, as a browser
 //! would. Who the relay is, the face proves inside; TLS is what the way sees.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use stonechat_wire::address::{Around, split};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -16,8 +18,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
 use tokio_util::either::Either;
 
+use super::meter::{Meter, Metered};
+
 /// A connection, plain or inside TLS.
-pub type Outer = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub type Outer = Either<Metered, Box<TlsStream<Metered>>>;
 
 /// Whose certificates are believed.
 #[derive(Clone, Debug, Default)]
@@ -58,20 +62,38 @@ fn config(authorities: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Reaches an address. Takes as long as it takes: limits are the caller's.
-pub async fn reach(address: &str, trust: &Trust) -> io::Result<Outer> {
+/// How long the handshake inside a TCP connection that stands may take.
+pub const TLS_MAX: Duration = Duration::from_secs(8);
+
+/// Whether an error of [`reach`] says that a hello got no answer.
+pub fn is_silence(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Silenced>())
+}
+
+/// The hello got no answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer to the hello")]
+struct Silenced;
+
+/// Reaches an address. Takes as long as it takes, but for [`TLS_MAX`]: other limits are the caller's.
+pub async fn reach(address: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
     let (around, place) = split(address);
     let stream = TcpStream::connect(place).await?;
     // Frames are small and somebody waits for each.
     stream.set_nodelay(true)?;
+    let (stream, meter) = Metered::new(stream);
     match around {
-        Around::Plain => Ok(Either::Left(stream)),
+        Around::Plain => Ok((Either::Left(stream), meter)),
         Around::Tls => {
             let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
             let connector = TlsConnector::from(trust.config());
-            Ok(Either::Right(Box::new(connector.connect(name, stream).await?)))
+            let shaking_hands = timeout(TLS_MAX, connector.connect(name, stream));
+            let stream = shaking_hands
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Silenced))??;
+            Ok((Either::Right(Box::new(stream)), meter))
         }
     }
 }

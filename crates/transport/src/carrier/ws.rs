@@ -1,11 +1,11 @@
-//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, and the face inside binary
-//! messages.
+//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, in its binary messages a session,
+//! and in that the face.
 //!
-//! In: an address, the relay's pin or keys, frames. Out: frames, or why there is no connection. One task per
-//! connection; it ends when its commands end, and reports nothing after that.
+//! In: an address, the relay's pin or keys, frames. Out: frames, or why there is no link. One task per link, which goes
+//! over from one connection to the next when told to; it ends when its commands end, and reports nothing after that.
 
-use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -13,16 +13,18 @@ use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::address::split;
 use stonechat_wire::face::{FaceClient, FaceError};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
-use stonechat_wire::ids::RelayId;
+use stonechat_wire::ids::{DoorPath, RelayId};
 use stonechat_wire::route::RelayKeys;
+use stonechat_wire::session::{Opening, Session, SessionError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::outer::{Outer, Trust, reach};
-use crate::courier::{Input, LinkId, Lost};
+use super::meter::Meter;
+use super::outer::{Outer, Trust, is_silence, reach};
+use crate::courier::{Input, LinkId, Lost, Used};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -39,13 +41,15 @@ const WRITE_COMMANDS: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// What the courier wants on a connection. Dropping the sender closes it.
+/// What the courier wants on a link. Dropping the sender closes it.
 #[derive(Debug)]
 pub enum Command {
     /// Send this frame.
     Send(ToRelay),
     /// Ask for a sign of life.
     Ping,
+    /// Go over to another connection.
+    Relieve(Truck),
 }
 
 /// Where to, and what for.
@@ -53,16 +57,29 @@ pub enum Command {
 pub struct Dial {
     /// The courier's name for it.
     pub link: LinkId,
-    /// `host:port`, or `https://host:port`.
-    pub address: String,
     /// Whose keys must answer.
     pub relay: RelayId,
     /// The keys, where known.
     pub keys: Option<RelayKeys>,
     /// For the handshake, used once.
     pub dice: [u8; 32],
+    /// The session's id, as random.
+    pub session: [u8; 16],
+    /// Its first connection.
+    pub truck: Truck,
     /// Whose certificates are believed.
     pub trust: Trust,
+}
+
+/// One connection of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truck {
+    /// `host:port`, or `https://host:port`.
+    pub address: String,
+    /// Where the relay stands there (RLY-41).
+    pub path: DoorPath,
+    /// Most bytes of the session's stream that it carries, each way; 0: any number.
+    pub load_max: u32,
 }
 
 /// Why there is no connection (any more).
@@ -81,6 +98,9 @@ pub enum LinkError {
     /// Wrong keys, or a record that does not open.
     #[error("face: {0}")]
     Face(#[from] FaceError),
+    /// Messages of no session.
+    #[error("session: {0}")]
+    Session(#[from] SessionError),
     /// Frames that are none.
     #[error("frame: {0}")]
     Frame(#[from] FrameError),
@@ -107,25 +127,33 @@ impl From<WebSocketError> for LinkError {
 
 impl LinkError {
     /// What the courier makes of it.
-    pub const fn lost(&self) -> Lost {
+    pub fn lost(&self) -> Lost {
         match self {
+            Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
+            // A site that does not know our path, or another relay.
+            Self::WebSocket(error) if matches!(**error, WebSocketError::Http(_)) => Lost::WrongKeys,
             Self::Face(FaceError::WrongKeys | FaceError::Handshake) => Lost::WrongKeys,
-            Self::Face(_) | Self::Frame(_) | Self::Text => Lost::Malformed,
+            Self::Face(_) | Self::Session(_) | Self::Frame(_) | Self::Text => Lost::Malformed,
             Self::Unreachable(_) | Self::Slow | Self::WebSocket(_) | Self::Closed | Self::Unwanted => Lost::Broken,
         }
+    }
+
+    /// Whether only the connection is lost, so that the session may go on with another.
+    const fn is_of_the_socket(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::WebSocket(_))
     }
 }
 
 /// Dials, reports [`Input::Open`], carries frames both ways, and reports [`Input::Lost`] at the end.
 pub async fn carry(dial: Dial, mut commands: mpsc::UnboundedReceiver<Command>, events: mpsc::Sender<Input>) {
-    let link = dial.link;
+    let (link, id, trust) = (dial.link, dial.session, dial.trust.clone());
     let opened = tokio::select! {
         opened = open(dial) => opened,
         // Nothing is said before it is open: this is the end of the commands.
         _ = commands.recv() => Err(LinkError::Unwanted),
     };
     let error = match opened {
-        Ok((socket, face)) => Talk::new(link, socket, face, &events).run(&mut commands).await,
+        Ok(opened) => Talk::new(link, opened, &events).run(id, &trust, &mut commands).await,
         Err(error) => error,
     };
     tracing::debug!(%error, "a link ended");
@@ -142,36 +170,71 @@ pub async fn carry(dial: Dial, mut commands: mpsc::UnboundedReceiver<Command>, e
 
 type Socket = WebSocketStream<Outer>;
 
+/// A link whose face is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// The connection.
+    pub socket: Socket,
+    /// What it has used so far.
+    pub meter: Meter,
+    /// The session on it.
+    pub session: Session,
+    /// The face in the session.
+    pub face: FaceClient,
+}
+
 /// TCP, TLS, upgrade, face.
-pub async fn open(dial: Dial) -> Result<(Socket, FaceClient), LinkError> {
-    let connecting = timeout(CONNECT_MAX, reach(&dial.address, &dial.trust)).await;
-    let stream = connecting.map_err(|_| LinkError::Slow)??;
-    timeout(HANDSHAKE_MAX, shake_hands(stream, dial))
+pub async fn open(dial: Dial) -> Result<Opened, LinkError> {
+    let (socket, meter) = connect(&dial.truck, &dial.trust).await?;
+    timeout(HANDSHAKE_MAX, shake_hands(socket, meter, dial))
         .await
         .map_err(|_| LinkError::Slow)?
 }
 
-async fn shake_hands(stream: Outer, dial: Dial) -> Result<(Socket, FaceClient), LinkError> {
-    let url = format!("ws://{}/relay", split(&dial.address).1);
-    let (mut socket, _) = client_async_with_config(url, stream, Some(config())).await?;
+/// TCP, TLS, upgrade.
+async fn connect(truck: &Truck, trust: &Trust) -> Result<(Socket, Meter), LinkError> {
+    let connecting = timeout(CONNECT_MAX, reach(&truck.address, trust)).await;
+    let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
+    let url = format!("ws://{}/{}", split(&truck.address).1, truck.path.to_text());
+    let upgrade = client_async_with_config(url, stream, Some(config()));
+    let (socket, _) = timeout(HANDSHAKE_MAX, upgrade).await.map_err(|_| LinkError::Slow)??;
+    Ok((socket, meter))
+}
+
+async fn shake_hands(mut socket: Socket, meter: Meter, dial: Dial) -> Result<Opened, LinkError> {
     let mut face = match dial.keys {
         Some(keys) => FaceClient::new(&keys, dial.dice)?,
         None => FaceClient::asking(dial.relay, dial.dice),
     };
+    let load_max = dial.truck.load_max;
+    let mut opening = Some(Opening {
+        id: dial.session,
+        load_max,
+    });
+    let mut session = Session::default();
+    session.board(load_max);
     while !face.is_open() {
-        let bytes = face.take_output();
-        if !bytes.is_empty() {
-            socket.send(Message::binary(bytes)).await?;
+        session.push(&face.take_output());
+        while let Some(message) = session.next(MESSAGE_BYTES) {
+            let message = opening
+                .take()
+                .map_or_else(|| message.clone(), |opening| opening.before(&message));
+            socket.send(Message::binary(message)).await?;
         }
         match socket.next().await.ok_or(LinkError::Closed)?? {
-            // A relay says nothing before the hello, so there are no messages yet.
-            Message::Binary(bytes) => drop(face.receive(&bytes)?),
+            // A relay says nothing before the hello, so there are no frames yet.
+            Message::Binary(bytes) => drop(face.receive(&session.take(&bytes)?.bytes)?),
             Message::Text(_) => return Err(LinkError::Text),
             Message::Close(_) => return Err(LinkError::Closed),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
-    Ok((socket, face))
+    Ok(Opened {
+        socket,
+        meter,
+        session,
+        face,
+    })
 }
 
 fn config() -> WebSocketConfig {
@@ -187,54 +250,86 @@ enum Event {
     Message(Option<Result<Message, WebSocketError>>),
     Flushed(Result<(), WebSocketError>),
     Commands(Vec<Command>),
+    Relief(Box<Result<(Socket, Meter), LinkError>>, u32),
 }
 
-/// The conversation with one relay.
+/// A connection that is to take over, and its load.
+type Relief<'a> = (
+    Pin<Box<dyn Future<Output = Result<(Socket, Meter), LinkError>> + Send + 'a>>,
+    u32,
+);
+
+/// The conversation with one relay, over one connection after the other.
 struct Talk<'a> {
     link: LinkId,
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
+    meter: Meter,
+    session: Session,
     face: FaceClient,
     events: &'a mpsc::Sender<Input>,
-    /// What is to be written after the piece that is being written.
-    unsent: VecDeque<Message>,
     is_flushed: bool,
+    /// The connection is lost, and another is under way.
+    is_stranded: bool,
+    /// The relay has said nothing on this connection yet.
+    is_boarding: bool,
+    /// The relay has more than this connection may carry.
+    has_more: bool,
+    told: Used,
 }
 
 impl<'a> Talk<'a> {
-    fn new(link: LinkId, socket: Socket, face: FaceClient, events: &'a mpsc::Sender<Input>) -> Self {
-        let (sink, stream) = socket.split();
+    fn new(link: LinkId, opened: Opened, events: &'a mpsc::Sender<Input>) -> Self {
+        let (sink, stream) = opened.socket.split();
+        let (is_stranded, is_boarding, has_more) = (false, false, false);
         Self {
             link,
             sink,
             stream,
-            face,
+            meter: opened.meter,
+            session: opened.session,
+            face: opened.face,
             events,
-            unsent: VecDeque::new(),
             is_flushed: true,
+            is_stranded,
+            is_boarding,
+            has_more,
+            told: Used::default(),
         }
     }
 
-    async fn run(mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> LinkError {
+    async fn run(mut self, id: [u8; 16], trust: &Trust, commands: &mut mpsc::UnboundedReceiver<Command>) -> LinkError {
         if let Some(keys) = self.face.keys().cloned() {
             self.report(Input::Open { link: self.link, keys }).await;
         }
+        let mut relief: Option<Relief<'_>> = None;
         let error = loop {
-            if let Err(error) = self.turn(commands).await {
-                break error;
+            match self.turn(id, trust, commands, &mut relief).await {
+                Ok(()) => {}
+                Err(error) if error.is_of_the_socket() && relief.is_some() => self.is_stranded = true,
+                Err(error) => break error,
             }
+            self.tell_used().await;
         };
         // A short goodbye; nobody has to hear it.
         let _ = timeout(GOODBYE, self.sink.close()).await;
         error
     }
 
-    async fn turn(&mut self, commands: &mut mpsc::UnboundedReceiver<Command>) -> Result<(), LinkError> {
+    async fn turn<'t>(
+        &mut self,
+        id: [u8; 16],
+        trust: &'t Trust,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        relief: &mut Option<Relief<'t>>,
+    ) -> Result<(), LinkError> {
         let mut taken = Vec::new();
+        let has_socket = !self.is_stranded;
         let event = tokio::select! {
-            message = self.stream.next() => Event::Message(message),
-            flushed = self.sink.flush(), if !self.is_flushed => Event::Flushed(flushed),
-            _ = commands.recv_many(&mut taken, WRITE_COMMANDS), if self.is_flushed => Event::Commands(taken),
+            message = self.stream.next(), if has_socket => Event::Message(message),
+            flushed = self.sink.flush(), if has_socket && !self.is_flushed => Event::Flushed(flushed),
+            _ = commands.recv_many(&mut taken, WRITE_COMMANDS), if self.is_flushed || !has_socket => Event::Commands(taken),
+            (relieved, load_max) = arrival(relief) => Event::Relief(Box::new(relieved), load_max),
         };
         match event {
             Event::Message(message) => self.take(message.ok_or(LinkError::Closed)??).await,
@@ -244,23 +339,44 @@ impl<'a> Talk<'a> {
                 self.write_next().await
             }
             Event::Commands(commands) if commands.is_empty() => Err(LinkError::Unwanted),
-            Event::Commands(commands) => self.obey(commands).await,
+            Event::Commands(commands) => self.obey(commands, trust, relief).await,
+            Event::Relief(relieved, load_max) => {
+                *relief = None;
+                self.relieved(id, *relieved, load_max).await
+            }
         }
+    }
+
+    /// Goes over to the new connection, or reports that there is none.
+    async fn relieved(
+        &mut self,
+        id: [u8; 16],
+        relieved: Result<(Socket, Meter), LinkError>,
+        load_max: u32,
+    ) -> Result<(), LinkError> {
+        let (socket, meter) = match relieved {
+            Ok(relieved) => relieved,
+            Err(error) if self.is_stranded => return Err(error),
+            Err(error) => {
+                let why = error.lost();
+                self.report(Input::NotRelieved { link: self.link, why }).await;
+                return Ok(());
+            }
+        };
+        // The old connection is dropped without a goodbye: that would end the session (SES-6).
+        (self.sink, self.stream) = socket.split();
+        (self.meter, self.told, self.has_more) = (meter, Used::default(), false);
+        (self.is_stranded, self.is_boarding, self.is_flushed) = (false, true, false);
+        self.session.board(load_max);
+        let message = self.session.next(MESSAGE_BYTES).unwrap_or_default();
+        let first = Opening { id, load_max }.before(&message);
+        self.sink.feed(Message::binary(first)).await?;
+        Ok(())
     }
 
     async fn take(&mut self, message: Message) -> Result<(), LinkError> {
         match message {
-            Message::Binary(bytes) => {
-                for message in self.face.receive(&bytes)? {
-                    let frames = FromRelay::decode_all(&message)?;
-                    self.report(Input::Frames {
-                        link: self.link,
-                        frames,
-                    })
-                    .await;
-                }
-                Ok(())
-            }
+            Message::Binary(bytes) => self.hear(&bytes).await,
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
                 // The library has queued the pong; a flush sends it.
                 self.is_flushed = false;
@@ -272,12 +388,39 @@ impl<'a> Talk<'a> {
         }
     }
 
+    async fn hear(&mut self, message: &[u8]) -> Result<(), LinkError> {
+        let came = self.session.take(message)?;
+        self.has_more |= came.has_more;
+        if std::mem::take(&mut self.is_boarding) {
+            self.report(Input::Relieved { link: self.link }).await;
+        }
+        let messages = self.face.receive(&came.bytes)?;
+        if messages.is_empty() {
+            self.report(Input::Heard { link: self.link }).await;
+        }
+        for message in messages {
+            let frames = FromRelay::decode_all(&message)?;
+            let link = self.link;
+            self.report(Input::Frames { link, frames }).await;
+        }
+        self.write_next().await
+    }
+
     /// Seals frames, several into one message, and begins to write them.
-    async fn obey(&mut self, commands: Vec<Command>) -> Result<(), LinkError> {
+    async fn obey<'t>(
+        &mut self,
+        commands: Vec<Command>,
+        trust: &'t Trust,
+        relief: &mut Option<Relief<'t>>,
+    ) -> Result<(), LinkError> {
         let mut message = Vec::new();
         for command in commands {
             match command {
-                Command::Ping => self.unsent.push_back(Message::Ping(Bytes::new())),
+                Command::Ping => self.session.ping(),
+                Command::Relieve(truck) => {
+                    let load_max = truck.load_max;
+                    *relief = Some((Box::pin(async move { connect(&truck, trust).await }), load_max));
+                }
                 Command::Send(frame) => frame.encode(&mut message),
             }
             if message.len() >= WRITE_BYTES {
@@ -287,27 +430,45 @@ impl<'a> Talk<'a> {
         if !message.is_empty() {
             self.face.send(&message)?;
         }
-        let mut bytes = Bytes::from(self.face.take_output());
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(MESSAGE_BYTES));
-            self.unsent.push_back(Message::Binary(piece));
-        }
+        self.session.push(&self.face.take_output());
         self.write_next().await
     }
 
     /// Begins to write the next piece, if the last one is out: more would block, and reading with it.
     async fn write_next(&mut self) -> Result<(), LinkError> {
         if self.is_flushed
-            && let Some(message) = self.unsent.pop_front()
+            && !self.is_stranded
+            && let Some(message) = self.session.next(MESSAGE_BYTES)
         {
             self.is_flushed = false;
-            self.sink.feed(message).await?;
+            self.sink.feed(Message::binary(message)).await?;
         }
         Ok(())
+    }
+
+    /// Tells what the connection has used, while that may matter to anybody.
+    async fn tell_used(&mut self) {
+        let used = Used {
+            is_full: self.has_more || self.session.is_full(),
+            ..self.meter.used()
+        };
+        let is_news = used.is_full != self.told.is_full || used.packets >= self.told.packets.saturating_add(2);
+        if is_news && !self.told.is_proven() {
+            self.told = used;
+            self.report(Input::Used { link: self.link, used }).await;
+        }
     }
 
     async fn report(&self, input: Input) {
         // Nobody listens when everything ends; then the commands end too.
         let _ = self.events.send(input).await;
+    }
+}
+
+/// Waits for the connection that is to take over; for ever where there is none.
+async fn arrival(relief: &mut Option<Relief<'_>>) -> (Result<(Socket, Meter), LinkError>, u32) {
+    match relief {
+        Some((connecting, load_max)) => (connecting.as_mut().await, *load_max),
+        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! Knocks: asking an invite's door for its card, hint by hint, until there is a card or the door is known to be spent.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use stonechat_wire::exchange::Knock;
 use stonechat_wire::ids::Timestamp;
@@ -17,12 +17,14 @@ const ROUND_MS_MAX: u64 = 120_000;
 const UNSURE_ROUNDS: u32 = 3;
 
 /// Why a door gave no card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnockError {
     /// Somebody answered, and there is no such door (any more).
     NotFound,
     /// Nobody answered, or something that no door says.
     Unreachable,
+    /// The card came in part: these are its first bytes.
+    Cut(Vec<u8>),
 }
 
 /// What came of an answer.
@@ -46,6 +48,8 @@ struct State {
     /// Next hint to ask; all are asked when it is past the end.
     hint: usize,
     is_asking: bool,
+    /// The first bytes of the card, from the hint that is being asked.
+    have: Vec<u8>,
     not_found: usize,
     round: u32,
     unsure_rounds: u32,
@@ -73,6 +77,7 @@ impl Knocks {
             begun_at,
             hint,
             is_asking: false,
+            have: Vec::new(),
             not_found,
             round,
             unsure_rounds,
@@ -96,10 +101,18 @@ impl Knocks {
             return Knocked::Nothing;
         };
         state.is_asking = false;
+        if let Err(KnockError::Cut(have)) = &answer
+            && have.len() > state.have.len()
+        {
+            // What came is not lost: the same hint is asked for the rest.
+            state.have.clone_from(have);
+            return Knocked::Nothing;
+        }
+        state.have.clear();
         state.hint += 1;
         let outcome = match answer {
             Ok(card) => Knocked::Card(card),
-            Err(error) => state.missed(now, error, dice),
+            Err(error) => state.missed(now, &error, dice),
         };
         if outcome != Knocked::Nothing {
             self.knocks.remove(id);
@@ -107,23 +120,39 @@ impl Knocks {
         outcome
     }
 
-    pub(super) fn speak(&mut self, now: Timestamp, outputs: &mut VecDeque<Output>) {
-        for (id, state) in &mut self.knocks {
-            if state.is_asking || state.next_at > now {
-                continue;
-            }
-            let Some(address) = state.knock.hints.get(state.hint).cloned() else {
-                continue;
-            };
-            state.is_asking = true;
-            let (path, proof) = (state.knock.path, state.knock.proof);
-            outputs.push_back(Output::Knock {
-                id: *id,
-                address,
-                path,
-                proof,
-            });
+    /// The next hint to be asked, if one is due.
+    pub(super) fn next_to_ask(&self, now: Timestamp) -> Option<([u8; 16], String)> {
+        self.knocks.iter().find_map(|(id, state)| {
+            let is_due = !state.is_asking && state.next_at <= now;
+            let address = state.knock.hints.get(state.hint).filter(|_| is_due)?;
+            Some((*id, address.clone()))
+        })
+    }
+
+    pub(super) fn ask_later(&mut self, id: &[u8; 16], later: Timestamp) {
+        if let Some(state) = self.knocks.get_mut(id) {
+            state.next_at = later;
         }
+    }
+
+    pub(super) fn ask(&mut self, id: &[u8; 16], address: String) -> Option<Output> {
+        let state = self.knocks.get_mut(id)?;
+        state.is_asking = true;
+        Some(Output::Knock {
+            id: *id,
+            address,
+            path: state.knock.path,
+            proof: state.knock.proof,
+            have: state.have.clone(),
+        })
+    }
+
+    /// How many ask at this address now.
+    pub(super) fn asking(&self, address: &str) -> usize {
+        let asking = self.knocks.values().filter(|state| state.is_asking);
+        asking
+            .filter(|state| state.knock.hints.get(state.hint).is_some_and(|hint| hint == address))
+            .count()
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
@@ -137,8 +166,8 @@ impl Knocks {
 
 impl State {
     /// One hint gave no card. At the end of a round: spent, or again later.
-    fn missed(&mut self, now: Timestamp, error: KnockError, dice: u32) -> Knocked {
-        self.not_found += usize::from(error == KnockError::NotFound);
+    fn missed(&mut self, now: Timestamp, error: &KnockError, dice: u32) -> Knocked {
+        self.not_found += usize::from(*error == KnockError::NotFound);
         let hints = self.knock.hints.len();
         if self.hint < hints {
             return Knocked::Nothing;

@@ -8,15 +8,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use stonechat_wire::exchange::{Arrival, Door, News};
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
-use stonechat_wire::route::{RelayKeys, RelayRoute};
+use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 
 use super::parcels::Parcels;
-use super::{DEAD_AFTER_MS, DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, RETRY_MS, RETRY_MS_MAX, pause_ms};
+use super::truck::{Habit, SPENT_PACKETS, Used};
+use super::{
+    DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, PING_SOON_MS, RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS,
+    SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
+};
 
 /// Most addresses of one relay; the oldest makes room.
 pub const ADDRESSES_MAX: usize = 4;
 /// Most mailboxes read on one relay.
 pub const LISTENING_MAX: usize = 32_768;
+/// How long after the one before a racer starts: the second, third and fourth (TRK-7), in ms.
+const RACE_MS: [u64; 3] = [300, 300, 600];
 /// Most bytes of puts without an answer.
 pub const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
 
@@ -54,6 +60,7 @@ pub(super) struct Relay {
     secret: Option<[u8; 16]>,
     keys: Option<RelayKeys>,
     link: Link,
+    habit: Habit,
     failures: u32,
     listening: BTreeMap<Tag, Reading>,
     listen_order: u64,
@@ -79,17 +86,88 @@ struct Reading {
 #[derive(Debug)]
 enum Link {
     Down { retry_at: Timestamp },
-    Dialling { link: LinkId, since: Timestamp },
+    Dialling(Race),
     Up(Up),
 }
 
+/// Dials to several addresses, one a little after the other; the first that comes through wins (TRK-7).
+#[derive(Debug)]
+struct Race {
+    racers: Vec<Racer>,
+    /// Addresses that were dialled in it.
+    tried: BTreeSet<String>,
+    /// When the next may start.
+    next_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Racer {
+    link: LinkId,
+    address: String,
+    since: Timestamp,
+    load_max: u32,
+}
+
+/// A session, and the connection that carries it at the moment.
 #[derive(Debug)]
 struct Up {
     link: LinkId,
     since: Timestamp,
     is_greeted: bool,
     heard_at: Timestamp,
-    is_pinged: bool,
+    /// Since when a request waits for its answer.
+    waiting_since: Option<Timestamp>,
+    /// Something has come since it was asked for a sign of life.
+    is_lively: bool,
+    pinged_at: Option<Timestamp>,
+    frozen_at: Option<Timestamp>,
+    used: Used,
+    load_max: u32,
+    relief: Relief,
+}
+
+/// Another connection that shall take over.
+#[derive(Debug)]
+enum Relief {
+    None {
+        not_before: Timestamp,
+        failures: u32,
+    },
+    UnderWay {
+        address: String,
+        load_max: u32,
+        failures: u32,
+    },
+}
+
+impl Relief {
+    const FRESH: Self = Self::None {
+        not_before: Timestamp(0),
+        failures: 0,
+    };
+
+    const fn failures(&self) -> u32 {
+        match self {
+            Self::None { failures, .. } | Self::UnderWay { failures, .. } => *failures,
+        }
+    }
+}
+
+impl Up {
+    /// When to ask it for a sign of life.
+    fn ping_at(&self) -> Timestamp {
+        let quiet_since = self
+            .waiting_since
+            .map_or(self.heard_at, |since| since.max(self.heard_at));
+        let is_soon = self.waiting_since.is_some() || self.is_lively;
+        quiet_since.plus_ms(if is_soon { PING_SOON_MS } else { PING_AFTER_MS })
+    }
+
+    const fn heard(&mut self, now: Timestamp) {
+        self.heard_at = now;
+        self.pinged_at = None;
+        self.frozen_at = None;
+    }
 }
 
 #[derive(Debug)]
@@ -115,6 +193,7 @@ impl Relay {
             secret: None,
             keys: None,
             link: Link::Down { retry_at: Timestamp(0) },
+            habit: Habit::default(),
             failures: 0,
             listening: BTreeMap::new(),
             listen_order: 0,
@@ -144,6 +223,11 @@ impl Relay {
         self.listening.len()
     }
 
+    /// Where it stands at its addresses (RLY-41).
+    pub(super) fn path(&self) -> DoorPath {
+        relay_path(&self.id, self.secret.as_ref())
+    }
+
     /// Whether there is an address to reach it at.
     pub(super) fn is_wanted(&self) -> bool {
         !self.addresses.is_empty()
@@ -154,11 +238,12 @@ impl Relay {
         matches!(&self.link, Link::Up(up) if up.is_greeted)
     }
 
-    pub(super) const fn link(&self) -> Option<LinkId> {
+    /// The link that is up, or those that are being dialled.
+    pub(super) fn links(&self) -> Vec<LinkId> {
         match &self.link {
-            Link::Down { .. } => None,
-            Link::Dialling { link, .. } => Some(*link),
-            Link::Up(up) => Some(up.link),
+            Link::Down { .. } => Vec::new(),
+            Link::Dialling(race) => race.racers.iter().map(|racer| racer.link).collect(),
+            Link::Up(up) => vec![up.link],
         }
     }
 
@@ -239,50 +324,232 @@ impl Relay {
         }
     }
 
-    /// Begins a dial if one is due. Out: where to, and the keys if known.
-    pub(super) fn dial(&mut self, now: Timestamp, link: LinkId) -> Option<(String, Option<RelayKeys>)> {
-        let Link::Down { retry_at } = self.link else {
-            return None;
-        };
-        let address = self.address().filter(|_| retry_at <= now)?;
-        self.link = Link::Dialling { link, since: now };
-        Some((address, self.keys.clone()))
+    /// The addresses to dial, if a dial is due: the first that may be dialled is.
+    pub(super) fn to_dial(&self, now: Timestamp) -> Vec<String> {
+        match &self.link {
+            Link::Down { retry_at } if *retry_at <= now => self.addresses_from(0),
+            Link::Dialling(race) if race.next_at <= now => {
+                let mut addresses = self.addresses_from(0);
+                addresses.retain(|address| !race.tried.contains(address));
+                addresses
+            }
+            Link::Down { .. } | Link::Dialling(_) | Link::Up(_) => Vec::new(),
+        }
     }
 
-    /// The face is open. Out: what to say first.
-    pub(super) fn opened(&mut self, now: Timestamp, keys: RelayKeys) -> Option<ToRelay> {
-        let Link::Dialling { link, .. } = self.link else {
-            return None;
+    /// All addresses, in turn, from so many behind the one in use.
+    fn addresses_from(&self, skipped: usize) -> Vec<String> {
+        let count = self.addresses.len();
+        let in_turn = self.addresses.iter().cycle().skip(self.current + skipped);
+        in_turn.take(count).cloned().collect()
+    }
+
+    pub(super) fn dial_later(&mut self, later: Timestamp) {
+        match &mut self.link {
+            Link::Down { retry_at } => *retry_at = later,
+            Link::Dialling(race) => race.next_at = later,
+            Link::Up(_) => {}
+        }
+    }
+
+    /// A dial has begun. Out: the keys if known, and how much the connection may carry.
+    pub(super) fn dialled(&mut self, now: Timestamp, link: LinkId, address: String) -> (Option<RelayKeys>, u32) {
+        let load_max = self.habit.load_max(now);
+        if !matches!(self.link, Link::Dialling(_)) {
+            let (racers, tried) = (Vec::new(), BTreeSet::new());
+            self.link = Link::Dialling(Race {
+                racers,
+                tried,
+                next_at: now,
+            });
+        }
+        if let Link::Dialling(race) = &mut self.link {
+            let step = RACE_MS.get(race.tried.len()).copied();
+            race.next_at = now.plus_ms(step.unwrap_or(DIAL_MS_MAX));
+            race.tried.insert(address.clone());
+            race.racers.push(Racer {
+                link,
+                address,
+                since: now,
+                load_max,
+            });
+        }
+        (self.keys.clone(), load_max)
+    }
+
+    /// Whether a handshake with this address is under way.
+    pub(super) fn is_shaking_hands_with(&self, wanted: &str) -> bool {
+        match &self.link {
+            Link::Down { .. } => false,
+            Link::Dialling(race) => race.racers.iter().any(|racer| racer.address == wanted),
+            Link::Up(up) => matches!(&up.relief, Relief::UnderWay { address, .. } if address == wanted),
+        }
+    }
+
+    /// The address that a link, or the relief of it, is dialling.
+    pub(super) fn dialling(&self, link: LinkId) -> Option<&str> {
+        match &self.link {
+            Link::Down { .. } => None,
+            Link::Dialling(race) => {
+                let mut racers = race.racers.iter().filter(|racer| racer.link == link);
+                racers.next().map(|racer| racer.address.as_str())
+            }
+            Link::Up(up) => match &up.relief {
+                Relief::UnderWay { address, .. } => Some(address),
+                Relief::None { .. } => None,
+            },
+        }
+    }
+
+    /// The addresses for another connection, if one should take over (TRK-3, TRK-4): after a failure others first.
+    pub(super) fn to_relieve(&self, now: Timestamp) -> Vec<String> {
+        let Link::Up(up) = &self.link else { return Vec::new() };
+        let Relief::None { not_before, failures } = up.relief else {
+            return Vec::new();
         };
+        let is_tired = up.load_max > 0 && up.used.is_tired();
+        let is_wanted = up.is_greeted && (up.frozen_at.is_some() || is_tired);
+        if is_wanted && not_before <= now {
+            self.addresses_from(failures as usize)
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn relieve_later(&mut self, not_before: Timestamp) {
+        if let Link::Up(up) = &mut self.link {
+            let failures = up.relief.failures();
+            up.relief = Relief::None { not_before, failures };
+        }
+    }
+
+    pub(super) fn relieve(&mut self, now: Timestamp, address: String) -> Option<Output> {
+        let (path, load_max) = (self.path(), self.habit.load_max(now));
+        let Link::Up(up) = &mut self.link else { return None };
+        let failures = up.relief.failures();
+        up.relief = Relief::UnderWay {
+            address: address.clone(),
+            load_max,
+            failures,
+        };
+        Some(Output::Relieve {
+            link: up.link,
+            address,
+            path,
+            load_max,
+        })
+    }
+
+    /// Another connection carries the session.
+    pub(super) fn relieved(&mut self, now: Timestamp) {
+        if let Link::Up(up) = &mut self.link {
+            if let Relief::UnderWay { address, load_max, .. } = std::mem::replace(&mut up.relief, Relief::FRESH) {
+                up.load_max = load_max;
+                let place = self.addresses.iter().position(|known| *known == address);
+                self.current = place.unwrap_or(self.current);
+            }
+            up.used = Used {
+                packets: 0,
+                bytes: 0,
+                is_full: false,
+            };
+            up.is_lively = true;
+            up.heard(now);
+        }
+    }
+
+    pub(super) fn not_relieved(&mut self, now: Timestamp, dice: u32) {
+        if let Link::Up(up) = &mut self.link {
+            let failures = up.relief.failures();
+            let not_before = now.plus_ms(pause_ms(RETRY_MS, failures, RETRY_MS_MAX, dice));
+            let failures = failures.saturating_add(1);
+            up.relief = Relief::None { not_before, failures };
+        }
+    }
+
+    pub(super) fn used(&mut self, used: Used) {
+        if let Link::Up(up) = &mut self.link {
+            up.used = used;
+            self.habit.carried(used);
+        }
+    }
+
+    /// A connection that gives no sign of life is frozen: what it had used tells how to hold the next (TRK-1, TRK-2).
+    pub(super) fn check_frozen(&mut self, now: Timestamp) {
+        let patience_ms = self.patience_ms();
+        if let Link::Up(up) = &mut self.link
+            && up.frozen_at.is_none()
+            && up.pinged_at.is_some_and(|at| at.plus_ms(patience_ms) <= now)
+        {
+            up.frozen_at = Some(now);
+            self.habit.froze(now, up.used);
+        }
+    }
+
+    /// How long a sign of life may take.
+    fn patience_ms(&self) -> u64 {
+        let slow_ms = (self.in_flight_bytes / SLOW_BYTES_PER_MS) as u64;
+        SIGN_MS + slow_ms.min(SLOW_MS_MAX)
+    }
+
+    /// A face is open. Out: what to say first, and which other dials to end.
+    pub(super) fn opened(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys) -> Option<(ToRelay, Vec<LinkId>)> {
+        let Link::Dialling(race) = &self.link else { return None };
+        let winner = race.racers.iter().find(|racer| racer.link == link)?;
+        let load_max = winner.load_max;
+        let place = self.addresses.iter().position(|address| *address == winner.address);
+        let losers = race
+            .racers
+            .iter()
+            .map(|racer| racer.link)
+            .filter(|other| *other != link);
+        let losers: Vec<_> = losers.collect();
+        self.current = place.unwrap_or(self.current);
         self.keys = Some(keys);
         self.link = Link::Up(Up {
             link,
             since: now,
             is_greeted: false,
             heard_at: now,
-            is_pinged: false,
+            waiting_since: None,
+            is_lively: true,
+            pinged_at: None,
+            frozen_at: None,
+            used: Used::default(),
+            load_max,
+            relief: Relief::FRESH,
         });
-        Some(ToRelay::Hello {
+        let hello = ToRelay::Hello {
             version: VERSION,
             features: 0,
             secret: self.secret,
-        })
+        };
+        Some((hello, losers))
     }
 
     pub(super) const fn heard(&mut self, now: Timestamp) {
         if let Link::Up(up) = &mut self.link {
-            up.heard_at = now;
-            up.is_pinged = false;
+            up.heard(now);
         }
     }
 
-    /// The connection or dial is over.
-    pub(super) fn dropped(&mut self, now: Timestamp, at_least_ms: u64, dice: u32) {
+    /// The connection or a dial is over. While others are in the race, or may still start, that is all.
+    pub(super) fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64, dice: u32) {
+        if let Link::Dialling(race) = &mut self.link {
+            race.racers.retain(|racer| racer.link != link);
+            let has_more = self.addresses.iter().any(|address| !race.tried.contains(address));
+            if !race.racers.is_empty() || (has_more && at_least_ms == 0) {
+                race.next_at = race.next_at.min(now);
+                return;
+            }
+        }
+        let was_up = matches!(&self.link, Link::Up(_));
         let was_good = matches!(&self.link, Link::Up(up) if up.is_greeted && now.since_ms(up.since) >= GOOD_AFTER_MS);
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
-        let rounds = self.failures.saturating_sub(1) / u32::try_from(self.addresses.len().max(1)).unwrap_or(1);
+        let rounds = self.failures.saturating_sub(1);
         let pause = pause_ms(RETRY_MS, rounds, RETRY_MS_MAX, dice).max(at_least_ms);
-        if !was_good && !self.addresses.is_empty() {
+        if was_up && !was_good && !self.addresses.is_empty() {
+            // It let us in and then broke off: others first.
             self.current = (self.current + 1) % self.addresses.len();
         }
         self.link = Link::Down {
@@ -302,42 +569,88 @@ impl Relay {
     }
 
     pub(super) fn dead_link(&self, now: Timestamp) -> Option<LinkId> {
-        self.dead_at().filter(|at| *at <= now).and_then(|_| self.link())
+        match &self.link {
+            Link::Dialling(race) => {
+                let late = race.racers.iter().find(|racer| racer.since.plus_ms(DIAL_MS_MAX) <= now);
+                late.map(|racer| racer.link)
+            }
+            Link::Up(up) => self.dead_at().filter(|at| *at <= now).map(|_| up.link),
+            Link::Down { .. } => None,
+        }
     }
 
     fn dead_at(&self) -> Option<Timestamp> {
         match &self.link {
             Link::Down { .. } => None,
-            Link::Dialling { since, .. } => Some(since.plus_ms(DIAL_MS_MAX)),
-            Link::Up(up) if up.is_greeted => Some(up.heard_at.plus_ms(DEAD_AFTER_MS)),
+            Link::Dialling(race) => race.racers.iter().map(|racer| racer.since.plus_ms(DIAL_MS_MAX)).min(),
+            Link::Up(up) if up.is_greeted => up.frozen_at.map(|at| at.plus_ms(RELIEF_MS_MAX)),
             Link::Up(up) => Some(up.since.plus_ms(DIAL_MS_MAX)),
         }
     }
 
     pub(super) fn link_to_ping(&mut self, now: Timestamp) -> Option<LinkId> {
         let Link::Up(up) = &mut self.link else { return None };
-        if !up.is_greeted || up.is_pinged || now < up.heard_at.plus_ms(PING_AFTER_MS) {
+        if !up.is_greeted || up.pinged_at.is_some() || now < up.ping_at() {
             return None;
         }
-        up.is_pinged = true;
+        up.pinged_at = Some(now);
+        up.is_lively = false;
         Some(up.link)
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let link = match &self.link {
             Link::Down { retry_at } => (!self.addresses.is_empty()).then_some(*retry_at),
-            Link::Up(up) if up.is_greeted && !up.is_pinged => Some(up.heard_at.plus_ms(PING_AFTER_MS)),
-            Link::Dialling { .. } | Link::Up(_) => self.dead_at(),
+            Link::Up(up) if up.is_greeted => [self.sign_due_at(up), self.relief_due_at(up)]
+                .into_iter()
+                .flatten()
+                .min(),
+            Link::Dialling(race) if race.tried.len() < self.addresses.len() => {
+                [self.dead_at(), Some(race.next_at)].into_iter().flatten().min()
+            }
+            Link::Dialling(_) | Link::Up(_) => self.dead_at(),
         };
         let puts = (self.is_up() && self.paused_until.0 > 0).then_some(self.paused_until);
         let full = self.full.first().map(|(at, _)| *at);
         [link, puts, full].into_iter().flatten().min()
     }
 
+    fn sign_due_at(&self, up: &Up) -> Option<Timestamp> {
+        match (up.frozen_at, up.pinged_at) {
+            (Some(_), _) => self.dead_at(),
+            (None, Some(at)) => Some(at.plus_ms(self.patience_ms())),
+            (None, None) => Some(up.ping_at()),
+        }
+    }
+
+    fn relief_due_at(&self, up: &Up) -> Option<Timestamp> {
+        match up.relief {
+            Relief::None { not_before, .. } => (!self.to_relieve(not_before).is_empty()).then_some(not_before),
+            Relief::UnderWay { .. } => None,
+        }
+    }
+
     /// Takes one frame.
     pub(super) fn take(&mut self, now: Timestamp, frame: FromRelay, parcels: &mut Parcels) -> Heard {
-        self.heard(now);
         let relay = self.id;
+        if let Link::Up(up) = &mut self.link {
+            up.heard(now);
+            up.is_lively = true;
+        }
+        let heard = self.take_frame(now, relay, frame, parcels);
+        self.note_waiting(now);
+        heard
+    }
+
+    /// Whether an answer is waited for, and since when.
+    fn note_waiting(&mut self, now: Timestamp) {
+        let waits = !self.requests.is_empty();
+        if let Link::Up(up) = &mut self.link {
+            up.waiting_since = if waits { up.waiting_since.or(Some(now)) } else { None };
+        }
+    }
+
+    fn take_frame(&mut self, now: Timestamp, relay: RelayId, frame: FromRelay, parcels: &mut Parcels) -> Heard {
         match frame {
             FromRelay::Hello { time_ms, .. } => self.greeted(Timestamp(time_ms)),
             FromRelay::Stored { request, ids } => self.stored(request, ids, parcels),
@@ -380,7 +693,7 @@ impl Relay {
                 up.is_greeted = true;
                 Heard::Greeting(time)
             }
-            Link::Up(_) | Link::Down { .. } | Link::Dialling { .. } => Heard::Nothing,
+            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => Heard::Nothing,
         }
     }
 
@@ -476,15 +789,27 @@ impl Relay {
 
     /// Says everything that can be said: puts first, somebody waits for them.
     pub(super) fn speak(&mut self, now: Timestamp, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
-        let Some(link) = self.link().filter(|_| self.is_up()) else {
+        let Link::Up(Up {
+            link, is_greeted: true, ..
+        }) = self.link
+        else {
             return;
         };
-        if self.paused_until <= now {
+        if self.paused_until <= now && self.has_strength() {
             self.paused_until = Timestamp(0);
             self.say_puts(now, link, parcels, outputs);
             self.say_doors(link, outputs);
         }
         self.say_listening(link, outputs);
+        self.note_waiting(now);
+    }
+
+    /// Whether something new may begin: on a short connection one thing at a time, and nothing near its end (TRK-3).
+    fn has_strength(&self) -> bool {
+        match &self.link {
+            Link::Up(up) if up.load_max > 0 => self.requests.is_empty() && up.used.packets < SPENT_PACKETS,
+            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => true,
+        }
     }
 
     fn say_puts(&mut self, now: Timestamp, link: LinkId, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {

@@ -37,7 +37,7 @@ impl Guarded {
 
     fn dial(&self) -> Dial {
         Dial {
-            address: self.house.relay.route.address.clone(),
+            truck: truck(&self.house.relay.route.address, &self.house),
             trust: self.trust.clone(),
             ..self.house.dial()
         }
@@ -46,11 +46,19 @@ impl Guarded {
     async fn client(&self) -> Client {
         let mut client = Client::starting(Transport::start_trusting(
             self.trust.clone(),
-            [8; 32],
+            fresh_seed(),
             Remembered::default(),
         ));
         client.greet(&self.house.relay.route).await;
         client
+    }
+}
+
+fn truck(address: &str, house: &House) -> Truck {
+    Truck {
+        address: address.to_owned(),
+        path: path_of(&house.relay.route),
+        load_max: 0,
     }
 }
 
@@ -97,7 +105,7 @@ async fn an_envelope_goes_inside_tls_rly_40() {
 async fn a_door_answers_inside_tls_rly_40() {
     let guarded = Guarded::new().await;
     let address = &guarded.house.relay.route.address;
-    let answer = knock(address, DoorPath::from_bytes([1; 12]), [0; 16], &guarded.trust).await;
+    let answer = knock(address, DoorPath::from_bytes([1; 12]), [0; 16], vec![], &guarded.trust).await;
     assert!(matches!(answer, Err(KnockFailure::NotFound)), "{answer:?}");
 }
 
@@ -135,12 +143,15 @@ async fn who_says_nothing_is_closed_before_tls_rly_40() {
 async fn plain_and_tls_do_not_meet_rly_40() {
     let (plain, guarded) = (House::new().await, Guarded::new().await);
     let to_plain = Dial {
-        address: stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string()),
+        truck: truck(
+            &stonechat_wire::address::inside_tls(&plain.relay.local_addr.to_string()),
+            &plain,
+        ),
         ..guarded.dial()
     };
     assert!(open(to_plain).await.is_err());
     let to_guarded = Dial {
-        address: guarded.house.relay.local_addr.to_string(),
+        truck: truck(&guarded.house.relay.local_addr.to_string(), &guarded.house),
         ..guarded.dial()
     };
     assert!(open(to_guarded).await.is_err());
@@ -166,4 +177,20 @@ async fn the_hello_offers_the_post_quantum_key_exchange_rly_40() {
     assert!(hello.windows(4).any(|part| part == share), "a key share of it");
     drop(stream);
     assert!(!dialling.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_hello_without_an_answer_is_told_from_a_host_that_is_not_there_trk_6() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = stonechat_wire::address::inside_tls(&listener.local_addr().unwrap().to_string());
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = stonechat_wire::address::inside_tls(&nobody.to_string());
+    let house = House::new().await;
+    for (address, why) in [(mute, Lost::Silenced), (nobody, Lost::Broken)] {
+        let dial = Dial {
+            truck: truck(&address, &house),
+            ..house.dial()
+        };
+        assert_eq!(open(dial).await.unwrap_err().lost(), why);
+    }
 }

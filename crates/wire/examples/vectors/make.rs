@@ -14,7 +14,8 @@ use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, Rel
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::message::{First, Kind, MessageHeader, Receipt, encode_again, encode_text, message_id};
-use stonechat_wire::route::{RelayKeys, RelayRoute};
+use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
+use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
 
 /// File names and what stands in them.
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("group.json", groups()),
         ("frames.json", frames()),
         ("face.json", face()),
+        ("session.json", session()),
         ("meeting.json", meeting()),
     ]
 }
@@ -441,6 +443,31 @@ fn face() -> Value {
         "relay_id": hex(secret.keys().id().as_bytes()), "client_dice": hex(bytes::<32>(50)),
         "relay_dice": hex(bytes::<32>(90)), "dice": "ChaCha20 generator of rand_chacha, seeded",
         "client_handshake": hex(greeting), "relay_handshake": hex(answer), "ping": hex(ping), "pong": hex(pong) })
+}
+
+/// A client's first message, the relay's answer, and how the client goes on over a second connection after the loss of
+/// what it sent last on the first.
+fn session() -> Value {
+    let (id, load_max) = (bytes(9), 9216);
+    let (mut client, mut relay) = (Session::default(), Session::default());
+    client.board(load_max);
+    client.push(b"one");
+    let first = client.next(64).expect("three bytes to send");
+    let opened = Opening { id, load_max }.before(&first);
+    relay.board(load_max);
+    relay.take(&first).expect("a first message");
+    relay.push(b"two");
+    let answer = relay.next(64).expect("three bytes to send");
+    client.take(&answer).expect("an answer");
+    client.push(b"three");
+    let lost = client.next(64).expect("five bytes to send");
+    client.board(load_max);
+    client.ping();
+    let again = Opening { id, load_max }.before(&client.next(64).expect("the same five"));
+    let relay_path = relay_path(&RelayId::from_bytes(bytes(20)), Some(&bytes(80)));
+    json!({ "rule": "SES-1, SES-2, SES-3; RLY-41", "session": hex(bytes::<16>(9)), "load_max": load_max,
+        "first": hex(opened), "answer": hex(answer), "lost": hex(lost), "again": hex(again),
+        "relay_id": hex(bytes::<16>(20)), "secret": hex(bytes::<16>(80)), "relay_path": relay_path.to_text() })
 }
 
 /// An invite with three addresses.

@@ -1,0 +1,115 @@
+//! What the way sees of a connection: packets with data and bytes, both ways.
+//!
+//! In: reads and writes. Out: counts. Packets are reckoned from bytes, for the system does not tell them everywhere: a
+//! read of several small packets at once counts as one, so a budget needs some slack.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::courier::Used;
+
+/// Bytes of data that one packet carries at most, on most ways.
+const PACKET_BYTES: usize = 1448;
+
+/// Reads the counts of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    packets: AtomicU32,
+    bytes_in: AtomicU32,
+    bytes_out: AtomicU32,
+}
+
+impl Meter {
+    /// What has been used so far.
+    pub fn used(&self) -> Used {
+        let bytes_in = self.0.bytes_in.load(Ordering::Relaxed);
+        Used {
+            packets: self.0.packets.load(Ordering::Relaxed),
+            bytes: bytes_in.max(self.0.bytes_out.load(Ordering::Relaxed)),
+            is_full: false,
+        }
+    }
+
+    fn count(&self, bytes: &AtomicU32, size: usize) {
+        let (size, packets) = (size as u64, size.div_ceil(PACKET_BYTES) as u64);
+        add(bytes, size);
+        add(&self.0.packets, packets);
+    }
+}
+
+/// Adds without going round: a connection that carried so much is long past every budget.
+fn add(count: &AtomicU32, more: u64) {
+    let sum = u64::from(count.load(Ordering::Relaxed)).saturating_add(more);
+    count.store(u32::try_from(sum).unwrap_or(u32::MAX), Ordering::Relaxed);
+}
+
+/// A TCP connection that is counted.
+#[derive(Debug)]
+pub struct Metered {
+    stream: TcpStream,
+    meter: Meter,
+}
+
+impl Metered {
+    pub(super) fn new(stream: TcpStream) -> (Self, Meter) {
+        let meter = Meter::default();
+        let metered = Self {
+            stream,
+            meter: meter.clone(),
+        };
+        (metered, meter)
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.meter
+            .count(&self.meter.0.bytes_in, buffer.filled().len().saturating_sub(before));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let size = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.meter.count(&self.meter.0.bytes_out, size);
+        Poll::Ready(Ok(size))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let size = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
+        self.meter.count(&self.meter.0.bytes_out, size);
+        Poll::Ready(Ok(size))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

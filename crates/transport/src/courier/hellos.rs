@@ -1,0 +1,152 @@
+//! How often a TLS handshake with one name may begin: whoever hammers gets the name listed.
+//!
+//! In: addresses and times. Out: now, or when. Counted are dials, reliefs and knocks alike, for the way sees no difference.
+//! An address without TLS names nobody and is not counted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stonechat_wire::address::{Around, split};
+use stonechat_wire::ids::Timestamp;
+
+/// Most handshakes with one address that begin within [`WINDOW_MS`].
+pub const HELLOS_MAX: usize = 3;
+/// See [`HELLOS_MAX`]; in ms. Some censors count four within 10 s.
+pub const WINDOW_MS: u64 = 10_500;
+/// Most handshakes with one address that are under way at once.
+pub const UNDER_WAY_MAX: usize = 2;
+/// When to ask again while too many are under way, in ms.
+const UNDER_WAY_PAUSE_MS: u64 = 500;
+
+/// How long a name rests after a handshake that was silenced, in ms: longer than the minute for which it is held in
+/// Russia and Iran. Twice as long after each further one.
+pub const REST_MS: u64 = 65_000;
+/// The longest rest, in ms: longer than the six minutes for which a name is held in China.
+pub const REST_MS_MAX: u64 = 400_000;
+/// For so long after a rest one handshake begins within [`WINDOW_MS`], not [`HELLOS_MAX`], in ms.
+pub const CAREFUL_MS: u64 = 600_000;
+
+/// When handshakes began, by address, as far back as it matters, and which addresses want care.
+#[derive(Debug, Default)]
+pub(super) struct Hellos {
+    began: BTreeMap<String, VecDeque<Timestamp>>,
+    cares: BTreeMap<String, Care>,
+}
+
+/// What a silenced handshake leaves behind.
+#[derive(Debug)]
+struct Care {
+    rests_until: Timestamp,
+    silenced_count: u32,
+}
+
+impl Care {
+    const fn ends_at(&self) -> Timestamp {
+        self.rests_until.plus_ms(CAREFUL_MS)
+    }
+}
+
+impl Hellos {
+    /// Begins a handshake, `under_way` of which are so with this address. Errors: too early, and when to ask again.
+    pub(super) fn begin(&mut self, now: Timestamp, address: &str, under_way: usize) -> Result<(), Timestamp> {
+        if split(address).0 == Around::Plain {
+            return Ok(());
+        }
+        if under_way >= UNDER_WAY_MAX {
+            return Err(now.plus_ms(UNDER_WAY_PAUSE_MS));
+        }
+        self.began.retain(|_, times| {
+            times.retain(|time| now < time.plus_ms(WINDOW_MS));
+            !times.is_empty()
+        });
+        self.cares.retain(|_, care| now < care.ends_at());
+        let care = self.cares.get(address);
+        if let Some(care) = care.filter(|care| now < care.rests_until) {
+            return Err(care.rests_until);
+        }
+        let most = if care.is_some() { 1 } else { HELLOS_MAX };
+        let times = self.began.entry(address.to_owned()).or_default();
+        match times.iter().rev().nth(most - 1) {
+            Some(first) => Err(first.plus_ms(WINDOW_MS)),
+            None => {
+                times.push_back(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A handshake with this address was silenced: it rests, and is treated with care afterwards (TRK-6).
+    pub(super) fn silenced(&mut self, now: Timestamp, address: &str) {
+        if split(address).0 == Around::Plain {
+            return;
+        }
+        let care = self.cares.entry(address.to_owned()).or_insert(Care {
+            rests_until: now,
+            silenced_count: 0,
+        });
+        let rest_ms = REST_MS.saturating_mul(1 << care.silenced_count.min(8)).min(REST_MS_MAX);
+        care.rests_until = care.rests_until.max(now.plus_ms(rest_ms));
+        care.silenced_count = care.silenced_count.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    #[test]
+    fn three_handshakes_with_a_name_and_then_a_pause_trk_5() {
+        let mut hellos = Hellos::default();
+        for n in 0..3 {
+            assert_eq!(hellos.begin(NOW.plus_ms(n), "https://a:443", 0), Ok(()));
+        }
+        let free_at = NOW.plus_ms(WINDOW_MS);
+        assert_eq!(hellos.begin(NOW.plus_ms(9_000), "https://a:443", 0), Err(free_at));
+        assert_eq!(
+            hellos.begin(NOW.plus_ms(9_000), "https://b:443", 0),
+            Ok(()),
+            "another name"
+        );
+        assert_eq!(hellos.begin(NOW.plus_ms(9_000), "a:443", 9), Ok(()), "no name at all");
+        assert_eq!(hellos.begin(free_at, "https://a:443", 0), Ok(()));
+        assert!(hellos.begin(free_at, "https://a:443", 0).is_err());
+    }
+
+    #[test]
+    fn a_silenced_name_rests_and_is_then_treated_with_care_trk_6() {
+        let mut hellos = Hellos::default();
+        let address = "https://a:443";
+        hellos.silenced(NOW, address);
+        assert_eq!(hellos.begin(NOW, address, 0), Err(NOW.plus_ms(REST_MS)));
+        assert_eq!(hellos.begin(NOW, "https://b:443", 0), Ok(()), "another name");
+        let after = NOW.plus_ms(REST_MS);
+        assert_eq!(hellos.begin(after, address, 0), Ok(()));
+        assert_eq!(
+            hellos.begin(after, address, 0),
+            Err(after.plus_ms(WINDOW_MS)),
+            "one at a time"
+        );
+        hellos.silenced(after, address);
+        assert_eq!(
+            hellos.begin(after, address, 0),
+            Err(after.plus_ms(2 * REST_MS)),
+            "longer"
+        );
+        for _ in 0..9 {
+            hellos.silenced(after, address);
+        }
+        assert_eq!(hellos.begin(after, address, 0), Err(after.plus_ms(REST_MS_MAX)));
+        let long_after = after.plus_ms(REST_MS_MAX + CAREFUL_MS);
+        for _ in 0..HELLOS_MAX {
+            assert_eq!(hellos.begin(long_after, address, 0), Ok(()), "forgotten");
+        }
+    }
+
+    #[test]
+    fn two_at_once_and_no_more_trk_5() {
+        let mut hellos = Hellos::default();
+        assert_eq!(hellos.begin(NOW, "https://a:443", 1), Ok(()));
+        assert!(hellos.begin(NOW, "https://a:443", 2).is_err());
+    }
+}
