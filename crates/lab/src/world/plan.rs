@@ -263,7 +263,7 @@ fn meeting(roll: &mut Roll, inviter: usize, taker: usize) -> Meeting {
 
 /// Bursts of texts, long silences between them.
 fn texts(roll: &mut Roll, meetings: &[Meeting], heals_at: u64) -> Vec<Text> {
-    let count = roll.between(20, 24);
+    let count = roll.between(20, 23);
     let mut texts: Vec<Text> = Vec::new();
     let mut at = 0;
     let mut pair = (0, 1);
