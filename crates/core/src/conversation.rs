@@ -103,7 +103,8 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
 /// The conversation a chat writes to: one the other side has let us into before one that waits, then the smaller
 /// group id, so that two people who invited each other end in the same one (MEET-14).
 fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
-    let sql = format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.waiting, v.group_id LIMIT 1");
+    let sql =
+        format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.gone, v.waiting, v.group_id LIMIT 1");
     let found = step.tx.prepare_cached(&sql)?.query_row([chat], row).optional()?;
     let of = found.ok_or(Stop::Fault(Fault::NotFound))?;
     if of.gone || of.leaving {
@@ -229,16 +230,6 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     step.tx.execute("DELETE FROM contact WHERE account = ?", [contact])?;
     step.event(Event::ChatRemoved { chat: of.chat });
     Ok(())
-}
-
-/// Deletes the conversations of a chat that nobody has let us into.
-pub(crate) fn delete_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
-    let groups: Vec<Gid> = step
-        .tx
-        .prepare("SELECT group_id FROM conversation WHERE chat = ? AND waiting = 1")?
-        .query_map([chat], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    groups.iter().try_for_each(|group| delete(step, group))
 }
 
 /// One more relay carries this conversation.

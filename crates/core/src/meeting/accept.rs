@@ -11,7 +11,7 @@ use crate::group;
 use crate::inbox;
 use crate::leaf;
 use crate::listening::{self, Purpose};
-use crate::mls::{self, Signer};
+use crate::mls::{self, Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
 use crate::step::{Step, Stop};
@@ -98,12 +98,15 @@ fn wants_words(step: &Step<'_, '_>, link: &InviteLink) -> Result<Option<[u8; 16]
 /// Whether the chat is with somebody who did not let us in.
 pub(crate) fn turned_away(step: &Step<'_, '_>, chat: api::ChatId) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM acceptance a JOIN chat c ON c.id = a.chat
-               WHERE c.id = ? AND c.waiting = 1 AND a.state IN (?, ?, ?)";
+               WHERE c.id = ? AND c.waiting = 1 AND a.state IN (?, ?, ?)
+               AND NOT EXISTS (SELECT 1 FROM acceptance b WHERE b.chat = c.id AND b.state IN (?, ?))";
     Ok(step.tx.prepare_cached(sql)?.exists(params![
         chat,
         AcceptanceState::Declined as u8,
         AcceptanceState::Used as u8,
-        AcceptanceState::Expired as u8
+        AcceptanceState::Expired as u8,
+        AcceptanceState::Claimed as u8,
+        AcceptanceState::Waiting as u8
     ])?)
 }
 
@@ -237,8 +240,8 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     }
     .encode();
     step.tx.execute(
-        "UPDATE acceptance SET chat = ?, relay = ?, offer = ? WHERE id = ?",
-        params![chat, entrance.as_bytes(), offer, acceptance.id],
+        "UPDATE acceptance SET chat = ?, group_id = ?, relay = ?, offer = ? WHERE id = ?",
+        params![chat, entered.group, entrance.as_bytes(), offer, acceptance.id],
     )?;
     if let Some(of) = conversation::load(step, &entered.group)? {
         conversation::note_began(step, &of)?;
@@ -334,8 +337,10 @@ fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<()
             .query_row("SELECT chat, account FROM acceptance WHERE id = ?", [id], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
-    step.tx
-        .execute("UPDATE conversation SET waiting = 0 WHERE chat = ?", [chat])?;
+    step.tx.execute(
+        "UPDATE conversation SET waiting = 0 WHERE group_id = (SELECT group_id FROM acceptance WHERE id = ?)",
+        [id],
+    )?;
     step.tx.execute("UPDATE chat SET waiting = 0 WHERE id = ?", [chat])?;
     if verified {
         step.tx
@@ -360,12 +365,13 @@ fn ended(step: &mut Step<'_, '_>, id: &[u8; 16], state: AcceptanceState) -> Resu
         state,
         AcceptanceState::Declined | AcceptanceState::Used | AcceptanceState::Expired
     ) {
-        // Nobody reads what was written in hope.
-        step.tx.execute(
-            "DELETE FROM outbox WHERE group_id IN (SELECT v.group_id FROM conversation v JOIN acceptance a
-             ON a.chat = v.chat WHERE a.id = ? AND v.waiting = 1)",
-            [id],
-        )?;
+        // Nobody reads what was written in hope, or would be.
+        for sql in [
+            "DELETE FROM outbox WHERE group_id = (SELECT group_id FROM acceptance WHERE id = ?)",
+            "UPDATE conversation SET gone = 1 WHERE group_id = (SELECT group_id FROM acceptance WHERE id = ?)",
+        ] {
+            step.tx.execute(sql, [id])?;
+        }
     }
     set_state(step, id, state)
 }
@@ -438,18 +444,18 @@ pub(crate) fn forget(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
 }
 
 fn forget_row(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
-    let (state, chat): (u8, Option<i64>) =
-        step.tx
-            .query_row("SELECT state, chat FROM acceptance WHERE id = ?", [id], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
+    let (state, chat, group): (u8, Option<i64>, Option<Gid>) = step.tx.query_row(
+        "SELECT state, chat, group_id FROM acceptance WHERE id = ?",
+        [id],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
     outbox::done(step, Waiting::Claim, id)?;
     listening::drop_about(step, id)?;
     step.tx.execute("DELETE FROM acceptance WHERE id = ?", [id])?;
     step.errand(Errand::ForgetKnock(*id));
-    match chat {
-        Some(chat) if state != AcceptanceState::Accepted as u8 => {
-            conversation::delete_waiting(step, chat)?;
+    match (chat, group) {
+        (Some(chat), Some(group)) if state != AcceptanceState::Accepted as u8 => {
+            conversation::delete(step, &group)?;
             hide_request(step, chat)
         }
         _in_or_none => Ok(()),

@@ -331,6 +331,7 @@ CREATE TABLE acceptance(
   state        INTEGER NOT NULL,         -- as api::AcceptanceState
   name         TEXT,
   chat         INTEGER,
+  group_id     BLOB,                     -- the conversation that the claim brings
   account      BLOB,                     -- the inviter
   card         BLOB,                     -- opened card, kept until answered
   offer        BLOB,                     -- what the claim says (own card, Welcome), to seal it anew with other words

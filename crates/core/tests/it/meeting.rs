@@ -230,6 +230,36 @@ fn what_one_person_writes_in_both_conversations_of_a_chat_stands_in_its_order_cn
     );
 }
 
+#[test]
+fn whoever_came_too_late_and_is_invited_again_writes_where_it_was_let_in_meet_14() {
+    // Which of two conversations has the smaller id is chance: a few more draws make both happen.
+    for draws in 0..6 {
+        let mut bench = Bench::with(3);
+        (0..draws).for_each(|_| drop(bench.invite(2, Who::One, How::Plain)));
+        let first = bench.invite(0, Who::One, How::Plain);
+        bench.accept(1, &first.link, None).unwrap();
+        bench.accept(2, &first.link, None).unwrap();
+        assert_eq!(bench.acceptance(2).state, AcceptanceState::Used);
+        let second = bench.invite(0, Who::Family, How::Plain);
+        bench.accept(2, &second.link, None).unwrap();
+        bench.say(2, 1, "while I wait");
+        let claim = claims_waiting(&mut bench);
+        bench.ask(0, Command::Approve(ById { id: claim })).unwrap();
+        bench.say(2, 1, "and now that I am in");
+        bench.pass(60_000);
+        assert_eq!(bench.texts(0), ["while I wait", "and now that I am in"]);
+        assert_eq!(bench.numbers(2, "SELECT sum(gone) FROM conversation"), [1]);
+    }
+}
+
+fn claims_waiting(bench: &mut Bench) -> String {
+    let tx = bench.devices[0].store.begin().unwrap();
+    tx.query_row("SELECT lower(hex(id)) FROM claim WHERE answer = 2", [], |row| {
+        row.get(0)
+    })
+    .unwrap()
+}
+
 /// Bo's request waits at Ana's when she accepts an invitation of his.
 fn crossed() -> Bench {
     let mut bench = Bench::with(2);

@@ -343,6 +343,8 @@ impl World {
             Some(Err(Refusal::NotMember | Refusal::NotAllowed)) if text.to == GROUP => {
                 self.after(HOUR, Event::Say(k));
             }
+            // Until another invitation leads there.
+            Some(Err(Refusal::NotLetIn)) => self.after(HOUR, Event::Say(k)),
             Some(other) => self.broke(format!("device {d}: send: {other:?}")),
             None => {
                 let wait = self.roll.time(SECOND, 5 * MINUTE).max(self.retry_wait(d));
