@@ -300,3 +300,17 @@ fn secrets_do_not_print() {
     assert_eq!(format!("{:?}", Signer::new([3; 32])), "Signer");
     assert_eq!(format!("{:?}", Crypto::new(ChaCha20Rng::from_seed([1; 32]))), "Crypto");
 }
+
+#[test]
+fn key_packages_say_that_they_never_expire_mls_3() {
+    let mut ana = Side::new(1);
+    let identity = [b'a'; 32].to_vec();
+    for make in [key_package, fresh_key_package] {
+        let (from, to) = ana.step(|p, _, signer| {
+            let package = make(p, signer, identity.clone()).unwrap();
+            let lifetime = *decode_key_package(p, &package).unwrap().life_time();
+            (lifetime.not_before(), lifetime.not_after())
+        });
+        assert_eq!((from, to), (0, u64::MAX));
+    }
+}

@@ -26,6 +26,7 @@ export const SCREENS: readonly Screen[] = [
   { name: 'group', open: { scenario: 'group', hash: '#/chat/8' }, shows: 'article .from' },
   { name: 'group page', open: { scenario: 'group', hash: '#/chat/8/contact' }, shows: '.members select' },
   { name: 'group page: adding', open: { scenario: 'group', hash: '#/chat/8/contact' }, steps: (page) => page.getByRole('button', { name: /Add people|Добавить людей/ }).click(), shows: 'input[type=checkbox]' },
+  { name: 'a chat that is gone', open: { scenario: 'talk', hash: '#/chat/9999' }, shows: '.pick h1' },
   { name: 'new group', open: { scenario: 'talk', hash: '#/group' }, shows: '#group-name' },
   { name: 'invite', open: { scenario: 'talk', hash: '#/invite' }, shows: 'fieldset' },
   { name: 'invitation in person', open: { scenario: 'talk', hash: '#/invite' }, steps: (page) => page.locator('button[type=submit]').click(), shows: '.qr' },
