@@ -100,8 +100,8 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
     })
 }
 
-/// The conversation a chat writes to: one the other side has let us into before one that waits, then the smaller
-/// group id, so that two people who invited each other end in the same one (MEET-14).
+/// The conversation a chat writes to: none that turned us away if there is another, one the other side has let us into
+/// before one that waits, then the smaller group id, so that two people who invited each other end in the same one (MEET-14).
 fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
     let sql =
         format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.gone, v.waiting, v.group_id LIMIT 1");

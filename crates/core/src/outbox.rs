@@ -3,7 +3,9 @@
 //! In: sealed contents with their purpose; delivery news. Out: parcels. A message stays until a recipient's receipt
 //! (OUT-1), a receipt or an answer until a relay has stored it, a claim until its last answer. "Stored" is a relay's
 //! word and only a hint: what nobody confirmed within a day is sealed anew, with a new seed, into the mailbox of the
-//! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). Choosing the way is the courier's job. Specified in `docs/protocol/08-outbox.md`.
+//! current slot (OUT-2), every second time encrypted again, for a reader whose window has passed it (OUT-5). `kept`
+//! holds what three have confirmed for many, in case its branch loses. Choosing the way is the courier's job.
+//! Specified in `docs/protocol/08-outbox.md`.
 
 mod kept;
 

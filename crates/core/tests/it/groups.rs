@@ -464,6 +464,23 @@ fn what_three_confirmed_on_a_branch_that_lost_comes_again_to_those_who_were_else
 }
 
 #[test]
+fn of_what_three_confirmed_the_newest_thousand_are_kept_out_9() {
+    let mut bench = circle(10);
+    create(&mut bench, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let tx = bench.devices[1].store.begin().unwrap();
+    tx.execute_batch(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1024)
+         INSERT INTO kept SELECT CAST(i AS BLOB), group_id, head, x'00', i FROM n JOIN conversation WHERE grouped = 1",
+    )
+    .unwrap();
+    tx.commit().unwrap();
+    say(&mut bench, 1, "one more").unwrap();
+    bench.pass(HOUR);
+    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM kept"), 1024);
+    assert_eq!(number(&mut bench, 1, "SELECT min(kept_at) FROM kept"), 2);
+}
+
+#[test]
 fn a_restart_in_the_middle_changes_nothing_of_a_group_grp_9() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
