@@ -50,13 +50,24 @@ async function start() {
   }
 }
 
+/** Ctrl-C ends it, and all it started: an error when it has to be killed or anything is left. */
 async function end(demo) {
   if (demo.exitCode !== null) return;
-  const gone = new Promise((resolve) => demo.once('exit', resolve));
+  const gone = new Promise((resolve) => demo.once('exit', (_code, signal) => resolve(signal)));
   process.kill(-demo.pid, 'SIGINT');
   const killer = setTimeout(() => process.kill(-demo.pid, 'SIGKILL'), 10_000);
-  await gone;
+  const signal = await gone;
   clearTimeout(killer);
+  if (signal === 'SIGKILL') throw new Error('Ctrl-C did not end the demo within ten seconds');
+  if (groupLives(demo.pid)) throw new Error('something the demo started lives on');
+}
+
+function groupLives(group) {
+  try {
+    return process.kill(-group, 0);
+  } catch {
+    return false;
+  }
 }
 
 async function person(browser, address, name, invitation) {

@@ -73,6 +73,7 @@ impl Pair {
             address: "127.0.0.1:9".into(),
             relay: RELAY,
             secret: None,
+            lan: false,
         }
         .to_text();
         for (side, name) in [(0, "Ana"), (1, "Bo")] {

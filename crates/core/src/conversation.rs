@@ -400,9 +400,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
     let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
-    receipts::due(step, &from.group)?;
     if graph::known(step, id)? {
-        return Ok(());
+        // Its sender has heard nothing yet: tell again.
+        return receipts::due(step, &from.group);
     }
     let (kind, text) = shown_as(step, from, sender, first.epoch, &header, body)?;
     let new = NewMessage {
@@ -419,6 +419,11 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
+    if kind.is_some() {
+        receipts::due(step, &from.group)?;
+    } else {
+        receipts::due_quietly(step, &from.group)?;
+    }
     epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
     if from.grouped {
         epochs::mark_late(step, &from.group)?;

@@ -151,6 +151,7 @@ pub(crate) fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<Re
             address: named.address.clone(),
             relay,
             secret: named.secret,
+            lan: named.lan,
         };
         step.errand(Errand::UseRelay(route, named.keys.clone()));
     }
@@ -187,8 +188,16 @@ pub(crate) fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
         .collect::<Result<_, _>>()?)
 }
 
-/// How far an address can be reached from: what an invitation says about itself (MEET-15).
-fn reach(address: &str) -> Reach {
+/// How far a relay can be reached from: what an invitation says about itself (MEET-15).
+fn reach(relay: &CardRelay) -> Reach {
+    match address_reach(&relay.address) {
+        Reach::Internet if relay.lan => Reach::LocalNetwork,
+        by_address => by_address,
+    }
+}
+
+/// What the kind of an address tells.
+fn address_reach(address: &str) -> Reach {
     let address = address.strip_prefix("https://").unwrap_or(address);
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
     let ip = address

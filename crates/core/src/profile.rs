@@ -27,7 +27,7 @@ const DRAFT_MAX: usize = 4 * conversation::TEXT_MAX;
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let relays: Vec<(RelayRoute, Option<RelayKeys>)> = step
         .tx
-        .prepare("SELECT relay, address, secret, key FROM relay ORDER BY added_at, relay")?
+        .prepare("SELECT relay, address, secret, key, lan FROM relay ORDER BY added_at, relay")?
         .query_map([], |row| {
             let relay = RelayId::from_bytes(row.get(0)?);
             let keys: Option<Vec<u8>> = row.get(3)?;
@@ -35,6 +35,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
                 address: row.get(1)?,
                 relay,
                 secret: row.get(2)?,
+                lan: row.get(4)?,
             };
             Ok((route, keys.and_then(|keys| RelayKeys::from_slice(&keys))))
         })?
@@ -122,12 +123,14 @@ fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<(), Stop> {
         return Err(Stop::Fault(Fault::TooMany));
     }
     step.tx.execute(
-        "INSERT INTO relay(relay, address, secret, own, added_at) VALUES (?, ?, ?, 1, ?)
-         ON CONFLICT(relay) DO UPDATE SET own = 1, address = excluded.address, secret = excluded.secret",
+        "INSERT INTO relay(relay, address, secret, own, lan, added_at) VALUES (?, ?, ?, 1, ?, ?)
+         ON CONFLICT(relay) DO UPDATE
+         SET own = 1, address = excluded.address, secret = excluded.secret, lan = excluded.lan",
         params![
             route.relay.as_bytes(),
             route.address,
             route.secret,
+            route.lan,
             step.time.0.cast_signed()
         ],
     )?;

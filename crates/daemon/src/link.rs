@@ -95,6 +95,7 @@ mod tests {
                 address: "h:1".to_owned(),
                 relay,
                 secret: None,
+                lan: false,
             },
             None,
         ));

@@ -349,6 +349,7 @@ fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {
         address,
         relay: home.keys.keys().id(),
         secret,
+        lan: config.lan,
     }
 }
 

@@ -17,6 +17,7 @@ pub fn all(address: &str, relay: RelayId, access: AccessChoice, secrets: &[[u8; 
         address: address.to_owned(),
         relay,
         secret,
+        lan: false,
     };
     match access {
         AccessChoice::Open => vec![route(None)],

@@ -65,6 +65,8 @@ pub struct RelayRoute {
     pub relay: RelayId,
     /// What a closed relay asks for.
     pub secret: Option<[u8; 16]>,
+    /// Whoever runs it says that it is reachable only on the local network.
+    pub lan: bool,
 }
 
 /// The path at which a relay serves those who have this secret (RLY-41): to anybody else nothing stands there.
@@ -103,9 +105,9 @@ pub enum RouteError {
 }
 
 impl RelayRoute {
-    /// `stone:r` and base64url of version | secret? | relay id | address | check (RTE-1).
+    /// `stone:r` and base64url of version | local? | secret? | relay id | address | check (RTE-1).
     pub fn to_text(&self) -> String {
-        let mut bytes = Vec::from([VERSION]);
+        let mut bytes = Vec::from([VERSION, u8::from(self.lan)]);
         bytes.put_option(self.secret.as_ref());
         bytes.put(self.relay.as_bytes());
         bytes.put(self.address.as_bytes());
@@ -146,11 +148,17 @@ impl RelayRoute {
         if reader.u8()? != VERSION {
             return Err(DecodeError::Value("version"));
         }
+        let lan = reader.bool("local")?;
         let secret = reader.option("secret")?;
         let relay = RelayId::from_bytes(reader.array()?);
         let address = core::str::from_utf8(reader.rest()).ok().and_then(address::check);
         let address = String::from(address.ok_or(DecodeError::Value("address"))?);
-        Ok(Self { address, relay, secret })
+        Ok(Self {
+            address,
+            relay,
+            secret,
+            lan,
+        })
     }
 }
 
@@ -172,6 +180,7 @@ mod tests {
             address: "127.0.0.1:4443".into(),
             relay: RelayId::from_bytes([5; 16]),
             secret,
+            lan: secret.is_none(),
         }
     }
 

@@ -210,7 +210,7 @@ pub(crate) fn take_commit(
     insert(step, &new, taken.with_me)?;
     keep_cuts(step, taken.child, &judged, &note)?;
     committed(step, &of.group)?;
-    receipts::due(step, &of.group)?;
+    receipts::due_quietly(step, &of.group)?;
     settle_head(step, &of.group)
 }
 

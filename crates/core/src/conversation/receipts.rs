@@ -1,15 +1,15 @@
 //! Standalone receipts: what says "here" and "read" where no message of ours does.
 //!
 //! In: arrivals and reading. Out: receipt messages (graph heads, read mark), the first at once, then at most one per
-//! conversation and five seconds (RCP-2). A claim that waits for approval gets none (RCP-4). In a group of more than
-//! eight accounts five of them speak for all, changing daily (RCP-5).
+//! conversation and five seconds; what shows nothing waits these five seconds (RCP-2). A claim that waits for approval
+//! gets none (RCP-4). In a group of more than eight accounts five of them speak for all, changing daily (RCP-5).
 //! Specified in `docs/protocol/08-outbox.md`.
 
 use super::{Conversation, epochs, graph, write};
 use crate::api::ChatId;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, ToSql, params};
 use sha2::{Digest, Sha256};
 use stonechat_wire::ids::{AccountId, MessageId};
 use stonechat_wire::message::{Kind, MessageHeader, Receipt};
@@ -24,29 +24,60 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Heads a receipt names at most.
 const HEADS_MAX: usize = 16;
 
-/// Something arrived that deserves a receipt: new, or again because its sender has heard nothing.
+/// SQL over a conversation: the earliest a receipt may leave. ?1 is now, by a clock that may have been set back.
+macro_rules! earliest {
+    () => {
+        "CASE WHEN receipt_at > ?1 THEN ?1
+              ELSE max(?1, receipt_at + CASE WHEN accounts > 8 THEN ?4 ELSE ?3 END) END"
+    };
+}
+
+/// Something arrived that deserves a receipt as soon as may be: new, or again because its sender has heard nothing.
 pub(crate) fn due(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    step.tx
-        .prepare_cached("UPDATE conversation SET receipt_due = 1 WHERE group_id = ? AND receipt_due = 0")?
-        .execute([group])?;
-    Ok(())
+    let sooner = concat!(
+        "min(coalesce(receipt_due, ?1 + ?4), ",
+        earliest!(),
+        ") WHERE group_id = ?2"
+    );
+    set_due(step, sooner, group)
+}
+
+/// Something new arrived that shows nothing: its receipt leaves the first place to what a person wrote.
+pub(crate) fn due_quietly(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let later = concat!(
+        "coalesce(receipt_due, max(?1 + ?3, ",
+        earliest!(),
+        ")) WHERE group_id = ?2"
+    );
+    set_due(step, later, group)
 }
 
 /// The slot clock was wrong until this step: what was said lies in mailboxes that nobody reads. Messages come again by
 /// themselves, receipts would not (RCP-2).
 pub(crate) fn say_again(step: &Step<'_, '_>) -> Result<(), Stop> {
-    step.tx
-        .prepare_cached("UPDATE conversation SET receipt_due = 1 WHERE receipt_due = 0")?
-        .execute([])?;
-    Ok(())
+    let all = concat!(earliest!(), " WHERE receipt_due IS NULL AND ?2");
+    set_due(step, all, &true)
 }
 
 /// Messages of this chat were read here.
 pub(crate) fn reading(step: &Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
     if may_tell_reading(step)? {
-        step.tx
-            .execute("UPDATE conversation SET receipt_due = 1 WHERE chat = ?", [chat])?;
+        let sooner = concat!("min(coalesce(receipt_due, ?1 + ?4), ", earliest!(), ") WHERE chat = ?2");
+        set_due(step, sooner, &chat)?;
     }
+    Ok(())
+}
+
+/// `when`: the end of the SQL that sets `receipt_due`.
+fn set_due(step: &Step<'_, '_>, when: &str, whose: &dyn ToSql) -> Result<(), Stop> {
+    let (now, every, large) = (
+        step.now.0.cast_signed(),
+        EVERY_MS.cast_signed(),
+        EVERY_LARGE_MS.cast_signed(),
+    );
+    step.tx
+        .prepare_cached(&format!("UPDATE conversation SET receipt_due = {when}"))?
+        .execute(params![now, whose, every, large])?;
     Ok(())
 }
 
@@ -73,7 +104,7 @@ pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &M
     };
     step.tx
         .prepare_cached(
-            "UPDATE conversation SET receipt_due = receipt_due AND ?3, read_told = coalesce(?1, read_told)
+            "UPDATE conversation SET receipt_due = CASE WHEN ?3 THEN receipt_due END, read_told = coalesce(?1, read_told)
              WHERE group_id = ?2",
         )?
         .execute(params![
@@ -90,19 +121,15 @@ fn leaves_some_out(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop>
     Ok(of.grouped && step.tx.prepare_cached(sql)?.exists([of.group])?)
 }
 
-/// Sends the receipts whose time has come.
+/// Sends the receipts whose time has come: also those that a clock which was set back has put far away.
 pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let groups: Vec<Gid> = {
         let mut rows = step.tx.prepare_cached(
             "SELECT v.group_id FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
-             WHERE v.receipt_due = 1 AND c.hidden = 0 AND v.gone = 0
-               AND (v.receipt_at <= ?1 - CASE WHEN v.accounts > 8 THEN ?3 ELSE ?2 END OR v.receipt_at > ?1)",
+             WHERE v.receipt_due IS NOT NULL AND (v.receipt_due <= ?1 OR v.receipt_due > ?1 + ?2)
+               AND c.hidden = 0 AND v.gone = 0",
         )?;
-        let (now, every, large) = (step.now.0, EVERY_MS, EVERY_LARGE_MS);
-        let found = rows.query_map(
-            params![now.cast_signed(), every.cast_signed(), large.cast_signed()],
-            |row| row.get(0),
-        )?;
+        let found = rows.query_map([step.now.0, EVERY_LARGE_MS].map(u64::cast_signed), |row| row.get(0))?;
         found.collect::<Result<_, _>>()?
     };
     groups.iter().try_for_each(|group| say(step, group))
@@ -110,15 +137,14 @@ pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// When the next one may leave, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let last: Option<i64> = step
+    let next: Option<i64> = step
         .tx
         .prepare_cached(
-            "SELECT min(v.receipt_at + CASE WHEN v.accounts > 8 THEN ?2 ELSE ?1 END)
-             FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
-             WHERE v.receipt_due = 1 AND c.hidden = 0 AND v.gone = 0",
+            "SELECT min(v.receipt_due) FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
+             WHERE v.receipt_due IS NOT NULL AND c.hidden = 0 AND v.gone = 0",
         )?
-        .query_row([EVERY_MS.cast_signed(), EVERY_LARGE_MS.cast_signed()], |row| row.get(0))?;
-    Ok(last.map(|at| u64::try_from(at).unwrap_or(0)))
+        .query_row([], |row| row.get(0))?;
+    Ok(next.map(|at| u64::try_from(at).unwrap_or(0)))
 }
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
@@ -127,7 +153,7 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     };
     if !speaks(step, &to)? {
         step.tx
-            .prepare_cached("UPDATE conversation SET receipt_due = 0 WHERE group_id = ?")?
+            .prepare_cached("UPDATE conversation SET receipt_due = NULL WHERE group_id = ?")?
             .execute([group])?;
         return Ok(());
     }
@@ -142,7 +168,7 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     };
     step.tx
         .prepare_cached(
-            "UPDATE conversation SET receipt_due = 0, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
+            "UPDATE conversation SET receipt_due = NULL, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
         )?
         .execute(params![step.now.0.cast_signed(), read.map(|id| *id.as_bytes()), group])?;
     // The founding epoch needs no receipt: who is in it has confirmed it by coming.

@@ -81,7 +81,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
     let (seal_private, seal_public) = mls::seal_key_pair(&seed).map_err(|_| Stop::Refused("seal key"))?;
     let expires_at = step.time.plus_ms(life_ms(wish.who));
     let named = name_relay(step, relay)?;
-    let address = named.address.clone();
+    let (address, reach) = (named.address.clone(), reach(&named));
     let mut card = my_card(step, &me, vec![named]);
     card.seal_key = Some(seal_public);
     card.key_packages = vec![package.clone()];
@@ -115,7 +115,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
             relay.as_bytes(),
             link.to_url(),
             link.to_code(),
-            reach(&address) as u8,
+            reach as u8,
             seal_private,
             package,
             signer.seed(),

@@ -88,7 +88,7 @@ CREATE TABLE conversation(
   accounts     INTEGER NOT NULL DEFAULT 2, -- of the head
   gone         INTEGER NOT NULL DEFAULT 0, -- I am in the head no more
   leaving      INTEGER NOT NULL DEFAULT 0, -- I have said that I leave
-  receipt_due  INTEGER NOT NULL DEFAULT 0,
+  receipt_due  INTEGER,                  -- a standalone receipt leaves then, device clock
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
   renew_at     INTEGER NOT NULL,         -- next self-update, device clock
@@ -98,7 +98,7 @@ CREATE TABLE conversation(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
 CREATE INDEX conversation_renew ON conversation(renew_at);
-CREATE INDEX conversation_due ON conversation(receipt_at) WHERE receipt_due = 1;
+CREATE INDEX conversation_due ON conversation(receipt_due) WHERE receipt_due IS NOT NULL;
 
 CREATE TABLE conversation_relay(
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,

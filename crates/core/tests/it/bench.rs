@@ -52,6 +52,7 @@ pub(crate) fn route() -> String {
         address: "127.0.0.1:9".into(),
         relay: relay_keys().id(),
         secret: Some([3; 16]),
+        lan: false,
     }
     .to_text()
 }

@@ -1,6 +1,6 @@
 //! Single rules of conversations, the outbox and meetings.
 
-use crate::bench::{Bench, START, relay_keys};
+use crate::bench::{Bench, START, relay_keys, route};
 use stonechat_core::Input;
 use stonechat_core::api::{
     Accept, AcceptRetry, AcceptanceState, ById, Command, Event, Fault, How, MarkRead, Reach, Reply, Send, Settings, Who,
@@ -63,6 +63,7 @@ fn a_message_goes_to_two_relays_of_three_out_3() {
             address: format!("127.0.0.1:{number}"),
             relay: keys.id(),
             secret: None,
+            lan: false,
         };
         let wish = stonechat_core::api::RelayAdd { route: route.to_text() };
         bench.ask(0, Command::RelayAdd(wish)).unwrap();
@@ -359,6 +360,7 @@ fn a_card_opens_one_door_meet_13() {
         address: "203.0.113.7:443".into(),
         relay: keys.id(),
         secret: Some([1; 16]),
+        lan: false,
     };
     bench
         .ask(
@@ -396,5 +398,24 @@ fn an_invitation_says_how_far_it_reaches_meet_15() {
         let mut bench = Bench::with(1);
         change(&mut bench, 0, &format!("UPDATE relay SET address = '{address}'"));
         assert_eq!(bench.invite(0, Who::One, How::Plain).reach, reach, "{address}");
+    }
+}
+
+#[test]
+fn a_relay_that_is_run_for_the_local_network_reaches_no_further_meet_15() {
+    for (lan, reach) in [(false, Reach::Internet), (true, Reach::LocalNetwork)] {
+        let mut bench = Bench::with(1);
+        let route = RelayRoute {
+            address: "203.0.113.7:443".into(),
+            lan,
+            ..RelayRoute::parse(&route()).unwrap()
+        };
+        bench
+            .ask(
+                0,
+                Command::RelayAdd(stonechat_core::api::RelayAdd { route: route.to_text() }),
+            )
+            .unwrap();
+        assert_eq!(bench.invite(0, Who::One, How::Plain).reach, reach);
     }
 }

@@ -29,6 +29,30 @@ fn a_text_arrives_and_is_confirmed_and_read_rcp_1() {
 }
 
 #[test]
+fn what_a_meeting_sends_does_not_delay_the_receipt_of_the_first_text_rcp_2() {
+    let mut bench = Bench::friends();
+    bench.say(1, 1, "hello");
+    assert_eq!(bench.states(1), [2], "confirmed at once: no time has passed");
+    bench.say(1, 1, "again");
+    assert_eq!(bench.states(1), [2, 1], "the next receipt waits");
+    bench.pass(5_000);
+    assert_eq!(bench.states(1), [2, 2]);
+}
+
+#[test]
+fn what_shows_nothing_is_confirmed_after_five_seconds_rcp_2() {
+    let mut bench = Bench::friends();
+    let waiting = |bench: &mut Bench| -> u32 {
+        let tx = bench.devices[1].store.begin().unwrap();
+        tx.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_ne!(waiting(&mut bench), 0, "the key packages of the meeting");
+    bench.pass(5_000);
+    assert_eq!(waiting(&mut bench), 0);
+}
+
+#[test]
 fn a_text_of_thirty_bytes_is_one_envelope_of_256_msg_2() {
     let mut bench = Bench::friends();
     bench.say(0, 1, "first, so that there is a parent");

@@ -64,7 +64,7 @@ impl World {
             ),
             (
                 "receipts that are due",
-                "SELECT leaf FROM conversation WHERE receipt_due = 1 AND {inside}",
+                "SELECT leaf FROM conversation WHERE receipt_due IS NOT NULL AND {inside}",
             ),
             (
                 "acceptances on their way",

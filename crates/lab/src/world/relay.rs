@@ -77,6 +77,7 @@ impl Relay {
             address: self.address.clone(),
             relay: self.id(),
             secret,
+            lan: false,
         }
         .to_text()
     }

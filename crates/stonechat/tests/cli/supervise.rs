@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::{PROGRAM, eventually, text};
@@ -21,9 +22,25 @@ impl Drop for Started {
 
 /// Starts it and reads so many lines.
 fn start(words: &[&str], count: usize) -> Started {
+    start_as(Command::new(PROGRAM), words, count)
+}
+
+/// In a network of its own whose only address is a public one, 203.0.113.5 (RFC 5737).
+fn start_in_a_public_network(words: &[&str], count: usize) -> Started {
+    let network =
+        "ip link set lo up && ip addr add 203.0.113.5/24 dev lo && ip route add default dev lo src 203.0.113.5";
+    let mut command = Command::new("unshare");
+    command.arg("--net");
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        command.arg("--map-root-user");
+    }
+    command.args(["sh", "-c", &format!("{network} && exec \"$@\""), "sh", PROGRAM]);
+    start_as(command, words, count)
+}
+
+fn start_as(mut command: Command, words: &[&str], count: usize) -> Started {
     let dir = tempfile::tempdir().unwrap();
     let home = text(&dir.path().join("home"));
-    let mut command = Command::new(PROGRAM);
     command
         .args(["--home", &home])
         .args(words)
@@ -110,4 +127,26 @@ fn run_starts_relay_and_profile_and_a_second_run_gives_another_address() {
         "the relay of the run is used: {invite:?}"
     );
     assert!(invite.err.contains("only on this computer"), "{invite:?}");
+}
+
+// proves: MEET-15
+#[test]
+fn what_is_run_for_the_local_network_invites_into_it_whatever_its_address() {
+    for (words, says) in [
+        (&["run", "--lan", "--port", "0"][..], "only in this network"),
+        (&["run", "--port", "0"], "only on this computer"),
+    ] {
+        let run = start_in_a_public_network(words, 2);
+        let home = text(&run._dir.path().join("home"));
+        let init = crate::harness::run(&["--home", &home, "init", "--name", "Ana"]);
+        assert_eq!(init.code, 0, "{init:?}");
+        let invite = crate::harness::run(&["--home", &home, "invite"]);
+        assert!(invite.err.contains(says), "{invite:?}");
+        let address = if words.contains(&"--lan") {
+            "http://203.0.113.5:"
+        } else {
+            "http://127.0.0.1:"
+        };
+        assert!(invite.out.starts_with(address), "{invite:?}");
+    }
 }

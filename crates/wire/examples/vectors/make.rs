@@ -493,6 +493,7 @@ fn route() -> RelayRoute {
         address: "192.0.2.7:4443".into(),
         relay: RelayId::from_bytes(bytes(20)),
         secret: Some(bytes(80)),
+        lan: false,
     }
 }
 

@@ -1,9 +1,11 @@
 import type { AcceptanceState, Fault, InviteState } from '../../../src/core/gen/api';
 import { en } from '../../../src/i18n/en';
 import { ru } from '../../../src/i18n/ru';
-import { expect, PHONE, test } from './page';
+import { readFileSync } from 'node:fs';
+import { expect, expectAccessibleInBoth, openSearch, PHONE, test } from './page';
 
-// Every text for something that goes wrong, on the screen where it can happen, in both languages.
+// Every text for something that goes wrong, on the screen where it can happen, in both languages; and axe on what it
+// looks like there, in both themes.
 const LANGUAGES = { en, ru };
 const LINK = 'http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#c29tZWJvZHkgZWxzZQ';
 
@@ -30,6 +32,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
             const screen = words.screens.faults[fault as 'newerDatabase'];
             await expect(page.getByRole('alert')).toHaveText(screen.title);
             await expect(page.getByText(screen.body)).toBeVisible();
+            await expectAccessibleInBoth(page);
             return;
           }
           case 'init':
@@ -108,6 +111,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
           }
         }
         await expect(page.getByText(words.faults[fault]).first()).toBeVisible();
+        await expectAccessibleInBoth(page);
       });
     }
 
@@ -127,10 +131,12 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
           // There is a chat now: the page goes there, and says it above the field.
           await page.evaluate((to) => window.mock!.backend.setAcceptance([...window.mock!.backend.acceptances.keys()][0]!, to as never, 'Лена'), state);
           await expect(page.getByText(words.chat.waiting('Лена'))).toBeVisible();
+          await expectAccessibleInBoth(page);
           return;
         }
         await page.evaluate((to) => window.mock!.backend.setAcceptance([...window.mock!.backend.acceptances.keys()][0]!, to as never), state);
         await expect(page.getByText(sentence)).toBeVisible();
+        await expectAccessibleInBoth(page);
       });
     }
 
@@ -141,6 +147,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
         await expect(page.locator('.qr')).toBeVisible();
         await page.evaluate((to) => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { state: to }), state);
         await expect(page.getByText(words.invite.state[state].body)).toBeVisible();
+        await expectAccessibleInBoth(page);
       });
     }
 
@@ -150,8 +157,10 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await expect(page.locator('.qr')).toBeVisible();
       await page.evaluate(() => window.mock!.backend.changeInvite([...window.mock!.backend.invites.keys()].at(-1)!, { usedTwice: true, state: 'used' }));
       await expect(page.getByText(words.invite.usedTwice)).toBeVisible();
+      await expectAccessibleInBoth(page);
       await page.getByRole('button', { name: words.app.back }).click();
       await expect(page.getByText(words.invite.usedTwiceTitle)).toBeVisible();
+      await expectAccessibleInBoth(page);
     });
 
     test('works only on this computer, only in this network', async ({ page, open }) => {
@@ -169,8 +178,10 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
         await open({ scenario: 'talk', connection, lang });
         const line = page.locator('button.line');
         await expect(line).toContainText(words.connection[connection].line);
+        await expect(line).toContainText(words.connection[connection].sub);
         await line.click();
         await expect(page.getByRole('dialog')).toContainText(words.connection.explain[connection]);
+        await expectAccessibleInBoth(page);
       });
     }
 
@@ -191,6 +202,11 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await expect(page.locator('.chat').first()).toBeVisible();
       await mock((handle) => handle.cut());
       await expect(page.locator('button.line')).toContainText(words.connection.detached.line);
+      await expect(page.locator('button.line')).toContainText(words.connection.detached.sub);
+      await page.locator('button.line').click();
+      await expect(page.getByRole('dialog')).toContainText(words.connection.explain.detached);
+      await expectAccessibleInBoth(page);
+      await page.keyboard.press('Escape');
       await mock((handle) => handle.heal());
       await expect(page.locator('button.line')).toContainText(words.connection.connected.line, { timeout: 10_000 });
     });
@@ -204,6 +220,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await expect(page.getByText(words.connection.clock(1))).toHaveCount(0);
       await page.evaluate(() => window.mock!.backend.emit({ kind: 'diskFull' }));
       await expect(page.getByText(words.connection.diskFull)).toBeVisible();
+      await expectAccessibleInBoth(page);
     });
 
     for (const fault of ['diskFull', 'internal'] as const) {
@@ -211,6 +228,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
         await open({ scenario: 'talk', fault, lang });
         await page.getByRole('button', { name: lang === 'ru' ? 'Русский' : 'English' }).click();
         await expect(page.getByText(words.screens.faults[fault].body)).toBeVisible();
+        await expectAccessibleInBoth(page);
         await page.evaluate(() => (window.mock!.backend.statusFault = null));
         await page.getByRole('button', { name: words.app.retry }).click();
         await expect(page.locator('.chat').first()).toBeVisible();
@@ -244,6 +262,103 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       });
       await expect(page.getByText(words.chat.missing(2))).toBeVisible();
       await expect(page.getByText(words.chat.newer)).toBeVisible();
+      await expectAccessibleInBoth(page);
+    });
+
+    test('a message that did not go out: said at its place, and explained', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/2' });
+      await page.evaluate(() => void window.mock!.backend.failing.set('send', 'diskFull'));
+      await page.getByRole('textbox').fill('hello');
+      await page.getByRole('button', { name: words.chat.send, exact: true }).click();
+      await page.locator('.failed').getByRole('button').click();
+      await expect(page.getByRole('dialog')).toContainText(words.message.explain.failed);
+      await expectAccessibleInBoth(page);
+    });
+
+    test('a late message of a group: written after its sender was removed', async ({ page, open }) => {
+      await open({ scenario: 'group', lang, hash: '#/chat/8' });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        backend.emit({ kind: 'messageAdded', message: backend.place(backend.chats.get(8)!, 'hello', { from: 'p', fromName: 'Pavel', late: true }) });
+      });
+      await expect(page.getByText(words.groups.late)).toBeVisible();
+      await expectAccessibleInBoth(page);
+    });
+
+    test('the browser does not let us copy: said, and the link can be selected', async ({ page, open }) => {
+      await page.addInitScript(() => (navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed'))));
+      await open({ scenario: 'talk', lang, hash: '#/invite' });
+      await page.locator('input[value=plain]').check();
+      await page.getByRole('button', { name: words.invite.make }).click();
+      await page.getByRole('button', { name: words.app.copy, exact: true }).click();
+      await expect(page.getByText(words.invite.copyFailed)).toBeVisible();
+      await expectAccessibleInBoth(page);
+    });
+
+    test('a picture without a code', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/invite' });
+      await page.getByRole('button', { name: words.chats.accept }).click();
+      await page.locator('input[type=file]').setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: readFileSync(new URL('../../../public/logo.svg', import.meta.url)) });
+      await expect(page.getByText(words.invitation.noCodeInPicture)).toBeVisible({ timeout: 15_000 });
+      await expectAccessibleInBoth(page);
+    });
+
+    test('a passphrase that is too short, and two that differ', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/settings' });
+      await page.getByRole('button', { name: words.settings.setPassphrase }).click();
+      await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('short');
+      await page.getByRole('button', { name: words.app.save }).click();
+      await expect(page.getByRole('alert')).toContainText(words.settings.tooShort);
+      await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('several ordinary words');
+      await page.getByRole('button', { name: words.app.save }).click();
+      await expect(page.getByRole('alert')).toContainText(words.settings.differ);
+      await expectAccessibleInBoth(page);
+    });
+
+    test('safety numbers that differ', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/2/safety' });
+      await page.getByRole('button', { name: words.safety.different }).click();
+      await expect(page.getByText(words.safety.differ)).toBeVisible();
+      await expectAccessibleInBoth(page);
+    });
+
+    test('nothing found', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang });
+      await openSearch(page);
+      await page.keyboard.type('zzzz');
+      await expect(page.getByRole('dialog')).toContainText(words.search.nothing('zzzz'));
+      await expectAccessibleInBoth(page);
+    });
+
+    test('before what cannot be undone: turning away, closing, removing, leaving, destroying', async ({ page, open }) => {
+      await open({ scenario: 'group', lang, hash: '#/requests' });
+      await page.evaluate(() => void window.mock!.backend.addRequest('Bo'));
+      const asked = async (hash: string, button: string | RegExp, title: string): Promise<void> => {
+        await page.evaluate((to) => (location.hash = to), hash);
+        await page.getByRole('button', { name: button }).first().click();
+        await expect(page.getByRole('dialog')).toContainText(title);
+        await expectAccessibleInBoth(page);
+        await page.keyboard.press('Escape');
+        await expect(page.getByRole('dialog')).toHaveCount(0);
+      };
+      await asked('#/requests', words.requests.decline, words.requests.declineBody);
+      await asked('#/chat/8/contact', words.groups.remove('Pavel'), words.groups.removeBody);
+      await asked('#/chat/8/contact', words.groups.leave, words.groups.leaveBody);
+      await asked('#/settings', words.settings.wipe, words.settings.wipeTitle);
+      await page.evaluate(() => (location.hash = '#/invites'));
+      await page.locator('.item').first().click();
+      await page.getByRole('button', { name: words.invite.revoke }).click();
+      await expect(page.getByRole('dialog')).toContainText(words.invite.revokeBody);
+      await expectAccessibleInBoth(page);
+    });
+
+    test('everything is destroyed', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/settings' });
+      await page.getByRole('button', { name: words.settings.wipe }).click();
+      await page.getByLabel(words.settings.wipeType(words.settings.wipeWord)).fill(words.settings.wipeWord);
+      await page.getByRole('dialog').getByRole('button', { name: words.settings.wipeDo }).click();
+      await expect(page.getByText(words.screens.wiped.body)).toBeVisible();
+      await expectAccessibleInBoth(page);
     });
 
     test('a text over 16 KB is told before it is sent', async ({ page, open }) => {
