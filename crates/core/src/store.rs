@@ -26,7 +26,7 @@ const MIGRATIONS: Migrations<'static> = Migrations::from_slice(SCHEMAS);
 /// A writer waits this long for another one; there is none in one home, so this only covers a checkpoint.
 const BUSY_TIMEOUT_MS: u32 = 5_000;
 /// SQLCipher's page.
-const PAGE_BYTES: usize = 4096;
+const PAGE_BYTES: usize = 2048;
 /// Prepared statements kept per connection.
 const STATEMENTS_KEPT: usize = 256;
 
@@ -224,10 +224,10 @@ fn remove_all(home: &Path) -> io::Result<()> {
     result
 }
 
-/// What can be seen without the key: there, at least a page long, no plain SQLite file.
+/// What can be seen without the key: there, more than a page long (the schema is), no plain SQLite file.
 fn check_file(path: &Path) -> Result<(), OpenError> {
-    match files::head(path, PAGE_BYTES) {
-        Ok(head) if head.len() < PAGE_BYTES || head.starts_with(b"SQLite format 3\0") => Err(OpenError::Broken),
+    match files::head(path, PAGE_BYTES + 1) {
+        Ok(head) if head.len() <= PAGE_BYTES || head.starts_with(b"SQLite format 3\0") => Err(OpenError::Broken),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing),
         Err(error) => Err(error.into()),
@@ -242,6 +242,10 @@ fn connect(path: &Path, key: &StoreKey, access: OpenFlags) -> Result<Connection,
     // SQLCipher would write its errors to stderr, paths included.
     connection.execute_batch("PRAGMA cipher_log_level = NONE")?;
     connection.execute_batch(&key.pragma())?;
+    // A message changes a few rows in each of some thirty trees: half pages are half the work of sealing and writing them.
+    connection.execute_batch(&format!(
+        "PRAGMA cipher_page_size = {PAGE_BYTES}; PRAGMA cipher_hmac_algorithm = HMAC_SHA256"
+    ))?;
     read_first_page(&connection)?;
     connection.execute_batch(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"))?;
     connection.execute_batch(
@@ -313,6 +317,8 @@ impl From<rusqlite::Error> for StoreError {
         match found.code {
             ErrorCode::DiskFull => Self::Full,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Broken,
+            // SQLCipher's word for an overflow page that does not open; a mistake in a statement comes with words of its own.
+            ErrorCode::Unknown if error.to_string() == "SQL logic error" => Self::Broken,
             // The log's index could not grow.
             ErrorCode::SystemIoFailure if found.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
             _ => Self::Sql(error),

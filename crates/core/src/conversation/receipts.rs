@@ -9,7 +9,7 @@ use super::{Conversation, epochs, graph, write};
 use crate::api::ChatId;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
-use rusqlite::{OptionalExtension, ToSql, params};
+use rusqlite::{OptionalExtension, ToSql, named_params, params};
 use sha2::{Digest, Sha256};
 use stonechat_wire::ids::{AccountId, MessageId};
 use stonechat_wire::message::{Kind, MessageHeader, Receipt};
@@ -24,60 +24,46 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Heads a receipt names at most.
 const HEADS_MAX: usize = 16;
 
-/// SQL over a conversation: the earliest a receipt may leave. ?1 is now, by a clock that may have been set back.
-macro_rules! earliest {
-    () => {
-        "CASE WHEN receipt_at > ?1 THEN ?1
-              ELSE max(?1, receipt_at + CASE WHEN accounts > 8 THEN ?4 ELSE ?3 END) END"
-    };
-}
-
 /// Something arrived that deserves a receipt as soon as may be: new, or again because its sender has heard nothing.
 pub(crate) fn due(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let sooner = concat!(
-        "min(coalesce(receipt_due, ?1 + ?4), ",
-        earliest!(),
-        ") WHERE group_id = ?2"
-    );
-    set_due(step, sooner, group)
+    let set = "receipt_due = min(coalesce(receipt_due, :now + :large), :earliest), receipt_quiet = 0";
+    set_due(step, set, "group_id = :whose", group)
 }
 
 /// Something new arrived that shows nothing: its receipt leaves the first place to what a person wrote.
 pub(crate) fn due_quietly(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let later = concat!(
-        "coalesce(receipt_due, max(?1 + ?3, ",
-        earliest!(),
-        ")) WHERE group_id = ?2"
-    );
-    set_due(step, later, group)
+    let set = "receipt_due = coalesce(receipt_due, max(:now + :every, :earliest)),
+               receipt_quiet = receipt_quiet OR receipt_due IS NULL";
+    set_due(step, set, "group_id = :whose", group)
 }
 
 /// The slot clock was wrong until this step: what was said lies in mailboxes that nobody reads. Messages come again by
 /// themselves, receipts would not (RCP-2).
 pub(crate) fn say_again(step: &Step<'_, '_>) -> Result<(), Stop> {
-    let all = concat!(earliest!(), " WHERE receipt_due IS NULL AND ?2");
-    set_due(step, all, &true)
+    let set = "receipt_due = :earliest, receipt_quiet = 0";
+    set_due(step, set, "receipt_due IS NULL AND :whose", &true)
 }
 
 /// Messages of this chat were read here.
 pub(crate) fn reading(step: &Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
-    if may_tell_reading(step)? {
-        let sooner = concat!("min(coalesce(receipt_due, ?1 + ?4), ", earliest!(), ") WHERE chat = ?2");
-        set_due(step, sooner, &chat)?;
+    if !may_tell_reading(step)? {
+        return Ok(());
     }
-    Ok(())
+    let set = "receipt_due = min(coalesce(receipt_due, :now + :large), :earliest), receipt_quiet = 0";
+    set_due(step, set, "chat = :whose", &chat)
 }
 
-/// `when`: the end of the SQL that sets `receipt_due`.
-fn set_due(step: &Step<'_, '_>, when: &str, whose: &dyn ToSql) -> Result<(), Stop> {
-    let (now, every, large) = (
-        step.now.0.cast_signed(),
-        EVERY_MS.cast_signed(),
-        EVERY_LARGE_MS.cast_signed(),
-    );
-    step.tx
-        .prepare_cached(&format!("UPDATE conversation SET receipt_due = {when}"))?
-        .execute(params![now, whose, every, large])?;
+/// Runs an update of conversations. `:earliest` is when a receipt may leave: now may be by a clock that was set back.
+fn set_due(step: &Step<'_, '_>, set: &str, which: &str, whose: &dyn ToSql) -> Result<(), Stop> {
+    let earliest = "CASE WHEN receipt_at > :now THEN :now
+                    ELSE max(:now, receipt_at + CASE WHEN accounts > 8 THEN :large ELSE :every END) END";
+    let sql = format!("UPDATE conversation SET {set} WHERE {which}").replace(":earliest", earliest);
+    step.tx.prepare_cached(&sql)?.execute(named_params! {
+        ":now": step.now.0.cast_signed(),
+        ":every": EVERY_MS.cast_signed(),
+        ":large": EVERY_LARGE_MS.cast_signed(),
+        ":whose": whose,
+    })?;
     Ok(())
 }
 
@@ -168,7 +154,9 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     };
     step.tx
         .prepare_cached(
-            "UPDATE conversation SET receipt_due = NULL, receipt_at = ?, read_told = coalesce(?, read_told) WHERE group_id = ?",
+            "UPDATE conversation SET receipt_due = NULL, receipt_quiet = 0, read_told = coalesce(?2, read_told),
+                    receipt_at = CASE WHEN receipt_quiet AND accounts <= 8 THEN receipt_at ELSE ?1 END
+             WHERE group_id = ?3",
         )?
         .execute(params![step.now.0.cast_signed(), read.map(|id| *id.as_bytes()), group])?;
     // The founding epoch needs no receipt: who is in it has confirmed it by coming.

@@ -89,6 +89,7 @@ CREATE TABLE conversation(
   gone         INTEGER NOT NULL DEFAULT 0, -- I am in the head no more
   leaving      INTEGER NOT NULL DEFAULT 0, -- I have said that I leave
   receipt_due  INTEGER,                  -- a standalone receipt leaves then, device clock
+  receipt_quiet INTEGER NOT NULL DEFAULT 0, -- what is due answers only what shows nothing
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
   renew_at     INTEGER NOT NULL,         -- next self-update, device clock

@@ -152,15 +152,23 @@ fn damaged_databases_are_called_damaged_sto_3() {
     let (home, store) = Home::with_store();
     drop(store);
     let good = fs::read(home.database()).unwrap();
-    let cuts = [0, 100, 4095, 4096, 3 * 4096, good.len() - 4096];
+    let cuts = [
+        0,
+        100,
+        PAGE_BYTES - 1,
+        PAGE_BYTES,
+        3 * PAGE_BYTES,
+        good.len() - PAGE_BYTES,
+    ];
     for cut in cuts {
         fs::write(home.database(), &good[..cut]).unwrap();
-        assert!(matches!(home.open(), Err(OpenError::Broken)), "cut at {cut}");
+        let found = home.open().map(drop);
+        assert!(matches!(found, Err(OpenError::Broken)), "cut at {cut}: {found:?}");
     }
     fs::write(home.database(), [b"SQLite format 3\0".as_slice(), &good[16..]].concat()).unwrap();
     assert!(matches!(home.open(), Err(OpenError::Broken)), "a plain SQLite file");
     let mut flipped = good.clone();
-    for page in flipped.chunks_mut(4096).skip(1) {
+    for page in flipped.chunks_mut(PAGE_BYTES).skip(1) {
         page[1000] ^= 1;
     }
     fs::write(home.database(), &flipped).unwrap();
@@ -181,14 +189,16 @@ fn damage_met_later_is_a_typed_error_sto_3() {
     store.checkpoint_truncate().unwrap();
     drop(store);
     let mut bytes = fs::read(home.database()).unwrap();
-    let last = bytes.len() - 4096;
-    bytes[last + 1000] ^= 1;
+    for page in bytes.chunks_mut(PAGE_BYTES).rev().take(20) {
+        page[1000] ^= 1;
+    }
     fs::write(home.database(), bytes).unwrap();
     let store = home.open().unwrap();
     let sum = store
         .connection
         .query_row("SELECT sum(length(value)) FROM setting", [], |row| row.get::<_, i64>(0));
-    assert!(matches!(sum.map_err(StoreError::from), Err(StoreError::Broken)));
+    let sum = sum.map_err(StoreError::from);
+    assert!(matches!(sum, Err(StoreError::Broken)), "{sum:?}");
 }
 
 #[test]

@@ -50,6 +50,8 @@ fn what_shows_nothing_is_confirmed_after_five_seconds_rcp_2() {
     assert_ne!(waiting(&mut bench), 0, "the key packages of the meeting");
     bench.pass(5_000);
     assert_eq!(waiting(&mut bench), 0);
+    bench.say(1, 1, "hello");
+    assert_eq!(bench.states(1), [2], "and that receipt does not delay the next");
 }
 
 #[test]
