@@ -78,9 +78,13 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
         return Ok(());
     }
     // What is refused leaves nothing behind but its cursor.
-    step.attempt(|step| open(step, &listening, &envelope))
-        .map(|_dropped| ())
-        .map_err(Stop::Store)
+    let opened = step
+        .attempt(|step| open(step, &listening, &envelope))
+        .map_err(Stop::Store)?;
+    if let Err(Stop::Refused(why)) = opened {
+        step.out.refused.push(why);
+    }
+    Ok(())
 }
 
 fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<(), Stop> {

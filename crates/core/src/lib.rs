@@ -76,6 +76,8 @@ pub struct Outputs {
     pub events: Vec<api::Event>,
     /// When to come back with [`Input::Wake`], by the device's clock.
     pub wake_at: Option<Timestamp>,
+    /// Why envelopes that came were refused, for the log.
+    pub refused: Vec<&'static str>,
 }
 
 /// The messenger. Holds nothing but a cache of the database.

@@ -313,6 +313,9 @@ impl Loop {
             Ok(outputs) => {
                 let (errands, events) = (outputs.errands.len(), outputs.events.len());
                 tracing::debug!(kind, errands, events, "a step is committed");
+                for why in &outputs.refused {
+                    tracing::debug!(why, "an envelope is refused");
+                }
                 Ok(self.release(outputs))
             }
             Err(error) => {

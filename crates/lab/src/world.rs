@@ -540,6 +540,10 @@ impl World {
 
     /// What a committed step tells the world, also where nobody else gets to hear it.
     fn witness(&mut self, d: usize, outputs: &Outputs) {
+        // Everybody here is honest, and the network damages nothing: what does not open would be undecryptable for ever.
+        for why in &outputs.refused {
+            self.broke(format!("device {d}: refused an envelope: {why}"));
+        }
         for event in &outputs.events {
             match event {
                 Told::MessageAdded { message } if message.mine => {

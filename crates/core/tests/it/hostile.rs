@@ -178,17 +178,24 @@ fn envelopes_replayed_or_bent_say_nothing_twice_env_8() {
     let tag = sent.token.tag();
     let mut bent = sent.envelope.bytes().to_vec();
     *bent.last_mut().unwrap() ^= 1;
-    for envelope in [sent.envelope.bytes().to_vec(), bent, vec![], vec![1; 256], vec![2; 300]] {
-        let cursor = 1_000_000 + u64::try_from(bench.devices[1].events.len()).unwrap();
+    let whole = sent.envelope.bytes().to_vec();
+    let mut refused = vec![];
+    for (cursor, envelope) in (1_000_000..).zip([whole, bent, vec![], vec![1; 256], vec![2; 300]]) {
         let arrival = Arrival {
             relay: relay_keys().id(),
             tag,
             cursor,
             envelope,
         };
-        bench.devices[1].step(Input::News(News::Arrived(vec![arrival])));
+        let outputs = bench.devices[1].step(Input::News(News::Arrived(vec![arrival])));
+        refused.extend(outputs.refused);
     }
+    assert_eq!(refused, ["does not open"], "the bent one; the others do not get so far");
     assert_eq!(bench.texts(1), ["once"]);
+    assert_eq!(
+        bench.numbers(1, "SELECT cursor FROM listening ORDER BY cursor DESC LIMIT 1"),
+        [100]
+    );
 }
 
 #[test]
