@@ -2,15 +2,20 @@
 //!
 //! In: texts of the person, opened MLS messages of members. Out: message rows in causal order, outbox rows, events.
 //! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does;
+//! `alarms` tells of commits that no honest device makes;
+//! `wants` asks for what is missing, `originals` keeps what others may ask for;
 //! `epochs` keeps the branches that commits make, and `renewal` says when this device makes one.
 //! Opening envelopes is the inbox's job, sealing and resending the outbox's.
 //! Specified in `docs/protocol/05-message.md` and `07-conversation.md`.
 //! Invariant: a message row, its graph, its MLS state and its outbox row change in one transaction.
 
+pub(crate) mod alarms;
 pub(crate) mod epochs;
 pub(crate) mod graph;
+pub(crate) mod originals;
 pub(crate) mod receipts;
 pub(crate) mod renewal;
+pub(crate) mod wants;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
 use crate::group;
@@ -373,6 +378,7 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
     let sealed = step.groups.write(&step.mls, (to.group, to.epoch), &to.signer, &plain)?;
     let (waiting, about): (_, &[u8]) = match header.kind {
         Kind::Receipt => (Waiting::Receipt, &to.group),
+        Kind::Want => (Waiting::Again, &to.group),
         _durable => (Waiting::Message, id.as_bytes()),
     };
     let plain = (waiting == Waiting::Message).then_some(plain.as_slice());
@@ -388,21 +394,28 @@ pub(crate) struct Sealed {
     pub(crate) account: AccountId,
 }
 
-/// Takes in what a member wrote, once it is decrypted.
-pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, plain: &[u8]) -> Result<(), Stop> {
+/// Takes in what a member wrote, once it is decrypted. Out: which message that is, where it is a new one.
+pub(crate) fn take_in(
+    step: &mut Step<'_, '_>,
+    from: &Conversation,
+    by: Sealed,
+    plain: &[u8],
+) -> Result<Option<MessageId>, Stop> {
     let (first, plain) = message::decode_again(plain).map_err(|_| Stop::Refused("message"))?;
     let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("message header"))?;
     let sender = by.account;
     heard(step, from, by)?;
-    if header.kind == Kind::Receipt {
-        return receipts::take_in(step, from, sender, body);
+    match header.kind {
+        Kind::Receipt => return receipts::take_in(step, from, sender, body).map(|()| None),
+        Kind::Want => return wants::take_in(step, from, by, body).map(|()| None),
+        _durable => {}
     }
     let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
     let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
     receipts::due(step, &from.group)?;
     if graph::known(step, id)? {
-        return Ok(());
+        return originals::came_encrypted_again(step, id).map(|()| None);
     }
     let (kind, text) = shown_as(step, from, sender, first.epoch, &header, body)?;
     let new = NewMessage {
@@ -419,6 +432,8 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
+    wants::arrived(step, &from.group, id)?;
+    wants::note(step, from, &header.parents, wants::Named::AsParent)?;
     epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
     if from.grouped {
         epochs::mark_late(step, &from.group)?;
@@ -436,7 +451,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
         let message = loaded(step, id)?;
         step.event(Event::MessageAdded { message });
     }
-    Ok(())
+    Ok(Some(id))
 }
 
 /// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
@@ -451,7 +466,13 @@ fn shown_as(
     match header.kind {
         Kind::KeyPackages | Kind::Welcome if !from.grouped => return Ok((None, String::new())),
         Kind::Leave if from.grouped => return Ok((None, String::new())),
-        Kind::Text | Kind::Receipt | Kind::KeyPackages | Kind::Welcome | Kind::Leave | Kind::Unknown(_) => {}
+        Kind::Text
+        | Kind::Receipt
+        | Kind::KeyPackages
+        | Kind::Welcome
+        | Kind::Leave
+        | Kind::Want
+        | Kind::Unknown(_) => {}
     }
     if !group::may_write(step, epoch, sender)? {
         return Err(Stop::Refused("may not write"));
@@ -475,7 +496,7 @@ fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, kind: Kind, bo
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
-        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Unknown(_) => Ok(()),
+        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Want | Kind::Unknown(_) => Ok(()),
     }
 }
 
@@ -504,6 +525,7 @@ fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(),
     step.tx
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
         .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
+    originals::heard_in(step, from, by.account, by.epoch)?;
     epochs::heard(step, &from.group, by.account, by.epoch)
 }
 
@@ -561,8 +583,9 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.client_id,
         ])?;
     push_down(step, of, placed)?;
-    if complete {
-        graph::completed(step, &of.group, new.id)?;
+    if complete && graph::completed(step, &of.group, new.id)? {
+        // Of what stands on screen something is missing no more.
+        step.event(Event::Ingested { messages: 0 });
     }
     if new.kind.is_none() {
         return Ok(());

@@ -5,7 +5,7 @@
 //! What is inside belongs to `conversation` and `meeting`.
 
 use crate::api::{Connection, Event};
-use crate::conversation::{self, Conversation, Sealed, epochs, receipts};
+use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts};
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
@@ -99,10 +99,16 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
     match step.groups.read(&step.mls, (of.group, epoch), &content)? {
         Read::Message { leaf, account, plain } if account != step.me()? => {
             let by = Sealed { epoch, leaf, account };
-            conversation::take_in(step, &of, by, &plain)
+            match conversation::take_in(step, &of, by, &plain)? {
+                Some(new) => originals::keep(step, &of, epoch, new, &content),
+                None => Ok(()),
+            }
         }
         // Its sender has heard nothing yet: tell again.
-        Read::Again => receipts::due(step, &of.group),
+        Read::Again => {
+            originals::came_again(step, &of.group, &content)?;
+            receipts::due(step, &of.group)
+        }
         // MLS-6: beyond the window; its sender puts it again until we confirm it.
         Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
         Read::Refused(why) => Err(Stop::Refused(why)),

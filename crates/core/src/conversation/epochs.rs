@@ -5,7 +5,7 @@
 //! nothing (EPO-4). Specified in `docs/protocol/07-conversation.md` (EPO-*) and `09-forks.md`.
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
 
-use super::{Conversation, load, receipts, renewal};
+use super::{Conversation, alarms, load, originals, receipts, renewal};
 use crate::fork::{self, Class, Commit, Node, Votes};
 use crate::group;
 use crate::leaf;
@@ -169,7 +169,9 @@ pub(crate) fn commit(
     insert(step, &new, true)?;
     keep_cuts(step, made.child, judged, note)?;
     if accounts(step, of.epoch)?.len() > 1 {
-        outbox::put_commit(step, (of.group, of.epoch), made.child, &made.commit)?;
+        let at = (of.group, of.epoch);
+        outbox::put_commit(step, outbox::Waiting::Commit, at, made.child, &made.commit)?;
+        originals::keep_commit(step, of, of.epoch, made.child, &made.commit)?;
     }
     committed(step, &of.group)?;
     settle_head(step, &of.group)?;
@@ -184,13 +186,15 @@ pub(crate) fn take_commit(
     bytes: &[u8],
 ) -> Result<(), Stop> {
     let hash: [u8; 32] = Sha256::digest(bytes).into();
-    if is_known(step, parent, &hash)? {
+    if let Some(known) = made_by(step, parent, &hash)? {
+        originals::commit_came_again(step, known)?;
         // Its author has heard nothing yet: tell again.
         return receipts::due(step, &of.group);
     }
     let taken = match step.groups.take_commit(&step.mls, (of.group, parent), bytes)? {
         CommitRead::Taken(taken) => taken,
-        CommitRead::Own => return Ok(()),
+        // Mine are known by their hash: this one I did not make.
+        CommitRead::Own => return alarms::own_leaf(step, of),
         CommitRead::Refused(why) => return Err(Stop::Refused(why)),
     };
     let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
@@ -208,6 +212,8 @@ pub(crate) fn take_commit(
         commit: Some((parent, hash, by, judged.clone())),
     };
     insert(step, &new, taken.with_me)?;
+    originals::keep_commit(step, of, parent, taken.child, bytes)?;
+    alarms::look_for_rivals(step, of, parent, by.account)?;
     keep_cuts(step, taken.child, &judged, &note)?;
     committed(step, &of.group)?;
     receipts::due(step, &of.group)?;
@@ -354,11 +360,24 @@ fn mark_after(
     Ok(())
 }
 
-fn is_known(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<bool, Stop> {
+/// The epoch that this commit has made, where it is known.
+fn made_by(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<Option<EpochId>, Stop> {
     Ok(step
         .tx
-        .prepare_cached("SELECT 1 FROM epoch WHERE parent = ? AND commit_hash = ?")?
-        .exists(params![parent.as_bytes(), hash])?)
+        .prepare_cached("SELECT epoch_id FROM epoch WHERE parent = ? AND commit_hash = ?")?
+        .query_row(params![parent.as_bytes(), hash], |row| row.get(0))
+        .optional()?
+        .map(EpochId::from_bytes))
+}
+
+/// The epochs after this one on the head's branch, oldest first; none where it is not on it.
+pub(crate) fn since(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<Vec<EpochId>, Stop> {
+    let nodes = nodes(step, &of.group)?;
+    let path = path(&parents(&nodes), of.epoch);
+    Ok(match path.iter().position(|on| *on == epoch) {
+        Some(place) => path.into_iter().take(place).rev().collect(),
+        None => vec![],
+    })
 }
 
 /// Two commits of one account on one parent are kept, the lower ones by the order of forks (EPO-5).

@@ -52,7 +52,7 @@ impl World {
             // A renewal may be on its way at any moment; it must only not stay there.
             (
                 "outbox rows",
-                "SELECT purpose FROM outbox WHERE (purpose NOT IN (1, 4) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND {inside}",
+                "SELECT purpose FROM outbox WHERE (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND {inside}",
             ),
             (
                 "texts that nobody confirmed",

@@ -409,7 +409,11 @@ late: boolean,
 /**
  * Messages before this one that are known to be missing ("n messages on their way").
  */
-missingBefore: number, };
+missingBefore: number, 
+/**
+ * Those that are missing were asked for.
+ */
+askedFor: boolean, };
 
 /**
  * One entry of the chat list.
@@ -462,7 +466,11 @@ activeAt: number,
 /**
  * When the contact was last heard of.
  */
-heardAt: number | null, };
+heardAt: number | null, 
+/**
+ * What is wrong with its keys, if anything.
+ */
+alarms: Array<Alarm>, };
 
 /**
  * A window into a list.

@@ -240,10 +240,25 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
         const { backend } = window.mock!;
         const chat = backend.chats.get(3)!;
         backend.emit({ kind: 'messageAdded', message: backend.place(chat, 'late', { missingBefore: 2, state: 'received' }) });
+        backend.emit({ kind: 'messageAdded', message: backend.place(chat, 'later', { missingBefore: 3, askedFor: true, state: 'received' }) });
         backend.emit({ kind: 'messageAdded', message: backend.place(chat, '', { kind: 'unknown', state: 'received' }) });
       });
       await expect(page.getByText(words.chat.missing(2))).toBeVisible();
+      await expect(page.getByText(words.chat.askedFor(3))).toBeVisible();
       await expect(page.getByText(words.chat.newer)).toBeVisible();
+    });
+
+    test('keys that are not as they should be', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/3' });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        const chat = backend.chats.get(3)!;
+        const alarms = [{ kind: 'twoCommits' as const, account: 'a1', name: 'Andry', at: 1 }, { kind: 'notMine' as const, account: 'a2', name: 'Ana', at: 2 }];
+        backend.emit({ kind: 'chatChanged', chat: { ...chat, alarms } });
+      });
+      await expect(page.getByText(words.alarms.twoCommits.title('Andry'))).toBeVisible();
+      await expect(page.getByText(words.alarms.notMine.title(''))).toBeVisible();
+      await expect(page.getByRole('alert')).toHaveCount(2);
     });
 
     test('a text over 16 KB is told before it is sent', async ({ page, open }) => {

@@ -85,7 +85,7 @@ export class Backend {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
       id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
-      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
     this.chats.set(chat.id, chat);
@@ -97,7 +97,7 @@ export class Backend {
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
       id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true }, name, verified: false, last: null,
-      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null,
+      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -130,7 +130,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, ...change,
     };
     list.push(message);
     chat.last = message;
