@@ -864,6 +864,8 @@ pub struct GroupBrief {
     pub members: u32,
     /// I am in it, and have not said that I leave.
     pub member: bool,
+    /// Nobody was heard there for long: this device has asked to be added again.
+    pub behind: bool,
 }
 
 /// Parameters of [`Query::Search`].

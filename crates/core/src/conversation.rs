@@ -356,11 +356,11 @@ fn readable_by_all(step: &Step<'_, '_>, to: &Conversation, heads: Vec<MessageId>
     if !to.grouped {
         return Ok(heads);
     }
-    let now = epochs::accounts(step, to.epoch)?;
+    let now = epochs::readers(step, to.epoch)?;
     let mut readable = Vec::new();
     for id in heads {
         let there = match epochs::first_of(step, id)? {
-            Some((epoch, _)) => epochs::accounts(step, epoch)?,
+            Some((epoch, _)) => epochs::readers(step, epoch)?,
             None => BTreeSet::new(),
         };
         if there.is_superset(&now) {
@@ -464,7 +464,7 @@ fn shown_as(
     body: &[u8],
 ) -> Result<(Option<MessageKind>, String), Stop> {
     match header.kind {
-        Kind::KeyPackages | Kind::Welcome if !from.grouped => return Ok((None, String::new())),
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind if !from.grouped => return Ok((None, String::new())),
         Kind::Leave if from.grouped => return Ok((None, String::new())),
         Kind::Text
         | Kind::Receipt
@@ -472,6 +472,7 @@ fn shown_as(
         | Kind::Welcome
         | Kind::Leave
         | Kind::Want
+        | Kind::Behind
         | Kind::Unknown(_) => {}
     }
     if !group::may_write(step, epoch, sender)? {
@@ -495,6 +496,7 @@ fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, kind: Kind, bo
     match kind {
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
+        Kind::Behind => group::behind::take_in(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
         Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Want | Kind::Unknown(_) => Ok(()),
     }

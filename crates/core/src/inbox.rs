@@ -6,6 +6,7 @@
 
 use crate::api::{Connection, Event};
 use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts};
+use crate::group;
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
@@ -52,6 +53,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     if before.abs_diff(after) > CLOCK_TRUSTED_MS.unsigned_abs() {
         receipts::say_again(step)?;
     }
+    group::behind::relay_reached(step)?;
     epochs::close_old(step, time)
 }
 

@@ -34,6 +34,7 @@ pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
 use conversation::{originals, receipts, renewal, wants};
+use group::behind;
 use meeting::{accept, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -175,6 +176,8 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     receipts::flush(step)?;
     wants::ask_due(step)?;
     originals::answer_due(step)?;
+    behind::ask_due(step)?;
+    behind::add_due(step)?;
     Ok(slot)
 }
 
@@ -186,6 +189,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         receipts::next_due(step)?,
         wants::next_due(step)?,
         originals::next_due(step)?,
+        behind::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
     ];

@@ -44,6 +44,8 @@ pub enum Kind {
     Leave,
     /// Messages that the sender lacks (WNT-2).
     Want,
+    /// The sender cannot follow a group any more (GRP-11).
+    Behind,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -58,6 +60,7 @@ impl Kind {
             4 => Self::Welcome,
             5 => Self::Leave,
             32 => Self::Want,
+            33 => Self::Behind,
             other => Self::Unknown(other),
         }
     }
@@ -71,6 +74,7 @@ impl Kind {
             Self::Welcome => 4,
             Self::Leave => 5,
             Self::Want => 32,
+            Self::Behind => 33,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

@@ -254,6 +254,7 @@ export const en = {
     details: 'About this group',
     began: (name: string) => `Only the members of ${isolate(name)} can read this group.`,
     late: 'Written after its sender was removed',
+    behind: 'Nobody in this group has been heard for a week. Stonechat has asked to be brought back; what you write is kept until then.',
     notIn: 'You are not in this group any more. What was written stays here.',
     title: 'Group',
     edit: 'Change name and description',

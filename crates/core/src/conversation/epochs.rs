@@ -36,6 +36,8 @@ const ENOUGH_CONFIRM: usize = 3;
 pub(crate) struct Member {
     pub(crate) leaf: u32,
     pub(crate) account: AccountId,
+    /// The beginning of its leaf's public key: another one after it was added again.
+    key: [u8; 8],
 }
 
 /// The members of an epoch, as its row keeps them.
@@ -49,21 +51,28 @@ pub(crate) fn members(step: &Step<'_, '_>, epoch: EpochId) -> Result<Vec<Member>
 }
 
 fn packed(leaves: &[Leaf]) -> Result<Vec<u8>, Stop> {
-    let mut out = Vec::with_capacity(leaves.len() * 36);
+    let mut out = Vec::with_capacity(leaves.len() * 44);
     for leaf in leaves {
         let account = mls::account_in(&leaf.identity).ok_or(Stop::Refused("credential"))?;
         out.extend_from_slice(&leaf.index.to_be_bytes());
         out.extend_from_slice(account.as_bytes());
+        out.extend_from_slice(&key_of(leaf)?);
     }
     Ok(out)
 }
 
+fn key_of(leaf: &Leaf) -> Result<[u8; 8], Stop> {
+    leaf.public.first_chunk().copied().ok_or(Stop::Refused("leaf"))
+}
+
 fn unpacked(bytes: &[u8]) -> Vec<Member> {
-    let rows = bytes.chunks_exact(36).filter_map(|row| {
-        let (leaf, account) = row.split_first_chunk::<4>()?;
+    let rows = bytes.chunks_exact(44).filter_map(|row| {
+        let (leaf, rest) = row.split_first_chunk::<4>()?;
+        let (account, key) = rest.split_first_chunk::<32>()?;
         Some(Member {
             leaf: u32::from_be_bytes(*leaf),
-            account: AccountId::from_slice(account)?,
+            account: AccountId::from_bytes(*account),
+            key: key.try_into().ok()?,
         })
     });
     rows.collect()
@@ -72,6 +81,12 @@ fn unpacked(bytes: &[u8]) -> Vec<Member> {
 /// The accounts of an epoch.
 pub(crate) fn accounts(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<AccountId>, Stop> {
     Ok(members(step, epoch)?.into_iter().map(|member| member.account).collect())
+}
+
+/// Who could read an epoch: its accounts, each with the leaf it had then.
+pub(crate) fn readers(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<(AccountId, [u8; 8])>, Stop> {
+    let members = members(step, epoch)?;
+    Ok(members.into_iter().map(|member| (member.account, member.key)).collect())
 }
 
 /// A group's state in an epoch; nothing in a conversation of two.
@@ -102,7 +117,8 @@ struct Planted {
     epoch: EpochId,
     members: Vec<u8>,
     state: Option<Vec<u8>>,
-    commit: Option<(EpochId, [u8; 32], Member, Judged)>,
+    /// Parent, hash, leaf and account of the committer.
+    commit: Option<(EpochId, [u8; 32], (u32, AccountId), Judged)>,
 }
 
 fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), Stop> {
@@ -124,8 +140,8 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
             new.group,
             commit.map(|(parent, ..)| *parent.as_bytes()),
             commit.map(|(_, hash, ..)| *hash),
-            commit.map(|(_, _, by, _)| *by.account.as_bytes()),
-            commit.map(|(_, _, by, _)| by.leaf),
+            commit.map(|(_, _, by, _)| *by.1.as_bytes()),
+            commit.map(|(_, _, by, _)| by.0),
             commit.map(|(_, _, _, judged)| judged.class as u8),
             commit.map(|(_, _, _, judged)| judged.rank),
             commit.map_or_else(Vec::new, |(_, _, _, judged)| {
@@ -155,10 +171,7 @@ pub(crate) fn commit(
     note: &Note,
 ) -> Result<Made, Stop> {
     let made = step.groups.commit(&step.mls, (of.group, of.epoch), &of.signer, wish)?;
-    let by = Member {
-        leaf: of.leaf,
-        account: step.me()?,
-    };
+    let by = (of.leaf, step.me()?);
     let new = Planted {
         group: of.group,
         epoch: made.child,
@@ -199,11 +212,8 @@ pub(crate) fn take_commit(
     };
     let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
     let judged = judge(&of.group, state(step, parent)?.as_ref(), &taken, &note)?;
-    let by = Member {
-        leaf: taken.author.index,
-        account: leaf::account_of(&taken.author)?,
-    };
-    make_room(step, parent, by.account, &hash, &judged)?;
+    let by = (taken.author.index, leaf::account_of(&taken.author)?);
+    make_room(step, parent, by.1, &hash, &judged)?;
     let new = Planted {
         group: of.group,
         epoch: taken.child,
@@ -213,7 +223,8 @@ pub(crate) fn take_commit(
     };
     insert(step, &new, taken.with_me)?;
     originals::keep_commit(step, of, parent, taken.child, bytes)?;
-    alarms::look_for_rivals(step, of, parent, by.account)?;
+    alarms::look_for_rivals(step, of, parent, by.1)?;
+    group::behind::heard(step, &of.group)?;
     keep_cuts(step, taken.child, &judged, &note)?;
     committed(step, &of.group)?;
     receipts::due(step, &of.group)?;
@@ -370,12 +381,14 @@ fn made_by(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<Opti
         .map(EpochId::from_bytes))
 }
 
-/// The epochs after this one on the head's branch, oldest first; none where it is not on it.
+/// The epochs of the head's branch that somebody who stands here lacks, oldest first: those since this epoch, or since its
+/// branch left the head's. None where it is not known.
 pub(crate) fn since(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<Vec<EpochId>, Stop> {
     let nodes = nodes(step, &of.group)?;
-    let path = path(&parents(&nodes), of.epoch);
-    Ok(match path.iter().position(|on| *on == epoch) {
-        Some(place) => path.into_iter().take(place).rev().collect(),
+    let tree = parents(&nodes);
+    let (there, here) = (path(&tree, epoch), path(&tree, of.epoch));
+    Ok(match here.iter().position(|on| there.contains(on)) {
+        Some(place) => here.into_iter().take(place).rev().collect(),
         None => vec![],
     })
 }
@@ -711,8 +724,11 @@ pub(crate) fn close_old(step: &mut Step<'_, '_>, told: Timestamp) -> Result<(), 
     let old: Vec<(EpochId, Gid)> = step
         .tx
         .prepare_cached(
+            // Of two who have not met for long each waits for the other on the epoch that both know.
             "SELECT epoch_id, group_id FROM epoch WHERE left_at < ? AND mailbox_root IS NOT NULL
-             AND epoch_id NOT IN (SELECT head FROM conversation)",
+             AND epoch_id NOT IN (SELECT head FROM conversation)
+             AND epoch_id NOT IN (SELECT o.epoch_id FROM outbox o JOIN conversation v USING (group_id)
+                                  WHERE o.purpose = 4 AND v.accounts <= 2)",
         )?
         .query_map([now.saturating_sub_unsigned(RETAINED_MS)], |row| {
             Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
@@ -784,11 +800,24 @@ fn prune(step: &mut Step<'_, '_>, group: &Gid, canonical: &[EpochId]) -> Result<
 
 /// Added again by a Welcome: the conversation goes on from there; what was before stays readable.
 pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &mls::Signer) -> Result<(), Stop> {
+    let before = retained(step, &entered.group)?;
     plant(step, entered)?;
     step.tx.execute(
-        "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0 WHERE group_id = ?4",
-        params![entered.epoch.as_bytes(), entered.own_leaf, signer.seed(), entered.group],
+        "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0, silent = 0, heard_at = ?5
+         WHERE group_id = ?4",
+        params![
+            entered.epoch.as_bytes(),
+            entered.own_leaf,
+            signer.seed(),
+            entered.group,
+            step.time.0.cast_signed()
+        ],
     )?;
+    // What waited where nobody listens any more is said again here.
+    for epoch in before {
+        outbox::branch_lost(step, &entered.group, epoch)?;
+    }
+    receipts::due(step, &entered.group)?;
     group::head_moved(step, &entered.group, &[])
 }
 

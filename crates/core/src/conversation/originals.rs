@@ -7,6 +7,7 @@
 //! Invariant: what is kept and what is answered has a limit, whatever members send and ask.
 
 use super::{Conversation, epochs, graph::Held};
+use crate::group;
 use crate::mls::Gid;
 use crate::outbox;
 use crate::step::{Step, Stop};
@@ -224,10 +225,12 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
     }
     step.tx
         .prepare_cached(
+            // Told by what it says, whether old or new.
             "INSERT INTO standing VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET epoch_id = excluded.epoch_id WHERE epoch_id <> excluded.epoch_id",
         )?
         .execute(params![of.group, account.as_bytes(), epoch.as_bytes()])?;
+    group::behind::heard(step, &of.group)?;
     if epoch == of.epoch || of.gone || !epochs::accounts(step, of.epoch)?.contains(&account) {
         return Ok(());
     }
@@ -237,6 +240,24 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
         }
     }
     Ok(())
+}
+
+/// An account asks for the commits since this epoch: they are put again at once, those that are kept. Out: whether all are.
+pub(crate) fn catch_up(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    account: AccountId,
+    epoch: EpochId,
+) -> Result<bool, Stop> {
+    let since = epochs::since(step, of, epoch)?;
+    step.tx
+        .prepare_cached("INSERT OR REPLACE INTO standing VALUES (?, ?, ?)")?
+        .execute(params![of.group, account.as_bytes(), epoch.as_bytes()])?;
+    let mut all = !since.is_empty();
+    for made in since {
+        all &= may_answer(step, &of.group)? && put_commit(step, &of.group, made, account)?;
+    }
+    Ok(all)
 }
 
 /// The author of a commit that is kept, is old enough to have reached everybody, and was not put again lately.
@@ -353,8 +374,8 @@ fn answer(step: &mut Step<'_, '_>, group: &Gid, id: MessageId) -> Result<(), Sto
     )
 }
 
-/// Puts a commit again, if the account is behind it still.
-fn put_commit(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: AccountId) -> Result<(), Stop> {
+/// Puts a commit again, if the account is behind it still. Out: whether it was put.
+fn put_commit(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: AccountId) -> Result<bool, Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     let stands: Option<[u8; 16]> = step
         .tx
@@ -362,10 +383,10 @@ fn put_commit(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: Acc
         .query_row(params![group, account.as_bytes()], |row| row.get(0))
         .optional()?;
     let Some(stands) = stands.map(EpochId::from_bytes) else {
-        return Ok(());
+        return Ok(false);
     };
     if !epochs::since(step, &of, stands)?.contains(&makes) {
-        return Ok(());
+        return Ok(false);
     }
     let found: Option<([u8; 16], Vec<u8>)> = step
         .tx
@@ -374,7 +395,17 @@ fn put_commit(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: Acc
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    let Some((parent, content)) = found else { return Ok(()) };
+    let Some((parent, content)) = found else {
+        return Ok(false);
+    };
     let at = (*group, EpochId::from_bytes(parent));
-    outbox::put_commit(step, outbox::Waiting::CommitAgain, at, makes, &content)
+    outbox::put_commit(step, outbox::Waiting::CommitAgain, at, makes, &content).map(|()| true)
+}
+
+/// The account was heard in the head last.
+pub(crate) fn stands_at_head(step: &Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM standing WHERE group_id = ? AND account = ? AND epoch_id = ?")?
+        .exists(params![of.group, account.as_bytes(), of.epoch.as_bytes()])?)
 }

@@ -22,7 +22,7 @@ const FIRST_MESSAGES: u32 = 3;
 const CHAT: &str = "
     SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, v.group_id, v.accounts,
-           v.gone = 0 AND v.leaving = 0 AS member
+           v.gone = 0 AND v.leaving = 0 AS member, v.silent > 1 AS behind
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
     LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL";
 const CONTACT: &str = "
@@ -210,9 +210,11 @@ fn with_first_messages(db: &Connection, mut request: Request, chat: Option<ChatI
 fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
     let members: Option<u32> = row.get("accounts")?;
     let member: Option<bool> = row.get("member")?;
+    let behind: Option<bool> = row.get("behind")?;
     let group = members.map(|members| GroupBrief {
         members,
         member: member.unwrap_or_default(),
+        behind: behind.unwrap_or_default(),
     });
     Ok(Chat {
         id: row.get("id")?,

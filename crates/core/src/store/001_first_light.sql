@@ -94,6 +94,9 @@ CREATE TABLE conversation(
   renew_at     INTEGER NOT NULL,         -- next self-update, device clock
   renew_lost   INTEGER NOT NULL DEFAULT 0, -- a self-update of mine lost to a fork: the next one before I write
   commit_at    INTEGER NOT NULL DEFAULT -9000000000000000, -- last commit made or taken in, device clock
+  heard_at     INTEGER NOT NULL DEFAULT 0, -- of a group: when somebody was heard there, slot clock
+  silent       INTEGER NOT NULL DEFAULT 0, -- of a group: 0 somebody was heard lately, 1 nobody was, n + 1 and n times asked to be added again
+  ask_at       INTEGER NOT NULL DEFAULT 0, -- then: when to ask next, device clock
   want_at      INTEGER NOT NULL DEFAULT -9000000000000000, -- last want list of mine, device clock
   answer_hour  INTEGER NOT NULL DEFAULT 0, -- hours since 1970, device clock
   answers      INTEGER NOT NULL DEFAULT 0, -- answers to want lists of others in that hour
@@ -101,6 +104,7 @@ CREATE TABLE conversation(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
 CREATE INDEX conversation_renew ON conversation(renew_at);
+CREATE INDEX conversation_silent ON conversation(ask_at) WHERE silent > 0;
 CREATE INDEX conversation_due ON conversation(receipt_at) WHERE receipt_due = 1;
 
 CREATE TABLE conversation_relay(
@@ -120,7 +124,7 @@ CREATE TABLE epoch(
   class        INTEGER,                  -- 0 removal or demotion, 1 other admin commit, 2 self-update
   rank         INTEGER,                  -- committer's authority in the parent: 0 is the highest
   unseats      BLOB NOT NULL DEFAULT x'', -- accounts removed or demoted by the commit, 32 bytes each
-  members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 each
+  members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 | beginning of the leaf's key 8 each
   state        BLOB,                     -- of a group: its state, encoded
   made_at      INTEGER NOT NULL,         -- slot clock, when it became known here
   number       INTEGER NOT NULL,         -- epochs of this device in the order they became known
@@ -289,6 +293,19 @@ CREATE TABLE standing(
   epoch_id BLOB NOT NULL,
   PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
+
+-- Members who asked to be added again (GRP-12), and who was lately.
+CREATE TABLE behind(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  leaf     BLOB NOT NULL,                -- public key of the leaf that cannot follow
+  epoch_id BLOB NOT NULL,                -- where it stands
+  number   INTEGER NOT NULL,             -- of that epoch in MLS
+  due_at   INTEGER,                      -- when it is my turn, device clock; NULL: done
+  asked_at INTEGER NOT NULL,             -- device clock
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX behind_due ON behind(due_at) WHERE due_at IS NOT NULL;
 
 -- What a person is told about a conversation's keys (ALM-*): at most one of each kind for each account.
 CREATE TABLE alarm(

@@ -698,7 +698,11 @@ members: number,
 /**
  * I am in it, and have not said that I leave.
  */
-member: boolean, };
+member: boolean, 
+/**
+ * Nobody was heard there for long: this device has asked to be added again.
+ */
+behind: boolean, };
 
 /**
  * Parameters of [`Query::Search`].

@@ -96,7 +96,7 @@ export class Backend {
   /** A group with these contacts; the first role is mine. */
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
-      id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true }, name, verified: false, last: null,
+      id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
       unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
@@ -112,7 +112,7 @@ export class Backend {
   #becomes(group: Group): Group {
     this.groups.set(group.chat, group);
     const chat = this.chats.get(group.chat)!;
-    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member }];
+    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member, behind: false }];
     this.emit({ kind: 'chatChanged', chat: { ...chat } });
     return group;
   }
