@@ -1064,6 +1064,8 @@ pub struct Relay {
     pub own: bool,
     /// Answers now.
     pub connected: bool,
+    /// Calls envelopes stored and does not give them.
+    pub withholds: bool,
 }
 
 /// Language and looks of the interface.

@@ -12,6 +12,7 @@ use crate::meeting;
 use crate::mls::Read;
 use crate::outbox;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
+use crate::watch;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use stonechat_wire::envelope::{self, Content, Envelope, EnvelopeKey, Part};
@@ -40,6 +41,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
 
 /// A relay says what time it is (MBX-7).
 fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<(), Stop> {
+    watch::greets(step, relay)?;
     let before = step.clock_offset_ms()?;
     let offset = time.0.cast_signed().saturating_sub(step.now.0.cast_signed());
     step.tx
@@ -74,6 +76,7 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
     let Ok(envelope) = Envelope::decode(envelope) else {
         return Ok(());
     };
+    watch::given(step, relay, envelope.id())?;
     // A claim that comes again asks for its answer once more (MEET-16).
     let again = !outbox::see(step, envelope.id())? && listening.purpose != Purpose::Claims;
     if envelope.tag() != tag || again {

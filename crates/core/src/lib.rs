@@ -29,6 +29,7 @@ mod outbox;
 mod profile;
 mod roles;
 mod step;
+mod watch;
 
 pub use dice::Dice;
 

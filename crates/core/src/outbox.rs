@@ -14,6 +14,7 @@ use crate::conversation::{self, Conversation, epochs, originals, renewal};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
+use crate::watch;
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Class, Errand, Parcel};
@@ -266,7 +267,9 @@ pub(crate) fn commit_lost(step: &Step<'_, '_>, makes: EpochId) -> Result<(), Sto
 
 /// A relay says that it has stored these.
 pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]) -> Result<(), Stop> {
+    watch::look(step, relay)?;
     for id in ids {
+        watch::stored(step, relay, *id)?;
         let found = step
             .tx
             .prepare_cached("SELECT id, purpose, about FROM outbox WHERE envelope_id = ?")?
@@ -419,6 +422,7 @@ fn insert(
             .execute(params![number, relay.as_bytes()])?;
     }
     see(step, id)?;
+    watch::leaves(step, &relays, token.tag(), id)?;
     hand_out(step, row.waiting, envelope, token, relays);
     Ok(())
 }

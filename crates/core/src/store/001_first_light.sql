@@ -24,6 +24,10 @@ CREATE TABLE relay(
   key          BLOB,                     -- static keys, 1216; NULL: fetched on first use
   own          INTEGER NOT NULL,         -- given by the user; else lent by a contact's card
   lan          INTEGER NOT NULL DEFAULT 0,
+  watch        BLOB,                     -- an envelope of mine in a mailbox that I read there: the first 16 bytes of its id
+  watch_at     INTEGER,                  -- since when it should have come back, device clock
+  watch_next   INTEGER NOT NULL DEFAULT 0, -- device clock: the next one is watched from then on
+  withheld     INTEGER NOT NULL DEFAULT 0, -- watched ones that it called stored and did not give, one after the other
   offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -18,3 +18,4 @@ mod rules;
 mod seeded;
 mod talking;
 mod wants;
+mod watch;

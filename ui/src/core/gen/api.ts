@@ -705,6 +705,32 @@ member: boolean,
 behind: boolean, };
 
 /**
+ * What is wrong with a conversation's keys.
+ */
+export type AlarmKind = "twoCommits" | "notMine";
+
+/**
+ * An alarm about a conversation.
+ */
+export type Alarm = { 
+/**
+ * What.
+ */
+kind: AlarmKind, 
+/**
+ * Whose keys, hex (64 characters).
+ */
+account: string, 
+/**
+ * That account's name.
+ */
+name: string, 
+/**
+ * When it was noticed.
+ */
+at: number, };
+
+/**
  * Parameters of [`Query::Search`].
  */
 export type Search = { 
@@ -912,7 +938,11 @@ own: boolean,
 /**
  * Answers now.
  */
-connected: boolean, };
+connected: boolean, 
+/**
+ * Calls envelopes stored and does not give them.
+ */
+withholds: boolean, };
 
 /**
  * Language and looks of the interface.

@@ -248,6 +248,30 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await expect(page.getByText(words.chat.newer)).toBeVisible();
     });
 
+    test('a relay that keeps messages back', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        backend.relays[0]!.withholds = true;
+        backend.emit({ kind: 'statusChanged' });
+      });
+      await page.getByRole('button', { name: words.connection.withheld }).click();
+      await expect(page.getByText(words.connection.withheldHint)).toBeVisible();
+      await expect(page.getByText(words.connection.relayWithholds)).toBeVisible();
+    });
+
+    test('a group where nobody was heard for long', async ({ page, open }) => {
+      await open({ scenario: 'group', lang });
+      const id = await page.evaluate(() => {
+        const { backend } = window.mock!;
+        const chat = [...backend.chats.values()].find(({ group }) => group !== null)!;
+        backend.emit({ kind: 'chatChanged', chat: { ...chat, group: { ...chat.group!, behind: true } } });
+        return chat.id;
+      });
+      await page.evaluate((chat) => void (location.hash = `#/chat/${String(chat)}`), id);
+      await expect(page.getByText(words.groups.behind)).toBeVisible();
+    });
+
     test('keys that are not as they should be', async ({ page, open }) => {
       await open({ scenario: 'talk', lang, hash: '#/chat/3' });
       await page.evaluate(() => {

@@ -268,7 +268,7 @@ export class Backend {
       if ([...this.invites.values()].some((invite) => invite.link === link || invite.code === link)) throw new CallError('ownInvite');
       const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, createdAt: this.now() };
       this.acceptances.set(acceptance.id, acceptance);
-      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected' });
+      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', withholds: false });
       const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
       this.emit({ kind: 'acceptanceChanged', acceptance });
       if (next !== 'saved') this.#later(250, () => this.setAcceptance(acceptance.id, next, next === 'doorSpent' || next === 'cardWrong' ? null : 'Лена'));
@@ -370,7 +370,7 @@ export class Backend {
     'relay.add': ({ route }) => {
       if (/^(stone:i|https?:)/.test(route)) throw new CallError('inviteNotRoute');
       if (!/^stone:r.{8,}/.test(route)) throw new CallError('brokenRoute');
-      this.relays.push({ address: '192.0.2.7:4180', own: true, connected: false });
+      this.relays.push({ address: '192.0.2.7:4180', own: true, connected: false, withholds: false });
       this.emit({ kind: 'statusChanged' });
       this.setConnection('connecting');
       this.#later(300, () => this.setConnection('connected'));
