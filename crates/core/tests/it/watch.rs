@@ -44,6 +44,7 @@ fn a_relay_that_calls_things_stored_and_gives_nothing_is_found_out_out_10() {
 fn a_relay_that_was_only_away_is_not_suspected_out_10() {
     let mut bench = Bench::friends();
     for _ in 0..6 {
+        bench.pass(20 * MINUTE);
         let ears = std::mem::take(&mut bench.devices[0].listening);
         bench.say(0, 1, "stored, and then the connection is gone");
         bench.pass(90 * MINUTE);
