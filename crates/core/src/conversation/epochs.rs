@@ -112,13 +112,16 @@ pub(crate) fn plant(step: &mut Step<'_, '_>, entered: &mls::Entered) -> Result<(
     insert(step, &root, true)
 }
 
+/// Leaf and account.
+type Committer = (u32, AccountId);
+
 struct Planted {
     group: Gid,
     epoch: EpochId,
     members: Vec<u8>,
     state: Option<Vec<u8>>,
-    /// Parent, hash, leaf and account of the committer.
-    commit: Option<(EpochId, [u8; 32], (u32, AccountId), Judged)>,
+    /// Parent and hash.
+    commit: Option<(EpochId, [u8; 32], Committer, Judged)>,
 }
 
 fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), Stop> {
