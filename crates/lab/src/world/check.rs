@@ -108,9 +108,18 @@ impl World {
         }
         for d in 0..self.nodes.len() {
             self.check_device(d);
+            self.check_alarms(d);
         }
         self.check_branches();
         self.check_group();
+    }
+
+    /// Here nobody copies keys: an alarm about them would be a false one (ALM-1, ALM-2).
+    fn check_alarms(&mut self, d: usize) {
+        let alarms: Vec<u8> = self.nodes[d].device.rows("SELECT kind FROM alarm", |row| row.get(0));
+        if !alarms.is_empty() {
+            self.broke(format!("device {d} raises alarms: {alarms:?}"));
+        }
     }
 
     /// What a relay called stored is there until its time.
