@@ -1,7 +1,7 @@
 import type { AcceptanceState, Fault, InviteState } from '../../../src/core/gen/api';
 import { en } from '../../../src/i18n/en';
 import { ru } from '../../../src/i18n/ru';
-import { expect, PHONE, test } from './page';
+import { expect, expectAccessible, PHONE, test } from './page';
 
 // Every text for something that goes wrong, on the screen where it can happen, in both languages.
 const LANGUAGES = { en, ru };
@@ -257,7 +257,8 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       });
       await page.getByRole('button', { name: words.connection.withheld }).click();
       await expect(page.getByText(words.connection.withheldHint)).toBeVisible();
-      await expect(page.getByText(words.connection.relayWithholds)).toBeVisible();
+      await expect(page.getByRole('dialog').getByText(words.connection.relayWithholds)).toBeVisible();
+      await expectAccessible(page);
     });
 
     test('a group where nobody was heard for long', async ({ page, open }) => {
@@ -270,6 +271,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       });
       await page.evaluate((chat) => void (location.hash = `#/chat/${String(chat)}`), id);
       await expect(page.getByText(words.groups.behind)).toBeVisible();
+      await expectAccessible(page);
     });
 
     test('keys that are not as they should be', async ({ page, open }) => {
@@ -283,6 +285,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await expect(page.getByText(words.alarms.twoCommits.title('Andry'))).toBeVisible();
       await expect(page.getByText(words.alarms.notMine.title(''))).toBeVisible();
       await expect(page.getByRole('alert')).toHaveCount(2);
+      await expectAccessible(page);
     });
 
     test('a text over 16 KB is told before it is sent', async ({ page, open }) => {
