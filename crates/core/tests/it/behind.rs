@@ -213,6 +213,45 @@ fn who_asks_all_the_time_gets_one_leaf_in_three_days_grp_12() {
 }
 
 #[test]
+fn who_was_added_again_does_not_wait_for_what_it_could_not_read_cnv_6() {
+    let mut bench = circle(10);
+    create(&mut bench, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    bench.pass(MINUTE);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    rename(&mut bench, 0, "another house");
+    say(&mut bench, 1, "missed").unwrap();
+    bench.pass(2 * HOUR);
+    bench.devices[2].listening = ears;
+    lose_all(&mut bench);
+    bench.settle();
+    // Three others have what Cy missed: nobody keeps it for Cy any more.
+    for device in [0, 1] {
+        change(
+            &mut bench,
+            device,
+            "DELETE FROM outbox WHERE purpose IN (0, 4); DELETE FROM original WHERE lane = 1",
+        );
+    }
+    change(
+        &mut bench,
+        2,
+        "UPDATE conversation SET silent = 1, ask_at = 0 WHERE grouped = 1",
+    );
+    let outputs = bench.devices[2].step(stonechat_core::Input::Wake);
+    bench.release(2, outputs);
+    bench.settle();
+    bench.pass(30 * MINUTE);
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 1));
+    say(&mut bench, 1, "after").unwrap();
+    bench.pass(HOUR);
+    assert!(has(&mut bench, 2, "after") && !has(&mut bench, 2, "missed"));
+    assert_eq!(
+        count(&mut bench, 2, "SELECT count(*) FROM message WHERE complete = 0"),
+        0
+    );
+}
+
+#[test]
 fn two_who_have_not_met_for_a_hundred_days_go_on_where_they_were_epo_4() {
     let mut bench = Bench::friends();
     bench.say(0, 1, "before");
