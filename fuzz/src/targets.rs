@@ -10,7 +10,9 @@ use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::group::{GroupState, Invitation, Note, decode_supply, encode_supply};
 use stonechat_wire::ids::{RelayId, Tag};
 use stonechat_wire::invite::InviteLink;
-use stonechat_wire::message::{MessageHeader, Receipt, decode_again, decode_text, encode_again, encode_text};
+use stonechat_wire::message::{
+    MessageHeader, Receipt, decode_again, decode_text, decode_want, encode_again, encode_text, encode_want,
+};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::spoken::normalise_words;
 
@@ -132,7 +134,7 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 14 {
+    match choice % 15 {
         0 => texts(bytes),
         1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
         2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),
@@ -140,6 +142,7 @@ pub(crate) fn meeting(input: &[u8]) {
         4 => same(bytes, Answer::decode(bytes).ok().map(|answer| answer.encode())),
         5 => same(bytes, DeviceLog::decode(bytes).ok().map(|log| log.encode())),
         6 => message(bytes),
+        14 => same(bytes, decode_want(bytes).ok().map(|wanted| encode_want(&wanted))),
         7 => same(bytes, Receipt::decode(bytes).ok().map(|receipt| receipt.encode())),
         8 => same(bytes, GroupState::decode(bytes).ok().map(|state| state.encode())),
         9 => same(bytes, Note::decode(bytes).ok().map(|note| note.encode())),

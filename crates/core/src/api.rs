@@ -572,6 +572,8 @@ pub struct Message {
     pub late: bool,
     /// Messages before this one that are known to be missing ("n messages on their way").
     pub missing_before: u32,
+    /// Those that are missing were asked for.
+    pub asked_for: bool,
 }
 
 impl core::fmt::Debug for Message {
@@ -610,6 +612,41 @@ pub struct Chat {
     pub active_at: u64,
     /// When the contact was last heard of.
     pub heard_at: Option<u64>,
+    /// What is wrong with its keys, if anything.
+    pub alarms: Vec<Alarm>,
+}
+
+/// What is wrong with a conversation's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum AlarmKind {
+    /// A member has made two commits on one epoch: its program is broken, or there are two copies of its keys.
+    TwoCommits,
+    /// A commit says that it is by this device, which has not made it: a copy of its keys is in use, or a member says so
+    /// to frighten.
+    NotMine,
+}
+
+/// An alarm about a conversation.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Alarm {
+    /// What.
+    pub kind: AlarmKind,
+    /// Whose keys, hex (64 characters).
+    pub account: String,
+    /// That account's name.
+    pub name: String,
+    /// When it was noticed.
+    pub at: u64,
+}
+
+impl core::fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Alarm")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A window into a list.
@@ -827,6 +864,8 @@ pub struct GroupBrief {
     pub members: u32,
     /// I am in it, and have not said that I leave.
     pub member: bool,
+    /// Nobody was heard there for long: this device has asked to be added again.
+    pub behind: bool,
 }
 
 /// Parameters of [`Query::Search`].
@@ -1025,6 +1064,8 @@ pub struct Relay {
     pub own: bool,
     /// Answers now.
     pub connected: bool,
+    /// Calls envelopes stored and does not give them.
+    pub withholds: bool,
 }
 
 /// Language and looks of the interface.

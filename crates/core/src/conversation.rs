@@ -2,15 +2,20 @@
 //!
 //! In: texts of the person, opened MLS messages of members. Out: message rows in causal order, outbox rows, events.
 //! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does;
+//! `alarms` tells of commits that no honest device makes;
+//! `wants` asks for what is missing, `originals` keeps what others may ask for;
 //! `epochs` keeps the branches that commits make, and `renewal` says when this device makes one.
 //! Opening envelopes is the inbox's job, sealing and resending the outbox's.
 //! Specified in `docs/protocol/05-message.md` and `07-conversation.md`.
 //! Invariant: a message row, its graph, its MLS state and its outbox row change in one transaction.
 
+pub(crate) mod alarms;
 pub(crate) mod epochs;
 pub(crate) mod graph;
+pub(crate) mod originals;
 pub(crate) mod receipts;
 pub(crate) mod renewal;
+pub(crate) mod wants;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
 use crate::group;
@@ -351,11 +356,11 @@ fn readable_by_all(step: &Step<'_, '_>, to: &Conversation, heads: Vec<MessageId>
     if !to.grouped {
         return Ok(heads);
     }
-    let now = epochs::accounts(step, to.epoch)?;
+    let now = epochs::readers(step, to.epoch)?;
     let mut readable = Vec::new();
     for id in heads {
         let there = match epochs::first_of(step, id)? {
-            Some((epoch, _)) => epochs::accounts(step, epoch)?,
+            Some((epoch, _)) => epochs::readers(step, epoch)?,
             None => BTreeSet::new(),
         };
         if there.is_superset(&now) {
@@ -373,6 +378,7 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
     let sealed = step.groups.write(&step.mls, (to.group, to.epoch), &to.signer, &plain)?;
     let (waiting, about): (_, &[u8]) = match header.kind {
         Kind::Receipt => (Waiting::Receipt, &to.group),
+        Kind::Want => (Waiting::Again, &to.group),
         _durable => (Waiting::Message, id.as_bytes()),
     };
     let plain = (waiting == Waiting::Message).then_some(plain.as_slice());
@@ -388,21 +394,32 @@ pub(crate) struct Sealed {
     pub(crate) account: AccountId,
 }
 
-/// Takes in what a member wrote, once it is decrypted.
-pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, plain: &[u8]) -> Result<(), Stop> {
+/// Takes in what a member wrote, once it is decrypted. Out: which message that is, where it is a new one.
+pub(crate) fn take_in(
+    step: &mut Step<'_, '_>,
+    from: &Conversation,
+    by: Sealed,
+    plain: &[u8],
+) -> Result<Option<MessageId>, Stop> {
     let (first, plain) = message::decode_again(plain).map_err(|_| Stop::Refused("message"))?;
     let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("message header"))?;
     let sender = by.account;
     heard(step, from, by)?;
-    if header.kind == Kind::Receipt {
-        return receipts::take_in(step, from, sender, body);
+    match header.kind {
+        Kind::Receipt => return receipts::take_in(step, from, sender, body).map(|()| None),
+        Kind::Want => return wants::take_in(step, from, by, body).map(|()| None),
+        _durable => {}
     }
     let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
     let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
     if graph::known(step, id)? {
+<<<<<<< HEAD
         // Its sender has heard nothing yet: tell again.
         return receipts::due(step, &from.group);
+=======
+        return originals::came_encrypted_again(step, id).map(|()| None);
+>>>>>>> wants
     }
     let (kind, text) = shown_as(step, from, sender, first.epoch, &header, body)?;
     let new = NewMessage {
@@ -419,11 +436,16 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
+<<<<<<< HEAD
     if kind.is_some() {
         receipts::due(step, &from.group)?;
     } else {
         receipts::due_quietly(step, &from.group)?;
     }
+=======
+    wants::arrived(step, &from.group, id)?;
+    wants::note(step, from, &header.parents, wants::Named::AsParent)?;
+>>>>>>> wants
     epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
     if from.grouped {
         epochs::mark_late(step, &from.group)?;
@@ -441,7 +463,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, 
         let message = loaded(step, id)?;
         step.event(Event::MessageAdded { message });
     }
-    Ok(())
+    Ok(Some(id))
 }
 
 /// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
@@ -454,9 +476,16 @@ fn shown_as(
     body: &[u8],
 ) -> Result<(Option<MessageKind>, String), Stop> {
     match header.kind {
-        Kind::KeyPackages | Kind::Welcome if !from.grouped => return Ok((None, String::new())),
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind if !from.grouped => return Ok((None, String::new())),
         Kind::Leave if from.grouped => return Ok((None, String::new())),
-        Kind::Text | Kind::Receipt | Kind::KeyPackages | Kind::Welcome | Kind::Leave | Kind::Unknown(_) => {}
+        Kind::Text
+        | Kind::Receipt
+        | Kind::KeyPackages
+        | Kind::Welcome
+        | Kind::Leave
+        | Kind::Want
+        | Kind::Behind
+        | Kind::Unknown(_) => {}
     }
     if !group::may_write(step, epoch, sender)? {
         return Err(Stop::Refused("may not write"));
@@ -479,8 +508,9 @@ fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, kind: Kind, bo
     match kind {
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
+        Kind::Behind => group::behind::take_in(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
-        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Unknown(_) => Ok(()),
+        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Want | Kind::Unknown(_) => Ok(()),
     }
 }
 
@@ -509,6 +539,7 @@ fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(),
     step.tx
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
         .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
+    originals::heard_in(step, from, by.account, by.epoch)?;
     epochs::heard(step, &from.group, by.account, by.epoch)
 }
 
@@ -566,8 +597,9 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.client_id,
         ])?;
     push_down(step, of, placed)?;
-    if complete {
-        graph::completed(step, &of.group, new.id)?;
+    if complete && graph::completed(step, &of.group, new.id)? {
+        // Of what stands on screen something is missing no more.
+        step.event(Event::Ingested { messages: 0 });
     }
     if new.kind.is_none() {
         return Ok(());

@@ -2,10 +2,12 @@
 //!
 //! In: wishes of the person, the head moving, members who leave. Out: commits (through `conversation::epochs`), Welcomes
 //! in conversations of two, the entry of the chat. What is allowed `roles` says, to whoever makes a commit as to whoever
-//! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome.
+//! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome,
+//! `behind` brings back who cannot follow.
 //! Specified in `docs/protocol/12-groups.md` (GRP-*).
 //! Invariant: a group's chat shows what the head says; nothing here is kept that the head does not.
 
+pub(crate) mod behind;
 pub(crate) mod joining;
 pub(crate) mod supply;
 
@@ -239,6 +241,34 @@ fn change(
     comes
         .iter()
         .try_for_each(|account| invite(step, of, *account, &welcome))
+}
+
+/// A new leaf for a member that fell behind, in one commit; everything else stays (GRP-12).
+fn bring_back(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<(), Stop> {
+    let state = state(step, of)?;
+    let both: BTreeSet<AccountId> = [account].into();
+    let change = Change {
+        before: &state,
+        after: &state,
+        author: step.me()?,
+        comes: both.clone(),
+        goes: both,
+        left: BTreeSet::new(),
+        renewed: true,
+    };
+    let judged = roles::judge(&change).map_err(|_| Stop::Fault(Fault::NotAllowed))?;
+    let packages = [supply::take(step, account)?];
+    let members = epochs::members(step, of.epoch)?;
+    let old = members.iter().find(|member| member.account == account);
+    let old = [old.ok_or(Stop::Fault(Fault::NotFound))?.leaf];
+    let wish = Wish {
+        add: &packages,
+        remove: &old,
+        state: None,
+        note: &[],
+    };
+    let made = epochs::commit(step, of, &wish, &judged, &Note::default())?;
+    invite(step, of, account, &made.welcome.unwrap_or_default())
 }
 
 /// Sends the Welcome in the conversation of two (GRP-9).

@@ -5,12 +5,14 @@
 //! What is inside belongs to `conversation` and `meeting`.
 
 use crate::api::{Connection, Event};
-use crate::conversation::{self, Conversation, Sealed, epochs, receipts};
+use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts};
+use crate::group;
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
 use crate::outbox;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
+use crate::watch;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use stonechat_wire::envelope::{self, Content, Envelope, EnvelopeKey, Part};
@@ -39,6 +41,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
 
 /// A relay says what time it is (MBX-7).
 fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<(), Stop> {
+    watch::greets(step, relay)?;
     let before = step.clock_offset_ms()?;
     let offset = time.0.cast_signed().saturating_sub(step.now.0.cast_signed());
     step.tx
@@ -52,6 +55,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     if before.abs_diff(after) > CLOCK_TRUSTED_MS.unsigned_abs() {
         receipts::say_again(step)?;
     }
+    group::behind::relay_reached(step)?;
     epochs::close_old(step, time)
 }
 
@@ -72,6 +76,7 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
     let Ok(envelope) = Envelope::decode(envelope) else {
         return Ok(());
     };
+    watch::given(step, relay, envelope.id())?;
     // A claim that comes again asks for its answer once more (MEET-16).
     let again = !outbox::see(step, envelope.id())? && listening.purpose != Purpose::Claims;
     if envelope.tag() != tag || again {
@@ -103,10 +108,16 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
     match step.groups.read(&step.mls, (of.group, epoch), &content)? {
         Read::Message { leaf, account, plain } if account != step.me()? => {
             let by = Sealed { epoch, leaf, account };
-            conversation::take_in(step, &of, by, &plain)
+            match conversation::take_in(step, &of, by, &plain)? {
+                Some(new) => originals::keep(step, &of, epoch, new, &content),
+                None => Ok(()),
+            }
         }
         // Its sender has heard nothing yet: tell again.
-        Read::Again => receipts::due(step, &of.group),
+        Read::Again => {
+            originals::came_again(step, &of.group, &content)?;
+            receipts::due(step, &of.group)
+        }
         // MLS-6: beyond the window; its sender puts it again until we confirm it.
         Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
         Read::Refused(why) => Err(Stop::Refused(why)),

@@ -29,11 +29,13 @@ mod outbox;
 mod profile;
 mod roles;
 mod step;
+mod watch;
 
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use conversation::{receipts, renewal};
+use conversation::{originals, receipts, renewal, wants};
+use group::behind;
 use meeting::{accept, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -175,6 +177,10 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     renewal::renew_due(step)?;
     outbox::reseal_due(step)?;
     receipts::flush(step)?;
+    wants::ask_due(step)?;
+    originals::answer_due(step)?;
+    behind::ask_due(step)?;
+    behind::add_due(step)?;
     Ok(slot)
 }
 
@@ -184,6 +190,9 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         Some(step.now.0.saturating_add(turn.max(1))),
         outbox::next_due(step)?,
         receipts::next_due(step)?,
+        wants::next_due(step)?,
+        originals::next_due(step)?,
+        behind::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
     ];

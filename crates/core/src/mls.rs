@@ -434,6 +434,11 @@ impl Groups {
         found.ok_or(MlsError::Refused("no such leaf"))
     }
 
+    /// An epoch's number in MLS: it grows along every branch.
+    pub(crate) fn number(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<u64, MlsError> {
+        Ok(self.at(p, at)?.epoch().as_u64())
+    }
+
     /// Drops what is held of one epoch: commits work on the rows.
     fn drop_held(&mut self, at: (Gid, EpochId)) {
         self.0.remove(&at);

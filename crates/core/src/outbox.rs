@@ -10,10 +10,11 @@
 mod kept;
 
 use crate::api::{ChatId, Event, MessageState};
-use crate::conversation::{self, Conversation, epochs, renewal};
+use crate::conversation::{self, Conversation, epochs, originals, renewal};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
+use crate::watch;
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Class, Errand, Parcel};
@@ -49,6 +50,10 @@ pub(crate) enum Waiting {
     Answer = 3,
     /// A commit, until others were heard in the epoch it makes.
     Commit = 4,
+    /// A want list, or what one asked for, until stored: if that is lost, it is asked for again.
+    Again = 5,
+    /// A commit, mine or not, that somebody is behind, until stored.
+    CommitAgain = 6,
 }
 
 impl Waiting {
@@ -58,26 +63,28 @@ impl Waiting {
             1 => Self::Receipt,
             2 => Self::Claim,
             3 => Self::Answer,
-            _commit => Self::Commit,
+            4 => Self::Commit,
+            5 => Self::Again,
+            _commit_again => Self::CommitAgain,
         }
     }
     const fn class(self) -> Class {
         match self {
-            Self::Message | Self::Commit => Class::Text,
+            Self::Message | Self::Commit | Self::Again | Self::CommitAgain => Class::Text,
             Self::Receipt => Class::Receipt,
             Self::Claim | Self::Answer => Class::Invite,
         }
     }
     const fn ttl_s(self) -> u32 {
         match self {
-            Self::Commit => COMMIT_TTL_S,
-            Self::Message | Self::Receipt | Self::Claim | Self::Answer => TTL_S,
+            Self::Commit | Self::CommitAgain => COMMIT_TTL_S,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again => TTL_S,
         }
     }
     const fn lane(self) -> Lane {
         match self {
-            Self::Commit => Lane::Commit,
-            Self::Message | Self::Receipt | Self::Claim | Self::Answer => Lane::App,
+            Self::Commit | Self::CommitAgain => Lane::Commit,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again => Lane::App,
         }
     }
 }
@@ -126,15 +133,16 @@ fn put_all(step: &mut Step<'_, '_>, row: &Row<'_>, epoch: EpochId, relays: &[Rel
     Ok(())
 }
 
-/// Puts a commit of mine into the commit lane of its parent, on every relay of the conversation (OUT-6).
+/// Puts a commit into the commit lane of its parent, on every relay of the conversation (OUT-6).
 pub(crate) fn put_commit(
     step: &mut Step<'_, '_>,
+    waiting: Waiting,
     (group, parent): (Gid, EpochId),
     makes: EpochId,
     commit: &[u8],
 ) -> Result<(), Stop> {
     let row = Row {
-        waiting: Waiting::Commit,
+        waiting,
         about: makes.as_bytes(),
         group: Some(group),
         epoch: Some(parent),
@@ -180,11 +188,12 @@ pub(crate) fn done(step: &Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Resul
     Ok(())
 }
 
-/// Nothing can be sealed in this epoch any more: receipts and commits there are over, messages are due at once.
+/// Nothing can be sealed in this epoch any more: receipts, commits and answers there are over, messages are due at once.
 pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
     kept::forget(step, epoch)?;
+    originals::epoch_closed(step, epoch)?;
     step.tx
-        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4)")?
+        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4, 5, 6)")?
         .execute([epoch.as_bytes()])?;
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0")?
@@ -222,6 +231,7 @@ pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -
         }
         kept::keep(step, of, id)?;
     }
+    originals::keep_mine(step, of, id)?;
     done(step, Waiting::Message, id.as_bytes())
 }
 
@@ -241,6 +251,7 @@ fn confirmed_before(step: &Step<'_, '_>, row: i64, about: &[u8]) -> Result<(), S
     };
     if epochs::is_canonical(step, &group, EpochId::from_bytes(epoch))? {
         kept::keep(step, &of, id)?;
+        originals::keep_mine(step, &of, id)?;
         done(step, Waiting::Message, about)?;
     }
     Ok(())
@@ -256,7 +267,9 @@ pub(crate) fn commit_lost(step: &Step<'_, '_>, makes: EpochId) -> Result<(), Sto
 
 /// A relay says that it has stored these.
 pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]) -> Result<(), Stop> {
+    watch::look(step, relay)?;
     for id in ids {
+        watch::stored(step, relay, *id)?;
         let found = step
             .tx
             .prepare_cached("SELECT id, purpose, about FROM outbox WHERE envelope_id = ?")?
@@ -278,11 +291,7 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
                 confirmed_before(step, row, &about)?;
             }
             Waiting::Message | Waiting::Claim => {}
-            Waiting::Receipt | Waiting::Answer => {
-                step.tx
-                    .prepare_cached("DELETE FROM outbox WHERE id = ?")?
-                    .execute([row])?;
-            }
+            Waiting::Receipt | Waiting::Answer | Waiting::Again | Waiting::CommitAgain => drop_row(step, row)?,
             Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }
@@ -348,6 +357,8 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
                 again(step, row)?;
                 send(step, row)?;
             }
+            // Whoever still lacks it asks again.
+            Waiting::Again | Waiting::CommitAgain => drop_row(step, row)?,
         }
     }
     Ok(())
@@ -411,6 +422,7 @@ fn insert(
             .execute(params![number, relay.as_bytes()])?;
     }
     see(step, id)?;
+    watch::leaves(step, &relays, token.tag(), id)?;
     hand_out(step, row.waiting, envelope, token, relays);
     Ok(())
 }
@@ -460,9 +472,6 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
     };
     let Inside {
         waiting,
-        epoch,
-        ref content,
-        ref plain,
         ref about,
         group,
         tries,
@@ -475,19 +484,52 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
             return Ok(());
         }
     }
+    put_inside(step, row, &inside, tries.saturating_add(1))
+}
+
+fn put_inside(step: &mut Step<'_, '_>, row: i64, inside: &Inside, tries: u8) -> Result<(), Stop> {
     let relays: Vec<RelayId> = relays_to(step, row)?;
-    done(step, waiting, about)?;
+    done(step, inside.waiting, &inside.about)?;
     let row = Row {
-        waiting,
-        about,
-        group: Some(group),
-        epoch: Some(epoch),
-        content,
-        plain: plain.as_deref(),
+        waiting: inside.waiting,
+        about: &inside.about,
+        group: Some(inside.group),
+        epoch: Some(inside.epoch),
+        content: &inside.content,
+        plain: inside.plain.as_deref(),
         slot: step.slot(),
-        tries: tries.saturating_add(1),
+        tries,
     };
-    put_all(step, &row, epoch, &relays)
+    put_all(step, &row, inside.epoch, &relays)
+}
+
+/// Somebody asks for a message of mine that waits: it is sealed anew now, and again when it falls due (WNT-4).
+/// Out: false where it does not wait.
+pub(crate) fn put_sooner(step: &mut Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
+    let sql = "SELECT id, sealed_at FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
+    let found: Option<(i64, i64)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((row, sealed_at)) = found else {
+        return Ok(false);
+    };
+    let Some(inside) = again_inside(step, row)? else {
+        return Ok(false);
+    };
+    put_inside(step, row, &inside, inside.tries)?;
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE about = ? AND purpose = 0")?
+        .execute(params![sealed_at, id.as_bytes()])?;
+    Ok(true)
+}
+
+fn drop_row(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM outbox WHERE id = ?")?
+        .execute([row])?;
+    Ok(())
 }
 
 fn relays_to(step: &Step<'_, '_>, row: i64) -> Result<Vec<RelayId>, Stop> {

@@ -61,6 +61,14 @@ pub(crate) fn judge(change: &Change<'_>) -> Verdict {
     if !change.goes.is_empty() && !change.renewed {
         return Err("a removal without new keys");
     }
+    if brings_back(change) {
+        let may = |account: &AccountId| may_bring_back(change.before, change.author, *account);
+        return if change.comes.iter().all(may) {
+            Ok(judged(rank, vec![]))
+        } else {
+            Err("may not bring back")
+        };
+    }
     if carries_out_leaves(change) {
         return Ok(judged(rank, change.goes.iter().copied().collect()));
     }
@@ -104,6 +112,26 @@ fn carries_out_leaves(change: &Change<'_>) -> bool {
         && change.comes.is_empty()
         && change.goes.is_subset(&change.left)
         && *change.after == without(change.before, &change.goes)
+}
+
+/// New leaves for accounts that stay what they are: they fell behind (GRP-12).
+fn brings_back(change: &Change<'_>) -> bool {
+    change.before == change.after
+        && !change.comes.is_empty()
+        && change.comes == change.goes
+        && !change.comes.contains(&change.author)
+}
+
+/// Admins may, whatever the other's authority, for nobody loses any right; where the one who is behind is the only admin,
+/// the first of the others (GRP-12).
+pub(crate) fn may_bring_back(state: &GroupState, author: AccountId, behind: AccountId) -> bool {
+    let others = || state.seats.iter().filter(|seat| seat.account != behind);
+    let admins = others().any(|seat| seat.role <= Role::Admin);
+    if admins {
+        state.role(author).is_some_and(|role| role <= Role::Admin)
+    } else {
+        others().next().is_some_and(|seat| seat.account == author)
+    }
 }
 
 /// A state without some accounts. Where nobody owns it then, the first becomes its owner (GRP-7).
@@ -368,5 +396,39 @@ mod tests {
         assert!(!told(&[8], &[4]));
         // Removed and added in one: a device that comes back.
         assert!(told(&[8, 4], &[4]));
+    }
+
+    #[test]
+    fn admins_bring_back_whoever_fell_behind_and_nobody_loses_anything_by_it_grp_12() {
+        let back = |state: &GroupState, author: u8, behind: u8| {
+            let both: BTreeSet<AccountId> = [id(behind)].into();
+            judge(&Change {
+                before: state,
+                after: state,
+                author: id(author),
+                comes: both.clone(),
+                goes: both,
+                left: BTreeSet::new(),
+                renewed: true,
+            })
+        };
+        let all = state();
+        for (author, behind, allowed) in [(0, 3, true), (1, 0, true), (1, 2, true), (3, 4, false), (3, 0, false)] {
+            assert_eq!(
+                back(&all, author, behind).is_ok(),
+                allowed,
+                "{author} brings back {behind}"
+            );
+        }
+        let verdict = back(&all, 1, 0).unwrap();
+        assert_eq!((verdict.class, verdict.unseats), (Class::Admin, vec![]));
+        assert!(back(&all, 1, 1).is_err(), "itself");
+        // The only admin is behind: the first of the others is enough.
+        let mut one = state();
+        one.seats
+            .retain(|seat| seat.role == Role::Owner || seat.role >= Role::Member);
+        for (author, allowed) in [(3, true), (4, false), (5, false)] {
+            assert_eq!(back(&one, author, 0).is_ok(), allowed, "{author}");
+        }
     }
 }

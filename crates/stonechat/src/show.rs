@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Message, MessageKind, MessageState};
+use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, Message, MessageKind, MessageState};
 
 use crate::failure::CommandError;
 
@@ -57,6 +57,8 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "text": message.text,
         "sent_at": message.sent_at,
         "state": message.state,
+        "missing_before": message.missing_before,
+        "asked_for": message.asked_for,
     })
 }
 
@@ -73,6 +75,38 @@ pub(crate) fn message_line(message: &Message) -> String {
         String::new()
     };
     format!("{}  {}: {text}{state}", time(message.sent_at), tame(&message.from_name))
+}
+
+/// What stands above a message before which others are missing.
+pub(crate) fn gap_line(message: &Message) -> Option<String> {
+    let asked = if message.asked_for { ", asked for" } else { "" };
+    (message.missing_before > 0).then(|| format!("(missing before this one: {}{asked})", message.missing_before))
+}
+
+/// An alarm as a JSON line among messages; no message is of its kind.
+pub(crate) fn alarm_json(chat: ChatId, alarm: &Alarm) -> Value {
+    json!({
+        "chat": chat,
+        "kind": "alarm",
+        "alarm": alarm.kind,
+        "from": alarm.name,
+        "from_id": alarm.account,
+        "sent_at": alarm.at,
+    })
+}
+
+/// An alarm as a line for a person.
+pub(crate) fn alarm_line(alarm: &Alarm) -> String {
+    let what = match alarm.kind {
+        AlarmKind::TwoCommits => format!(
+            "{} changed the keys of this chat twice at the same place: a copy of these keys may be in use",
+            tame(&alarm.name)
+        ),
+        AlarmKind::NotMine => "somebody changed the keys of this chat in your name, and this device did not: \
+                               a copy of your keys may be in use, or a member pretends so"
+            .to_owned(),
+    };
+    format!("{}  ALARM: {what}", time(alarm.at))
 }
 
 /// The same words everywhere.
@@ -123,6 +157,33 @@ mod tests {
         assert_eq!(time(0), "1970-01-01 00:00 UTC");
         assert_eq!(time(951_782_400_000), "2000-02-29 00:00 UTC");
         assert_eq!(time(1_798_761_540_000), "2026-12-31 23:59 UTC");
+    }
+
+    #[test]
+    fn a_gap_and_an_alarm_have_their_lines_wnt_6() {
+        let alarm = |kind| Alarm {
+            kind,
+            account: "ab".into(),
+            name: "B\u{1b}o".into(),
+            at: 0,
+        };
+        let twice = alarm_line(&alarm(AlarmKind::TwoCommits));
+        assert!(
+            twice.starts_with("1970-01-01 00:00 UTC  ALARM: B\u{fffd}o changed"),
+            "{twice}"
+        );
+        assert_eq!(alarm_json(7, &alarm(AlarmKind::NotMine))["alarm"], "notMine");
+        let mut message: Message = serde_json::from_value(json!({
+            "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
+            "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
+            "askedFor": false,
+        }))
+        .unwrap();
+        assert_eq!(gap_line(&message), None);
+        message.missing_before = 2;
+        message.asked_for = true;
+        assert_eq!(gap_line(&message).unwrap(), "(missing before this one: 2, asked for)");
+        assert_eq!(message_json(&message)["asked_for"], true);
     }
 
     #[test]

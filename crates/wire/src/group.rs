@@ -316,6 +316,44 @@ impl Invitation {
     }
 }
 
+/// The body of a message of kind *behind*: a device cannot follow a group any more, and asks to be added again (GRP-11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Which group.
+    pub group: [u8; 16],
+    /// The head, as that device knows it.
+    pub epoch: EpochId,
+    /// That epoch's number in MLS.
+    pub number: u64,
+    /// The public key of that device's leaf.
+    pub leaf: [u8; 32],
+}
+
+impl Behind {
+    /// group id 16 | epoch id 16 | number 8 | leaf's key 32.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put(&self.group);
+        out.put(self.epoch.as_bytes());
+        out.put(&self.number.to_be_bytes());
+        out.put(&self.leaf);
+        out
+    }
+
+    /// Reads it. Errors: too short, bytes left over.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let behind = Self {
+            group: reader.array()?,
+            epoch: EpochId::from_bytes(reader.array()?),
+            number: u64::from_be_bytes(reader.array()?),
+            leaf: reader.array()?,
+        };
+        reader.end()?;
+        Ok(behind)
+    }
+}
+
 fn check_version(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     match reader.u8()? {
         VERSION => Ok(()),
@@ -420,5 +458,20 @@ mod tests {
             let _ = Invitation::decode(&bytes);
             let _ = crate::card::LeafIdentity::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn who_is_behind_says_it_in_72_bytes_grp_11() {
+        let behind = Behind {
+            group: [1; 16],
+            epoch: EpochId::from_bytes([2; 16]),
+            number: 3,
+            leaf: [4; 32],
+        };
+        let bytes = behind.encode();
+        assert_eq!(bytes.len(), 72);
+        assert_eq!(Behind::decode(&bytes), Ok(behind));
+        assert_eq!(Behind::decode(&bytes[..71]), Err(DecodeError::Short));
+        assert_eq!(Behind::decode(&[&bytes[..], &[0]].concat()), Err(DecodeError::Trailing));
     }
 }

@@ -17,6 +17,8 @@ pub const HEADER_SIZE: usize = 12;
 pub const PARENTS_MAX: usize = 32;
 /// Most heads of one receipt (MSG-7).
 pub const HEADS_MAX: usize = 64;
+/// Most messages that one want list asks for (WNT-2).
+pub const WANTED_MAX: usize = 64;
 /// Longest text, in bytes of UTF-8 (MSG-6).
 pub const TEXT_BYTES_MAX: usize = 65_536;
 /// Greatest HLC: 48 bits of Unix milliseconds (MSG-3).
@@ -40,6 +42,10 @@ pub enum Kind {
     Welcome,
     /// The sender leaves the group (GRP-7).
     Leave,
+    /// Messages that the sender lacks (WNT-2).
+    Want,
+    /// The sender cannot follow a group any more (GRP-11).
+    Behind,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -53,6 +59,8 @@ impl Kind {
             3 => Self::KeyPackages,
             4 => Self::Welcome,
             5 => Self::Leave,
+            32 => Self::Want,
+            33 => Self::Behind,
             other => Self::Unknown(other),
         }
     }
@@ -65,6 +73,8 @@ impl Kind {
             Self::KeyPackages => 3,
             Self::Welcome => 4,
             Self::Leave => 5,
+            Self::Want => 32,
+            Self::Behind => 33,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }
@@ -239,6 +249,33 @@ impl Receipt {
     }
 }
 
+/// The body of [`Kind::Want`]: CBOR array of 1 to [`WANTED_MAX`] byte strings of 8, the beginnings of message ids
+/// (WNT-2). Of more than that: the first ones.
+pub fn encode_want(wanted: &[[u8; 8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let wanted = wanted.iter().take(WANTED_MAX);
+    cbor::put_array(&mut out, wanted.len());
+    for short in wanted {
+        cbor::put_bytes(&mut out, short);
+    }
+    out
+}
+
+/// Reads the body of [`Kind::Want`]. Errors: any other shape, none, more than [`WANTED_MAX`].
+pub fn decode_want(body: &[u8]) -> Result<Vec<[u8; 8]>, DecodeError> {
+    let mut reader = Reader::new(body);
+    let count = cbor::array(&mut reader, WANTED_MAX)?;
+    if count == 0 {
+        return Err(DecodeError::Value("want"));
+    }
+    let mut wanted = Vec::with_capacity(count);
+    for _ in 0..count {
+        wanted.push(cbor::bytes(&mut reader)?);
+    }
+    reader.end()?;
+    Ok(wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +409,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_want_list_names_one_to_sixty_four_wnt_2() {
+        let most = vec![[7; 8]; WANTED_MAX];
+        assert_eq!(decode_want(&encode_want(&most)), Ok(most.clone()));
+        let more = vec![[7; 8]; WANTED_MAX + 1];
+        assert_eq!(decode_want(&encode_want(&more)), Ok(most));
+        let cases: [(&str, &[u8], DecodeError); 4] = [
+            ("none", &[0x80], DecodeError::Value("want")),
+            ("65", &[0x98, 65], DecodeError::Limit("cbor length")),
+            ("seven bytes", &[0x81, 0x47], DecodeError::Value("byte string")),
+            (
+                "longer than its list",
+                &[0x81, 0x48, 1, 1, 1, 1, 1, 1, 1, 1, 0],
+                DecodeError::Trailing,
+            ),
+        ];
+        for (name, body, error) in cases {
+            assert_eq!(decode_want(body), Err(error), "{name}");
+        }
+    }
+
     proptest! {
         #[test]
         fn headers_and_bodies_read_back_msg_1(
@@ -395,6 +453,7 @@ mod tests {
             let _ = MessageHeader::decode(&bytes);
             let _ = decode_text(&bytes);
             let _ = Receipt::decode(&bytes);
+            let _ = decode_want(&bytes);
         }
     }
 }

@@ -128,6 +128,7 @@ export const en = {
     waiting: (name: string) => `${isolate(name)} has not let you in yet. What you write waits and goes out then.`,
     silent: (name: string, since: string) => `${isolate(name)}’s device has not been seen since ${since}; your message is kept.`,
     missing: (count: number) => n(count, { one: '# message before this one is on its way', other: '# messages before this one are on their way' }),
+    askedFor: (count: number) => n(count, { one: '# message before this one is missing. It was asked for', other: '# messages before this one are missing. They were asked for' }),
     began: (name: string) => `Only you and ${isolate(name)} can read this chat.`,
     newer: 'This message needs a newer version of Stonechat.',
     you: 'You',
@@ -232,6 +233,16 @@ export const en = {
     } satisfies InviteStateWords,
   },
 
+  alarms: {
+    twoCommits: {
+      title: (name: string) => `Something is wrong with the keys of ${isolate(name)}`,
+      body: (name: string) => `${isolate(name)} changed the keys of this chat twice at the same place. An honest device does not do that: it was restored from a copy, or somebody else has its keys. Ask ${isolate(name)} by another way.`,
+    },
+    notMine: {
+      title: (_name: string) => 'Somebody changed the keys of this chat in your name',
+      body: (_name: string) => 'This device did not do it and does not follow it. Somebody may have a copy of your keys, or a member of this chat pretends so. If you restored this device from a copy, that may be the reason.',
+    },
+  },
   groups: {
     make: 'New group',
     name: 'Name of the group',
@@ -243,6 +254,7 @@ export const en = {
     details: 'About this group',
     began: (name: string) => `Only the members of ${isolate(name)} can read this group.`,
     late: 'Written after its sender was removed',
+    behind: 'Nobody in this group has been heard for a week. Stonechat has asked to be brought back; what you write is kept until then.',
     notIn: 'You are not in this group any more. What was written stays here.',
     title: 'Group',
     edit: 'Change name and description',
@@ -338,6 +350,9 @@ export const en = {
     relays: 'Relays',
     relayConnected: 'answers',
     relayAway: 'does not answer',
+    relayWithholds: 'keeps messages back',
+    withheld: 'A relay keeps messages back.',
+    withheldHint: 'A relay says that it has stored messages and does not give them. They are put again; add another relay, so that your chats do not depend on this one.',
     own: 'added by you',
     lent: 'lent by a contact',
     addRelay: 'Add a relay',

@@ -74,5 +74,5 @@ function joined(a: Message, b: Message): boolean {
 }
 
 function asMessage({ clientId, chat, text, sentAt }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0 };
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false };
 }

@@ -125,6 +125,8 @@ fn typescript() -> String {
         Group,
         Member,
         GroupBrief,
+        AlarmKind,
+        Alarm,
         Search,
         Hit,
         Piece,

@@ -5,7 +5,7 @@
 //! nothing (EPO-4). Specified in `docs/protocol/07-conversation.md` (EPO-*) and `09-forks.md`.
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
 
-use super::{Conversation, load, receipts, renewal};
+use super::{Conversation, alarms, load, originals, receipts, renewal};
 use crate::fork::{self, Class, Commit, Node, Votes};
 use crate::group;
 use crate::leaf;
@@ -36,6 +36,8 @@ const ENOUGH_CONFIRM: usize = 3;
 pub(crate) struct Member {
     pub(crate) leaf: u32,
     pub(crate) account: AccountId,
+    /// The beginning of its leaf's public key: another one after it was added again.
+    key: [u8; 8],
 }
 
 /// The members of an epoch, as its row keeps them.
@@ -49,21 +51,28 @@ pub(crate) fn members(step: &Step<'_, '_>, epoch: EpochId) -> Result<Vec<Member>
 }
 
 fn packed(leaves: &[Leaf]) -> Result<Vec<u8>, Stop> {
-    let mut out = Vec::with_capacity(leaves.len() * 36);
+    let mut out = Vec::with_capacity(leaves.len() * 44);
     for leaf in leaves {
         let account = mls::account_in(&leaf.identity).ok_or(Stop::Refused("credential"))?;
         out.extend_from_slice(&leaf.index.to_be_bytes());
         out.extend_from_slice(account.as_bytes());
+        out.extend_from_slice(&key_of(leaf)?);
     }
     Ok(out)
 }
 
+fn key_of(leaf: &Leaf) -> Result<[u8; 8], Stop> {
+    leaf.public.first_chunk().copied().ok_or(Stop::Refused("leaf"))
+}
+
 fn unpacked(bytes: &[u8]) -> Vec<Member> {
-    let rows = bytes.chunks_exact(36).filter_map(|row| {
-        let (leaf, account) = row.split_first_chunk::<4>()?;
+    let rows = bytes.chunks_exact(44).filter_map(|row| {
+        let (leaf, rest) = row.split_first_chunk::<4>()?;
+        let (account, key) = rest.split_first_chunk::<32>()?;
         Some(Member {
             leaf: u32::from_be_bytes(*leaf),
-            account: AccountId::from_slice(account)?,
+            account: AccountId::from_bytes(*account),
+            key: key.try_into().ok()?,
         })
     });
     rows.collect()
@@ -72,6 +81,12 @@ fn unpacked(bytes: &[u8]) -> Vec<Member> {
 /// The accounts of an epoch.
 pub(crate) fn accounts(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<AccountId>, Stop> {
     Ok(members(step, epoch)?.into_iter().map(|member| member.account).collect())
+}
+
+/// Who could read an epoch: its accounts, each with the leaf it had then.
+pub(crate) fn readers(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<(AccountId, [u8; 8])>, Stop> {
+    let members = members(step, epoch)?;
+    Ok(members.into_iter().map(|member| (member.account, member.key)).collect())
 }
 
 /// A group's state in an epoch; nothing in a conversation of two.
@@ -97,12 +112,16 @@ pub(crate) fn plant(step: &mut Step<'_, '_>, entered: &mls::Entered) -> Result<(
     insert(step, &root, true)
 }
 
+/// Leaf and account.
+type Committer = (u32, AccountId);
+
 struct Planted {
     group: Gid,
     epoch: EpochId,
     members: Vec<u8>,
     state: Option<Vec<u8>>,
-    commit: Option<(EpochId, [u8; 32], Member, Judged)>,
+    /// Parent and hash.
+    commit: Option<(EpochId, [u8; 32], Committer, Judged)>,
 }
 
 fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), Stop> {
@@ -124,8 +143,8 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
             new.group,
             commit.map(|(parent, ..)| *parent.as_bytes()),
             commit.map(|(_, hash, ..)| *hash),
-            commit.map(|(_, _, by, _)| *by.account.as_bytes()),
-            commit.map(|(_, _, by, _)| by.leaf),
+            commit.map(|(_, _, by, _)| *by.1.as_bytes()),
+            commit.map(|(_, _, by, _)| by.0),
             commit.map(|(_, _, _, judged)| judged.class as u8),
             commit.map(|(_, _, _, judged)| judged.rank),
             commit.map_or_else(Vec::new, |(_, _, _, judged)| {
@@ -155,10 +174,7 @@ pub(crate) fn commit(
     note: &Note,
 ) -> Result<Made, Stop> {
     let made = step.groups.commit(&step.mls, (of.group, of.epoch), &of.signer, wish)?;
-    let by = Member {
-        leaf: of.leaf,
-        account: step.me()?,
-    };
+    let by = (of.leaf, step.me()?);
     let new = Planted {
         group: of.group,
         epoch: made.child,
@@ -169,7 +185,9 @@ pub(crate) fn commit(
     insert(step, &new, true)?;
     keep_cuts(step, made.child, judged, note)?;
     if accounts(step, of.epoch)?.len() > 1 {
-        outbox::put_commit(step, (of.group, of.epoch), made.child, &made.commit)?;
+        let at = (of.group, of.epoch);
+        outbox::put_commit(step, outbox::Waiting::Commit, at, made.child, &made.commit)?;
+        originals::keep_commit(step, of, of.epoch, made.child, &made.commit)?;
     }
     committed(step, &of.group)?;
     settle_head(step, &of.group)?;
@@ -184,22 +202,21 @@ pub(crate) fn take_commit(
     bytes: &[u8],
 ) -> Result<(), Stop> {
     let hash: [u8; 32] = Sha256::digest(bytes).into();
-    if is_known(step, parent, &hash)? {
+    if let Some(known) = made_by(step, parent, &hash)? {
+        originals::commit_came_again(step, known)?;
         // Its author has heard nothing yet: tell again.
         return receipts::due(step, &of.group);
     }
     let taken = match step.groups.take_commit(&step.mls, (of.group, parent), bytes)? {
         CommitRead::Taken(taken) => taken,
-        CommitRead::Own => return Ok(()),
+        // Mine are known by their hash: this one I did not make.
+        CommitRead::Own => return alarms::own_leaf(step, of),
         CommitRead::Refused(why) => return Err(Stop::Refused(why)),
     };
     let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
     let judged = judge(&of.group, state(step, parent)?.as_ref(), &taken, &note)?;
-    let by = Member {
-        leaf: taken.author.index,
-        account: leaf::account_of(&taken.author)?,
-    };
-    make_room(step, parent, by.account, &hash, &judged)?;
+    let by = (taken.author.index, leaf::account_of(&taken.author)?);
+    make_room(step, parent, by.1, &hash, &judged)?;
     let new = Planted {
         group: of.group,
         epoch: taken.child,
@@ -208,6 +225,9 @@ pub(crate) fn take_commit(
         commit: Some((parent, hash, by, judged.clone())),
     };
     insert(step, &new, taken.with_me)?;
+    originals::keep_commit(step, of, parent, taken.child, bytes)?;
+    alarms::look_for_rivals(step, of, parent, by.1)?;
+    group::behind::heard(step, &of.group)?;
     keep_cuts(step, taken.child, &judged, &note)?;
     committed(step, &of.group)?;
     receipts::due_quietly(step, &of.group)?;
@@ -354,11 +374,26 @@ fn mark_after(
     Ok(())
 }
 
-fn is_known(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<bool, Stop> {
+/// The epoch that this commit has made, where it is known.
+fn made_by(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<Option<EpochId>, Stop> {
     Ok(step
         .tx
-        .prepare_cached("SELECT 1 FROM epoch WHERE parent = ? AND commit_hash = ?")?
-        .exists(params![parent.as_bytes(), hash])?)
+        .prepare_cached("SELECT epoch_id FROM epoch WHERE parent = ? AND commit_hash = ?")?
+        .query_row(params![parent.as_bytes(), hash], |row| row.get(0))
+        .optional()?
+        .map(EpochId::from_bytes))
+}
+
+/// The epochs of the head's branch that somebody who stands here lacks, oldest first: those since this epoch, or since its
+/// branch left the head's. None where it is not known.
+pub(crate) fn since(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<Vec<EpochId>, Stop> {
+    let nodes = nodes(step, &of.group)?;
+    let tree = parents(&nodes);
+    let (there, here) = (path(&tree, epoch), path(&tree, of.epoch));
+    Ok(match here.iter().position(|on| there.contains(on)) {
+        Some(place) => here.into_iter().take(place).rev().collect(),
+        None => vec![],
+    })
 }
 
 /// Two commits of one account on one parent are kept, the lower ones by the order of forks (EPO-5).
@@ -692,8 +727,11 @@ pub(crate) fn close_old(step: &mut Step<'_, '_>, told: Timestamp) -> Result<(), 
     let old: Vec<(EpochId, Gid)> = step
         .tx
         .prepare_cached(
+            // Of two who have not met for long each waits for the other on the epoch that both know.
             "SELECT epoch_id, group_id FROM epoch WHERE left_at < ? AND mailbox_root IS NOT NULL
-             AND epoch_id NOT IN (SELECT head FROM conversation)",
+             AND epoch_id NOT IN (SELECT head FROM conversation)
+             AND epoch_id NOT IN (SELECT o.epoch_id FROM outbox o JOIN conversation v USING (group_id)
+                                  WHERE o.purpose = 4 AND v.accounts <= 2)",
         )?
         .query_map([now.saturating_sub_unsigned(RETAINED_MS)], |row| {
             Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
@@ -765,11 +803,24 @@ fn prune(step: &mut Step<'_, '_>, group: &Gid, canonical: &[EpochId]) -> Result<
 
 /// Added again by a Welcome: the conversation goes on from there; what was before stays readable.
 pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &mls::Signer) -> Result<(), Stop> {
+    let before = retained(step, &entered.group)?;
     plant(step, entered)?;
     step.tx.execute(
-        "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0 WHERE group_id = ?4",
-        params![entered.epoch.as_bytes(), entered.own_leaf, signer.seed(), entered.group],
+        "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0, silent = 0, heard_at = ?5
+         WHERE group_id = ?4",
+        params![
+            entered.epoch.as_bytes(),
+            entered.own_leaf,
+            signer.seed(),
+            entered.group,
+            step.time.0.cast_signed()
+        ],
     )?;
+    // What waited where nobody listens any more is said again here.
+    for epoch in before {
+        outbox::branch_lost(step, &entered.group, epoch)?;
+    }
+    receipts::due(step, &entered.group)?;
     group::head_moved(step, &entered.group, &[])
 }
 

@@ -30,6 +30,32 @@ pub(crate) fn known(step: &Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
         .exists([id.as_bytes()])?)
 }
 
+/// A message that is here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) id: MessageId,
+    pub(crate) sender: AccountId,
+    pub(crate) mine: bool,
+}
+
+/// The message whose id begins so, if it is here.
+pub(crate) fn held(step: &Step<'_, '_>, group: &Gid, short: Short) -> Result<Option<Held>, Stop> {
+    // The plus: see `find`.
+    let (low, high) = ([short, [0; 8]].concat(), [short, [0xff; 8]].concat());
+    let sql = "SELECT id, sender, mine FROM message WHERE id BETWEEN ? AND ? AND +group_id = ?";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![low, high, group], |row| {
+            Ok(Held {
+                id: MessageId::from_bytes(row.get(0)?),
+                sender: AccountId::from_bytes(row.get(1)?),
+                mine: row.get(2)?,
+            })
+        });
+    Ok(found.optional()?)
+}
+
 /// The newest complete heads.
 pub(crate) fn heads(step: &Step<'_, '_>, group: &Gid, most: usize) -> Result<Vec<MessageId>, Stop> {
     let mut rows = step.tx.prepare_cached(
@@ -56,8 +82,9 @@ pub(crate) fn link(step: &Step<'_, '_>, group: &Gid, id: MessageId, parents: &[S
 }
 
 /// A message has become complete: it is a head, its parents are none, and children that waited for it may follow.
-pub(crate) fn completed(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<(), Stop> {
-    let mut ready = vec![id];
+/// Out: whether some did.
+pub(crate) fn completed(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<bool, Stop> {
+    let (mut ready, mut followed) = (vec![id], false);
     while let Some(id) = ready.pop() {
         for parent in parents(step, group, id)? {
             if let Some(found) = find(step, group, parent)? {
@@ -78,10 +105,11 @@ pub(crate) fn completed(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Resu
                     .prepare_cached("UPDATE message SET complete = 1 WHERE id = ?")?
                     .execute([child.id.as_bytes()])?;
                 ready.push(child.id);
+                followed = true;
             }
         }
     }
-    Ok(())
+    Ok(followed)
 }
 
 /// An account has these and everything they descend from: my messages among them got that far (RCP-1), in a group

@@ -5,7 +5,7 @@
 //! gets none (RCP-4). In a group of more than eight accounts five of them speak for all, changing daily (RCP-5).
 //! Specified in `docs/protocol/08-outbox.md`.
 
-use super::{Conversation, epochs, graph, write};
+use super::{Conversation, epochs, graph, wants, write};
 use crate::api::ChatId;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -218,6 +218,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountI
     graph::acknowledge(step, from, by, &receipt.heads, graph::Reached::Delivered)?;
     if let Some(read) = receipt.read {
         graph::acknowledge(step, from, by, &[read.short()], graph::Reached::Read)?;
+    }
+    if from.accounts > 2 {
+        wants::note(step, from, &receipt.heads, wants::Named::InReceipt)?;
     }
     Ok(())
 }

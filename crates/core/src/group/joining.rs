@@ -8,6 +8,7 @@ use crate::conversation::{self, Conversation, epochs};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Entered, Known, Signer};
+use crate::roles;
 use crate::step::{Step, Stop};
 use std::collections::BTreeSet;
 use stonechat_wire::group::{GroupState, Invitation, Role};
@@ -20,9 +21,11 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountI
     let state = entered.state.as_deref().ok_or(Stop::Refused("no state"))?;
     let state = GroupState::decode(state).map_err(|_| Stop::Refused("state"))?;
     check_members(step, &entered, &state)?;
-    check_may_add(&state, by)?;
-    let signer = own_signer(step, &entered)?;
     let known = conversation::load(step, &entered.group)?;
+    if known.is_none() || !roles::may_bring_back(&state, by, step.me()?) {
+        check_may_add(&state, by)?;
+    }
+    let signer = own_signer(step, &entered)?;
     let relays = invitation
         .relays
         .iter()
@@ -79,7 +82,9 @@ fn come_back(
     relays: &[RelayId],
 ) -> Result<(), Stop> {
     let known = epochs::state(step, of.epoch)?.ok_or(Stop::Refused("a conversation of two"))?;
-    check_may_add(&known, by)?;
+    if !roles::may_bring_back(&known, by, step.me()?) {
+        check_may_add(&known, by)?;
+    }
     for relay in relays {
         conversation::join_relay(step, of.group, *relay)?;
     }

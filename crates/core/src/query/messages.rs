@@ -21,7 +21,11 @@ pub(super) const COLUMNS: &str = "
     CASE m.complete WHEN 1 THEN 0 ELSE (
         SELECT count(*) FROM message_parent p WHERE p.group_id = m.group_id AND p.child = m.id AND p.parent IS NOT
             (SELECT substr(known.id, 1, 8) FROM message known WHERE known.id >= p.parent ORDER BY known.id LIMIT 1)
-    ) END AS missing_before";
+    ) END AS missing_before,
+    CASE m.complete WHEN 1 THEN 0 ELSE EXISTS(
+        SELECT 1 FROM message_parent p JOIN want w ON w.group_id = p.group_id AND w.short = p.parent
+        WHERE p.group_id = m.group_id AND p.child = m.id AND w.asked > 0
+    ) END AS asked_for";
 
 /// Of a page: from a position back.
 pub(super) const NEWEST_FIRST: &str = "m.position < :position ORDER BY m.position DESC";
@@ -171,5 +175,6 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         client_id: row.get("client_id")?,
         late: row.get("late")?,
         missing_before: number_at(row, "missing_before")?,
+        asked_for: row.get("asked_for")?,
     })
 }

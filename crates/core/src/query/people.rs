@@ -8,8 +8,8 @@ use super::messages::{first_unread, last_of};
 use super::{QueryError, choice_at, hex_at, number_at, optional_number_at};
 use crate::account;
 use crate::api::{
-    Acceptance, AcceptanceState, Chat, ChatId, Contact, Draft, GroupBrief, How, Invite, InviteState, Page, Reach,
-    Request, SafetyNumber, Who,
+    Acceptance, AcceptanceState, Alarm, AlarmKind, Chat, ChatId, Contact, Draft, GroupBrief, How, Invite, InviteState,
+    Page, Reach, Request, SafetyNumber, Who,
 };
 use crate::safety;
 use crate::store::StoreError;
@@ -22,13 +22,19 @@ const FIRST_MESSAGES: u32 = 3;
 const CHAT: &str = "
     SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, v.group_id, v.accounts,
-           v.gone = 0 AND v.leaving = 0 AS member
+           v.gone = 0 AND v.leaving = 0 AS member, v.silent > 1 AS behind
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
     LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL";
 const CONTACT: &str = "
     SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
            h.id AS chat
     FROM contact c LEFT JOIN chat h ON h.contact = c.account AND h.hidden = 0";
+pub(super) const ALARMS: &str = "
+    SELECT a.kind, a.account, a.at,
+           coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = a.account),
+                    (SELECT name FROM seat WHERE chat = v.chat AND account = a.account),
+                    (SELECT name FROM account WHERE account = a.account)) AS name
+    FROM conversation v JOIN alarm a USING (group_id) WHERE v.chat = ? ORDER BY a.at, a.kind, a.account";
 const INVITE: &str = "
     SELECT i.id, i.who, i.how, i.link, i.code, i.words, i.reach, i.state, i.created_at, i.expires_at, i.approved,
            i.used_twice, (SELECT count(*) FROM claim w WHERE w.invite = i.id AND w.answer = 2) AS waiting
@@ -179,7 +185,18 @@ fn with_messages(db: &Connection, mut chat: Chat) -> Result<Chat, StoreError> {
     if chat.unread > 0 {
         chat.first_unread = first_unread(db, chat.id)?;
     }
+    let mut alarms = db.prepare_cached(ALARMS)?;
+    chat.alarms = alarms.query_map([chat.id], alarm_row)?.collect::<Result<_, _>>()?;
     Ok(chat)
+}
+
+fn alarm_row(row: &Row<'_>) -> rusqlite::Result<Alarm> {
+    Ok(Alarm {
+        kind: choice_at(row, "kind", &[AlarmKind::TwoCommits, AlarmKind::NotMine])?,
+        account: hex_at(row, "account")?,
+        name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
+        at: number_at(row, "at")?,
+    })
 }
 
 fn with_first_messages(db: &Connection, mut request: Request, chat: Option<ChatId>) -> Result<Request, StoreError> {
@@ -193,9 +210,11 @@ fn with_first_messages(db: &Connection, mut request: Request, chat: Option<ChatI
 fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
     let members: Option<u32> = row.get("accounts")?;
     let member: Option<bool> = row.get("member")?;
+    let behind: Option<bool> = row.get("behind")?;
     let group = members.map(|members| GroupBrief {
         members,
         member: member.unwrap_or_default(),
+        behind: behind.unwrap_or_default(),
     });
     Ok(Chat {
         id: row.get("id")?,
@@ -214,6 +233,7 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
         draft: row.get::<_, Option<String>>("draft")?.filter(|draft| !draft.is_empty()),
         active_at: number_at(row, "active_at")?,
         heard_at: optional_number_at(row, "heard_at")?,
+        alarms: Vec::new(),
     })
 }
 

@@ -64,13 +64,14 @@ fn account(db: &Connection) -> Result<Option<(Me, bool)>, StoreError> {
 
 fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
     let mut statement =
-        db.prepare_cached("SELECT relay, address, own FROM relay ORDER BY own DESC, added_at, relay")?;
+        db.prepare_cached("SELECT relay, address, own, withheld FROM relay ORDER BY own DESC, added_at, relay")?;
     let relays = statement.query_map([], |row| {
         let relay = row.get::<_, [u8; 16]>("relay")?.into();
         Ok(Relay {
             address: row.get("address")?,
             own: row.get("own")?,
             connected: live.connected.contains(&relay),
+            withholds: row.get::<_, u32>("withheld")? >= crate::watch::WITHHOLDS,
         })
     })?;
     Ok(relays.collect::<Result<_, _>>()?)

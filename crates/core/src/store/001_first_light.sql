@@ -24,6 +24,10 @@ CREATE TABLE relay(
   key          BLOB,                     -- static keys, 1216; NULL: fetched on first use
   own          INTEGER NOT NULL,         -- given by the user; else lent by a contact's card
   lan          INTEGER NOT NULL DEFAULT 0,
+  watch        BLOB,                     -- an envelope of mine in a mailbox that I read there: the first 16 bytes of its id
+  watch_at     INTEGER,                  -- since when it should have come back, device clock
+  watch_next   INTEGER NOT NULL DEFAULT 0, -- device clock: the next one is watched from then on
+  withheld     INTEGER NOT NULL DEFAULT 0, -- watched ones that it called stored and did not give, one after the other
   offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -95,10 +99,17 @@ CREATE TABLE conversation(
   renew_at     INTEGER NOT NULL,         -- next self-update, device clock
   renew_lost   INTEGER NOT NULL DEFAULT 0, -- a self-update of mine lost to a fork: the next one before I write
   commit_at    INTEGER NOT NULL DEFAULT -9000000000000000, -- last commit made or taken in, device clock
+  heard_at     INTEGER NOT NULL DEFAULT 0, -- of a group: when somebody was heard there, slot clock
+  silent       INTEGER NOT NULL DEFAULT 0, -- of a group: 0 somebody was heard lately, 1 nobody was, n + 1 and n times asked to be added again
+  ask_at       INTEGER NOT NULL DEFAULT 0, -- then: when to ask next, device clock
+  want_at      INTEGER NOT NULL DEFAULT -9000000000000000, -- last want list of mine, device clock
+  answer_hour  INTEGER NOT NULL DEFAULT 0, -- hours since 1970, device clock
+  answers      INTEGER NOT NULL DEFAULT 0, -- answers to want lists of others in that hour
   created_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
 CREATE INDEX conversation_renew ON conversation(renew_at);
+CREATE INDEX conversation_silent ON conversation(ask_at) WHERE silent > 0;
 CREATE INDEX conversation_due ON conversation(receipt_due) WHERE receipt_due IS NOT NULL;
 
 CREATE TABLE conversation_relay(
@@ -118,7 +129,7 @@ CREATE TABLE epoch(
   class        INTEGER,                  -- 0 removal or demotion, 1 other admin commit, 2 self-update
   rank         INTEGER,                  -- committer's authority in the parent: 0 is the highest
   unseats      BLOB NOT NULL DEFAULT x'', -- accounts removed or demoted by the commit, 32 bytes each
-  members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 each
+  members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 | beginning of the leaf's key 8 each
   state        BLOB,                     -- of a group: its state, encoded
   made_at      INTEGER NOT NULL,         -- slot clock, when it became known here
   number       INTEGER NOT NULL,         -- epochs of this device in the order they became known
@@ -239,6 +250,77 @@ CREATE TABLE message_head(
   group_id BLOB NOT NULL, id BLOB NOT NULL, PRIMARY KEY(group_id, id)
 ) STRICT, WITHOUT ROWID;
 
+-- Messages that others name and that are not here: asked for by a want list (WNT-2).
+CREATE TABLE want(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  short    BLOB NOT NULL,                -- first 8 bytes of the message id
+  times    INTEGER NOT NULL,             -- asked for so often at most
+  asked    INTEGER NOT NULL,             -- so often until now
+  due_at   INTEGER,                      -- device clock; NULL: often enough
+  PRIMARY KEY(group_id, short)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX want_due ON want(due_at) WHERE due_at IS NOT NULL;
+-- When the last want list of each account was heard, device clock.
+CREATE TABLE want_heard(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  at       INTEGER NOT NULL,
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- MLS messages as they came, in conversations of more than two, to be put again for who lacks one (WNT-5).
+CREATE TABLE original(
+  number   INTEGER PRIMARY KEY,
+  message  BLOB NOT NULL UNIQUE,         -- its id; of a commit: the epoch that it makes
+  lane     INTEGER NOT NULL,             -- 0 messages, 1 commits
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  epoch_id BLOB NOT NULL,                -- that it is encrypted in
+  kept_at  INTEGER NOT NULL,             -- slot clock
+  put_at   INTEGER,                      -- of a commit: when I last put it for somebody else, device clock
+  content  BLOB NOT NULL                 -- the MLS message: its key is used up here
+) STRICT;
+CREATE INDEX original_by_group ON original(group_id, number) WHERE lane = 0;
+CREATE INDEX original_by_epoch ON original(epoch_id);
+-- What a member asked for, until it is my turn to put it again, or it has come.
+CREATE TABLE answer(
+  message  BLOB PRIMARY KEY,             -- as in original
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  due_at   INTEGER NOT NULL,             -- device clock
+  behind   BLOB                          -- of a commit: the account that is behind it
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_by_group ON answer(group_id);
+CREATE INDEX answer_due ON answer(due_at);
+
+-- In which epoch of a group each account was heard last, by whatever it said.
+CREATE TABLE standing(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  epoch_id BLOB NOT NULL,
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- Members who asked to be added again (GRP-12), and who was lately.
+CREATE TABLE behind(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  leaf     BLOB NOT NULL,                -- public key of the leaf that cannot follow
+  epoch_id BLOB NOT NULL,                -- where it stands
+  number   INTEGER NOT NULL,             -- of that epoch in MLS
+  due_at   INTEGER,                      -- when it is my turn, device clock; NULL: done
+  asked_at INTEGER NOT NULL,             -- device clock
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX behind_due ON behind(due_at) WHERE due_at IS NOT NULL;
+
+-- What a person is told about a conversation's keys (ALM-*): at most one of each kind for each account.
+CREATE TABLE alarm(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  kind     INTEGER NOT NULL,             -- 0 two commits by one member on one epoch, 1 a commit by my leaf that I did not make
+  account  BLOB NOT NULL,
+  at       INTEGER NOT NULL,             -- slot clock
+  PRIMARY KEY(group_id, kind, account)
+) STRICT, WITHOUT ROWID;
+
 CREATE VIRTUAL TABLE message_fts USING fts5(
   text, content='message', content_rowid='rowid', tokenize='unicode61 remove_diacritics 2'
 );
@@ -253,8 +335,8 @@ END;
 -- What is to leave and has not been confirmed by a recipient.
 CREATE TABLE outbox(
   id           INTEGER PRIMARY KEY,
-  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch)
-  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit
+  about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes (want list: group id)
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again
   plain        BLOB,                     -- header and body of a message, to encrypt it again

@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, START};
 use stonechat_core::Input;
+use stonechat_core::api::AlarmKind;
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -315,4 +316,63 @@ fn of_three_commits_by_one_member_on_one_epoch_the_two_lowest_are_kept_epo_5() {
     let lowest: Vec<u8> = tx.query_row(&lowest, [], |row| row.get(0)).unwrap();
     drop(tx);
     assert_eq!(head(&mut bench, 0), lowest);
+}
+
+/// What this device tells about the keys of its only chat.
+fn alarms(bench: &mut Bench, device: usize) -> Vec<(AlarmKind, String)> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let chat = stonechat_core::query::load_chat(&tx, 1).unwrap().unwrap();
+    chat.alarms.into_iter().map(|alarm| (alarm.kind, alarm.name)).collect()
+}
+
+#[test]
+fn two_commits_by_one_member_on_one_epoch_are_shown_to_everybody_alm_1() {
+    let mut bench = Bench::friends();
+    let parent = hex::encode(head(&mut bench, 1));
+    renew(&mut bench, 1);
+    bench.settle();
+    bench.pass(HOUR);
+    assert_eq!(alarms(&mut bench, 0), []);
+    // Bo's device goes back to where it was, and makes another commit on the same epoch.
+    let back = format!(
+        "UPDATE conversation SET head = x'{parent}';
+         DELETE FROM outbox; DELETE FROM epoch WHERE parent IS NOT NULL; DELETE FROM epoch_row WHERE object <> x'{parent}'"
+    );
+    change(&mut bench, 1, &back);
+    renew(&mut bench, 1);
+    bench.settle();
+    assert_eq!(alarms(&mut bench, 0), [(AlarmKind::TwoCommits, "Bo".to_owned())]);
+    bench.pass(HOUR);
+    let told = bench.devices[0]
+        .events
+        .iter()
+        .filter(|event| matches!(event, stonechat_core::api::Event::ChatChanged { chat } if !chat.alarms.is_empty()));
+    assert!(told.count() > 0);
+    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM alarm"), 1);
+}
+
+#[test]
+fn a_commit_by_my_leaf_that_i_did_not_make_is_shown_alm_2() {
+    let mut bench = Bench::friends();
+    let parent = hex::encode(head(&mut bench, 1));
+    renew(&mut bench, 1);
+    bench.settle();
+    bench.pass(HOUR);
+    assert_eq!(alarms(&mut bench, 1), [], "its own echo is none");
+    // It was made by a copy of Bo's device: this one has never seen it.
+    let forget = format!(
+        "UPDATE conversation SET head = x'{parent}'; UPDATE listening SET cursor = 0; DELETE FROM envelope_seen;
+         DELETE FROM outbox; DELETE FROM epoch WHERE parent IS NOT NULL; DELETE FROM epoch_row WHERE object <> x'{parent}'"
+    );
+    change(&mut bench, 1, &forget);
+    for cursor in bench.devices[1].listening.values_mut() {
+        *cursor = 0;
+    }
+    bench.settle();
+    assert_eq!(alarms(&mut bench, 1), [(AlarmKind::NotMine, "Bo".to_owned())]);
+    assert_eq!(
+        number(&mut bench, 1, "SELECT count(*) FROM epoch"),
+        1,
+        "it is not followed"
+    );
 }

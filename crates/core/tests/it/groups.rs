@@ -37,7 +37,7 @@ pub(crate) fn chat(bench: &mut Bench, device: usize) -> i64 {
     number(bench, device, "SELECT chat FROM conversation WHERE grouped = 1")
 }
 
-fn head(bench: &mut Bench, device: usize) -> Vec<u8> {
+pub(crate) fn head(bench: &mut Bench, device: usize) -> Vec<u8> {
     let tx = bench.devices[device].store.begin().unwrap();
     tx.query_row("SELECT head FROM conversation WHERE grouped = 1", [], |row| row.get(0))
         .unwrap()
@@ -89,7 +89,7 @@ fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Result<Group, 
     group(bench.ask(by, Command::GroupRole(wish)))
 }
 
-fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply, Fault> {
+pub(crate) fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply, Fault> {
     let chat = chat(bench, device);
     bench.ask(
         device,

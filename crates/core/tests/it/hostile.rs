@@ -192,10 +192,8 @@ fn envelopes_replayed_or_bent_say_nothing_twice_env_8() {
     }
     assert_eq!(refused, ["does not open"], "the bent one; the others do not get so far");
     assert_eq!(bench.texts(1), ["once"]);
-    assert_eq!(
-        bench.numbers(1, "SELECT cursor FROM listening ORDER BY cursor DESC LIMIT 1"),
-        [100]
-    );
+    let last = "SELECT max(cursor) - 1000000 FROM listening";
+    assert_eq!(bench.numbers(1, last), [4], "all were looked at");
 }
 
 #[test]

@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod behind;
 mod bench;
 mod fork_model;
 mod forks;
@@ -16,3 +17,5 @@ mod meeting;
 mod rules;
 mod seeded;
 mod talking;
+mod wants;
+mod watch;

@@ -161,7 +161,7 @@ fn what_is_missing_is_counted_and_not_confirmed_cnv_3() {
     bench.say(0, 1, "two");
     bench.relay.silent = false;
     bench.settle();
-    bench.pass(HOUR);
+    bench.pass(50_000);
     assert_eq!(bench.texts(1), ["two"]);
     assert_eq!(bench.states(0), [0, 0]);
     let missing = bench.devices[1].events.iter().rev().find_map(|event| match event {

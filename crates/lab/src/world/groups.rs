@@ -343,7 +343,10 @@ impl World {
         let Some(then) = then.first().filter(|_| members.contains(&writer)) else {
             return;
         };
-        let there: BTreeSet<String> = then.chunks_exact(36).map(|member| hex::encode(&member[4..])).collect();
+        let there: BTreeSet<String> = then
+            .chunks_exact(44)
+            .map(|member| hex::encode(&member[4..36]))
+            .collect();
         for d in members {
             let account = self.nodes[*d].account.clone().unwrap_or_default();
             // Nobody keeps for somebody who was removed meanwhile.

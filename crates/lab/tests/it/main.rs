@@ -1,6 +1,7 @@
 //! Worlds: many seeds, one by one.
 #![allow(clippy::unwrap_used, reason = "tests fail loudly")]
 
+mod away;
 mod groups;
 mod late;
 mod planted;

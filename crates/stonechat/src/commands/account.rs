@@ -76,10 +76,12 @@ fn print(status: &Status) -> Result<(), CommandError> {
     }
     show::line(&format!("connection: {}", connection_word(status.connection)))?;
     for relay in &status.relays {
-        let (whose, state) = (
-            if relay.own { "own" } else { "lent" },
-            if relay.connected { "connected" } else { "not connected" },
-        );
+        let whose = if relay.own { "own" } else { "lent" };
+        let state = match (relay.withholds, relay.connected) {
+            (true, _) => "keeps messages back",
+            (false, true) => "connected",
+            (false, false) => "not connected",
+        };
         show::line(&format!("relay: {} ({whose}, {state})", show::tame(&relay.address)))?;
     }
     show::line(&format!(

@@ -1,7 +1,7 @@
 //! Finds what a person means by a name or the beginning of an id.
 
 use serde_json::json;
-use stonechat_daemon::types::{Chat, ChatId, Contact, Group, Member, Request};
+use stonechat_daemon::types::{Alarm, Chat, ChatId, Contact, Group, Member, Request};
 
 use crate::client::Client;
 use crate::failure::CommandError;
@@ -51,19 +51,30 @@ pub(super) async fn chat(client: &mut Client, wanted: &str) -> Result<ChatId, Co
     }
 }
 
-/// The group meant.
-pub(super) async fn group(client: &mut Client, wanted: &str) -> Result<Chat, CommandError> {
-    let mut groups: Vec<Chat> = Vec::new();
+/// All chats.
+async fn chats(client: &mut Client) -> Result<Vec<Chat>, CommandError> {
+    let mut chats: Vec<Chat> = Vec::new();
     loop {
         let page: Vec<Chat> = client
-            .call("chats", json!({ "limit": PAGE, "offset": groups.len() }))
+            .call("chats", json!({ "limit": PAGE, "offset": chats.len() }))
             .await?;
         let last = page.len() < PAGE;
-        groups.extend(page);
+        chats.extend(page);
         if last {
-            break;
+            return Ok(chats);
         }
     }
+}
+
+/// What is wrong with the keys of a chat.
+pub(super) async fn alarms(client: &mut Client, chat: ChatId) -> Result<Vec<Alarm>, CommandError> {
+    let found = chats(client).await?.into_iter().find(|entry| entry.id == chat);
+    Ok(found.map(|chat| chat.alarms).unwrap_or_default())
+}
+
+/// The group meant.
+pub(super) async fn group(client: &mut Client, wanted: &str) -> Result<Chat, CommandError> {
+    let mut groups = chats(client).await?;
     groups.retain(|chat| chat.group.is_some());
     let exactly = groups.iter().filter(|chat| chat.name == wanted).cloned();
     let mut found: Vec<Chat> = exactly.collect();

@@ -75,7 +75,17 @@ pub(super) async fn messages(client: &mut Client, messages: &Messages) -> Result
         if messages.json {
             show::json_line(&show::message_json(&message))?
         } else {
+            if let Some(gap) = show::gap_line(&message) {
+                show::line(&gap)?;
+            }
             show::line(&show::message_line(&message))?
+        }
+    }
+    for alarm in find::alarms(client, chat).await? {
+        if messages.json {
+            show::json_line(&show::alarm_json(chat, &alarm))?
+        } else {
+            show::line(&show::alarm_line(&alarm))?
         }
     }
     Ok(())

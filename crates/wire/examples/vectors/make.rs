@@ -9,11 +9,15 @@ use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
-use stonechat_wire::group::{Cut, GroupState, Invitation, Leave, Note, Role, Seat, Supply, encode_supply, leave_bytes};
+use stonechat_wire::group::{
+    Behind, Cut, GroupState, Invitation, Leave, Note, Role, Seat, Supply, encode_supply, leave_bytes,
+};
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
-use stonechat_wire::message::{First, Kind, MessageHeader, Receipt, encode_again, encode_text, message_id};
+use stonechat_wire::message::{
+    First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
+};
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
@@ -205,6 +209,15 @@ fn receipt() -> Receipt {
     }
 }
 
+fn behind() -> Behind {
+    Behind {
+        group: bytes(1),
+        epoch: EpochId::from_bytes(bytes(40)),
+        number: 7,
+        leaf: bytes(100),
+    }
+}
+
 fn messages() -> Value {
     let (group, epoch) = (bytes::<16>(1), EpochId::from_bytes(bytes(40)));
     let (text, receipt) = (text_header(), receipt());
@@ -224,6 +237,8 @@ fn messages() -> Value {
         "text": one(&text, encode_text("thirty bytes of text, exactly.")),
         "receipt": one(&header, receipt.encode()),
         "receipt_without_read_mark": hex(Receipt { read: None, ..receipt }.encode()),
+        "behind": { "rule": "GRP-11", "body": hex(behind().encode()) },
+        "want": { "rule": "WNT-2", "body": hex(encode_want(&[bytes(1), bytes(9)])) },
         "again": { "rule": "MSG-8", "inner": hex(text.encode()),
             "message": hex(encode_again(First { epoch, leaf: 1 }, &text.encode())) } })
 }

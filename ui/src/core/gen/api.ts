@@ -409,7 +409,11 @@ late: boolean,
 /**
  * Messages before this one that are known to be missing ("n messages on their way").
  */
-missingBefore: number, };
+missingBefore: number, 
+/**
+ * Those that are missing were asked for.
+ */
+askedFor: boolean, };
 
 /**
  * One entry of the chat list.
@@ -462,7 +466,11 @@ activeAt: number,
 /**
  * When the contact was last heard of.
  */
-heardAt: number | null, };
+heardAt: number | null, 
+/**
+ * What is wrong with its keys, if anything.
+ */
+alarms: Array<Alarm>, };
 
 /**
  * A window into a list.
@@ -690,7 +698,37 @@ members: number,
 /**
  * I am in it, and have not said that I leave.
  */
-member: boolean, };
+member: boolean, 
+/**
+ * Nobody was heard there for long: this device has asked to be added again.
+ */
+behind: boolean, };
+
+/**
+ * What is wrong with a conversation's keys.
+ */
+export type AlarmKind = "twoCommits" | "notMine";
+
+/**
+ * An alarm about a conversation.
+ */
+export type Alarm = { 
+/**
+ * What.
+ */
+kind: AlarmKind, 
+/**
+ * Whose keys, hex (64 characters).
+ */
+account: string, 
+/**
+ * That account's name.
+ */
+name: string, 
+/**
+ * When it was noticed.
+ */
+at: number, };
 
 /**
  * Parameters of [`Query::Search`].
@@ -900,7 +938,11 @@ own: boolean,
 /**
  * Answers now.
  */
-connected: boolean, };
+connected: boolean, 
+/**
+ * Calls envelopes stored and does not give them.
+ */
+withholds: boolean, };
 
 /**
  * Language and looks of the interface.

@@ -2,7 +2,7 @@ import type { AcceptanceState, Fault, InviteState } from '../../../src/core/gen/
 import { en } from '../../../src/i18n/en';
 import { ru } from '../../../src/i18n/ru';
 import { readFileSync } from 'node:fs';
-import { expect, expectAccessibleInBoth, openSearch, PHONE, test } from './page';
+import { expect, expectAccessible, expectAccessibleInBoth, openSearch, PHONE, test } from './page';
 
 // Every text for something that goes wrong, on the screen where it can happen, in both languages; and axe on what it
 // looks like there, in both themes.
@@ -258,9 +258,11 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
         const { backend } = window.mock!;
         const chat = backend.chats.get(3)!;
         backend.emit({ kind: 'messageAdded', message: backend.place(chat, 'late', { missingBefore: 2, state: 'received' }) });
+        backend.emit({ kind: 'messageAdded', message: backend.place(chat, 'later', { missingBefore: 3, askedFor: true, state: 'received' }) });
         backend.emit({ kind: 'messageAdded', message: backend.place(chat, '', { kind: 'unknown', state: 'received' }) });
       });
       await expect(page.getByText(words.chat.missing(2))).toBeVisible();
+      await expect(page.getByText(words.chat.askedFor(3))).toBeVisible();
       await expect(page.getByText(words.chat.newer)).toBeVisible();
       await expectAccessibleInBoth(page);
     });
@@ -359,6 +361,46 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await page.getByRole('dialog').getByRole('button', { name: words.settings.wipeDo }).click();
       await expect(page.getByText(words.screens.wiped.body)).toBeVisible();
       await expectAccessibleInBoth(page);
+    });
+
+    test('a relay that keeps messages back', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        backend.relays[0]!.withholds = true;
+        backend.emit({ kind: 'statusChanged' });
+      });
+      await page.getByRole('button', { name: words.connection.withheld }).click();
+      await expect(page.getByText(words.connection.withheldHint)).toBeVisible();
+      await expect(page.getByRole('dialog').getByText(words.connection.relayWithholds)).toBeVisible();
+      await expectAccessible(page);
+    });
+
+    test('a group where nobody was heard for long', async ({ page, open }) => {
+      await open({ scenario: 'group', lang });
+      const id = await page.evaluate(() => {
+        const { backend } = window.mock!;
+        const chat = [...backend.chats.values()].find(({ group }) => group !== null)!;
+        backend.emit({ kind: 'chatChanged', chat: { ...chat, group: { ...chat.group!, behind: true } } });
+        return chat.id;
+      });
+      await page.evaluate((chat) => void (location.hash = `#/chat/${String(chat)}`), id);
+      await expect(page.getByText(words.groups.behind)).toBeVisible();
+      await expectAccessible(page);
+    });
+
+    test('keys that are not as they should be', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang, hash: '#/chat/3' });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        const chat = backend.chats.get(3)!;
+        const alarms = [{ kind: 'twoCommits' as const, account: 'a1', name: 'Andry', at: 1 }, { kind: 'notMine' as const, account: 'a2', name: 'Ana', at: 2 }];
+        backend.emit({ kind: 'chatChanged', chat: { ...chat, alarms } });
+      });
+      await expect(page.getByText(words.alarms.twoCommits.title('Andry'))).toBeVisible();
+      await expect(page.getByText(words.alarms.notMine.title(''))).toBeVisible();
+      await expect(page.getByRole('alert')).toHaveCount(2);
+      await expectAccessible(page);
     });
 
     test('a text over 16 KB is told before it is sent', async ({ page, open }) => {

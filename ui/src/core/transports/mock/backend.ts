@@ -85,7 +85,7 @@ export class Backend {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
       id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
-      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
     this.chats.set(chat.id, chat);
@@ -96,8 +96,8 @@ export class Backend {
   /** A group with these contacts; the first role is mine. */
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
-      id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true }, name, verified: false, last: null,
-      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null,
+      id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
+      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -112,7 +112,7 @@ export class Backend {
   #becomes(group: Group): Group {
     this.groups.set(group.chat, group);
     const chat = this.chats.get(group.chat)!;
-    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member }];
+    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member, behind: false }];
     this.emit({ kind: 'chatChanged', chat: { ...chat } });
     return group;
   }
@@ -130,7 +130,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -268,7 +268,7 @@ export class Backend {
       if ([...this.invites.values()].some((invite) => invite.link === link || invite.code === link)) throw new CallError('ownInvite');
       const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, createdAt: this.now() };
       this.acceptances.set(acceptance.id, acceptance);
-      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected' });
+      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', withholds: false });
       const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
       this.emit({ kind: 'acceptanceChanged', acceptance });
       if (next !== 'saved') this.#later(250, () => this.setAcceptance(acceptance.id, next, next === 'doorSpent' || next === 'cardWrong' ? null : 'Лена'));
@@ -370,7 +370,7 @@ export class Backend {
     'relay.add': ({ route }) => {
       if (/^(stone:i|https?:)/.test(route)) throw new CallError('inviteNotRoute');
       if (!/^stone:r.{8,}/.test(route)) throw new CallError('brokenRoute');
-      this.relays.push({ address: '192.0.2.7:4180', own: true, connected: false });
+      this.relays.push({ address: '192.0.2.7:4180', own: true, connected: false, withholds: false });
       this.emit({ kind: 'statusChanged' });
       this.setConnection('connecting');
       this.#later(300, () => this.setConnection('connected'));

@@ -1,0 +1,358 @@
+//! Members who stayed behind: commits are put again for them by whoever has them.
+
+use crate::bench::Bench;
+use crate::groups::{chat, circle, create, head, say};
+use stonechat_core::api::{Command, GroupEdit};
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+
+const DAY: u64 = 24 * HOUR;
+
+fn change(bench: &mut Bench, device: usize, sql: &str) {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.execute_batch(sql).unwrap();
+    tx.commit().unwrap();
+    bench.devices[device].core.forget();
+}
+
+fn count(bench: &mut Bench, device: usize, sql: &str) -> i64 {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn has(bench: &mut Bench, device: usize, text: &str) -> bool {
+    count(
+        bench,
+        device,
+        &format!("SELECT count(*) FROM message WHERE text = '{text}'"),
+    ) == 1
+}
+
+/// The relay loses what it holds. Places stay, so cursors go on.
+fn lose_all(bench: &mut Bench) {
+    let all = bench.relay.boxes.values_mut().flatten();
+    all.for_each(|envelope| envelope.clear());
+}
+
+/// Time goes by, and the relay says so to whoever reaches it.
+fn days(bench: &mut Bench, days: u64) {
+    for _ in 0..days {
+        bench.pass(DAY);
+        for device in (0..bench.devices.len())
+            .filter(|device| !bench.devices[*device].cut)
+            .collect::<Vec<_>>()
+        {
+            bench.greet(device);
+        }
+        bench.settle();
+    }
+}
+
+fn come_home(bench: &mut Bench, device: usize) {
+    lose_all(bench);
+    bench.reconnect(device);
+    bench.greet(device);
+    bench.settle();
+}
+
+/// A group of four; the third goes away for a hundred days, and what happened meanwhile is lost or closed.
+fn away() -> Bench {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    bench.pass(MINUTE);
+    bench.devices[2].cut = true;
+    for n in 0..20 {
+        rename(&mut bench, 0, &format!("house {n}"));
+        days(&mut bench, 2);
+    }
+    days(&mut bench, 60);
+    bench
+}
+
+#[test]
+fn a_device_that_was_away_too_long_comes_back_by_itself_grp_11() {
+    let mut bench = away();
+    say(&mut bench, 1, "while Cy is away").unwrap();
+    say(&mut bench, 2, "out of the wood").unwrap();
+    come_home(&mut bench, 2);
+    bench.pass(50 * MINUTE);
+    assert_ne!(head(&mut bench, 2), head(&mut bench, 0));
+    let epochs = count(&mut bench, 0, "SELECT count(*) FROM epoch");
+    bench.pass(HOUR);
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 0));
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 1));
+    // proves: GRP-12
+    assert!(count(&mut bench, 0, "SELECT count(*) FROM epoch") > epochs);
+    say(&mut bench, 2, "I am back").unwrap();
+    say(&mut bench, 3, "welcome").unwrap();
+    bench.pass(MINUTE);
+    assert!(has(&mut bench, 0, "I am back") && has(&mut bench, 3, "I am back"));
+    assert!(has(&mut bench, 2, "welcome"));
+    // What was written meanwhile, on both sides, was kept by who wrote it.
+    days(&mut bench, 4);
+    assert!(has(&mut bench, 2, "while Cy is away"));
+    assert!(has(&mut bench, 0, "out of the wood") && has(&mut bench, 3, "out of the wood"));
+    assert_eq!(
+        count(&mut bench, 2, "SELECT count(*) FROM message WHERE complete = 0"),
+        0
+    );
+    assert_eq!(
+        count(&mut bench, 2, "SELECT silent FROM conversation WHERE grouped = 1"),
+        0
+    );
+    let waiting = "SELECT count(*) FROM outbox WHERE purpose = 0";
+    for device in 0..4 {
+        assert_eq!(count(&mut bench, device, waiting), 0, "{device}");
+    }
+}
+
+#[test]
+fn an_only_owner_that_was_away_is_brought_back_by_the_first_of_the_others_grp_12() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    bench.devices[0].cut = true;
+    days(&mut bench, 80);
+    come_home(&mut bench, 0);
+    bench.pass(2 * HOUR);
+    days(&mut bench, 2);
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 2));
+    say(&mut bench, 0, "I am back").unwrap();
+    bench.pass(MINUTE);
+    assert!(has(&mut bench, 1, "I am back") && has(&mut bench, 2, "I am back"));
+    assert_eq!(count(&mut bench, 1, "SELECT role FROM seat WHERE place = 0"), 0);
+    rename(&mut bench, 0, "the owner owns it still");
+    bench.pass(MINUTE);
+    assert_eq!(
+        count(
+            &mut bench,
+            2,
+            "SELECT count(*) FROM chat WHERE name = 'the owner owns it still'"
+        ),
+        1
+    );
+}
+
+#[test]
+fn who_lacks_commits_that_others_keep_is_given_them_and_no_new_leaf_grp_12() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    bench.pass(MINUTE);
+    bench.devices[2].cut = true;
+    for n in 0..3 {
+        rename(&mut bench, 0, &format!("house {n}"));
+        days(&mut bench, 3);
+    }
+    for device in [0, 1, 3] {
+        change(&mut bench, device, "DELETE FROM outbox WHERE purpose = 4");
+    }
+    let signer = "SELECT hex(signer) FROM conversation WHERE grouped = 1";
+    let leaf = |bench: &mut Bench| {
+        let tx = bench.devices[2].store.begin().unwrap();
+        tx.query_row(signer, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    let before = leaf(&mut bench);
+    come_home(&mut bench, 2);
+    bench.pass(2 * HOUR);
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 0));
+    days(&mut bench, 2);
+    assert_eq!(leaf(&mut bench), before);
+}
+
+#[test]
+fn who_is_not_behind_hears_so_and_changes_nothing_grp_12() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    let before = head(&mut bench, 0);
+    change(
+        &mut bench,
+        2,
+        "UPDATE conversation SET heard_at = 0, created_at = 0 WHERE grouped = 1",
+    );
+    bench.greet(2);
+    assert_eq!(
+        count(&mut bench, 2, "SELECT silent FROM conversation WHERE grouped = 1"),
+        1
+    );
+    bench.pass(2 * HOUR);
+    assert_eq!(
+        count(&mut bench, 2, "SELECT silent FROM conversation WHERE grouped = 1"),
+        0
+    );
+    assert_eq!(head(&mut bench, 0), before);
+}
+
+#[test]
+fn who_asks_all_the_time_gets_one_leaf_in_three_days_grp_12() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    let parent = hex::encode(head(&mut bench, 2));
+    rename(&mut bench, 0, "another house");
+    bench.pass(MINUTE);
+    let made = "SELECT count(*) FROM epoch WHERE author = (SELECT account FROM account) AND class = 1";
+    let before = count(&mut bench, 0, made);
+    for _ in 0..6 {
+        // A program that says it stands where nobody can help it.
+        change(
+            &mut bench,
+            0,
+            "DELETE FROM standing; DELETE FROM original WHERE lane = 1",
+        );
+        let again = format!("UPDATE conversation SET head = x'{parent}', silent = 1, ask_at = 0 WHERE grouped = 1");
+        change(&mut bench, 2, &again);
+        let outputs = bench.devices[2].step(stonechat_core::Input::Wake);
+        bench.release(2, outputs);
+        bench.settle();
+        bench.pass(30 * MINUTE);
+    }
+    assert_eq!(count(&mut bench, 0, made) - before, 1);
+}
+
+#[test]
+fn who_was_added_again_does_not_wait_for_what_it_could_not_read_cnv_6() {
+    let mut bench = circle(10);
+    create(&mut bench, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    bench.pass(MINUTE);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    rename(&mut bench, 0, "another house");
+    say(&mut bench, 1, "missed").unwrap();
+    bench.pass(2 * HOUR);
+    bench.devices[2].listening = ears;
+    lose_all(&mut bench);
+    bench.settle();
+    // Three others have what Cy missed: nobody keeps it for Cy any more.
+    for device in [0, 1] {
+        change(
+            &mut bench,
+            device,
+            "DELETE FROM outbox WHERE purpose IN (0, 4); DELETE FROM original WHERE lane = 1",
+        );
+    }
+    change(
+        &mut bench,
+        2,
+        "UPDATE conversation SET silent = 1, ask_at = 0 WHERE grouped = 1",
+    );
+    let outputs = bench.devices[2].step(stonechat_core::Input::Wake);
+    bench.release(2, outputs);
+    bench.settle();
+    bench.pass(30 * MINUTE);
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 1));
+    say(&mut bench, 1, "after").unwrap();
+    bench.pass(HOUR);
+    assert!(has(&mut bench, 2, "after") && !has(&mut bench, 2, "missed"));
+    assert_eq!(
+        count(&mut bench, 2, "SELECT count(*) FROM message WHERE complete = 0"),
+        0
+    );
+}
+
+#[test]
+fn two_who_have_not_met_for_a_hundred_days_go_on_where_they_were_epo_4() {
+    let mut bench = Bench::friends();
+    bench.say(0, 1, "before");
+    bench.pass(MINUTE);
+    bench.devices[1].cut = true;
+    bench.say(0, 1, "to one who is away");
+    bench.say(1, 1, "from one who is away");
+    days(&mut bench, 100);
+    come_home(&mut bench, 1);
+    bench.pass(3 * DAY);
+    assert_eq!(bench.texts(0).len(), 3, "{:?}", bench.texts(0));
+    assert_eq!(bench.texts(1).len(), 3, "{:?}", bench.texts(1));
+    bench.say(1, 1, "after");
+    bench.pass(MINUTE);
+    assert_eq!(bench.texts(0).last().unwrap(), "after");
+}
+
+fn rename(bench: &mut Bench, device: usize, name: &str) {
+    let wish = GroupEdit {
+        chat: chat(bench, device),
+        name: Some(name.into()),
+        description: None,
+        may_write: None,
+        may_add: None,
+        may_edit: None,
+    };
+    bench.ask(device, Command::GroupEdit(wish)).unwrap();
+}
+
+/// Commits that this device has handed out.
+fn commits(bench: &Bench, device: usize) -> usize {
+    let parcels = bench.devices[device].sent.iter();
+    parcels.filter(|parcel| parcel.ttl_s == 60 * 24 * 3600).count()
+}
+
+/// A group of four; the first makes a commit that the third never gets, and goes away.
+fn left_behind() -> Bench {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    bench.pass(MINUTE);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    rename(&mut bench, 0, "another house");
+    bench.lose_commits(0);
+    bench.devices[0].cut = true;
+    bench.devices[2].listening = ears;
+    bench
+}
+
+#[test]
+fn a_commit_whose_author_is_away_is_put_again_by_one_of_the_others_epo_7() {
+    let mut bench = left_behind();
+    bench.pass(2 * HOUR);
+    assert_ne!(head(&mut bench, 2), head(&mut bench, 1));
+    let before = commits(&bench, 1) + commits(&bench, 3);
+    say(&mut bench, 2, "where is everybody?").unwrap();
+    bench.pass(9 * MINUTE);
+    assert_ne!(
+        head(&mut bench, 2),
+        head(&mut bench, 1),
+        "it has ten minutes to catch up by itself"
+    );
+    bench.pass(2 * MINUTE);
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 1));
+    assert_eq!(commits(&bench, 1) + commits(&bench, 3) - before, 1, "one is enough");
+}
+
+#[test]
+fn a_commit_is_put_for_others_once_a_day_epo_7() {
+    let mut bench = left_behind();
+    bench.devices[2].listening.clear();
+    bench.pass(2 * HOUR);
+    let before = commits(&bench, 1) + commits(&bench, 3);
+    for n in 0..8 {
+        say(&mut bench, 2, &format!("{n}")).unwrap();
+        bench.pass(20 * MINUTE);
+    }
+    assert!(commits(&bench, 1) + commits(&bench, 3) - before <= 2, "each once");
+}
+
+#[test]
+fn nobody_puts_a_commit_again_that_is_new_or_was_followed_meanwhile_epo_7() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    bench.pass(MINUTE);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    rename(&mut bench, 0, "another house");
+    say(&mut bench, 2, "I know nothing of it yet").unwrap();
+    bench.devices[2].listening = ears.clone();
+    bench.settle();
+    bench.pass(30 * MINUTE);
+    bench.devices[2].listening.clear();
+    rename(&mut bench, 0, "a third house");
+    bench.pass(2 * HOUR);
+    let before: usize = (0..4).map(|device| commits(&bench, device)).sum();
+    say(&mut bench, 2, "nor of that").unwrap();
+    bench.devices[2].core.forget();
+    let outputs = bench.devices[2].step(stonechat_core::Input::Started);
+    bench.release(2, outputs);
+    bench.settle();
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 1));
+    bench.pass(HOUR);
+    let after: usize = (0..4).map(|device| commits(&bench, device)).sum();
+    assert_eq!(before, after);
+}
