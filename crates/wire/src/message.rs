@@ -40,6 +40,14 @@ pub enum Kind {
     Welcome,
     /// The sender leaves the group (GRP-7).
     Leave,
+    /// A text that answers a message (CON-1).
+    Reply,
+    /// The sender's emojis on a message (CON-3).
+    Reaction,
+    /// Another text for a message of the sender's (CON-4).
+    Edit,
+    /// A message is taken away from everybody (CON-5).
+    Deletion,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -53,6 +61,10 @@ impl Kind {
             3 => Self::KeyPackages,
             4 => Self::Welcome,
             5 => Self::Leave,
+            6 => Self::Reply,
+            7 => Self::Reaction,
+            8 => Self::Edit,
+            9 => Self::Deletion,
             other => Self::Unknown(other),
         }
     }
@@ -65,6 +77,10 @@ impl Kind {
             Self::KeyPackages => 3,
             Self::Welcome => 4,
             Self::Leave => 5,
+            Self::Reply => 6,
+            Self::Reaction => 7,
+            Self::Edit => 8,
+            Self::Deletion => 9,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

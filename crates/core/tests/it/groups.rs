@@ -75,12 +75,12 @@ fn add(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> 
     group(bench.ask(by, Command::GroupAdd(wish)))
 }
 
-fn remove(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> {
+pub(crate) fn remove(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> {
     let wish = members_of(bench, by, members);
     group(bench.ask(by, Command::GroupRemove(wish)))
 }
 
-fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Result<Group, Fault> {
+pub(crate) fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Result<Group, Fault> {
     let wish = GroupRole {
         chat: chat(bench, by),
         member: account(bench, whom),
@@ -89,7 +89,7 @@ fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Result<Group, 
     group(bench.ask(by, Command::GroupRole(wish)))
 }
 
-fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply, Fault> {
+pub(crate) fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply, Fault> {
     let chat = chat(bench, device);
     bench.ask(
         device,
@@ -97,6 +97,7 @@ fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply, Fault> {
             chat,
             text: text.into(),
             client_id: None,
+            reply_to: None,
         }),
     )
 }

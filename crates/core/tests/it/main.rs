@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod content;
 mod fork_model;
 mod forks;
 mod groups;

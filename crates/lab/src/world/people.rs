@@ -337,6 +337,7 @@ impl World {
             chat,
             text: tap::text(k, text.padding),
             client_id: Some(format!("t{k}")),
+            reply_to: None,
         };
         match self.command(d, Command::Send(wish)) {
             Some(Ok(_)) => {}
