@@ -7,6 +7,7 @@
 //! Invariant: one seed, one world. No wall clock, no threads, no hash-map order here.
 
 pub mod check;
+pub mod content;
 pub mod device;
 pub mod faults;
 mod forks;
@@ -87,6 +88,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Texts written.
     pub texts: usize,
+    /// What was done to them: emojis, edits, deletions.
+    pub touches: usize,
     /// Different mailboxes that were read.
     pub tags: usize,
     /// Bytes that relays saw.
@@ -114,6 +117,7 @@ pub(crate) enum Event {
     Look(usize),
     ReadAll(usize),
     Say(usize),
+    Touch(usize),
     Deed(usize),
     Trouble(Trouble),
     Heal,
@@ -176,6 +180,10 @@ pub struct World {
     last_link: u64,
     met: Vec<Met>,
     said: Vec<Said>,
+    /// Ids of the messages that texts became, as often as they were written.
+    written: BTreeMap<String, usize>,
+    became: BTreeMap<usize, content::Became>,
+    touched: usize,
     said_count: u64,
     steps: u64,
     tap: Tap,
@@ -247,6 +255,9 @@ impl World {
             last_link: 0,
             met: plan.meetings.iter().map(|_| Met::default()).collect(),
             said: vec![Said::default(); plan.texts.len()],
+            written: BTreeMap::new(),
+            became: BTreeMap::new(),
+            touched: 0,
             said_count: 0,
             steps: 0,
             tap: Tap::default(),
@@ -276,6 +287,9 @@ impl World {
         }
         for (k, text) in self.plan.texts.clone().into_iter().enumerate() {
             self.at(text.at, Event::Say(k));
+        }
+        for (n, touch) in self.plan.touches.clone().into_iter().enumerate() {
+            self.at(touch.at, Event::Touch(n));
         }
         for (k, deed) in self.plan.deeds.clone().into_iter().enumerate() {
             self.at(deed.at, Event::Deed(k));
@@ -319,6 +333,7 @@ impl World {
             lines,
             steps: self.steps,
             texts: self.said.len(),
+            touches: self.touched,
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),
             healed_ms,
@@ -353,6 +368,7 @@ impl World {
             Event::Look(d) => self.look(d),
             Event::ReadAll(d) => self.read_all(d),
             Event::Say(k) => self.say(k),
+            Event::Touch(n) => self.touch(n),
             Event::Deed(k) => self.deed(k),
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Heal => self.heal(),
@@ -548,6 +564,9 @@ impl World {
                         self.said_count += 1;
                         let order = self.said_count;
                         self.said[k].order.get_or_insert(order);
+                        if self.written.insert(message.id.clone(), k).is_none() {
+                            self.became.remove(&k);
+                        }
                     }
                 }
                 Told::MessageAdded { message } => {

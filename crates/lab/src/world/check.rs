@@ -111,6 +111,7 @@ impl World {
         }
         self.check_branches();
         self.check_group();
+        self.check_contents();
     }
 
     /// What a relay called stored is there until its time.
@@ -164,13 +165,13 @@ impl World {
         if message.kind == MessageKind::Began {
             return None;
         }
-        let Some(k) = tap::number_of(&message.text).filter(|k| *k < self.said.len()) else {
+        let Some(k) = self.text_of(message) else {
             self.broke(format!("device {d}: a message that nobody wrote"));
             return None;
         };
         let text = self.plan.texts[k];
         let (from, to) = if message.mine { (d, other) } else { (other, d) };
-        if (text.from, text.to) != (from, to) || message.text != tap::text(k, text.padding).trim() {
+        if (text.from, text.to) != (from, to) || !self.says(k, message) {
             self.broke(format!(
                 "device {d}: text {k} is not what {} wrote to {}",
                 text.from, text.to
@@ -193,7 +194,7 @@ impl World {
         Some(k)
     }
 
-    fn all_messages(&mut self, d: usize) -> Vec<(String, Vec<Message>)> {
+    pub(crate) fn all_messages(&mut self, d: usize) -> Vec<(String, Vec<Message>)> {
         let page = stonechat_core::api::Page { limit: 100, offset: 0 };
         let Some(Answer::Chats(chats)) = self.nodes[d].device.ask(Query::Chats(page)) else {
             return vec![];
