@@ -23,7 +23,7 @@ export const SCREENS: readonly Screen[] = [
   { name: 'message', open: { scenario: 'talk', hash: '#/chat/1' }, steps: (page) => page.locator('article').last().press('Enter'), shows: 'dialog' },
   { name: 'message of mine: what can be done with it', open: { scenario: 'talk', hash: '#/chat/4' }, steps: (page) => page.locator('article').last().press('Enter'), shows: 'dialog .quick' },
   { name: 'message of mine: deleting', open: { scenario: 'talk', hash: '#/chat/4' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .alarm-button').click(); }, shows: 'dialog .cta.alarm' },
-  { name: 'answering', open: { scenario: 'talk', hash: '#/chat/2' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .second', { hasText: /Answer|Ответить/ }).click(); }, shows: '.about' },
+  { name: 'answering', open: { scenario: 'talk', hash: '#/chat/2' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .second', { hasText: /Reply|Ответить/ }).click(); }, shows: '.about' },
   {
     name: 'chat with answers, emojis, an edit and a deletion', open: { scenario: 'talk', hash: '#/chat/4' },
     steps: (page) => page.evaluate(`(() => {
