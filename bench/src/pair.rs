@@ -112,6 +112,7 @@ impl Pair {
                 chat: 1,
                 text: text.into(),
                 client_id: None,
+                reply_to: None,
             }),
         )
         .map(|_| ())

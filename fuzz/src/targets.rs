@@ -3,6 +3,7 @@
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
+use stonechat_wire::content::{Reaction, TextAbout, decode_deletion, encode_deletion};
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
@@ -179,6 +180,9 @@ fn message(bytes: &[u8]) {
     if let Ok((header, body)) = MessageHeader::decode(bytes) {
         assert_eq!([&header.encode(), body].concat(), bytes);
         same(body, decode_text(body).ok().map(|text| encode_text(&text)));
+        same(body, TextAbout::decode(body).ok().map(|about| about.encode()));
+        same(body, Reaction::decode(body).ok().map(|reaction| reaction.encode()));
+        same(body, decode_deletion(body).ok().map(encode_deletion));
     }
 }
 

@@ -48,6 +48,15 @@ pub enum Command {
     /// Sends a text.
     #[serde(rename = "send")]
     Send(Send),
+    /// Puts an emoji on a message, or takes it back.
+    #[serde(rename = "react")]
+    React(React),
+    /// Writes another text in the place of one of mine.
+    #[serde(rename = "edit")]
+    Edit(Edit),
+    /// Deletes a message, here or for everybody.
+    #[serde(rename = "delete")]
+    Delete(Delete),
     /// Makes a group with some contacts.
     #[serde(rename = "group.create")]
     GroupCreate(GroupCreate),
@@ -117,6 +126,9 @@ pub enum Query {
     /// One message: [`Message`].
     #[serde(rename = "message")]
     Message(ByMessage),
+    /// What stood in the place of an edited text, oldest first, what stands there now last: list of [`Version`].
+    #[serde(rename = "history")]
+    History(ByMessage),
     /// A group as its head says: [`Group`].
     #[serde(rename = "group")]
     Group(ByChat),
@@ -150,8 +162,8 @@ pub enum Reply {
     Acceptance(Acceptance),
     /// [`Command::Approve`]
     Contact(Contact),
-    /// [`Command::Send`]
-    Message(Message),
+    /// [`Command::Send`], [`Command::React`], [`Command::Edit`]
+    Message(Box<Message>),
     /// [`Command::GroupCreate`] and the other commands about groups
     Group(Group),
 }
@@ -176,6 +188,8 @@ pub enum Answer {
     Messages(Messages),
     /// [`Query::Message`]
     Message(Box<Message>),
+    /// [`Query::History`]
+    History(Vec<Version>),
     /// [`Query::Group`]
     Group(Group),
     /// [`Query::Search`]
@@ -196,6 +210,18 @@ pub enum Event {
     MessageAdded {
         /// The whole message.
         message: Message,
+    },
+    /// A message changed: its text, its reactions, what it quotes; or it was deleted for everybody.
+    MessageChanged {
+        /// The whole message.
+        message: Message,
+    },
+    /// A message was deleted here.
+    MessageRemoved {
+        /// Where.
+        chat: ChatId,
+        /// Which.
+        id: String,
     },
     /// The state of a message changed (carried, delivered, read).
     MessageState {
@@ -540,6 +566,82 @@ pub enum MessageKind {
     Unknown,
     /// A line by the app: the conversation began.
     Began,
+    /// Deleted for everybody: nothing of it is left.
+    Deleted,
+}
+
+/// The message that another one answers, as it stands now.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Quote {
+    /// Its id, hex.
+    pub id: String,
+    /// What is here of it; absent: it is not in this chat (any more, or not yet).
+    pub found: Option<Quoted>,
+}
+
+/// What is shown of a message that is answered.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Quoted {
+    /// Its place in the chat.
+    pub position: i64,
+    /// Written on this account.
+    pub mine: bool,
+    /// Its sender's name.
+    pub from_name: String,
+    /// Its kind.
+    pub kind: MessageKind,
+    /// The first 160 characters of its text.
+    pub text: String,
+}
+
+impl core::fmt::Debug for Quote {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Quote({})", self.found.is_some())
+    }
+}
+
+impl core::fmt::Debug for Quoted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Quoted { .. }")
+    }
+}
+
+/// An emoji on a message, and who put it there.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// How many have put it there.
+    pub count: u32,
+    /// I am one of them.
+    pub mine: bool,
+    /// Names of the first of them (at most 16).
+    pub names: Vec<String>,
+}
+
+impl core::fmt::Debug for Reaction {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Reaction({})", self.count)
+    }
+}
+
+/// What stood in the place of a text, and since when.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// The text.
+    pub text: String,
+    /// By its author's clock.
+    pub at: u64,
+}
+
+impl core::fmt::Debug for Version {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Version({})", self.at)
+    }
 }
 
 /// One message.
@@ -574,6 +676,14 @@ pub struct Message {
     pub missing_before: u32,
     /// Those that are missing were asked for.
     pub asked_for: bool,
+    /// What it answers, where it is a reply.
+    pub reply: Option<Quote>,
+    /// When its text was last changed, where it was.
+    pub edited_at: Option<u64>,
+    /// Emojis on it, the most frequent first (at most 32).
+    pub reactions: Vec<Reaction>,
+    /// I may delete it for everybody.
+    pub may_delete: bool,
 }
 
 impl core::fmt::Debug for Message {
@@ -709,12 +819,59 @@ pub struct Send {
     /// The caller's own id: sending twice with the same one sends once.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// The message of this chat that it answers, hex.
+    #[serde(default)]
+    pub reply_to: Option<String>,
 }
 
 impl core::fmt::Debug for Send {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Send").field("chat", &self.chat).finish_non_exhaustive()
     }
+}
+
+/// Parameters of [`Command::React`].
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct React {
+    /// The message, hex.
+    pub id: String,
+    /// One emoji. A message has at most 8 of each account.
+    pub emoji: String,
+    /// Put it there; else take it back.
+    pub on: bool,
+}
+
+impl core::fmt::Debug for React {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("React").field("on", &self.on).finish_non_exhaustive()
+    }
+}
+
+/// Parameters of [`Command::Edit`].
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Edit {
+    /// A text of mine, hex.
+    pub id: String,
+    /// What shall stand there: 1 to 16,384 bytes of UTF-8 after trimming.
+    pub text: String,
+}
+
+impl core::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Edit { .. }")
+    }
+}
+
+/// Parameters of [`Command::Delete`].
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Delete {
+    /// The message, hex.
+    pub id: String,
+    /// For everybody; else only here.
+    pub everyone: bool,
 }
 
 /// What a member of a group may do.
@@ -737,7 +894,7 @@ pub enum Role {
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupCreate {
-    /// 1 to 128 bytes after trimming.
+    /// 1 to 128 bytes after trimming, no control characters.
     pub name: String,
     /// Contacts, hex. May be empty.
     #[serde(default)]
@@ -1179,6 +1336,15 @@ pub enum Fault {
     /// Text empty or over the limit.
     #[error("a text has 1 to 16,384 bytes")]
     BadText,
+    /// Not exactly one emoji.
+    #[error("this is not one emoji")]
+    BadEmoji,
+    /// A ninth emoji of mine on one message.
+    #[error("a message has at most 8 emojis of each person")]
+    TooManyReactions,
+    /// Somebody else's message.
+    #[error("this message is not yours to change")]
+    NotYours,
     /// The profile is locked.
     #[error("the profile is locked")]
     Locked,

@@ -18,6 +18,7 @@ pub(crate) mod renewal;
 pub(crate) mod wants;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
+use crate::content;
 use crate::group;
 use crate::listening;
 use crate::meeting;
@@ -27,6 +28,7 @@ use crate::query;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
+use stonechat_wire::content::TextAbout;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
 use stonechat_wire::message::{self, First, Kind, MessageHeader};
 
@@ -41,7 +43,7 @@ const ROOM: i64 = POSITIONS_PER_MS;
 /// Messages that one late message moves at most.
 const MOVES_MAX: usize = 4096;
 /// The column `kind` of a message that is nothing to show.
-const NOTHING_SHOWN: u8 = 3;
+pub(crate) const NOTHING_SHOWN: u8 = 4;
 /// 2025-01-01, where positions start: keeps them below 2^53 until 2094.
 const POSITION_EPOCH_MS: i64 = 1_735_689_600_000;
 const POSITIONS_PER_MS: i64 = 4096;
@@ -78,6 +80,7 @@ struct NewMessage<'a> {
     text: &'a str,
     body: Option<&'a [u8]>,
     client_id: Option<&'a str>,
+    reply_to: Option<MessageId>,
 }
 
 /// Loads a conversation by its group.
@@ -253,15 +256,13 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
         return Err(Stop::Fault(Fault::BadText));
     }
     if let Some(id) = sent_before(step, wish)? {
-        return Ok(Reply::Message(loaded(step, id)?));
+        return Ok(Reply::Message(Box::new(loaded(step, id)?)));
     }
-    if meeting::turned_away(step, wish.chat)? {
-        return Err(Stop::Fault(Fault::NotLetIn));
-    }
-    let mut to = written_to(step, wish.chat)?;
+    let mut to = writable(step, wish.chat)?;
+    let reply_to = content::answered(step, to.chat, wish.reply_to.as_deref())?;
     to.epoch = renewal::before_writing(step, &to)?;
-    let header = next_header(step, &to, Kind::Text)?;
-    let body = message::encode_text(text);
+    let (kind, body) = encoded(text, reply_to);
+    let header = next_header(step, &to, kind)?;
     let id = write(step, &to, &header, &body)?;
     let new = NewMessage {
         id,
@@ -274,6 +275,7 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
         text,
         body: None,
         client_id: wish.client_id.as_deref(),
+        reply_to,
     };
     insert(step, &to, &new)?;
     epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
@@ -287,7 +289,27 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     step.event(Event::MessageAdded {
         message: message.clone(),
     });
-    Ok(Reply::Message(message))
+    Ok(Reply::Message(Box::new(message)))
+}
+
+/// A text, or one that answers a message.
+fn encoded(text: &str, reply_to: Option<MessageId>) -> (Kind, Vec<u8>) {
+    let Some(target) = reply_to else {
+        return (Kind::Text, message::encode_text(text));
+    };
+    let about = TextAbout {
+        target,
+        text: text.to_owned(),
+    };
+    (Kind::Reply, about.encode())
+}
+
+/// What a chat writes to, if its other side has not turned us away.
+pub(crate) fn writable(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
+    if meeting::turned_away(step, chat)? {
+        return Err(Stop::Fault(Fault::NotLetIn));
+    }
+    written_to(step, chat)
 }
 
 fn sent_before(step: &Step<'_, '_>, wish: &api::Send) -> Result<Option<MessageId>, Stop> {
@@ -300,11 +322,11 @@ fn sent_before(step: &Step<'_, '_>, wish: &api::Send) -> Result<Option<MessageId
         .map(MessageId::from_bytes))
 }
 
-fn loaded(step: &Step<'_, '_>, id: MessageId) -> Result<api::Message, Stop> {
+pub(crate) fn loaded(step: &Step<'_, '_>, id: MessageId) -> Result<api::Message, Stop> {
     query::load_message(step.tx, id.as_bytes())?.ok_or(Stop::Fault(Fault::NotFound))
 }
 
-/// Writes a message that is nothing to show: key packages, a Welcome, "I leave".
+/// Writes a message that is nothing to show: key packages, a Welcome, "I leave", what is done to a message.
 pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body: &[u8]) -> Result<MessageId, Stop> {
     let mut to = load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
     to.epoch = renewal::before_writing(step, &to)?;
@@ -321,10 +343,14 @@ pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body:
         text: "",
         body: None,
         client_id: None,
+        reply_to: None,
     };
     insert(step, &to, &new)?;
     epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
     receipts::told_by_message(step, &to, &header)?;
+    if to.accounts == 1 {
+        graph::nobody_left(step, &to, id)?;
+    }
     Ok(id)
 }
 
@@ -414,14 +440,11 @@ pub(crate) fn take_in(
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
     let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
     if graph::known(step, id)? {
-<<<<<<< HEAD
         // Its sender has heard nothing yet: tell again.
-        return receipts::due(step, &from.group);
-=======
+        receipts::due(step, &from.group)?;
         return originals::came_encrypted_again(step, id).map(|()| None);
->>>>>>> wants
     }
-    let (kind, text) = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let Shown { kind, text, reply_to } = shown_as(step, from, sender, first.epoch, &header, body)?;
     let new = NewMessage {
         id,
         header: &header,
@@ -433,22 +456,21 @@ pub(crate) fn take_in(
         text: &text,
         body: (kind == Some(MessageKind::Unknown)).then_some(body),
         client_id: None,
+        reply_to,
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
-<<<<<<< HEAD
     if kind.is_some() {
         receipts::due(step, &from.group)?;
     } else {
         receipts::due_quietly(step, &from.group)?;
     }
-=======
     wants::arrived(step, &from.group, id)?;
     wants::note(step, from, &header.parents, wants::Named::AsParent)?;
->>>>>>> wants
     epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
     if from.grouped {
         epochs::mark_late(step, &from.group)?;
+        content::judge_late(step, &from.group)?;
     }
     let level = if header.read_through {
         graph::Reached::Read
@@ -458,12 +480,41 @@ pub(crate) fn take_in(
     graph::acknowledge(step, from, sender, &header.parents, level)?;
     if kind.is_none() {
         // It is confirmed whatever comes of it: what does not fit would not fit when it comes again.
-        let _refused = step.attempt(|step| told(step, from, by, header.kind, body))?;
-    } else if !from.hidden {
+        let _refused = step.attempt(|step| told(step, from, by, id, header.kind, body))?;
+        return Ok(Some(id));
+    }
+    content::arrived(step, from.chat, id)?;
+    if !from.hidden {
         let message = loaded(step, id)?;
         step.event(Event::MessageAdded { message });
     }
     Ok(Some(id))
+}
+
+/// What a message is to a reader.
+#[derive(Default)]
+struct Shown {
+    /// Nothing where there is nothing to show.
+    kind: Option<MessageKind>,
+    text: String,
+    reply_to: Option<MessageId>,
+}
+
+impl Shown {
+    /// What does not read as a text is kept as something newer.
+    fn text(read: Option<(String, Option<MessageId>)>) -> Self {
+        let Some((text, reply_to)) = read else {
+            return Self {
+                kind: Some(MessageKind::Unknown),
+                ..Self::default()
+            };
+        };
+        Self {
+            kind: Some(MessageKind::Text),
+            text,
+            reply_to,
+        }
+    }
 }
 
 /// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
@@ -474,43 +525,51 @@ fn shown_as(
     epoch: EpochId,
     header: &MessageHeader,
     body: &[u8],
-) -> Result<(Option<MessageKind>, String), Stop> {
-    match header.kind {
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind if !from.grouped => return Ok((None, String::new())),
-        Kind::Leave if from.grouped => return Ok((None, String::new())),
-        Kind::Text
-        | Kind::Receipt
+) -> Result<Shown, Stop> {
+    let served = match header.kind {
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind => !from.grouped,
+        Kind::Leave => from.grouped,
+        _other => false,
+    };
+    if served {
+        return Ok(Shown::default());
+    }
+    if !group::may_write(step, epoch, sender)? {
+        return Err(Stop::Refused("may not write"));
+    }
+    Ok(match header.kind {
+        Kind::Text => Shown::text(message::decode_text(body).ok().map(|text| (text, None))),
+        Kind::Reply => {
+            let about = TextAbout::decode(body).ok();
+            Shown::text(about.map(|about| (about.text, Some(about.target))))
+        }
+        Kind::Reaction | Kind::Edit | Kind::Deletion => Shown::default(),
+        Kind::Receipt
         | Kind::KeyPackages
         | Kind::Welcome
         | Kind::Leave
         | Kind::Want
         | Kind::Behind
-        | Kind::Unknown(_) => {}
-    }
-    if !group::may_write(step, epoch, sender)? {
-        return Err(Stop::Refused("may not write"));
-    }
-    let text = if header.kind == Kind::Text {
-        message::decode_text(body).ok()
-    } else {
-        None
-    };
-    let kind = if text.is_some() {
-        MessageKind::Text
-    } else {
-        MessageKind::Unknown
-    };
-    Ok((Some(kind), text.unwrap_or_default()))
+        | Kind::Unknown(_) => Shown::text(None),
+    })
 }
 
 /// Does what a message says that is nothing to show.
-fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, kind: Kind, body: &[u8]) -> Result<(), Stop> {
+fn told(
+    step: &mut Step<'_, '_>,
+    from: &Conversation,
+    by: Sealed,
+    id: MessageId,
+    kind: Kind,
+    body: &[u8],
+) -> Result<(), Stop> {
     match kind {
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Behind => group::behind::take_in(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
-        Kind::Text | Kind::Receipt | Kind::Welcome | Kind::Want | Kind::Unknown(_) => Ok(()),
+        Kind::Reaction | Kind::Edit | Kind::Deletion => content::take_in(step, from.chat, id, kind, body),
+        Kind::Text | Kind::Reply | Kind::Receipt | Kind::Welcome | Kind::Want | Kind::Unknown(_) => Ok(()),
     }
 }
 
@@ -572,8 +631,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
     step.tx
         .prepare_cached(
             "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
-                                 sent_at, received_at, state, complete, acked, client_id)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                 sent_at, received_at, state, complete, acked, client_id, reply_to)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.id.as_bytes(),
@@ -595,6 +654,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             complete,
             0,
             new.client_id,
+            new.reply_to.map(|id| *id.as_bytes()),
         ])?;
     push_down(step, of, placed)?;
     if complete && graph::completed(step, &of.group, new.id)? {

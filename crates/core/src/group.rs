@@ -503,7 +503,7 @@ fn shown(step: &Step<'_, '_>, chat: ChatId) -> Result<Reply, Stop> {
 
 fn checked_name(name: &str) -> Result<String, Stop> {
     let name = name.trim();
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(Stop::Fault(Fault::BadName));
     }
     Ok(name.to_owned())

@@ -7,6 +7,7 @@
 //!
 //! The way of a text out: `conversation::send` → `mls` (sealed for the group) → `outbox` (envelope, parcel).
 //! The way in: `inbox` (envelope, purpose) → `mls` → `conversation::take_in` (graph, receipts) → event.
+//! What messages do to messages (replies, reactions, edits, deletions): `content`.
 //! Commits: `conversation::renewal` (when) → `conversation::epochs` (the tree) → `mls::commit`; `fork` picks the head.
 //! Meeting people: `meeting` (invites, claims, answers).
 
@@ -17,6 +18,7 @@ pub mod query;
 pub mod safety;
 pub mod store;
 
+mod content;
 mod conversation;
 mod dice;
 mod group;
@@ -34,6 +36,7 @@ mod watch;
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
+use content::wishes;
 use conversation::{originals, receipts, renewal, wants};
 use group::behind;
 use meeting::{accept, invite};
@@ -149,6 +152,9 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Approve(wish) => invite::approve(step, &wish.id),
         Command::Decline(wish) => invite::decline(step, &wish.id),
         Command::Send(wish) => conversation::send(step, &wish),
+        Command::React(wish) => wishes::react(step, &wish),
+        Command::Edit(wish) => wishes::edit(step, &wish),
+        Command::Delete(wish) => wishes::delete(step, &wish),
         Command::GroupCreate(wish) => group::create(step, &wish),
         Command::GroupAdd(wish) => group::add(step, &wish),
         Command::GroupRemove(wish) => group::remove(step, &wish),

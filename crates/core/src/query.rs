@@ -4,6 +4,7 @@
 //! `load_*` functions give the writing side the same entries for its events. Nothing here changes a row; the claims
 //! that wait for approval (hidden chats) are seen only as requests. Specified in `docs/protocol/10-api.md` (API-*).
 
+mod content;
 mod groups;
 mod messages;
 mod people;
@@ -76,6 +77,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Chats(page) => Answer::Chats(people::chats(db, check_page(page)?)?),
         Query::Messages(of) => Answer::Messages(messages::messages(db, &of)?),
         Query::Message(by) => Answer::Message(Box::new(messages::shown_message(db, &id(&by.id)?)?)),
+        Query::History(by) => Answer::History(content::history(db, &id(&by.id)?)?),
         Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),
         Query::SafetyNumber(by) => Answer::SafetyNumber(people::safety_number(db, &id(&by.id)?)?),

@@ -12,7 +12,7 @@ use crate::{Outputs, query};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::BTreeSet;
 use stonechat_wire::exchange::Errand;
-use stonechat_wire::ids::{AccountId, Timestamp};
+use stonechat_wire::ids::{AccountId, MessageId, Timestamp};
 use stonechat_wire::mailbox::Slot;
 
 /// A clock off by more than this is corrected, and its owner told.
@@ -62,6 +62,7 @@ pub(crate) struct Step<'a, 't> {
     pub(crate) groups: &'a mut Groups,
     pub(crate) out: Outputs,
     touched_chats: BTreeSet<ChatId>,
+    touched_messages: BTreeSet<MessageId>,
 }
 
 impl<'a, 't> Step<'a, 't> {
@@ -79,6 +80,7 @@ impl<'a, 't> Step<'a, 't> {
             groups,
             out: Outputs::default(),
             touched_chats: BTreeSet::new(),
+            touched_messages: BTreeSet::new(),
         };
         step.read_clock()?;
         Ok(step)
@@ -141,6 +143,11 @@ impl<'a, 't> Step<'a, 't> {
         self.touched_chats.insert(chat);
     }
 
+    /// Tells the interface once, at the end of the step, that this message has changed.
+    pub(crate) fn touch_message(&mut self, id: MessageId) {
+        self.touched_messages.insert(id);
+    }
+
     /// Does a part of the step so that it happens whole or not at all.
     pub(crate) fn attempt<T>(
         &mut self,
@@ -151,6 +158,7 @@ impl<'a, 't> Step<'a, 't> {
             self.out.errands.len(),
             self.out.events.len(),
             self.touched_chats.clone(),
+            self.touched_messages.clone(),
         );
         let done = part(self);
         if let Some(error) = self.mls.rows.take_failure() {
@@ -169,6 +177,7 @@ impl<'a, 't> Step<'a, 't> {
                 self.out.errands.truncate(marks.0);
                 self.out.events.truncate(marks.1);
                 self.touched_chats = marks.2;
+                self.touched_messages = marks.3;
                 Ok(Err(stop))
             }
         }
@@ -192,6 +201,16 @@ impl<'a, 't> Step<'a, 't> {
             self.event(Event::Ingested {
                 messages: u32::try_from(added).unwrap_or(u32::MAX),
             });
+        }
+        let changed = std::mem::take(&mut self.touched_messages);
+        if changed.len() > EVENTS_EACH_MAX {
+            self.event(Event::Ingested { messages: 0 });
+        } else {
+            for id in changed {
+                if let Some(message) = query::load_message(self.tx, id.as_bytes())? {
+                    self.event(Event::MessageChanged { message });
+                }
+            }
         }
         for chat in std::mem::take(&mut self.touched_chats) {
             if let Some(chat) = query::load_chat(self.tx, chat)? {

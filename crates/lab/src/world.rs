@@ -7,6 +7,7 @@
 //! Invariant: one seed, one world. No wall clock, no threads, no hash-map order here.
 
 pub mod check;
+pub mod content;
 pub mod device;
 pub mod faults;
 mod forks;
@@ -19,7 +20,7 @@ pub mod roll;
 pub mod tap;
 pub mod trace;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -68,6 +69,10 @@ pub enum Planted {
     Unsealed,
     /// All that a device says goes into one mailbox.
     OneMailbox,
+    /// Envelopes carry the key that they are sealed with.
+    KeySent,
+    /// A log holds the keys that envelopes are sealed with.
+    KeyLogged,
 }
 
 /// What a world came to.
@@ -87,6 +92,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Texts written.
     pub texts: usize,
+    /// What was done to them: emojis, edits, deletions.
+    pub touches: usize,
     /// Different mailboxes that were read.
     pub tags: usize,
     /// Bytes that relays saw.
@@ -114,6 +121,7 @@ pub(crate) enum Event {
     Look(usize),
     ReadAll(usize),
     Say(usize),
+    Touch(usize),
     Deed(usize),
     Trouble(Trouble),
     Heal,
@@ -176,11 +184,17 @@ pub struct World {
     last_link: u64,
     met: Vec<Met>,
     said: Vec<Said>,
+    /// Ids of the messages that texts became, as often as they were written.
+    written: BTreeMap<String, usize>,
+    became: BTreeMap<usize, content::Became>,
+    touched: usize,
     said_count: u64,
     steps: u64,
     tap: Tap,
     /// Every tag that was ever read or put to, and what for.
     tags: BTreeMap<Vec<u8>, check::Lane>,
+    /// Every secret that devices had whenever one looked.
+    secrets: BTreeSet<Vec<u8>>,
     trace: Trace,
     totals: Totals,
     broken: Vec<String>,
@@ -247,10 +261,14 @@ impl World {
             last_link: 0,
             met: plan.meetings.iter().map(|_| Met::default()).collect(),
             said: vec![Said::default(); plan.texts.len()],
+            written: BTreeMap::new(),
+            became: BTreeMap::new(),
+            touched: 0,
             said_count: 0,
             steps: 0,
             tap: Tap::default(),
             tags: BTreeMap::new(),
+            secrets: BTreeSet::new(),
             trace: Trace::new(loud),
             totals: Totals::default(),
             broken: Vec::new(),
@@ -276,6 +294,9 @@ impl World {
         }
         for (k, text) in self.plan.texts.clone().into_iter().enumerate() {
             self.at(text.at, Event::Say(k));
+        }
+        for (n, touch) in self.plan.touches.clone().into_iter().enumerate() {
+            self.at(touch.at, Event::Touch(n));
         }
         for (k, deed) in self.plan.deeds.clone().into_iter().enumerate() {
             self.at(deed.at, Event::Deed(k));
@@ -319,6 +340,7 @@ impl World {
             lines,
             steps: self.steps,
             texts: self.said.len(),
+            touches: self.touched,
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),
             healed_ms,
@@ -353,6 +375,7 @@ impl World {
             Event::Look(d) => self.look(d),
             Event::ReadAll(d) => self.read_all(d),
             Event::Say(k) => self.say(k),
+            Event::Touch(n) => self.touch(n),
             Event::Deed(k) => self.deed(k),
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Heal => self.heal(),
@@ -552,6 +575,9 @@ impl World {
                         self.said_count += 1;
                         let order = self.said_count;
                         self.said[k].order.get_or_insert(order);
+                        if self.written.insert(message.id.clone(), k).is_none() {
+                            self.became.remove(&k);
+                        }
                     }
                 }
                 Told::MessageAdded { message } => {
@@ -662,9 +688,10 @@ impl World {
         self.after(HOUR, Event::Inspect);
     }
 
-    /// Which tags are read at this moment; more often than slots turn.
+    /// Which tags are read and which secrets are held at this moment; more often than slots turn.
     fn census(&mut self) {
         self.check_tags();
+        self.gather_secrets();
         self.after(CENSUS_EVERY, Event::Census);
     }
 

@@ -4,6 +4,7 @@
 //! standard error. Running daemons and relays is in [`crate::serve`], [`crate::relay`] and [`crate::supervise`].
 
 mod account;
+mod content;
 mod find;
 mod group;
 mod meeting;
@@ -49,6 +50,11 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Decline(by) => meeting::decline(client, &by).await,
         Verb::Contacts(listing) => talk::contacts(client, &listing).await,
         Verb::Group(wish) => group::run(client, wish).await,
+        Verb::Reply(reply) => content::reply(client, &reply).await,
+        Verb::React(react) => content::react(client, &react).await,
+        Verb::Edit(edit) => content::edit(client, &edit).await,
+        Verb::Delete(delete) => content::delete(client, &delete).await,
+        Verb::History(of) => content::history(client, &of).await,
         Verb::Send(send) => talk::send(client, &send).await,
         Verb::Messages(messages) => talk::messages(client, &messages).await,
         Verb::Receive(receive) => receive::receive(client, &receive).await,

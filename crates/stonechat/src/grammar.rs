@@ -51,6 +51,16 @@ pub(crate) enum Verb {
     Group(Group),
     /// Sends a text and prints its message id; waits up to 5 s for a relay to take it.
     Send(Send),
+    /// Answers a message, by the id that `send` and `messages --json` print, and prints the answer's id.
+    Reply(Reply),
+    /// Puts an emoji on a message.
+    React(React),
+    /// Writes another text in the place of one of yours.
+    Edit(Edit),
+    /// Deletes a message here, or for everybody.
+    Delete(Delete),
+    /// Shows the texts that a message has had, the present one last.
+    History(OfMessage),
     /// Shows the newest messages with a contact.
     Messages(Messages),
     /// Prints messages of others that were not printed before, and marks them read.
@@ -133,10 +143,67 @@ pub(crate) struct Send {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Reply {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// The text.
+    pub(crate) text: String,
+    /// One JSON object: the answer.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct React {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// One emoji.
+    pub(crate) emoji: String,
+    /// Take it back.
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// One JSON object: the message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// The text that shall stand there.
+    pub(crate) text: String,
+    /// One JSON object: the message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// For everybody; cannot be undone.
+    #[arg(long)]
+    pub(crate) everyone: bool,
+    /// One JSON object: id, everyone.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfMessage {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// One JSON object a line: at, text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Messages {
     /// Name or id of the contact or group.
     pub(crate) contact: String,
-    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown.
+    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted.
     #[arg(long)]
     pub(crate) json: bool,
     /// At most this many.
@@ -149,7 +216,7 @@ pub(crate) struct Receive {
     /// If there are none, wait this long for the first.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
-    /// One JSON object a line: id, chat, from, text, sent_at, state.
+    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -411,6 +478,12 @@ mod tests {
             "group lock House --to moderator",
             "group leave House",
             "send Bo hello",
+            "reply 12ab yes --json",
+            "react 12ab 👍",
+            "react 12ab 👍 --remove --json",
+            "edit 12ab hello --json",
+            "delete 12ab --everyone --json",
+            "history 12ab --json",
             "messages Bo --json --limit 5",
             "receive --wait 3 --json",
             "safety-number Bo",

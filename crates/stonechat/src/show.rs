@@ -10,6 +10,9 @@ use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, Message, MessageKind, Me
 
 use crate::failure::CommandError;
 
+/// Characters of a quoted text on a line.
+const QUOTED_CHARS: usize = 40;
+
 /// Prints one line and sees to it that it has left: what is marked as printed must have been.
 ///
 /// Errors: nobody reads standard output any more, or it is full.
@@ -59,6 +62,10 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "state": message.state,
         "missing_before": message.missing_before,
         "asked_for": message.asked_for,
+        "reply_to": message.reply.as_ref().map(|quote| &quote.id),
+        "quoted": message.reply.as_ref().and_then(|quote| quote.found.as_ref()).map(|quoted| &quoted.text),
+        "edited_at": message.edited_at,
+        "reactions": message.reactions,
     })
 }
 
@@ -68,13 +75,51 @@ pub(crate) fn message_line(message: &Message) -> String {
         MessageKind::Text => tame(&message.text),
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
+        MessageKind::Deleted => "(deleted)".to_owned(),
     };
     let state = if message.mine && message.kind == MessageKind::Text {
         format!("  [{}]", state_word(message.state))
     } else {
         String::new()
     };
-    format!("{}  {}: {text}{state}", time(message.sent_at), tame(&message.from_name))
+    let (quote, after) = (quote(message), marks(message));
+    format!(
+        "{}  {}: {quote}{text}{after}{state}",
+        time(message.sent_at),
+        tame(&message.from_name)
+    )
+}
+
+/// What it answers, before the text.
+fn quote(message: &Message) -> String {
+    let Some(quote) = &message.reply else {
+        return String::new();
+    };
+    match &quote.found {
+        None => "(to a message that is not here) ".to_owned(),
+        Some(quoted) if quoted.kind == MessageKind::Deleted => "(to a deleted message) ".to_owned(),
+        Some(quoted) => {
+            let start: String = quoted.text.chars().take(QUOTED_CHARS).collect();
+            let more = if start.len() < quoted.text.len() { "…" } else { "" };
+            let start = tame(&start.replace('\n', " "));
+            format!("(to {}: \"{start}{more}\") ", tame(&quoted.from_name))
+        }
+    }
+}
+
+/// That it was edited, and the emojis on it, behind the text.
+fn marks(message: &Message) -> String {
+    let edited = if message.edited_at.is_some() { "  (edited)" } else { "" };
+    let emojis: Vec<String> = message
+        .reactions
+        .iter()
+        .map(|reaction| format!("{} {}", tame(&reaction.emoji), reaction.count))
+        .collect();
+    if emojis.is_empty() {
+        edited.to_owned()
+    } else {
+        format!("{edited}  [{}]", emojis.join(", "))
+    }
 }
 
 /// What stands above a message before which others are missing.
@@ -176,7 +221,7 @@ mod tests {
         let mut message: Message = serde_json::from_value(json!({
             "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
             "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
-            "askedFor": false,
+            "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
         }))
         .unwrap();
         assert_eq!(gap_line(&message), None);

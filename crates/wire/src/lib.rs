@@ -33,6 +33,9 @@ pub mod ephemeral;
 pub mod mailbox;
 pub mod message;
 
+pub mod content;
+pub mod emoji;
+
 pub mod card;
 pub mod group;
 pub mod invite;

@@ -46,6 +46,14 @@ pub enum Kind {
     Want,
     /// The sender cannot follow a group any more (GRP-11).
     Behind,
+    /// A text that answers a message (CON-1).
+    Reply,
+    /// The sender's emojis on a message (CON-3).
+    Reaction,
+    /// Another text for a message of the sender's (CON-4).
+    Edit,
+    /// A message is taken away from everybody (CON-5).
+    Deletion,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -61,6 +69,10 @@ impl Kind {
             5 => Self::Leave,
             32 => Self::Want,
             33 => Self::Behind,
+            6 => Self::Reply,
+            7 => Self::Reaction,
+            8 => Self::Edit,
+            9 => Self::Deletion,
             other => Self::Unknown(other),
         }
     }
@@ -75,6 +87,10 @@ impl Kind {
             Self::Leave => 5,
             Self::Want => 32,
             Self::Behind => 33,
+            Self::Reply => 6,
+            Self::Reaction => 7,
+            Self::Edit => 8,
+            Self::Deletion => 9,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

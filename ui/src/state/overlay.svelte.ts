@@ -1,5 +1,6 @@
 //! The dialog that lies over the page: one at a time.
 
+import type { UiFault } from '../core/faults';
 import type { Row } from '../view-models/rows';
 
 export type Overlay =
@@ -7,7 +8,7 @@ export type Overlay =
   | { kind: 'accept' }
   | { kind: 'connection' }
   | { kind: 'keys' }
-  | { kind: 'message'; row: Row; name: string };
+  | { kind: 'message'; row: Row; name: string; fault?: UiFault };
 
 class OverlayState {
   open = $state.raw<Overlay | null>(null);

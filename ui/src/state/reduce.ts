@@ -49,6 +49,10 @@ export function reduce(lists: Lists, event: Event): Again {
     case 'messageAdded':
       lists.diskFull = false;
       return event.message.mine ? 'status' : 'nothing';
+    case 'messageChanged':
+      return 'nothing'; // its chat, where it is the last one, comes as an event of its own
+    case 'messageRemoved':
+      return 'status';
     case 'connectionChanged':
       setConnection(lists, event.connection);
       return 'status';

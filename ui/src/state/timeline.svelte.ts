@@ -5,7 +5,7 @@
 
 import type { Event, Message } from '../core/gen/api';
 import { faultOf, type UiFault } from '../core/faults';
-import { add, append, EMPTY, fromPage, prepend, setState, type Window } from '../view-models/window';
+import { add, append, change, EMPTY, fromPage, prepend, remove, setState, type Window } from '../view-models/window';
 import { app, type Listener } from './app.svelte';
 
 /** A text on its way into core. */
@@ -14,6 +14,8 @@ export interface Sending {
   chat: number;
   text: string;
   sentAt: number;
+  /** The message it answers. */
+  answers: Message | null;
   fault: UiFault | null;
 }
 
@@ -28,8 +30,8 @@ class Outgoing {
   }
 
   /** Sends a text. It is kept and sent again after a break; the client id keeps it single. */
-  send(chat: number, text: string): void {
-    const sending: Sending = { clientId: crypto.randomUUID(), chat, text, sentAt: Date.now(), fault: null };
+  send(chat: number, text: string, answers: Message | null = null): void {
+    const sending: Sending = { clientId: crypto.randomUUID(), chat, text, sentAt: Date.now(), answers, fault: null };
     this.list = [...this.list, sending];
     void this.#try(sending);
   }
@@ -50,9 +52,9 @@ class Outgoing {
     for (const { clientId, fault } of this.list) if (fault === 'disconnected') this.again(clientId);
   }
 
-  async #try({ clientId, chat, text }: Sending): Promise<void> {
+  async #try({ clientId, chat, text, answers }: Sending): Promise<void> {
     try {
-      const message = await app.call('send', { chat, text, clientId });
+      const message = await app.call('send', { chat, text, clientId, ...(answers === null ? {} : { replyTo: answers.id }) });
       for (const timeline of open) timeline.added(message);
       this.drop(clientId);
     } catch (error) {
@@ -128,6 +130,13 @@ export class Timeline implements Listener {
     this.target = { position: 'end', flash: false };
   }
 
+  /** To a message of this chat, loaded or not. */
+  async jump(position: number): Promise<void> {
+    const here = this.window.messages.some((message) => message.position === position);
+    if (!here) await this.#load('open', { around: position }, (_, page) => fromPage(page));
+    this.target = { position, flash: true };
+  }
+
   added(message: Message): void {
     if (message.chat !== this.chat) return;
     this.shift = false;
@@ -136,6 +145,8 @@ export class Timeline implements Listener {
 
   event(event: Event): void {
     if (event.kind === 'messageAdded') this.added(event.message);
+    if (event.kind === 'messageChanged' && event.message.chat === this.chat) this.window = change(this.window, event.message);
+    if (event.kind === 'messageRemoved' && event.chat === this.chat) this.window = remove(this.window, event.id);
     if (event.kind === 'messageState' && event.chat === this.chat) this.window = setState(this.window, event.id, event.state);
   }
 

@@ -2,7 +2,7 @@
 //!
 //! In: the loaded messages and the texts on their way. Out: one row a message; day, divider and gap stand inside it.
 
-import type { Message, MessageState } from '../core/gen/api';
+import type { Message, MessageState, Quote } from '../core/gen/api';
 import type { Sending } from '../state/timeline.svelte';
 import { dayOf } from './time';
 
@@ -73,6 +73,11 @@ function joined(a: Message, b: Message): boolean {
   );
 }
 
-function asMessage({ clientId, chat, text, sentAt }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false };
+function asMessage({ clientId, chat, text, sentAt, answers }: Sending, me: string, position: number): Message {
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false };
+}
+
+/** What core will quote of a message. */
+function quote({ id, position, mine, fromName, kind, text }: Message): Quote {
+  return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join('') } };
 }

@@ -57,6 +57,19 @@ export function add(window: Window, message: Message): Window {
   return { ...window, messages: messages.toSpliced(place, 0, message), total };
 }
 
+/** A message changed: in its place, if it is here. */
+export function change(window: Window, message: Message): Window {
+  const at = window.messages.findIndex(({ id }) => id === message.id);
+  return at < 0 ? window : { ...window, messages: window.messages.with(at, message) };
+}
+
+/** A message is gone. One that is not loaded stood before or after the stretch: its page will tell. */
+export function remove(window: Window, id: string): Window {
+  const at = window.messages.findIndex((message) => message.id === id);
+  if (at < 0) return window;
+  return { ...window, messages: window.messages.toSpliced(at, 1), total: Math.max(0, window.total - 1) };
+}
+
 /** Changes the state of one message; it never goes back. */
 export function setState(window: Window, id: string, state: MessageState): Window {
   const at = window.messages.findIndex((message) => message.id === id);

@@ -225,6 +225,33 @@ for (const [size, options] of Object.entries(SIZES)) {
         await expect(ana.getByRole('dialog')).toHaveCount(0);
       });
 
+      await test.step('Ana puts an emoji on it, answers, changes her answer and deletes it: Bo sees each', async () => {
+        const menu = async (name: RegExp): Promise<void> => {
+          await ana.getByRole('article', { name }).last().press('Enter');
+          await expect(ana.getByRole('dialog')).toBeVisible();
+        };
+        await menu(/Это я/);
+        await ana.getByRole('button', { name: '❤️', exact: true }).click();
+        await expect(bo.locator('.reactions button')).toHaveAccessibleName('❤️ 1: Аня', { timeout: 15_000 });
+        await ana.getByRole('dialog').getByRole('button', { name: words.chat.reply, exact: true }).click();
+        await ana.locator('textarea').fill('Рада!');
+        await ana.getByRole('button', { name: words.chat.send, exact: true }).click();
+        const answer = bo.getByRole('article', { name: /Рада/ });
+        await expect(answer.locator('.quote')).toContainText('Это я, Bo', { timeout: 15_000 });
+        await menu(/Рада/);
+        await ana.getByRole('button', { name: words.message.edit, exact: true }).click();
+        await ana.locator('textarea').fill('Рада тебя слышать');
+        await ana.getByRole('button', { name: words.chat.save, exact: true }).click();
+        await expect(answer.locator('.text')).toHaveText('Рада тебя слышать', { timeout: 15_000 });
+        await expect(answer.locator('.meta')).toContainText(words.chat.edited);
+        await expectAccessible(bo);
+        await menu(/Рада/);
+        await ana.getByRole('button', { name: words.message.delete, exact: true }).click();
+        await ana.getByRole('button', { name: words.message.deleteAll, exact: true }).click();
+        await expect(bo.getByRole('article', { name: new RegExp(words.chat.deleted) })).toBeVisible({ timeout: 15_000 });
+        await expect(bo.getByText('Рада')).toHaveCount(0);
+      });
+
       await test.step('a reload stays in, at the same place, with everything', async () => {
         await bo.reload();
         await expect(bo.getByRole('article', { name: /Слышу тебя/ })).toBeVisible();

@@ -5,7 +5,7 @@ import { message } from './made';
 
 const HOUR = 3_600_000;
 const noon = new Date(2026, 10, 22, 12, 0).getTime();
-const sending = (clientId: string, fault: Sending['fault'] = null): Sending => ({ clientId, chat: 1, text: 'hi', sentAt: noon, fault });
+const sending = (clientId: string, fault: Sending['fault'] = null): Sending => ({ clientId, chat: 1, text: 'hi', sentAt: noon, answers: null, fault });
 
 describe('rows of the timeline', () => {
   test('bubbles of one sender join, another sender begins a new run', () => {

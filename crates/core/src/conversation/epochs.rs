@@ -6,6 +6,7 @@
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
 
 use super::{Conversation, alarms, load, originals, receipts, renewal};
+use crate::content;
 use crate::fork::{self, Class, Commit, Node, Votes};
 use crate::group;
 use crate::leaf;
@@ -480,6 +481,7 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
         move_to(step, group, &nodes, head, found)?;
     }
     mark_late(step, group)?;
+    content::judge_late(step, group)?;
     close_surplus(step, group)
 }
 

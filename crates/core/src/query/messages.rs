@@ -5,8 +5,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
-use super::{QueryError, check_limit, choice_at, hex_at, number_at};
-use crate::api::{ChatId, Message, MessageKind, MessageState, Messages, MessagesOf};
+use super::{QueryError, check_limit, choice_at, content, hex_at, number_at, optional_number_at};
+use crate::api::{ChatId, Message, MessageKind, MessageState, Messages, MessagesOf, Quote};
 use crate::store::StoreError;
 
 /// What one [`message_row`] needs, from `message m`.
@@ -17,7 +17,12 @@ pub(super) const COLUMNS: &str = "
     CASE m.mine WHEN 1 THEN (SELECT name FROM account)
                 ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
                               (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS from_name,
-    m.late,
+    m.late, m.reply_to, m.edited_at,
+    m.kind < 2 AND (m.mine OR EXISTS (
+        SELECT 1 FROM account o JOIN seat s ON s.chat = m.chat AND s.account = o.account
+        LEFT JOIN seat w ON w.chat = m.chat AND w.account = m.sender
+        WHERE s.place IS NOT NULL AND s.role <= 2 AND (w.place IS NULL OR s.place < w.place)
+    )) AS may_delete,
     CASE m.complete WHEN 1 THEN 0 ELSE (
         SELECT count(*) FROM message_parent p WHERE p.group_id = m.group_id AND p.child = m.id AND p.parent IS NOT
             (SELECT substr(known.id, 1, 8) FROM message known WHERE known.id >= p.parent ORDER BY known.id LIMIT 1)
@@ -43,7 +48,12 @@ const STATES: [MessageState; 5] = [
     MessageState::Read,
     MessageState::Received,
 ];
-const KINDS: [MessageKind; 3] = [MessageKind::Text, MessageKind::Unknown, MessageKind::Began];
+pub(super) const KINDS: [MessageKind; 4] = [
+    MessageKind::Text,
+    MessageKind::Unknown,
+    MessageKind::Began,
+    MessageKind::Deleted,
+];
 
 /// The message with this id (16 bytes), hidden chats included.
 ///
@@ -52,7 +62,8 @@ pub fn load_message(db: &Connection, id: &[u8]) -> Result<Option<Message>, Store
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM message m WHERE m.id = ? AND m.chat IS NOT NULL"
     ))?;
-    Ok(statement.query_row([id], message_row).optional()?)
+    let found = statement.query_row([id], message_row).optional()?;
+    dressed(db, found)
 }
 
 /// The same for the interface: what is in a hidden chat is not found.
@@ -65,7 +76,16 @@ pub(super) fn shown_message(db: &Connection, id: &[u8]) -> Result<Message, Query
 /// The newest message of a chat.
 pub(super) fn last_of(db: &Connection, chat: ChatId) -> Result<Option<Message>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM message m WHERE m.chat = ? ORDER BY m.position DESC LIMIT 1");
-    Ok(db.prepare_cached(&sql)?.query_row([chat], message_row).optional()?)
+    let found = db.prepare_cached(&sql)?.query_row([chat], message_row).optional()?;
+    dressed(db, found)
+}
+
+/// With what stands in other rows: what it quotes, what others think of it.
+fn dressed(db: &Connection, mut found: Option<Message>) -> Result<Option<Message>, StoreError> {
+    if let Some(message) = &mut found {
+        content::dress(db, message)?;
+    }
+    Ok(found)
 }
 
 /// Where the first message of others stands that has not been read.
@@ -118,7 +138,11 @@ fn from(db: &Connection, chat: ChatId, position: i64, limit: u32) -> Result<Vec<
 fn stretch(db: &Connection, part: &str, chat: ChatId, position: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
     let mut statement = db.prepare_cached(&stretch_sql(part))?;
     let asked = named_params! {":chat": chat, ":position": position, ":limit": limit};
-    Ok(statement.query_map(asked, message_row)?.collect::<Result<_, _>>()?)
+    let mut messages: Vec<Message> = statement.query_map(asked, message_row)?.collect::<Result<_, _>>()?;
+    for message in &mut messages {
+        content::dress(db, message)?;
+    }
+    Ok(messages)
 }
 
 pub(super) fn stretch_sql(part: &str) -> String {
@@ -159,7 +183,7 @@ fn count(db: &Connection, chat: ChatId, first: i64, end: i64) -> Result<u32, Sto
         .query_row([chat, first, end], |row| number_at(row, "n"))?)
 }
 
-/// A row of [`COLUMNS`].
+/// A row of [`COLUMNS`], without what [`content::dress`] adds.
 pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
         id: hex_at(row, "id")?,
@@ -176,5 +200,12 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         late: row.get("late")?,
         missing_before: number_at(row, "missing_before")?,
         asked_for: row.get("asked_for")?,
+        reply: row.get::<_, Option<[u8; 16]>>("reply_to")?.map(|id| Quote {
+            id: hex::encode(id),
+            found: None,
+        }),
+        edited_at: optional_number_at(row, "edited_at")?,
+        reactions: Vec::new(),
+        may_delete: row.get("may_delete")?,
     })
 }

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Row, named_params};
 
 use super::messages::{COLUMNS, message_row};
-use super::{QueryError, check_limit};
+use super::{QueryError, check_limit, content};
 use crate::api::{Hit, Piece, Search};
 
 /// Words beyond these are not looked for.
@@ -29,7 +29,11 @@ pub(super) fn search(db: &Connection, search: &Search) -> Result<Vec<Hit>, Query
     };
     let mut statement = db.prepare_cached(&sql())?;
     let asked = named_params! {":words": pattern, ":chat": search.chat, ":limit": search.limit};
-    Ok(statement.query_map(asked, hit_row)?.collect::<Result<_, _>>()?)
+    let mut hits: Vec<Hit> = statement.query_map(asked, hit_row)?.collect::<Result<_, _>>()?;
+    for hit in &mut hits {
+        content::dress(db, &mut hit.message)?;
+    }
+    Ok(hits)
 }
 
 pub(super) fn sql() -> String {

@@ -212,8 +212,11 @@ CREATE TABLE message(
   hlc          INTEGER NOT NULL,
   sender       BLOB NOT NULL,            -- account_id
   mine         INTEGER NOT NULL,
-  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 nothing to show
-  text         TEXT NOT NULL,
+  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show
+  text         TEXT NOT NULL,            -- as it is shown: after the newest edit
+  original     TEXT,                     -- as it came, where an edit stands in its place
+  edited_at    INTEGER,
+  reply_to     BLOB,                     -- message id
   body         BLOB,                     -- of an unknown kind, kept as it came
   sent_at      INTEGER NOT NULL,
   received_at  INTEGER NOT NULL,
@@ -230,7 +233,23 @@ CREATE INDEX message_by_clock ON message(chat, sender, hlc) WHERE chat IS NOT NU
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;
 CREATE INDEX message_read ON message(group_id, position) WHERE mine = 0 AND state = 3 AND complete = 1;
+CREATE INDEX message_by_quote ON message(reply_to) WHERE reply_to IS NOT NULL;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
+
+-- What messages do to messages: emojis, other texts, deletions. Each is a message that is nothing to show.
+CREATE TABLE act(
+  id           BLOB PRIMARY KEY,         -- message id
+  chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
+  target       BLOB NOT NULL,            -- message id; it may not be here yet
+  sender       BLOB NOT NULL,
+  kind         INTEGER NOT NULL,         -- 0 reaction, 1 edit, 2 deletion
+  hlc          INTEGER NOT NULL,
+  content      TEXT NOT NULL,            -- emojis with a space between; the text
+  waiting      INTEGER NOT NULL,         -- the target is not here
+  late         INTEGER NOT NULL          -- as its message: it does nothing
+) STRICT, WITHOUT ROWID;
+CREATE INDEX act_on ON act(target, kind, sender, hlc, id);
+CREATE INDEX act_waiting ON act(chat, sender, hlc, id) WHERE waiting = 1;
 
 -- Edges of the causal graph: parents are known by the first 8 bytes of their id.
 CREATE TABLE message_parent(
@@ -327,6 +346,10 @@ CREATE VIRTUAL TABLE message_fts USING fts5(
 INSERT INTO message_fts(message_fts, rank) VALUES('secure-delete', 1);
 CREATE TRIGGER message_fts_add AFTER INSERT ON message WHEN new.text <> '' BEGIN
   INSERT INTO message_fts(rowid, text) VALUES(new.rowid, new.text);
+END;
+CREATE TRIGGER message_fts_change AFTER UPDATE OF text ON message WHEN old.text <> new.text BEGIN
+  INSERT INTO message_fts(message_fts, rowid, text) SELECT 'delete', old.rowid, old.text WHERE old.text <> '';
+  INSERT INTO message_fts(rowid, text) SELECT new.rowid, new.text WHERE new.text <> '';
 END;
 CREATE TRIGGER message_fts_drop AFTER DELETE ON message WHEN old.text <> '' BEGIN
   INSERT INTO message_fts(message_fts, rowid, text) VALUES('delete', old.rowid, old.text);

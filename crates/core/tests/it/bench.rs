@@ -170,7 +170,7 @@ impl Bench {
         }
     }
 
-    fn deliver(&mut self, device: usize) -> bool {
+    pub(crate) fn deliver(&mut self, device: usize) -> bool {
         if self.relay.silent || self.devices[device].cut {
             return false;
         }
@@ -311,6 +311,7 @@ impl Bench {
                 chat,
                 text: text.into(),
                 client_id: None,
+                reply_to: None,
             }),
         ) {
             Ok(Reply::Message(message)) => message.id,

@@ -75,12 +75,12 @@ fn add(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> 
     group(bench.ask(by, Command::GroupAdd(wish)))
 }
 
-fn remove(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> {
+pub(crate) fn remove(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> {
     let wish = members_of(bench, by, members);
     group(bench.ask(by, Command::GroupRemove(wish)))
 }
 
-fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Result<Group, Fault> {
+pub(crate) fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Result<Group, Fault> {
     let wish = GroupRole {
         chat: chat(bench, by),
         member: account(bench, whom),
@@ -97,6 +97,7 @@ pub(crate) fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply,
             chat,
             text: text.into(),
             client_id: None,
+            reply_to: None,
         }),
     )
 }
@@ -494,4 +495,20 @@ fn a_restart_in_the_middle_changes_nothing_of_a_group_grp_9() {
     say(&mut bench, 1, "after the restart").unwrap();
     bench.pass(HOUR);
     assert_eq!(texts(&mut bench, 2), ["after the restart"]);
+}
+
+#[test]
+fn a_group_s_name_holds_no_control_characters_grp_1() {
+    let mut bench = Bench::with(1);
+    for name in ["two\nlines", "\u{1b}[2J", "bell\u{7}"] {
+        let wish = GroupCreate {
+            name: name.into(),
+            members: vec![],
+        };
+        assert_eq!(
+            bench.ask(0, Command::GroupCreate(wish)),
+            Err(Fault::BadName),
+            "{name:?}"
+        );
+    }
 }

@@ -9,6 +9,7 @@
 
 mod behind;
 mod bench;
+mod content;
 mod fork_model;
 mod forks;
 mod groups;

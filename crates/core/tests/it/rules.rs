@@ -17,6 +17,7 @@ fn send(text: &str, client_id: Option<&str>) -> Command {
         chat: 1,
         text: text.into(),
         client_id: client_id.map(str::to_owned),
+        reply_to: None,
     })
 }
 
@@ -377,6 +378,9 @@ fn a_card_opens_one_door_meet_13() {
     let card = ContactCard::decode(&plain).unwrap();
     assert_eq!(card.relays.len(), 1);
     assert!(!invite.link.contains("203.0.113.7"));
+    for form in [&invite.link, &invite.code] {
+        assert_eq!(InviteLink::parse(form).unwrap().hints, ["127.0.0.1:9"]);
+    }
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl Plan {
             texts: texts(roll, people, heals_at),
             troubles: troubles(roll, people, relays.len(), heals_at),
             deeds: deeds(roll, people, heals_at),
+            touches: vec![],
             odds: odds(roll),
             devices,
             relays,

@@ -279,9 +279,9 @@ impl World {
 
     /// What was written to nobody is gone with its chat: write it again.
     fn write_again(&mut self, d: usize) {
-        let sql = "SELECT text FROM message WHERE mine = 1 AND kind = 0";
-        let texts = self.nodes[d].device.rows(sql, |row| row.get::<_, String>(0));
-        let there: Vec<usize> = texts.iter().filter_map(|text| tap::number_of(text)).collect();
+        let sql = "SELECT lower(hex(id)) FROM message WHERE mine = 1 AND kind IN (0, 3)";
+        let ids = self.nodes[d].device.rows(sql, |row| row.get::<_, String>(0));
+        let there: Vec<usize> = ids.iter().filter_map(|id| self.written.get(id).copied()).collect();
         for k in 0..self.said.len() {
             if self.plan.texts[k].from == d && self.said[k].order.is_some() && !there.contains(&k) {
                 self.said[k].order = None;
@@ -333,10 +333,12 @@ impl World {
     /// Writes a text in a chat; if that fails, tries again.
     pub(crate) fn send(&mut self, k: usize, d: usize, chat: api::ChatId) {
         let text = self.plan.texts[k];
+        let reply_to = self.answers(k, d, chat);
         let wish = api::Send {
             chat,
             text: tap::text(k, text.padding),
             client_id: Some(format!("t{k}")),
+            reply_to,
         };
         match self.command(d, Command::Send(wish)) {
             Some(Ok(_)) => {}

@@ -27,6 +27,8 @@ pub struct Plan {
     pub meetings: Vec<Meeting>,
     /// Who writes what to whom.
     pub texts: Vec<Text>,
+    /// What is done to the texts.
+    pub touches: Vec<super::content::Touch>,
     /// What is done about the group, where there is one.
     pub deeds: Vec<super::groups::Deed>,
     /// What happens at set times.
@@ -157,13 +159,14 @@ impl Plan {
             relays,
             meetings,
             texts,
+            touches: vec![],
             deeds: vec![],
             troubles,
             odds: odds(roll),
             heals_at,
         };
         plan.give_inviters_a_relay(roll);
-        plan
+        plan.touched(seed)
     }
 
     /// Whoever invites needs a place to be found at.

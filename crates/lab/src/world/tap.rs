@@ -47,6 +47,23 @@ impl Tap {
         self.log.contains(CANARY)
     }
 
+    /// Whether a log would hold one of these byte strings, as Rust or a person would print its first eight bytes.
+    #[must_use]
+    pub fn log_holds(&self, secrets: &[Vec<u8>]) -> bool {
+        secrets
+            .iter()
+            .filter_map(|secret| secret.first_chunk::<8>())
+            .any(|begin| {
+                let listed = format!("{begin:?}");
+                self.log.contains(&hex::encode(begin)) || self.log.contains(&listed[1..listed.len() - 1])
+            })
+    }
+
+    /// Something that a log might hold.
+    pub fn log_words(&mut self, words: &str) {
+        self.log.push_str(words);
+    }
+
     /// Which of these byte strings relays have seen, by index.
     #[must_use]
     pub fn seen(&self, secrets: &[Vec<u8>]) -> Vec<usize> {

@@ -49,6 +49,7 @@ fn plan(away: u64, clock_ms: i64) -> Plan {
             .map(|n| text(n % PEOPLE, DAY + n as u64 * (away + 3 * DAY) / 12))
             .collect(),
         deeds,
+        touches: vec![],
         troubles: vec![(3 * DAY, Trouble::CutDevice(GOES, away))],
         odds: Odds::default(),
         heals_at,

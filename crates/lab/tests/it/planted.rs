@@ -1,4 +1,4 @@
-//! Three bugs, planted on purpose: each must be found, and by the promise that it breaks.
+//! Bugs, planted on purpose: each must be found, and by the promise that it breaks.
 
 use stonechat_lab::world::Planted;
 
@@ -41,5 +41,18 @@ fn memory_kept_after_a_failed_commit_is_found() {
 #[test]
 fn texts_that_are_not_sealed_are_found() {
     let broken = found(Planted::Unsealed, 3, &["a relay saw a text or a name"]);
+    assert!(!broken.is_empty());
+}
+
+#[test]
+fn keys_that_go_to_a_relay_are_found() {
+    let broken = found(Planted::KeySent, 3, &["a relay saw secret"]);
+    assert!(!broken.is_empty());
+}
+
+#[test]
+fn keys_that_a_log_would_hold_are_found() {
+    // Logs are searched for keys in one world of twenty.
+    let broken = found(Planted::KeyLogged, 20, &["a log would hold a key"]);
     assert!(!broken.is_empty());
 }

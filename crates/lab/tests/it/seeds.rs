@@ -20,6 +20,7 @@ pub(crate) const STACK_BYTES: usize = 8 << 20;
 pub(crate) struct Sum {
     pub(crate) worlds: u64,
     pub(crate) texts: usize,
+    pub(crate) touches: usize,
     pub(crate) steps: u64,
     pub(crate) totals: Totals,
     pub(crate) broken: Vec<(u64, Vec<String>)>,
@@ -30,6 +31,7 @@ impl Sum {
     fn add(&mut self, outcome: Outcome) {
         self.worlds += 1;
         self.texts += outcome.texts;
+        self.touches += outcome.touches;
         self.steps += outcome.steps;
         self.totals.merge(&outcome.totals);
         self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms);
@@ -40,8 +42,8 @@ impl Sum {
 
     fn say(&self, took: Duration) {
         println!(
-            "{} worlds, {} texts, {} steps in {took:?}",
-            self.worlds, self.texts, self.steps
+            "{} worlds, {} texts, {} things done to them, {} steps in {took:?}",
+            self.worlds, self.texts, self.touches, self.steps
         );
         println!("slowest healing: {} h\n{}", self.healed_ms_max / 3_600_000, self.totals);
         for (seed, broken) in &self.broken {
@@ -118,5 +120,6 @@ fn every_seed_keeps_every_promise() {
     if count >= SEEDS {
         let rare = sum.totals.below(EACH_FAULT_MIN);
         assert!(rare.is_empty(), "faults that hardly happened: {rare:?}");
+        assert!(sum.touches > 3 * SEEDS as usize, "hardly anything was done to texts");
     }
 }

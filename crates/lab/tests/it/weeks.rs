@@ -46,6 +46,7 @@ fn eight_weeks() -> Plan {
             meeting(3, How::InPerson),
         ],
         texts: (0..(WEEKS * 7 - 3) * 24 / 9).map(text).collect(),
+        touches: vec![],
         deeds: vec![],
         troubles: vec![],
         odds: Odds::default(),

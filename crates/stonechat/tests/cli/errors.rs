@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use stonechat_wire::invite::InviteLink;
+
 use crate::harness::{PROGRAM, Person, Relay, friends, run, text};
 
 fn refused(person: &Person, words: &[&str], code: i32, saying: &str) {
@@ -24,6 +26,11 @@ fn links_and_routes_that_are_no_good_are_told_apart() {
     refused(&bo, &["accept", ""], 5, "not a whole invitation");
     refused(&bo, &["accept", &relay.route], 5, "a relay's route, not an invitation");
     refused(&ana, &["accept", &link], 5, "your own invitation");
+    let late = InviteLink {
+        expiry_day: 20_000, // in 2024
+        ..InviteLink::parse(&link).unwrap()
+    };
+    refused(&bo, &["accept", &late.to_url()], 5, "has expired");
     let nobody = Person::nobody();
     refused(
         &nobody,
@@ -184,7 +191,10 @@ fn a_newer_or_damaged_database_is_told_and_left_alone() {
     let hex: String = key[6..38].iter().map(|byte| format!("{byte:02x}")).collect();
     let connection = rusqlite::Connection::open(&database).unwrap();
     connection
-        .execute_batch(&format!("PRAGMA key = \"x'{hex}'\"; PRAGMA user_version = 99;"))
+        .execute_batch(&format!(
+            "PRAGMA key = \"x'{hex}'\"; PRAGMA cipher_page_size = 2048; PRAGMA cipher_hmac_algorithm = HMAC_SHA256;
+             PRAGMA user_version = 99;"
+        ))
         .unwrap();
     drop(connection);
     refused(&ana, &["words"], 7, "newer version");

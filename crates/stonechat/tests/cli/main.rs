@@ -13,6 +13,7 @@
 mod harness;
 
 mod canary;
+mod content;
 mod errors;
 mod faults;
 mod kill;

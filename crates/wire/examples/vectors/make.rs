@@ -5,6 +5,7 @@ use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceEntry, DeviceLog, DeviceLogEntry, HOW_SPOKEN, Verdict,
     WHO_FAMILY,
 };
+use stonechat_wire::content::{Reaction, TextAbout, encode_deletion};
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("ephemeral.json", signals()),
         ("mailbox.json", mailboxes()),
         ("message.json", messages()),
+        ("content.json", contents()),
         ("group.json", groups()),
         ("frames.json", frames()),
         ("face.json", face()),
@@ -102,6 +104,24 @@ fn meeting_seeds() -> Vec<Seed> {
             "message",
             6,
             &[text_header().encode(), encode_text("hello")].concat(),
+        ),
+        seed(
+            "meeting",
+            "reply",
+            6,
+            &[text_header().encode(), about("yes").encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "reaction",
+            6,
+            &[text_header().encode(), reaction().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "deletion",
+            6,
+            &[text_header().encode(), encode_deletion(about("").target)].concat(),
         ),
         seed("meeting", "receipt", 7, &receipt().encode()),
         seed("meeting", "group state", 8, &group_state().encode()),
@@ -216,6 +236,38 @@ fn behind() -> Behind {
         number: 7,
         leaf: bytes(100),
     }
+}
+
+fn about(text: &str) -> TextAbout {
+    TextAbout {
+        target: MessageId::from_bytes(bytes(90)),
+        text: text.into(),
+    }
+}
+
+fn reaction() -> Reaction {
+    Reaction {
+        target: about("").target,
+        emojis: ["👍", "🎉"].map(String::from).into(),
+    }
+}
+
+/// Messages about messages.
+fn contents() -> Value {
+    let one = |rule: &str, kind: Kind, body: Vec<u8>| {
+        let header = MessageHeader { kind, ..text_header() };
+        json!({ "rule": rule, "header": hex(header.encode()), "body": hex(body) })
+    };
+    let taken_back = Reaction {
+        emojis: [].into(),
+        ..reaction()
+    };
+    json!({ "target": hex(about("").target.as_bytes()),
+        "reply": one("CON-1", Kind::Reply, about("yes").encode()),
+        "reaction": one("CON-3", Kind::Reaction, reaction().encode()),
+        "reaction_taken_back": one("CON-3", Kind::Reaction, taken_back.encode()),
+        "edit": one("CON-4", Kind::Edit, about("yes, at eight").encode()),
+        "deletion": one("CON-5", Kind::Deletion, encode_deletion(about("").target)) })
 }
 
 fn messages() -> Value {

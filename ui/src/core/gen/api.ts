@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "history", "params": ByMessage } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -22,6 +22,9 @@ export type Answers = {
   "approve": Contact,
   "decline": Done,
   "send": Message,
+  "react": Message,
+  "edit": Message,
+  "delete": Done,
   "group.create": Group,
   "group.add": Group,
   "group.remove": Group,
@@ -43,6 +46,7 @@ export type Answers = {
   "chats": Chat[],
   "messages": Messages,
   "message": Message,
+  "history": Version[],
   "group": Group,
   "search": Hit[],
   "safetyNumber": SafetyNumber,
@@ -60,7 +64,19 @@ export type Event = { "kind": "messageAdded",
 /**
  * The whole message.
  */
-message: Message, } | { "kind": "messageState", 
+message: Message, } | { "kind": "messageChanged", 
+/**
+ * The whole message.
+ */
+message: Message, } | { "kind": "messageRemoved", 
+/**
+ * Where.
+ */
+chat: number, 
+/**
+ * Which.
+ */
+id: string, } | { "kind": "messageState", 
 /**
  * Where.
  */
@@ -117,7 +133,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
 
 /**
  * Parameters of [`Command::Init`].
@@ -352,7 +368,79 @@ export type MessageState = "queued" | "carried" | "delivered" | "read" | "receiv
 /**
  * What kind of message.
  */
-export type MessageKind = "text" | "unknown" | "began";
+export type MessageKind = "text" | "unknown" | "began" | "deleted";
+
+/**
+ * The message that another one answers, as it stands now.
+ */
+export type Quote = { 
+/**
+ * Its id, hex.
+ */
+id: string, 
+/**
+ * What is here of it; absent: it is not in this chat (any more, or not yet).
+ */
+found: Quoted | null, };
+
+/**
+ * What is shown of a message that is answered.
+ */
+export type Quoted = { 
+/**
+ * Its place in the chat.
+ */
+position: number, 
+/**
+ * Written on this account.
+ */
+mine: boolean, 
+/**
+ * Its sender's name.
+ */
+fromName: string, 
+/**
+ * Its kind.
+ */
+kind: MessageKind, 
+/**
+ * The first 160 characters of its text.
+ */
+text: string, };
+
+/**
+ * An emoji on a message, and who put it there.
+ */
+export type Reaction = { 
+/**
+ * The emoji.
+ */
+emoji: string, 
+/**
+ * How many have put it there.
+ */
+count: number, 
+/**
+ * I am one of them.
+ */
+mine: boolean, 
+/**
+ * Names of the first of them (at most 16).
+ */
+names: Array<string>, };
+
+/**
+ * What stood in the place of a text, and since when.
+ */
+export type Version = { 
+/**
+ * The text.
+ */
+text: string, 
+/**
+ * By its author's clock.
+ */
+at: number, };
 
 /**
  * One message.
@@ -413,7 +501,23 @@ missingBefore: number,
 /**
  * Those that are missing were asked for.
  */
-askedFor: boolean, };
+askedFor: boolean, 
+/**
+ * What it answers, where it is a reply.
+ */
+reply: Quote | null, 
+/**
+ * When its text was last changed, where it was.
+ */
+editedAt: number | null, 
+/**
+ * Emojis on it, the most frequent first (at most 32).
+ */
+reactions: Array<Reaction>, 
+/**
+ * I may delete it for everybody.
+ */
+mayDelete: boolean, };
 
 /**
  * One entry of the chat list.
@@ -550,7 +654,54 @@ text: string,
 /**
  * The caller's own id: sending twice with the same one sends once.
  */
-clientId?: string | null, };
+clientId?: string | null, 
+/**
+ * The message of this chat that it answers, hex.
+ */
+replyTo?: string | null, };
+
+/**
+ * Parameters of [`Command::React`].
+ */
+export type React = { 
+/**
+ * The message, hex.
+ */
+id: string, 
+/**
+ * One emoji. A message has at most 8 of each account.
+ */
+emoji: string, 
+/**
+ * Put it there; else take it back.
+ */
+on: boolean, };
+
+/**
+ * Parameters of [`Command::Edit`].
+ */
+export type Edit = { 
+/**
+ * A text of mine, hex.
+ */
+id: string, 
+/**
+ * What shall stand there: 1 to 16,384 bytes of UTF-8 after trimming.
+ */
+text: string, };
+
+/**
+ * Parameters of [`Command::Delete`].
+ */
+export type Delete = { 
+/**
+ * The message, hex.
+ */
+id: string, 
+/**
+ * For everybody; else only here.
+ */
+everyone: boolean, };
 
 /**
  * What a member of a group may do.

@@ -10,10 +10,10 @@ const LANGUAGES = { en, ru };
 const LINK = 'http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#c29tZWJvZHkgZWxzZQ';
 
 /** Which call each fault can come from, and how to make it from the page. */
-const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'group' | 'role' | 'unlock' | 'rename' | 'screen'> = {
+const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'group' | 'role' | 'react' | 'edit' | 'unlock' | 'rename' | 'screen'> = {
   noAccount: 'rename', accountExists: 'init', badName: 'init', badWords: 'words', brokenLink: 'accept', routeNotInvite: 'accept', inviteNotRoute: 'route',
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
-  badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
+  badEmoji: 'react', tooManyReactions: 'react', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
   notLetIn: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
 };
@@ -93,6 +93,22 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
             await page.locator('.members select').first().waitFor();
             await fail('group.role');
             await page.locator('.members select').first().selectOption('moderator');
+            break;
+          }
+          case 'react': {
+            await open({ scenario: 'talk', hash: '#/chat/2', lang });
+            await page.locator('article').last().press('Enter');
+            await fail('react');
+            await page.getByRole('button', { name: '👍', exact: true }).click();
+            break;
+          }
+          case 'edit': {
+            await open({ scenario: 'talk', hash: '#/chat/4', lang });
+            await page.locator('article').last().press('Enter');
+            await page.getByRole('button', { name: words.message.edit }).click();
+            await fail('edit');
+            await page.getByRole('textbox').press('Enter');
+            await page.getByRole('button', { name: words.chat.save }).click();
             break;
           }
           case 'unlock': {
@@ -309,6 +325,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await open({ scenario: 'talk', lang, hash: '#/settings' });
       await page.getByRole('button', { name: words.settings.setPassphrase }).click();
       await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('short');
+      await page.getByLabel(words.settings.againPassphrase).fill('short');
       await page.getByRole('button', { name: words.app.save }).click();
       await expect(page.getByRole('alert')).toContainText(words.settings.tooShort);
       await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('several ordinary words');

@@ -21,6 +21,26 @@ export const SCREENS: readonly Screen[] = [
   { name: 'chat list offline, clock off', open: { scenario: 'talk', connection: 'offline', clockDays: 3 }, shows: '.line.offline' },
   { name: 'chat', open: { scenario: 'talk', hash: '#/chat/1' }, shows: 'article' },
   { name: 'message', open: { scenario: 'talk', hash: '#/chat/1' }, steps: (page) => page.locator('article').last().press('Enter'), shows: 'dialog' },
+  { name: 'message of mine: what can be done with it', open: { scenario: 'talk', hash: '#/chat/4' }, steps: (page) => page.locator('article').last().press('Enter'), shows: 'dialog .quick' },
+  { name: 'message of mine: deleting', open: { scenario: 'talk', hash: '#/chat/4' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .alarm-button').click(); }, shows: 'dialog .cta.alarm' },
+  { name: 'answering', open: { scenario: 'talk', hash: '#/chat/2' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .second', { hasText: /Reply|Ответить/ }).click(); }, shows: '.about' },
+  {
+    name: 'chat with answers, emojis, an edit and a deletion', open: { scenario: 'talk', hash: '#/chat/4' },
+    steps: (page) => page.evaluate(`(() => {
+      const { backend } = window.mock;
+      const chat = backend.chats.get(4);
+      const add = (text, change) => { const message = backend.place(chat, text, change); backend.emit({ kind: 'messageAdded', message }); return message; };
+      const [theirs, mine] = [add('Where from?', {}), add('From the hill', { mine: true, state: 'read' })];
+      const quote = ({ id, position, mine, fromName, kind, text }) => ({ id, found: { position, mine, fromName, kind, text } });
+      add('There it works', { reply: quote(mine) });
+      add('And here', { mine: true, state: 'read', reply: quote(theirs) });
+      add('To something old', { reply: { id: 'ab', found: null } });
+      for (const one of [theirs, mine]) { backend.reacts(one.id, '👍', true, 'Ana', true); backend.reacts(one.id, '🎉', true, 'Andry', false); }
+      backend.edits(mine.id, 'From the hill behind the school');
+      backend.deletes(theirs.id);
+    })()`),
+    shows: '.reactions button',
+  },
   { name: 'contact', open: { scenario: 'talk', hash: '#/chat/2/contact' }, shows: '#alias' },
   { name: 'safety number', open: { scenario: 'talk', hash: '#/chat/2/safety' }, shows: '.number' },
   { name: 'group', open: { scenario: 'group', hash: '#/chat/8' }, shows: 'article .from' },

@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Relay, Request, Settings } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Quote, Relay, Request, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import type { Answer, Method, Params } from '../../methods';
 
@@ -130,7 +130,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, askedFor: false, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -162,6 +162,56 @@ export class Backend {
     const chat = this.chats.get(message.chat)!;
     if (chat.last?.id === message.id) chat.last = list[at]!;
     this.emit({ kind: 'messageState', chat: message.chat, id: message.id, state });
+  }
+
+  /** What became of a message, told as the daemon tells it; whoever quotes it is told anew. */
+  becomes(old: Message, change: Partial<Message>): Message {
+    const list = this.messages.get(old.chat)!;
+    const message = { ...old, ...change };
+    list[list.findIndex(({ id }) => id === old.id)] = message;
+    this.emit({ kind: 'messageChanged', message });
+    for (const quoting of list.filter(({ reply }) => reply?.id === old.id)) this.becomes(quoting, { reply: this.#quote(message) });
+    const chat = this.chats.get(old.chat)!;
+    if (chat.last?.id === old.id) {
+      chat.last = message;
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    }
+    return message;
+  }
+
+  #quote({ id, position, mine, fromName, kind, text }: Message): Quote {
+    return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join('') } };
+  }
+
+  /** A message that is here, by its id. */
+  #message(id: string): Message {
+    return this.#need([...this.messages.values()].flat().find((message) => message.id === id));
+  }
+
+  /** Earlier texts of a message, the one that is shown last. */
+  readonly #histories = new Map<string, Version[]>();
+
+  /** Somebody puts an emoji on a message, or takes it back. */
+  reacts(id: string, emoji: string, on: boolean, name: string, mine: boolean): Message {
+    const old = this.#message(id);
+    const before = old.reactions.find((one) => one.emoji === emoji) ?? { emoji, count: 0, mine: false, names: [] };
+    const names = on ? [...new Set([...before.names, name])] : before.names.filter((other) => other !== name);
+    const after = { emoji, count: names.length, mine: mine ? on : before.mine, names };
+    const others = old.reactions.filter((one) => one.emoji !== emoji);
+    return this.becomes(old, { reactions: [...others, ...(names.length > 0 ? [after] : [])].sort((a, b) => b.count - a.count) });
+  }
+
+  /** The other side, or this one, writes another text. */
+  edits(id: string, text: string): Message {
+    const old = this.#message(id);
+    const history = this.#histories.get(id) ?? [{ text: old.text, at: old.sentAt }];
+    this.#histories.set(id, [...history, { text, at: this.now() }]);
+    return this.becomes(old, { text, editedAt: this.now() });
+  }
+
+  /** A message is deleted for everybody. */
+  deletes(id: string): Message {
+    return this.becomes(this.#message(id), { kind: 'deleted', text: '', reactions: [], editedAt: null, reply: null, mayDelete: false });
   }
 
   setConnection(connection: Connection): void {
@@ -301,17 +351,42 @@ export class Backend {
       this.emit({ kind: 'requestRemoved', id });
       return {};
     },
-    send: ({ chat: chatId, text, clientId }) => {
+    send: ({ chat: chatId, text, clientId, replyTo }) => {
       const chat = this.#need(this.chats.get(chatId));
       const body = text.trim();
       if (body === '' || new TextEncoder().encode(body).length > 16_384) throw new CallError('badText');
       const twin = this.messages.get(chatId)!.find((message) => clientId != null && message.clientId === clientId);
       if (twin !== undefined) return twin;
-      const message = this.place(chat, body, { mine: true, state: 'queued', clientId: clientId ?? null });
+      const message = this.place(chat, body, { mine: true, state: 'queued', clientId: clientId ?? null, reply: replyTo == null ? null : this.#quote(this.#message(replyTo)) });
       this.emit({ kind: 'messageAdded', message });
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
       this.#travel(message);
       return message;
+    },
+    react: ({ id, emoji, on }) => {
+      if (!new RegExp('^\\p{RGI_Emoji}$', 'v').test(emoji)) throw new CallError('badEmoji');
+      const message = this.#message(id);
+      if (on && message.reactions.filter(({ mine }) => mine).length >= 8) throw new CallError('tooManyReactions');
+      return this.reacts(id, emoji, on, this.me!.name, true);
+    },
+    edit: ({ id, text }) => {
+      if (!this.#message(id).mine) throw new CallError('notYours');
+      if (text.trim() === '') throw new CallError('badText');
+      return this.edits(id, text.trim());
+    },
+    delete: ({ id, everyone }) => {
+      const message = this.#message(id);
+      if (everyone && !message.mayDelete) throw new CallError('notYours');
+      if (everyone) {
+        this.deletes(id);
+        return {};
+      }
+      const [list, chat] = [this.messages.get(message.chat)!, this.chats.get(message.chat)!];
+      list.splice(list.indexOf(message), 1);
+      chat.last = list.at(-1) ?? null;
+      this.emit({ kind: 'messageRemoved', chat: chat.id, id });
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return {};
     },
     'group.create': ({ name, members = [] }) => {
       if (name.trim() === '') throw new CallError('badName');
@@ -415,6 +490,7 @@ export class Backend {
       return { messages, moreBefore: from > 0, moreAfter: to < all.length, total: all.length, index: from };
     },
     message: ({ id }) => this.#need([...this.messages.values()].flat().find((message) => message.id === id)),
+    history: ({ id }) => this.#histories.get(id) ?? [{ text: this.#message(id).text, at: this.#message(id).sentAt }],
     search: ({ words, chat, limit }) => {
       const wanted = words.toLocaleLowerCase().split(/\s+/).filter((word) => word !== '');
       if (wanted.length === 0) return [];

@@ -1,0 +1,364 @@
+//! What messages do to messages: emojis on them, other texts in their place, deletions.
+//!
+//! In: *acts* (messages of these kinds), their targets, late or not as `epochs` marks them. Out: the target's row as it
+//! is shown, and word of it to the interface. An act may come before its target: it waits for it. What is shown is a
+//! function of the acts that are kept, so that the order they came in changes nothing; only a deletion is for good.
+//! `wishes` makes acts of what the person wants. Specified in `docs/protocol/13-content.md` (CON-*).
+//! Invariant: `message.text` is what is shown; the search index follows it in the same transaction.
+
+pub(crate) mod wishes;
+
+use crate::api::{ChatId, Event, Fault, MessageKind};
+use crate::conversation::epochs;
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, Row, params};
+use std::collections::BTreeSet;
+use stonechat_wire::content::{Reaction, TextAbout, decode_deletion};
+use stonechat_wire::group::Role;
+use stonechat_wire::ids::{AccountId, EpochId, MessageId};
+use stonechat_wire::message::Kind;
+
+/// Acts of one account in one chat that wait for their targets (CON-2).
+pub(crate) const WAITING_MAX: i64 = 256;
+/// Acts of one account on one target that are kept, of each kind (CON-2).
+pub(crate) const KEPT_MAX: i64 = 64;
+/// Messages that quote a changed one and are told one by one; of more, the interface reads all again.
+const QUOTES_TOLD_MAX: usize = 64;
+
+/// Acts whose mark "late" is not their message's: only what comes after a cut can be late. In this order, or SQLite
+/// would walk the whole conversation with every message.
+pub(crate) const TURNED: &str = "
+    SELECT DISTINCT a.id, a.chat, a.target FROM epoch e CROSS JOIN cut c ON c.epoch_id = e.epoch_id
+    CROSS JOIN message m ON m.group_id = e.group_id AND m.sender = c.account AND m.seq > c.seq
+    CROSS JOIN act a ON a.id = m.id WHERE e.group_id = ? AND a.late <> m.late";
+
+/// What an act does; the number is the column `kind` of `act`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Does {
+    React = 0,
+    Edit = 1,
+    Delete = 2,
+}
+
+/// A message that acts change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) id: MessageId,
+    pub(crate) chat: ChatId,
+    pub(crate) sender: AccountId,
+    pub(crate) mine: bool,
+    pub(crate) is_text: bool,
+    hidden: bool,
+}
+
+/// What is here under a target's id.
+enum Found {
+    Nothing,
+    /// Of another chat, deleted, or nothing that acts change.
+    Closed,
+    Open(Target),
+}
+
+/// Takes in an act, its message being in its row.
+pub(crate) fn take_in(
+    step: &mut Step<'_, '_>,
+    chat: ChatId,
+    id: MessageId,
+    kind: Kind,
+    body: &[u8],
+) -> Result<(), Stop> {
+    let (target, does, content) = read(kind, body)?;
+    match find(step, chat, target)? {
+        Found::Closed => Ok(()),
+        Found::Nothing => {
+            keep(step, chat, id, (target, does, &content), true)?;
+            forget_oldest_waiting(step, chat, id)
+        }
+        Found::Open(here) => {
+            keep(step, chat, id, (target, does, &content), false)?;
+            forget_oldest(step, id)?;
+            settle(step, &here)?;
+            touch(step, &here);
+            if does == Does::React {
+                return Ok(());
+            }
+            touch_quotes(step, &here)
+        }
+    }
+}
+
+fn read(kind: Kind, body: &[u8]) -> Result<(MessageId, Does, String), Stop> {
+    match kind {
+        Kind::Reaction => {
+            let read = Reaction::decode(body).map_err(|_| Stop::Refused("reaction"))?;
+            let emojis: Vec<String> = read.emojis.into_iter().collect();
+            Ok((read.target, Does::React, emojis.join(" ")))
+        }
+        Kind::Edit => match TextAbout::decode(body) {
+            Ok(read) if !read.text.trim().is_empty() => Ok((read.target, Does::Edit, read.text)),
+            Ok(_) | Err(_) => Err(Stop::Refused("edit")),
+        },
+        Kind::Deletion => {
+            let target = decode_deletion(body).map_err(|_| Stop::Refused("deletion"))?;
+            Ok((target, Does::Delete, String::new()))
+        }
+        _other => Err(Stop::Refused("no act")),
+    }
+}
+
+fn keep(
+    step: &Step<'_, '_>,
+    chat: ChatId,
+    id: MessageId,
+    (target, does, content): (MessageId, Does, &str),
+    waiting: bool,
+) -> Result<(), Stop> {
+    let sql = "INSERT OR IGNORE INTO act(id, chat, target, sender, kind, hlc, content, waiting, late)
+               SELECT id, ?, ?, sender, ?, hlc, ?, ?, late FROM message WHERE id = ?";
+    step.tx.prepare_cached(sql)?.execute(params![
+        chat,
+        target.as_bytes(),
+        does as u8,
+        content,
+        waiting,
+        id.as_bytes()
+    ])?;
+    Ok(())
+}
+
+fn forget_oldest(step: &Step<'_, '_>, like: MessageId) -> Result<(), Stop> {
+    let sql = "DELETE FROM act WHERE id IN (
+                   SELECT o.id FROM act a JOIN act o ON o.target = a.target AND o.kind = a.kind AND o.sender = a.sender
+                   WHERE a.id = ? ORDER BY o.hlc DESC, o.id DESC LIMIT -1 OFFSET ?)";
+    step.tx
+        .prepare_cached(sql)?
+        .execute(params![like.as_bytes(), KEPT_MAX])?;
+    Ok(())
+}
+
+fn forget_oldest_waiting(step: &Step<'_, '_>, chat: ChatId, like: MessageId) -> Result<(), Stop> {
+    let sql = "DELETE FROM act WHERE id IN (
+                   SELECT id FROM act WHERE chat = ?1 AND waiting = 1 AND sender = (SELECT sender FROM act WHERE id = ?2)
+                   ORDER BY hlc DESC, id DESC LIMIT -1 OFFSET ?3)";
+    step.tx
+        .prepare_cached(sql)?
+        .execute(params![chat, like.as_bytes(), WAITING_MAX])?;
+    Ok(())
+}
+
+/// A message has come: what waited for it is done, and whoever quotes it has something to show.
+pub(crate) fn arrived(step: &mut Step<'_, '_>, chat: ChatId, id: MessageId) -> Result<(), Stop> {
+    let Found::Open(target) = find(step, chat, id)? else {
+        return Ok(());
+    };
+    let waited = step
+        .tx
+        .prepare_cached("UPDATE act SET waiting = 0 WHERE target = ? AND chat = ?")?
+        .execute(params![id.as_bytes(), chat])?;
+    if waited > 0 {
+        settle(step, &target)?;
+    }
+    touch_quotes(step, &target)
+}
+
+/// The marks "late" were set anew: acts that changed theirs do something again, or nothing any more.
+pub(crate) fn judge_late(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let turned: Vec<([u8; 16], ChatId, [u8; 16])> = step
+        .tx
+        .prepare_cached(TURNED)?
+        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut targets = BTreeSet::new();
+    for (act, chat, target) in turned {
+        step.tx
+            .prepare_cached("UPDATE act SET late = 1 - late WHERE id = ?")?
+            .execute([act])?;
+        targets.insert((chat, target));
+    }
+    for (chat, target) in targets {
+        if let Found::Open(target) = find(step, chat, MessageId::from_bytes(target))? {
+            settle(step, &target)?;
+            touch(step, &target);
+            touch_quotes(step, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the target's row what its acts say.
+fn settle(step: &Step<'_, '_>, target: &Target) -> Result<(), Stop> {
+    if is_deleted(step, target)? {
+        return empty(step, target.id);
+    }
+    forget_void(step, target)?;
+    if target.is_text {
+        set_text(step, target)?;
+    }
+    Ok(())
+}
+
+fn is_deleted(step: &Step<'_, '_>, target: &Target) -> Result<bool, Stop> {
+    let sql = "SELECT a.sender, m.epoch_id FROM act a JOIN message m ON m.id = a.id
+               WHERE a.target = ? AND a.kind = 2 AND a.late = 0";
+    let by: Vec<(AccountId, EpochId)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map([target.id.as_bytes()], |row| {
+            Ok((AccountId::from_bytes(row.get(0)?), EpochId::from_bytes(row.get(1)?)))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (sender, epoch) in by {
+        if may_delete(step, epoch, sender, target.sender)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an account may delete another's message for everybody, as an epoch says (CON-5).
+fn may_delete(step: &Step<'_, '_>, epoch: EpochId, by: AccountId, author: AccountId) -> Result<bool, Stop> {
+    if by == author {
+        return Ok(true);
+    }
+    let Some(state) = epochs::state(step, epoch)? else {
+        return Ok(false);
+    };
+    let moderates = state.role(by).is_some_and(|role| role <= Role::Moderator);
+    let above = state.rank(author).is_none_or(|place| state.rank(by) < Some(place));
+    Ok(moderates && above)
+}
+
+/// Of a deleted message nothing stays but that it was there (CON-6).
+fn empty(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached(
+            "UPDATE message SET kind = ?, text = '', body = NULL, original = NULL, edited_at = NULL, reply_to = NULL
+             WHERE id = ?",
+        )?
+        .execute(params![MessageKind::Deleted as u8, id.as_bytes()])?;
+    step.tx
+        .prepare_cached("DELETE FROM act WHERE target = ?")?
+        .execute([id.as_bytes()])?;
+    Ok(())
+}
+
+/// Edits by others than the author, and deletions that were judged and do not count.
+fn forget_void(step: &Step<'_, '_>, target: &Target) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached(
+            "DELETE FROM act WHERE target = ?1 AND ((kind = 1 AND sender <> ?2) OR (kind = 2 AND late = 0))",
+        )?
+        .execute(params![target.id.as_bytes(), target.sender.as_bytes()])?;
+    Ok(())
+}
+
+/// The newest edit that counts stands in the place of the text, or the text as it came (CON-4).
+fn set_text(step: &Step<'_, '_>, target: &Target) -> Result<(), Stop> {
+    let sql = "SELECT content, hlc FROM act WHERE target = ? AND kind = 1 AND sender = ? AND late = 0
+               ORDER BY hlc DESC, id DESC LIMIT 1";
+    let newest: Option<(String, i64)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![target.id.as_bytes(), target.sender.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let (id, now) = (target.id.as_bytes(), step.time.0.cast_signed());
+    match newest {
+        Some((text, hlc)) => step
+            .tx
+            .prepare_cached(
+                "UPDATE message SET original = coalesce(original, text), text = ?2, edited_at = ?3
+                 WHERE id = ?1 AND (text <> ?2 OR edited_at IS NOT ?3)",
+            )?
+            .execute(params![id, text, hlc.min(now)])?,
+        None => step
+            .tx
+            .prepare_cached(
+                "UPDATE message SET text = original, original = NULL, edited_at = NULL
+                 WHERE id = ? AND original IS NOT NULL",
+            )?
+            .execute([id])?,
+    };
+    Ok(())
+}
+
+/// The interface shows this message anew.
+fn touch(step: &mut Step<'_, '_>, target: &Target) {
+    if !target.hidden {
+        step.touch_message(target.id);
+        step.touch_chat(target.chat);
+    }
+}
+
+/// ... and all that quote it.
+fn touch_quotes(step: &mut Step<'_, '_>, target: &Target) -> Result<(), Stop> {
+    if target.hidden {
+        return Ok(());
+    }
+    let quotes: Vec<[u8; 16]> = step
+        .tx
+        .prepare_cached("SELECT id FROM message WHERE reply_to = ? AND +chat = ? LIMIT ?")?
+        .query_map(
+            params![
+                target.id.as_bytes(),
+                target.chat,
+                u32::try_from(QUOTES_TOLD_MAX + 1).unwrap_or(u32::MAX)
+            ],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    if quotes.len() > QUOTES_TOLD_MAX {
+        step.event(Event::Ingested { messages: 0 });
+        return Ok(());
+    }
+    for id in quotes {
+        step.touch_message(MessageId::from_bytes(id));
+    }
+    Ok(())
+}
+
+const TARGET: &str = "
+    SELECT m.id, m.chat, m.sender, m.mine, m.kind, c.hidden FROM message m LEFT JOIN chat c ON c.id = m.chat
+    WHERE m.id = ?";
+
+fn find(step: &Step<'_, '_>, chat: ChatId, id: MessageId) -> Result<Found, Stop> {
+    let found = step
+        .tx
+        .prepare_cached(TARGET)?
+        .query_row([id.as_bytes()], |row| Ok((row.get(4)?, target(row)?)))
+        .optional()?;
+    Ok(match found {
+        None => Found::Nothing,
+        Some((kind, Some(target))) if target.chat == chat && is_open(kind) => Found::Open(target),
+        Some(_) => Found::Closed,
+    })
+}
+
+fn is_open(kind: u8) -> bool {
+    kind == MessageKind::Text as u8 || kind == MessageKind::Unknown as u8
+}
+
+/// Nothing where the message is in no chat.
+fn target(row: &Row<'_>) -> rusqlite::Result<Option<Target>> {
+    let Some(chat) = row.get(1)? else { return Ok(None) };
+    Ok(Some(Target {
+        id: MessageId::from_bytes(row.get(0)?),
+        chat,
+        sender: AccountId::from_bytes(row.get(2)?),
+        mine: row.get(3)?,
+        is_text: row.get::<_, u8>(4)? == MessageKind::Text as u8,
+        hidden: row.get(5)?,
+    }))
+}
+
+/// The message that a text is to answer, if it is one of this chat that is still there.
+pub(crate) fn answered(step: &Step<'_, '_>, chat: ChatId, hex: Option<&str>) -> Result<Option<MessageId>, Stop> {
+    let Some(hex) = hex else { return Ok(None) };
+    match find(step, chat, wishes::message_id(hex)?)? {
+        Found::Open(target) => Ok(Some(target.id)),
+        Found::Nothing | Found::Closed => Err(Stop::Fault(Fault::NotFound)),
+    }
+}

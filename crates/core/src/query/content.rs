@@ -1,0 +1,126 @@
+//! What stands beside a message in other rows: what it quotes, the emojis on it, its earlier texts.
+//!
+//! In: messages as their rows say. Out: the same with quote and reactions; histories. What acts did to a message's own
+//! row `crate::content` has done already.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::messages::{KINDS, shown_message};
+use super::{QueryError, choice_at, number_at};
+use crate::api::{ChatId, Message, MessageKind, Quoted, Reaction, Version};
+use crate::store::StoreError;
+
+/// Different emojis of one message that are shown.
+const REACTIONS_SHOWN: usize = 32;
+/// Names told with one of them.
+const NAMES_TOLD: usize = 16;
+/// Characters of a quoted text.
+const QUOTED_CHARS: usize = 160;
+
+/// Newest last, of each account.
+pub(super) const REACTIONS: &str = "
+    SELECT a.sender, a.content, a.sender = o.account AS mine, CASE a.sender WHEN o.account THEN o.name ELSE
+           coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = a.sender),
+                    (SELECT name FROM seat WHERE chat = a.chat AND account = a.sender)) END AS name
+    FROM act a CROSS JOIN account o WHERE a.target = ? AND a.kind = 0 AND a.late = 0 ORDER BY a.sender, a.hlc, a.id";
+pub(super) const QUOTED: &str = "
+    SELECT m.position, m.mine, m.kind, substr(m.text, 1, 160) AS text, CASE m.mine WHEN 1 THEN (SELECT name FROM account)
+           ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
+                         (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS name
+    FROM message m WHERE m.id = ? AND m.chat = ?";
+const HISTORY: &str = "
+    SELECT coalesce(original, text) AS text, sent_at AS at, 0 AS hlc, x'' AS act FROM message WHERE id = ?1
+    UNION ALL SELECT a.content, a.hlc, a.hlc, a.id FROM act a JOIN message m ON m.id = a.target
+    WHERE a.target = ?1 AND a.kind = 1 AND a.sender = m.sender AND a.late = 0 ORDER BY hlc, act";
+
+/// Adds to a message what stands in other rows.
+pub(super) fn dress(db: &Connection, message: &mut Message) -> Result<(), StoreError> {
+    let chat = message.chat;
+    if let Some(quote) = &mut message.reply {
+        let id = hex::decode(&quote.id).map_err(|_| StoreError::Broken)?;
+        quote.found = quoted(db, &id, chat)?;
+    }
+    if message.kind == MessageKind::Text {
+        let id = hex::decode(&message.id).map_err(|_| StoreError::Broken)?;
+        message.reactions = reactions(db, &id)?;
+    }
+    Ok(())
+}
+
+fn quoted(db: &Connection, id: &[u8], chat: ChatId) -> Result<Option<Quoted>, StoreError> {
+    let mut statement = db.prepare_cached(QUOTED)?;
+    Ok(statement.query_row((id, chat), quoted_row).optional()?)
+}
+
+fn quoted_row(row: &Row<'_>) -> rusqlite::Result<Quoted> {
+    let text: String = row.get("text")?;
+    Ok(Quoted {
+        position: row.get("position")?,
+        mine: row.get("mine")?,
+        from_name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
+        kind: choice_at(row, "kind", &KINDS)?,
+        text: text.chars().take(QUOTED_CHARS).collect(),
+    })
+}
+
+/// What one account has on a message: the newest that it said.
+struct Said {
+    content: String,
+    mine: bool,
+    name: String,
+}
+
+fn reactions(db: &Connection, id: &[u8]) -> Result<Vec<Reaction>, StoreError> {
+    let mut statement = db.prepare_cached(REACTIONS)?;
+    let mut rows = statement.query([id])?;
+    let mut said: BTreeMap<Vec<u8>, Said> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let newer = Said {
+            content: row.get("content")?,
+            mine: row.get("mine")?,
+            name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
+        };
+        said.insert(row.get("sender")?, newer);
+    }
+    Ok(counted(said.into_values()))
+}
+
+fn counted(said: impl Iterator<Item = Said>) -> Vec<Reaction> {
+    let mut all: BTreeMap<String, Reaction> = BTreeMap::new();
+    for one in said {
+        for emoji in one.content.split_whitespace() {
+            let reaction = all.entry(emoji.to_owned()).or_insert_with(|| Reaction {
+                emoji: emoji.to_owned(),
+                count: 0,
+                mine: false,
+                names: Vec::new(),
+            });
+            reaction.count = reaction.count.saturating_add(1);
+            reaction.mine |= one.mine;
+            if reaction.names.len() < NAMES_TOLD {
+                reaction.names.push(one.name.clone());
+            }
+        }
+    }
+    let mut all: Vec<Reaction> = all.into_values().collect();
+    all.sort_by_key(|reaction| std::cmp::Reverse(reaction.count));
+    all.truncate(REACTIONS_SHOWN);
+    all
+}
+
+/// The texts of a message, the one that is shown last.
+pub(super) fn history(db: &Connection, id: &[u8]) -> Result<Vec<Version>, QueryError> {
+    if shown_message(db, id)?.kind != MessageKind::Text {
+        return Err(QueryError::NotFound);
+    }
+    let mut statement = db.prepare_cached(HISTORY)?;
+    let versions = statement.query_map([id], |row| {
+        Ok(Version {
+            text: row.get("text")?,
+            at: number_at(row, "at")?,
+        })
+    })?;
+    Ok(versions.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,237 @@
+//! What people do to messages: they answer, put emojis, change and delete what they wrote, while everything goes wrong.
+//!
+//! In: touches of the plan. Out: commands; at the end sentences about what two people see differently, and about what
+//! somebody did that did not come of it.
+
+use std::collections::BTreeMap;
+
+use stonechat_core::api::{self, Command, Fault as Refusal, Message, MessageKind};
+
+use super::groups::GROUP;
+use super::plan::{DAY, HOUR, MINUTE, Plan, SECOND, Text};
+use super::roll::Roll;
+use super::tap;
+use super::trace::Actor;
+use super::{Event, World};
+
+const EMOJIS: [&str; 4] = ["👍", "❤️", "😂", "🇺🇦"];
+
+/// Something done to a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Touch {
+    /// Which text.
+    pub text: usize,
+    /// By its writer; else by whoever got it.
+    pub by_writer: bool,
+    /// When.
+    pub at: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What is done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An emoji is put there, or taken back.
+    Like(usize, bool),
+    /// It becomes a text with so much padding.
+    Edit(usize),
+    /// It is deleted for everybody.
+    Delete,
+}
+
+/// What must come of a text, as its writer's device said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Became {
+    padding: Option<usize>,
+    deleted: bool,
+    /// A command died with its device: it may have been done or not.
+    vague: bool,
+}
+
+impl Plan {
+    /// With some touches. They have dice of their own: the rest of a seed's plan stays what it was.
+    pub(crate) fn touched(mut self, seed: u64) -> Self {
+        let mut roll = Roll::seeded(seed, 3);
+        let texts = std::mem::take(&mut self.texts);
+        let direct: Vec<usize> = (0..texts.len()).filter(|k| texts[*k].to != GROUP).collect();
+        if !direct.is_empty() {
+            let count = roll.between(4, 14);
+            self.touches = (0..count).map(|_| touch(&mut roll, &texts, &direct)).collect();
+        }
+        self.texts = texts;
+        self
+    }
+}
+
+/// Several at the same few texts, so that they meet.
+fn touch(roll: &mut Roll, texts: &[Text], direct: &[usize]) -> Touch {
+    let few = direct.len().min(5);
+    let text = direct[roll.index(few) * direct.len() / few];
+    let what = match roll.below(100) {
+        0..45 => What::Like(roll.index(EMOJIS.len()), roll.percent(70)),
+        45..85 => What::Edit(roll.index(300)),
+        _ => What::Delete,
+    };
+    Touch {
+        text,
+        by_writer: !matches!(what, What::Like(..)) || roll.percent(50),
+        at: texts[text].at + roll.time(SECOND, 2 * DAY),
+        what,
+    }
+}
+
+impl World {
+    /// Somebody does something to a message on the screen. Until it is there, later; once the world has healed, no more.
+    pub(crate) fn touch(&mut self, n: usize) {
+        let touch = self.plan.touches[n];
+        let text = self.plan.texts[touch.text];
+        let d = if touch.by_writer { text.from } else { text.to };
+        if self.healed {
+            return;
+        }
+        let Some(id) = self.on_screen(d, touch.text) else {
+            return self.after(HOUR, Event::Touch(n));
+        };
+        let command = match touch.what {
+            What::Like(emoji, on) => Command::React(api::React {
+                id,
+                emoji: EMOJIS[emoji].into(),
+                on,
+            }),
+            What::Edit(padding) => Command::Edit(api::Edit {
+                id,
+                text: tap::text(touch.text, padding),
+            }),
+            What::Delete => Command::Delete(api::Delete { id, everyone: true }),
+        };
+        match self.command(d, command) {
+            Some(Ok(_)) => self.became(touch),
+            // Turned away meanwhile, or deleted before the answer came.
+            Some(Err(Refusal::NotFound | Refusal::NotLetIn)) => {}
+            Some(other) => self.broke(format!("device {d}: {:?}: {other:?}", touch.what)),
+            None => {
+                self.became.entry(touch.text).or_default().vague = true;
+                let wait = self.roll.time(SECOND, 5 * MINUTE).max(self.retry_wait(d));
+                self.after(wait, Event::Touch(n));
+            }
+        }
+    }
+
+    fn became(&mut self, touch: Touch) {
+        self.note(Actor::World, "touched", [touch.text as u64, 0]);
+        self.touched += 1;
+        let became = self.became.entry(touch.text).or_default();
+        match touch.what {
+            What::Like(..) => {}
+            What::Edit(padding) => (became.padding, became.vague) = (Some(padding), false),
+            What::Delete => (became.deleted, became.vague) = (true, false),
+        }
+    }
+
+    /// The id of a text that stands in a chat of this device and can be changed.
+    fn on_screen(&mut self, d: usize, k: usize) -> Option<String> {
+        let of_k = self.written.iter().filter(|(_, of)| **of == k);
+        let ids: Vec<String> = of_k.map(|(id, _)| id.clone()).collect();
+        ids.into_iter().find(|id| {
+            let sql = format!(
+                "SELECT 1 FROM message m JOIN chat c ON c.id = m.chat
+                 WHERE m.id = x'{id}' AND m.kind = 0 AND c.hidden = 0 AND c.waiting = 0"
+            );
+            !self.nodes[d].device.rows(&sql, |_| Ok(())).is_empty()
+        })
+    }
+
+    /// The message that a text answers: every third one the newest in its chat.
+    pub(crate) fn answers(&mut self, k: usize, d: usize, chat: api::ChatId) -> Option<String> {
+        let newest = self.chats(d).into_iter().find(|one| one.id == chat)?.last?;
+        (k % 3 == 2 && newest.kind == MessageKind::Text).then_some(newest.id)
+    }
+
+    /// Which text of the plan a message is.
+    pub(crate) fn text_of(&self, message: &Message) -> Option<usize> {
+        self.written.get(&message.id).copied()
+    }
+
+    /// Whether a message says what its writer wrote, or made of it.
+    pub(crate) fn says(&self, k: usize, message: &Message) -> bool {
+        let first = tap::text(k, self.plan.texts[k].padding);
+        match message.kind {
+            MessageKind::Deleted => message.text.is_empty() && message.reactions.is_empty(),
+            _other if message.edited_at.is_some() => tap::number_of(&message.text) == Some(k),
+            _other => message.text == first.trim(),
+        }
+    }
+
+    /// Both sides of every chat of two see the same, and what a writer did came of it.
+    pub(crate) fn check_contents(&mut self) {
+        let mut all: Vec<BTreeMap<String, Vec<Message>>> = Vec::new();
+        for d in 0..self.nodes.len() {
+            all.push(self.all_messages(d).into_iter().collect());
+        }
+        for (d, chats) in all.iter().enumerate() {
+            for (contact, messages) in chats {
+                let other = self
+                    .nodes
+                    .iter()
+                    .position(|node| node.account.as_ref() == Some(contact));
+                let me = self.nodes[d].account.clone().unwrap_or_default();
+                let theirs = other.and_then(|other| all[other].get(&me));
+                let (mine, theirs) = (
+                    seen(messages),
+                    theirs.map(|messages| seen(messages)).unwrap_or_default(),
+                );
+                for (id, sight) in &mine {
+                    if theirs.get(id).is_some_and(|theirs| theirs != sight) {
+                        let k = self.written.get(id);
+                        self.broke(format!("devices {d} and {other:?} see text {k:?} differently"));
+                    }
+                }
+                self.check_became(d, messages);
+            }
+        }
+    }
+
+    fn check_became(&mut self, d: usize, messages: &[Message]) {
+        for message in messages.iter().filter(|message| message.mine) {
+            let Some(k) = self.text_of(message) else { continue };
+            let Some(became) = self.became.get(&k).copied().filter(|became| !became.vague) else {
+                continue;
+            };
+            let deleted = message.kind == MessageKind::Deleted;
+            let edited = became
+                .padding
+                .is_none_or(|padding| deleted || message.text == tap::text(k, padding).trim());
+            if became.deleted != deleted || !edited {
+                self.broke(format!("device {d}: text {k} is not what its writer made of it"));
+            }
+        }
+    }
+}
+
+/// What everybody must see alike of a message.
+type Sight = (String, bool, bool, Vec<(String, u32)>, Option<(String, Option<String>)>);
+
+fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
+    let sight = |message: &Message| {
+        let mut emojis: Vec<(String, u32)> = message
+            .reactions
+            .iter()
+            .map(|reaction| (reaction.emoji.clone(), reaction.count))
+            .collect();
+        emojis.sort();
+        let quote = message.reply.clone();
+        (
+            message.text.clone(),
+            message.kind == MessageKind::Deleted,
+            message.edited_at.is_some(),
+            emojis,
+            quote.map(|quote| (quote.id, quote.found.map(|found| found.text))),
+        )
+    };
+    messages
+        .iter()
+        .filter(|message| message.kind != MessageKind::Began)
+        .map(|message| (message.id.clone(), sight(message)))
+        .collect()
+}

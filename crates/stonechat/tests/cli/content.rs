@@ -1,0 +1,82 @@
+//! Replies, reactions, edits and deletions from the command line.
+
+use serde_json::Value;
+
+use crate::harness::{Person, Relay, eventually, friends};
+
+/// The message as a person has it, once it fulfils something.
+fn until(person: &Person, contact: &str, id: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    eventually("the message to change", || {
+        let all = person.run(&["messages", contact, "--json"]).json();
+        all.into_iter()
+            .find(|message| message["id"] == id)
+            .filter(|message| holds(message))
+    })
+}
+
+#[test]
+fn a_message_is_answered_liked_edited_and_deleted() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    let id = ana.run(&["send", "Bo", "at seven?"]).line();
+    until(&bo, "Ana", &id, |_| true);
+    let answer = bo.run(&["reply", &id, "make it eight", "--json"]).json();
+    assert_eq!(
+        (&answer[0]["reply_to"], &answer[0]["quoted"]),
+        (&Value::from(id.as_str()), &Value::from("at seven?"))
+    );
+    bo.run(&["react", &id, "👍"]).ok();
+    let liked = until(&ana, "Bo", &id, |message| message["reactions"][0]["count"] == 1);
+    assert_eq!(liked["reactions"][0]["names"][0], "Bo");
+    assert!(
+        ana.run(&["edit", &id, "at eight?"])
+            .ok()
+            .contains("at eight?  (edited)  [👍 1]")
+    );
+    until(&bo, "Ana", &id, |message| message["text"] == "at eight?");
+    let texts: Vec<Value> = bo.run(&["history", &id, "--json"]).json();
+    assert_eq!(
+        (&texts[0]["text"], &texts[1]["text"]),
+        (&"at seven?".into(), &"at eight?".into())
+    );
+    assert!(
+        bo.run(&["messages", "Ana"])
+            .ok()
+            .contains("(to Ana: \"at eight?\") make it eight")
+    );
+    bo.run(&["react", &id, "👍", "--remove"]).ok();
+    until(&ana, "Bo", &id, |message| message["reactions"] == Value::Array(vec![]));
+    let done = ana.run(&["delete", &id, "--everyone", "--json"]).json();
+    assert_eq!(done[0]["everyone"], true);
+    until(&bo, "Ana", &id, |message| {
+        message["kind"] == "deleted" && message["text"] == ""
+    });
+    let said = bo.run(&["messages", "Ana"]).ok();
+    assert!(
+        said.contains("Ana: (deleted)") && said.contains("(to a deleted message)"),
+        "{said}"
+    );
+    bo.run(&["delete", &id]).ok();
+    assert!(!bo.run(&["messages", "Ana"]).ok().contains("Ana: (deleted)"));
+    assert!(ana.run(&["messages", "Bo"]).ok().contains("Ana: (deleted)"));
+}
+
+#[test]
+fn what_cannot_be_done_to_a_message_says_why() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    let id = ana.run(&["send", "Bo", "mine"]).line();
+    until(&bo, "Ana", &id, |_| true);
+    for (words, code, saying) in [
+        (&["edit", &id, "yours"][..], 1, "not yours"),
+        (&["delete", &id, "--everyone"], 1, "not yours"),
+        (&["react", &id, "ok"], 1, "not one emoji"),
+        (&["react", "abc", "👍"], 6, "nothing with this id"),
+        (&["reply", "abc", "hello"], 6, "nothing with this id"),
+        (&["history", "abc"], 6, "nothing with this id"),
+    ] {
+        let done = bo.run(words);
+        assert_eq!(done.code, code, "{words:?} {done:?}");
+        assert!(done.err.contains(saying), "{words:?} {done:?}");
+    }
+}
