@@ -195,6 +195,8 @@ pub struct World {
     tags: BTreeMap<Vec<u8>, check::Lane>,
     /// Every secret that devices had whenever one looked.
     secrets: BTreeSet<Vec<u8>>,
+    /// An envelope was refused: said once.
+    refused: bool,
     trace: Trace,
     totals: Totals,
     broken: Vec<String>,
@@ -269,6 +271,7 @@ impl World {
             tap: Tap::default(),
             tags: BTreeMap::new(),
             secrets: BTreeSet::new(),
+            refused: false,
             trace: Trace::new(loud),
             totals: Totals::default(),
             broken: Vec::new(),
@@ -564,7 +567,8 @@ impl World {
     /// What a committed step tells the world, also where nobody else gets to hear it.
     fn witness(&mut self, d: usize, outputs: &Outputs) {
         // Everybody here is honest, and the network damages nothing: what does not open would be undecryptable for ever.
-        for why in &outputs.refused {
+        if let (Some(why), false) = (outputs.refused.first(), self.refused) {
+            self.refused = true;
             self.broke(format!("device {d}: refused an envelope: {why}"));
         }
         for event in &outputs.events {

@@ -505,10 +505,7 @@ fn a_group_s_name_holds_no_control_characters_grp_1() {
             name: name.into(),
             members: vec![],
         };
-        assert_eq!(
-            bench.ask(0, Command::GroupCreate(wish)),
-            Err(Fault::BadName),
-            "{name:?}"
-        );
+        let refused = bench.ask(0, Command::GroupCreate(wish)).unwrap_err();
+        assert_eq!(refused, Fault::BadName, "{name:?}");
     }
 }

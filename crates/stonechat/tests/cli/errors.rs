@@ -30,7 +30,7 @@ fn links_and_routes_that_are_no_good_are_told_apart() {
         expiry_day: 20_000, // in 2024
         ..InviteLink::parse(&link).unwrap()
     };
-    refused(&bo, &["accept", &late.to_url()], 5, "has expired");
+    refused(&ana, &["accept", &late.to_url()], 5, "has expired"); // she has heard a relay: she knows the time
     let nobody = Person::nobody();
     refused(
         &nobody,
