@@ -55,7 +55,7 @@ impl Tap {
             .filter_map(|secret| secret.first_chunk::<8>())
             .any(|begin| {
                 let listed = format!("{begin:?}");
-                self.log.contains(&hex::encode(begin)) || self.log.contains(&listed[1..listed.len() - 1])
+                self.log.contains(&hex::encode(begin)) || self.log.contains(listed.trim_matches(['[', ']']))
             })
     }
 
