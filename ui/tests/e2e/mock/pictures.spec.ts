@@ -37,8 +37,8 @@ for (const theme of ['light', 'dark'] as const) {
         await open({ scenario: 'talk', theme, ...how });
         await steps?.(page);
         await page.evaluate(() => document.activeElement?.matches('textarea') && (document.activeElement as HTMLElement).blur());
-        // Taken once two in a row are alike. A few edges may be drawn differently on other machines.
-        await expect(page).toHaveScreenshot(`${name}-${theme}.png`, { maxDiffPixelRatio: 0.02 });
+        // Taken once two in a row are alike. A few edges may be drawn differently elsewhere; a badge has more pixels.
+        await expect(page).toHaveScreenshot(`${name}-${theme}.png`, { maxDiffPixels: 100 });
       });
     });
   }
