@@ -90,7 +90,7 @@ async function person(browser, address, name, invitation) {
 async function invite(page) {
   await page.getByRole('button', { name: 'Invite someone' }).first().click();
   await page.getByRole('radio', { name: /^One person/ }).check();
-  await page.getByRole('radio', { name: /^By a channel you trust/ }).check();
+  await page.getByRole('radio', { name: /^By a channel that only you two read/ }).check();
   await page.getByRole('button', { name: 'Make the invitation' }).click();
   await expect(page.getByText('The relay has not confirmed it yet.')).toHaveCount(0);
   const link = page.getByLabel('Invitation link');

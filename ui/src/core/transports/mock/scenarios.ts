@@ -57,7 +57,7 @@ function talk(backend: Backend, ru: boolean): void {
   for (const [name, text, sentAt, change] of others) {
     const chat = backend.addContact(name, { verified: name === 'Лена' || name === 'Nasiche', heardAt: sentAt || now });
     if (text !== '') backend.place(chat, text, { sentAt, ...change });
-    if (name === 'Pavel') for (const more of ['Ау', '?']) backend.place(chat, more, { sentAt: sentAt + MINUTE, state: 'received' });
+    if (name === 'Pavel') for (const more of ['Ау', 'Отзовитесь']) backend.place(chat, more, { sentAt: sentAt + MINUTE, state: 'received' });
   }
   const lena = [...backend.chats.values()][0]!;
   const yesterday = at(17, 43) - DAY;
