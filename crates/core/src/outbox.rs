@@ -589,8 +589,10 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
         return Ok(Some(inside));
     };
     let closed = is_closed(step, inside.epoch)?;
+    // OUT-9: what was kept as plain text has no MLS message to be sealed.
+    let bare = inside.content.is_empty();
     let turn = ENCRYPTED_AGAIN.contains(&inside.tries.saturating_add(1));
-    if !(turn || closed || !epochs::is_canonical(step, &inside.group, inside.epoch)?) {
+    if !(turn || closed || bare || !epochs::is_canonical(step, &inside.group, inside.epoch)?) {
         return Ok(Some(inside));
     }
     let Some(mut of) = conversation::load(step, &inside.group)? else {
@@ -598,15 +600,17 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
     };
     if of.gone {
         // Nothing can be said in the head any more; in an epoch that is kept it goes on.
-        return if closed {
+        return if closed || bare {
             done(step, inside.waiting, &inside.about).map(|()| None)
         } else {
             Ok(Some(inside))
         };
     }
     of.epoch = renewal::before_writing(step, &of)?;
-    let Some(epoch) = epochs::readable_at(step, &of, inside.epoch, closed)? else {
-        return Ok(Some(inside));
+    let epoch = match epochs::readable_at(step, &of, inside.epoch, closed)? {
+        Some(epoch) => epoch,
+        None if bare => inside.epoch,
+        None => return Ok(Some(inside)),
     };
     encrypt_again(step, &of, epoch, &mut inside, &plain)?;
     Ok(Some(inside))

@@ -136,7 +136,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
 
 /**
- * Parameters of [`Command::Init`].
+ * Parameters of `Command::Init`.
  */
 export type Init = { 
 /**
@@ -163,7 +163,7 @@ export type Who = "family" | "one";
 export type How = "inPerson" | "spoken" | "plain";
 
 /**
- * Parameters of [`Command::InviteCreate`].
+ * Parameters of `Command::InviteCreate`.
  */
 export type InviteCreate = { 
 /**
@@ -243,7 +243,7 @@ waiting: number,
 usedTwice: boolean, };
 
 /**
- * Parameters of [`Command::Accept`].
+ * Parameters of `Command::Accept`.
  */
 export type Accept = { 
 /**
@@ -256,7 +256,7 @@ link: string,
 spokenWords?: string | null, };
 
 /**
- * Parameters of [`Command::AcceptRetry`].
+ * Parameters of `Command::AcceptRetry`.
  */
 export type AcceptRetry = { 
 /**
@@ -590,7 +590,7 @@ limit: number,
 offset?: number, };
 
 /**
- * Parameters of [`Query::Messages`]. Give at most one of `before`, `after`, `around`; none: the newest.
+ * Parameters of `Query::Messages`. Give at most one of `before`, `after`, `around`; none: the newest.
  */
 export type MessagesOf = { 
 /**
@@ -640,7 +640,7 @@ total: number,
 index: number, };
 
 /**
- * Parameters of [`Command::Send`].
+ * Parameters of `Command::Send`.
  */
 export type Send = { 
 /**
@@ -661,7 +661,7 @@ clientId?: string | null,
 replyTo?: string | null, };
 
 /**
- * Parameters of [`Command::React`].
+ * Parameters of `Command::React`.
  */
 export type React = { 
 /**
@@ -678,7 +678,7 @@ emoji: string,
 on: boolean, };
 
 /**
- * Parameters of [`Command::Edit`].
+ * Parameters of `Command::Edit`.
  */
 export type Edit = { 
 /**
@@ -691,7 +691,7 @@ id: string,
 text: string, };
 
 /**
- * Parameters of [`Command::Delete`].
+ * Parameters of `Command::Delete`.
  */
 export type Delete = { 
 /**
@@ -709,11 +709,11 @@ everyone: boolean, };
 export type Role = "owner" | "admin" | "moderator" | "member" | "reader";
 
 /**
- * Parameters of [`Command::GroupCreate`].
+ * Parameters of `Command::GroupCreate`.
  */
 export type GroupCreate = { 
 /**
- * 1 to 128 bytes after trimming.
+ * 1 to 128 bytes after trimming, no control characters.
  */
 name: string, 
 /**
@@ -722,7 +722,7 @@ name: string,
 members: Array<string>, };
 
 /**
- * Parameters of [`Command::GroupAdd`] and [`Command::GroupRemove`].
+ * Parameters of `Command::GroupAdd` and `Command::GroupRemove`.
  */
 export type GroupMembers = { 
 /**
@@ -735,7 +735,7 @@ chat: number,
 members: Array<string>, };
 
 /**
- * Parameters of [`Command::GroupRole`].
+ * Parameters of `Command::GroupRole`.
  */
 export type GroupRole = { 
 /**
@@ -752,7 +752,7 @@ member: string,
 role: Role, };
 
 /**
- * Parameters of [`Command::GroupEdit`]: what is absent stays.
+ * Parameters of `Command::GroupEdit`: what is absent stays.
  */
 export type GroupEdit = { 
 /**
@@ -882,7 +882,7 @@ name: string,
 at: number, };
 
 /**
- * Parameters of [`Query::Search`].
+ * Parameters of `Query::Search`.
  */
 export type Search = { 
 /**
@@ -956,7 +956,7 @@ export type ByChat = {
 chat: number, };
 
 /**
- * Parameters of [`Command::MarkRead`].
+ * Parameters of `Command::MarkRead`.
  */
 export type MarkRead = { 
 /**
@@ -969,7 +969,7 @@ chat: number,
 position: number, };
 
 /**
- * Parameters of [`Command::Verify`].
+ * Parameters of `Command::Verify`.
  */
 export type Verify = { 
 /**
@@ -982,7 +982,7 @@ id: string,
 verified: boolean, };
 
 /**
- * Parameters of [`Command::ContactRename`].
+ * Parameters of `Command::ContactRename`.
  */
 export type ContactRename = { 
 /**
@@ -995,7 +995,7 @@ id: string,
 name: string, };
 
 /**
- * Parameters of [`Command::RelayAdd`].
+ * Parameters of `Command::RelayAdd`.
  */
 export type RelayAdd = { 
 /**
@@ -1004,7 +1004,7 @@ export type RelayAdd = {
 route: string, };
 
 /**
- * Parameters of [`Command::ProfileRename`].
+ * Parameters of `Command::ProfileRename`.
  */
 export type ProfileRename = { 
 /**
@@ -1013,7 +1013,7 @@ export type ProfileRename = {
 name: string, };
 
 /**
- * Parameters of [`Command::DraftSet`].
+ * Parameters of `Command::DraftSet`.
  */
 export type DraftSet = { 
 /**

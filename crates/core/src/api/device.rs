@@ -1,0 +1,147 @@
+//! The account, its relays, settings and state.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Parameters of `Command::Init`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct Init {
+    /// Display name, 1 to 64 characters after trimming.
+    pub name: String,
+    /// Routes of relays (`stone:r...`) to use.
+    #[serde(default)]
+    #[ts(as = "Option<Vec<String>>", optional)]
+    pub relays: Vec<String>,
+    /// 24 recovery words to restore an account; absent: a fresh one.
+    #[serde(default)]
+    pub words: Option<String>,
+}
+
+impl core::fmt::Debug for Init {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { name: _, relays, words } = self;
+        f.debug_struct("Init")
+            .field("relays", &relays.len())
+            .field("words", &words.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parameters of `Command::RelayAdd`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayAdd {
+    /// `stone:r...`
+    pub route: String,
+}
+
+impl core::fmt::Debug for RelayAdd {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("RelayAdd { .. }")
+    }
+}
+
+/// Parameters of `Command::ProfileRename`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileRename {
+    /// 1 to 64 characters.
+    pub name: String,
+}
+
+/// The account on this device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Me {
+    /// Account id, hex (64 characters).
+    pub id: String,
+    /// Display name.
+    pub name: String,
+}
+
+/// The 24 recovery words.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Words {
+    /// English BIP-39 words, in order.
+    pub words: Vec<String>,
+}
+
+impl core::fmt::Debug for Words {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Words { .. }")
+    }
+}
+
+/// The way to the relays, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Connection {
+    /// No relay is known yet.
+    NoRelay,
+    /// At least one relay answers.
+    Connected,
+    /// First try, or trying again.
+    Connecting,
+    /// Tried for a while without success.
+    Offline,
+}
+
+/// One relay this profile uses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Relay {
+    /// `host:port`
+    pub address: String,
+    /// Own (given by the user), or lent by a contact's card.
+    pub own: bool,
+    /// Answers now.
+    pub connected: bool,
+    /// Calls envelopes stored and does not give them.
+    pub withholds: bool,
+}
+
+/// Language and looks of the interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct Settings {
+    /// `en`, `ru`, or absent: the browser's.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// `light`, `dark`, or absent: the system's.
+    #[serde(default)]
+    pub theme: Option<String>,
+    /// Tell others what I have read.
+    pub read_receipts: bool,
+}
+
+/// Who this profile is and how it is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Program version and commit.
+    pub version: String,
+    /// Absent before the first screen is done, and while locked.
+    pub me: Option<Me>,
+    /// Locked behind the passphrase.
+    pub locked: bool,
+    /// A passphrase protects the key (otherwise a key file, which protects from nobody who has the disk).
+    pub has_passphrase: bool,
+    /// In one word.
+    pub connection: Connection,
+    /// Relays in use.
+    pub relays: Vec<Relay>,
+    /// Device clock off by more than a day: relay clock minus device clock; else 0.
+    pub clock_offset_ms: i64,
+    /// Messages of mine nobody has taken yet.
+    pub queued: u32,
+    /// Restored from words: contacts do not come back yet, and the interface says so.
+    pub restored: bool,
+    /// Unread messages in all chats.
+    pub unread: u32,
+    /// People waiting for approval.
+    pub requests: u32,
+}

@@ -1,0 +1,156 @@
+//! Groups, their members and roles.
+
+use super::ChatId;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// What a member of a group may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Everything; makes owners and admins.
+    Owner,
+    /// Members, roles below, name and policy.
+    Admin,
+    /// Writes also where members may not.
+    Moderator,
+    /// Writes.
+    Member,
+    /// Reads.
+    Reader,
+}
+
+/// Parameters of `Command::GroupCreate`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupCreate {
+    /// 1 to 128 bytes after trimming, no control characters.
+    pub name: String,
+    /// Contacts, hex. May be empty.
+    #[serde(default)]
+    pub members: Vec<String>,
+}
+
+impl core::fmt::Debug for GroupCreate {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "GroupCreate({} members)", self.members.len())
+    }
+}
+
+/// Parameters of `Command::GroupAdd` and `Command::GroupRemove`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupMembers {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// Accounts, hex.
+    pub members: Vec<String>,
+}
+
+/// Parameters of `Command::GroupRole`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupRole {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// Account, hex.
+    pub member: String,
+    /// The new role.
+    pub role: Role,
+}
+
+/// Parameters of `Command::GroupEdit`: what is absent stays.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct GroupEdit {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// 1 to 128 bytes.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// At most 1,024 bytes.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The lowest role that may write.
+    #[serde(default)]
+    pub may_write: Option<Role>,
+    /// The lowest role that may add members.
+    #[serde(default)]
+    pub may_add: Option<Role>,
+    /// The lowest role that may change name and description.
+    #[serde(default)]
+    pub may_edit: Option<Role>,
+}
+
+impl core::fmt::Debug for GroupEdit {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("GroupEdit")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A group, as the branch that is written to says.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// Its chat.
+    pub chat: ChatId,
+    /// What it is called.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// The lowest role that may write.
+    pub may_write: Role,
+    /// The lowest role that may add members.
+    pub may_add: Role,
+    /// The lowest role that may change name and description.
+    pub may_edit: Role,
+    /// Members, the highest authority first.
+    pub members: Vec<Member>,
+    /// I am in it, and have not said that I leave.
+    pub member: bool,
+}
+
+impl core::fmt::Debug for Group {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Group")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A member of a group.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Account, hex.
+    pub account: String,
+    /// What the group calls them; contacts are called as in the list of contacts.
+    pub name: String,
+    /// Role.
+    pub role: Role,
+    /// This is me.
+    pub me: bool,
+}
+
+impl core::fmt::Debug for Member {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Member")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the chat list says of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupBrief {
+    /// How many accounts.
+    pub members: u32,
+    /// I am in it, and have not said that I leave.
+    pub member: bool,
+    /// Nobody was heard there for long: this device has asked to be added again.
+    pub behind: bool,
+}

@@ -1,0 +1,255 @@
+//! Invitations, acceptances, requests and contacts.
+
+use super::ChatId;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Who an invitation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Who {
+    /// Family and friends: up to 10, 48 hours, each approved.
+    Family,
+    /// One person: 14 days, approved at once (in person: when confirmed).
+    One,
+}
+
+/// How an invitation is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum How {
+    /// Scanned from screen to screen. Approval means "this is the person in front of me" and verifies both sides.
+    InPerson,
+    /// By a channel that others may read: three words are said by phone.
+    Spoken,
+    /// By a channel the sender trusts: no words.
+    Plain,
+}
+
+/// Parameters of `Command::InviteCreate`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct InviteCreate {
+    /// Who.
+    pub who: Who,
+    /// How.
+    pub how: How,
+}
+
+/// How far an invitation's entrance can be reached from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Reach {
+    /// Loopback: "works only on this computer".
+    ThisComputer,
+    /// Private address: "works only in this network".
+    LocalNetwork,
+    /// Anything else.
+    Internet,
+}
+
+/// Where an invitation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum InviteState {
+    /// The relay has not confirmed the door yet.
+    Preparing,
+    /// Can be claimed.
+    Open,
+    /// Used up (one person approved, or ten claims).
+    Used,
+    /// Past its time.
+    Expired,
+    /// Closed by its owner.
+    Revoked,
+    /// Closed by ten claims that did not open (somebody is guessing words).
+    Attacked,
+}
+
+/// An invitation as its owner sees it.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Invite {
+    /// Hex.
+    pub id: String,
+    /// Who.
+    pub who: Who,
+    /// How.
+    pub how: How,
+    /// `http://ADDR:PORT/PATH#FRAGMENT`, at most 120 characters.
+    pub link: String,
+    /// The same as `stone:i...`, for QR and files.
+    pub code: String,
+    /// The three words, where there are some.
+    pub spoken_words: Option<String>,
+    /// Reach of the entrance.
+    pub reach: Reach,
+    /// State.
+    pub state: InviteState,
+    /// Made at.
+    pub created_at: u64,
+    /// Not after.
+    pub expires_at: u64,
+    /// People let in with it.
+    pub approved: u32,
+    /// People waiting.
+    pub waiting: u32,
+    /// It was claimed again after it was used: somebody else holds the link.
+    pub used_twice: bool,
+}
+
+impl core::fmt::Debug for Invite {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Invite")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parameters of `Command::Accept`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct Accept {
+    /// `http...#...` or `stone:i...`
+    pub link: String,
+    /// Three words, where the inviter said some.
+    #[serde(default)]
+    pub spoken_words: Option<String>,
+}
+
+impl core::fmt::Debug for Accept {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Accept { .. }")
+    }
+}
+
+/// Parameters of `Command::AcceptRetry`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct AcceptRetry {
+    /// The acceptance.
+    pub id: String,
+    /// Other words.
+    #[serde(default)]
+    pub spoken_words: Option<String>,
+}
+
+impl core::fmt::Debug for AcceptRetry {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("AcceptRetry { .. }")
+    }
+}
+
+/// Where taking up an invitation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum AcceptanceState {
+    /// Saved; the card has not been fetched yet ("We will finish as soon as there is any connection").
+    Saved,
+    /// The card is here and says that words were spoken; none were given.
+    NeedsWords,
+    /// Claim on its way; writing is possible.
+    Claimed,
+    /// The inviter will decide.
+    Waiting,
+    /// In.
+    Accepted,
+    /// The inviter said no.
+    Declined,
+    /// Somebody already used it.
+    Used,
+    /// Past its time.
+    Expired,
+    /// The spoken words do not match.
+    WordsWrong,
+    /// The door answers nothing (expired, revoked, or another site lives there by now).
+    DoorSpent,
+    /// What the door gave is not the card this link names.
+    CardWrong,
+}
+
+/// An invitation as its taker sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Acceptance {
+    /// Hex.
+    pub id: String,
+    /// State.
+    pub state: AcceptanceState,
+    /// Who invited, once the card is here.
+    pub name: Option<String>,
+    /// The chat, once it exists.
+    pub chat: Option<ChatId>,
+    /// When the link was taken up.
+    pub created_at: u64,
+}
+
+/// A person who waits for approval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Hex.
+    pub id: String,
+    /// By which invitation.
+    pub invite: String,
+    /// The name the person gives.
+    pub name: String,
+    /// Account, hex.
+    pub account: String,
+    /// Whether approving means "this is the person in front of me".
+    pub in_person: bool,
+    /// Arrived.
+    pub received_at: u64,
+    /// What the person already wrote (at most 3 are shown).
+    pub first_messages: Vec<String>,
+}
+
+/// A person we can write to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Contact {
+    /// Account id, hex (64 characters).
+    pub id: String,
+    /// Shown name: the alias if one was given.
+    pub name: String,
+    /// The name the person gives.
+    pub own_name: String,
+    /// Safety number compared, or met in person.
+    pub verified: bool,
+    /// The 1:1 chat.
+    pub chat: Option<ChatId>,
+    /// When a message or receipt last came from this person (not "online").
+    pub heard_at: Option<u64>,
+}
+
+/// Parameters of `Command::Verify`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Verify {
+    /// Contact, hex.
+    pub id: String,
+    /// The numbers were the same.
+    pub verified: bool,
+}
+
+/// Parameters of `Command::ContactRename`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactRename {
+    /// Contact, hex.
+    pub id: String,
+    /// At most 64 characters.
+    pub name: String,
+}
+
+/// The safety number of a pair of accounts.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SafetyNumber {
+    /// 60 digits in twelve groups of five.
+    pub groups: Vec<String>,
+    /// Compared before.
+    pub verified: bool,
+}
