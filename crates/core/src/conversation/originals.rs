@@ -46,18 +46,7 @@ pub(crate) fn keep(
     if of.accounts <= 2 || content.len() > BYTES_MAX {
         return Ok(());
     }
-    step.tx
-        .prepare_cached(
-            "INSERT OR IGNORE INTO original(message, lane, group_id, epoch_id, kept_at, content)
-             VALUES (?, 0, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            id.as_bytes(),
-            of.group,
-            epoch.as_bytes(),
-            step.time.0.cast_signed(),
-            content
-        ])?;
+    insert(step, of, (Lane::Messages, id.as_bytes()), epoch, content)?;
     trim(step, &of.group)
 }
 
@@ -72,18 +61,33 @@ pub(crate) fn keep_commit(
     if !of.grouped {
         return Ok(()); // its author puts it again until the other one is heard (EPO-6)
     }
-    step.tx
-        .prepare_cached(
-            "INSERT OR IGNORE INTO original(message, lane, group_id, epoch_id, kept_at, content)
-             VALUES (?, 1, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            makes.as_bytes(),
-            of.group,
-            parent.as_bytes(),
-            step.time.0.cast_signed(),
-            content
-        ])?;
+    insert(step, of, (Lane::Commits, makes.as_bytes()), parent, content)
+}
+
+/// The number is the column `lane`.
+#[derive(Clone, Copy)]
+enum Lane {
+    Messages = 0,
+    Commits = 1,
+}
+
+fn insert(
+    step: &Step<'_, '_>,
+    of: &Conversation,
+    (lane, what): (Lane, &[u8]),
+    epoch: EpochId,
+    content: &[u8],
+) -> Result<(), Stop> {
+    let sql = "INSERT OR IGNORE INTO original(message, lane, group_id, epoch_id, kept_at, content)
+               VALUES (?, ?, ?, ?, ?, ?)";
+    step.tx.prepare_cached(sql)?.execute(params![
+        what,
+        lane as u8,
+        of.group,
+        epoch.as_bytes(),
+        step.time.0.cast_signed(),
+        content
+    ])?;
     Ok(())
 }
 

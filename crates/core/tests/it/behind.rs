@@ -1,6 +1,7 @@
 //! Members who stayed behind: commits are put again for them by whoever has them.
 
 use crate::bench::Bench;
+use crate::forks::{change, number as count};
 use crate::groups::{chat, circle, create, head, say};
 use stonechat_core::api::{Command, GroupEdit};
 
@@ -8,18 +9,6 @@ const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 
 const DAY: u64 = 24 * HOUR;
-
-fn change(bench: &mut Bench, device: usize, sql: &str) {
-    let tx = bench.devices[device].store.begin().unwrap();
-    tx.execute_batch(sql).unwrap();
-    tx.commit().unwrap();
-    bench.devices[device].core.forget();
-}
-
-fn count(bench: &mut Bench, device: usize, sql: &str) -> i64 {
-    let tx = bench.devices[device].store.begin().unwrap();
-    tx.query_row(sql, [], |row| row.get(0)).unwrap()
-}
 
 fn has(bench: &mut Bench, device: usize, text: &str) -> bool {
     count(

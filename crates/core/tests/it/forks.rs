@@ -7,14 +7,16 @@ use stonechat_core::api::AlarmKind;
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
-fn change(bench: &mut Bench, device: usize, sql: &str) {
+/// Changes a device's database behind its back.
+pub(crate) fn change(bench: &mut Bench, device: usize, sql: &str) {
     let tx = bench.devices[device].store.begin().unwrap();
     tx.execute_batch(sql).unwrap();
     tx.commit().unwrap();
     bench.devices[device].core.forget();
 }
 
-fn number(bench: &mut Bench, device: usize, sql: &str) -> i64 {
+/// One number out of a device's database.
+pub(crate) fn number(bench: &mut Bench, device: usize, sql: &str) -> i64 {
     let tx = bench.devices[device].store.begin().unwrap();
     tx.query_row(sql, [], |row| row.get(0)).unwrap()
 }

@@ -1,6 +1,7 @@
 //! Devices that come back after a month or four, with the right clock or one in 1970: they catch up, or are added again,
 //! without anybody doing anything.
 
+use crate::seeds::in_a_big_stack;
 use stonechat_core::api::{How, Who};
 use stonechat_lab::world::groups::{Deed, GROUP, What};
 use stonechat_lab::world::plan::{DAY, DevicePlan, HOUR, Meeting, Odds, Plan, RelayPlan, Spoken, Text, Trouble};
@@ -57,13 +58,7 @@ fn plan(away: u64, clock_ms: i64) -> Plan {
 }
 
 fn run(plan: Plan) -> Outcome {
-    let body = || World::new(plan, 1, None, false).run();
-    std::thread::Builder::new()
-        .stack_size(8 << 20)
-        .spawn(body)
-        .unwrap()
-        .join()
-        .unwrap()
+    in_a_big_stack(move || World::new(plan, 1, None, false).run())
 }
 
 #[test]

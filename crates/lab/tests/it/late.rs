@@ -1,5 +1,6 @@
 //! Invitations and clocks: what a wrong clock must not refuse.
 
+use crate::seeds::in_a_big_stack;
 use stonechat_core::api::{How, Who};
 use stonechat_lab::world::BEGINNING;
 use stonechat_lab::world::plan::{
@@ -56,13 +57,7 @@ fn plan(inviter_ms: i64, taker_ms: i64) -> Plan {
 }
 
 fn run(plan: Plan) -> Outcome {
-    let body = || World::new(plan, 1, None, false).run();
-    std::thread::Builder::new()
-        .stack_size(8 << 20)
-        .spawn(body)
-        .unwrap()
-        .join()
-        .unwrap()
+    in_a_big_stack(move || World::new(plan, 1, None, false).run())
 }
 
 #[test]

@@ -55,12 +55,15 @@ impl Sum {
     }
 }
 
-/// On a thread with room for OpenMLS.
 pub(crate) fn one(seed: u64, planted: Option<Planted>, loud: bool) -> Outcome {
-    let body = move || world::run(seed, planted, loud);
+    in_a_big_stack(move || world::run(seed, planted, loud))
+}
+
+/// On a thread with room for OpenMLS.
+pub(crate) fn in_a_big_stack(world: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
     std::thread::Builder::new()
         .stack_size(STACK_BYTES)
-        .spawn(body)
+        .spawn(world)
         .unwrap()
         .join()
         .unwrap()

@@ -1,5 +1,6 @@
 //! Eight weeks, three conversations, no trouble: what relays see of them.
 
+use crate::seeds::in_a_big_stack;
 use stonechat_core::api::{How, Who};
 use stonechat_lab::world::plan::{DAY, DevicePlan, HOUR, Meeting, Odds, Plan, RelayPlan, SECOND, Spoken, Text};
 use stonechat_lab::world::{Outcome, Planted, World};
@@ -55,13 +56,7 @@ fn eight_weeks() -> Plan {
 }
 
 fn run(planted: Option<Planted>) -> Outcome {
-    let body = move || World::new(eight_weeks(), 8, planted, false).run();
-    std::thread::Builder::new()
-        .stack_size(8 << 20)
-        .spawn(body)
-        .unwrap()
-        .join()
-        .unwrap()
+    in_a_big_stack(move || World::new(eight_weeks(), 8, planted, false).run())
 }
 
 /// Names and texts are canaries; every byte that any relay was sent is searched for them, and for keys.
