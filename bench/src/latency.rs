@@ -1,4 +1,5 @@
-//! From "send" to "delivered", through a relay process on loopback, each time in a fresh conversation.
+//! From "send" to "delivered", through a relay process on loopback, each time in a fresh conversation. The peer takes
+//! its turn after each, because a disk is fast in one second and slow in the next.
 
 use crate::peers;
 use crate::process::{Line, Program};
@@ -28,13 +29,14 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     }
     // Meeting has receipts of its own, and a conversation says one every five seconds only (RCP-2).
     std::thread::sleep(RECEIPTS_REST);
-    let mut ours = met
-        .iter()
-        .map(|(_, chat)| send(&mut ana, chat))
-        .collect::<Result<Vec<_>>>()?;
-    drop(met);
+    let mut syncs = peers::Syncs::in_folder(folder.path())?;
+    let (mut ours, mut peer) = (vec![], vec![]);
+    for (_, chat) in &met {
+        ours.push(send(&mut ana, chat)?);
+        peer.push(syncs.five_and_a_round_trip()?);
+    }
     ours.sort();
-    let peer = peers::five_fdatasyncs_and_a_round_trip(folder.path(), CONVERSATIONS)?;
+    peer.sort();
     let ms = |durations: &[Duration], percent| row::percentile(durations, percent).as_secs_f64() * 1e3;
     let row = |percent: usize| Row {
         name: format!("send to receipt p{percent}, fresh conversations"),
