@@ -64,8 +64,11 @@ pub(crate) fn note(step: &Step<'_, '_>, of: &Conversation, named: &[[u8; 8]], by
         let due = in_turn(step, of, 0);
         step.tx
             .prepare_cached(
-                "INSERT OR IGNORE INTO want(group_id, short, times, asked, due_at)
-                 SELECT ?1, ?2, ?3, 0, ?4 WHERE (SELECT count(*) FROM want WHERE group_id = ?1) < ?5",
+                // What only receipts named until now is asked for more often once a message waits for it.
+                "INSERT INTO want(group_id, short, times, asked, due_at)
+                 SELECT ?1, ?2, ?3, 0, ?4 WHERE (SELECT count(*) FROM want WHERE group_id = ?1) < ?5
+                 ON CONFLICT DO UPDATE SET times = excluded.times, due_at = coalesce(due_at, excluded.due_at)
+                 WHERE times < excluded.times",
             )?
             .execute(params![
                 of.group,

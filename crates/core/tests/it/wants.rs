@@ -137,6 +137,32 @@ fn what_only_a_receipt_names_is_asked_for_too_wnt_1() {
 }
 
 #[test]
+fn what_a_receipt_named_first_is_asked_for_again_when_a_message_waits_for_it_wnt_2() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    bench.pass(MINUTE);
+    miss(&mut bench, 0, 2, "the last word");
+    bench.devices[0].cut = true;
+    bench.pass(MINUTE);
+    for device in [1, 3] {
+        change(&mut bench, device, "DELETE FROM original"); // they cannot help
+    }
+    let read = stonechat_core::api::MarkRead {
+        chat: chat(&mut bench, 1),
+        position: i64::MAX / 2,
+    };
+    bench.ask(1, stonechat_core::api::Command::MarkRead(read)).unwrap();
+    bench.pass(2 * HOUR);
+    let given_up = "SELECT count(*) FROM want WHERE asked = 3 AND due_at IS NULL";
+    assert_eq!(count(&mut bench, 2, given_up), 1);
+    say(&mut bench, 1, "an answer to it").unwrap();
+    assert_eq!(count(&mut bench, 2, given_up), 0);
+    bench.reconnect(0);
+    bench.pass(5 * MINUTE);
+    assert_eq!(group_texts(&mut bench, 2), ["the last word", "an answer to it"]);
+}
+
+#[test]
 fn who_hears_another_ask_for_the_same_waits_wnt_3() {
     let mut bench = circle(5);
     create(&mut bench, &[1, 2, 3, 4]);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use stonechat_core::api::{Answer, Message, MessageKind, MessageState, MessagesOf, Query};
+use stonechat_core::api::{Answer, ChatId, Message, MessageKind, MessageState, MessagesOf, Query};
 use stonechat_wire::exchange::Errand;
 
 use super::tap;
@@ -46,6 +46,11 @@ impl World {
         // Who is out of the group, by what the others say, waits for nobody there.
         let outside = !self.plan.deeds.is_empty() && !self.members().contains(&d);
         let gone = if outside { "v.grouped = 1" } else { "v.gone = 1" };
+        let ancestors = if !self.plan.deeds.is_empty() && self.waits_for_who_is_out(d) {
+            "0"
+        } else {
+            "1"
+        };
         let device = &mut self.nodes[d].device;
         let now = device.clock.read(BEGINNING + self.now).0;
         let mut waits = Vec::new();
@@ -60,10 +65,6 @@ impl World {
                 "SELECT state FROM message WHERE mine = 1 AND kind = 0 AND state < 2 AND {inside}",
             ),
             (
-                "texts with missing ancestors",
-                "SELECT state FROM message WHERE complete = 0 AND {inside}",
-            ),
-            (
                 "receipts that are overdue",
                 "SELECT leaf FROM conversation WHERE receipt_due <= {now} AND {inside}",
             ),
@@ -71,13 +72,19 @@ impl World {
                 "acceptances on their way",
                 "SELECT state FROM acceptance WHERE state < 4",
             ),
+            (
+                "texts with missing ancestors",
+                "SELECT state FROM message WHERE complete = 0 AND {ancestors} AND {inside}",
+            ),
             ("requests", "SELECT answer FROM claim WHERE answer = 2"),
             ("invitations without a door", "SELECT state FROM invite WHERE state = 0"),
         ] {
             let inside =
                 format!("(group_id IS NULL OR group_id NOT IN (SELECT v.group_id FROM conversation v WHERE {gone}))");
             let found: Vec<i64> = device.rows(
-                &sql.replace("{inside}", &inside).replace("{now}", &now.to_string()),
+                &sql.replace("{inside}", &inside)
+                    .replace("{ancestors}", ancestors)
+                    .replace("{now}", &now.to_string()),
                 |row| row.get(0),
             );
             if !found.is_empty() {
@@ -93,6 +100,28 @@ impl World {
             waits.push(format!("{carried} parcels that no relay answered"));
         }
         waits
+    }
+
+    /// All that is missing here was written by people who are out now: they encrypt nothing again, and where the keys of
+    /// its epoch are gone nobody can (docs/status.md).
+    fn waits_for_who_is_out(&mut self, d: usize) -> bool {
+        let missing = "SELECT DISTINCT p.parent FROM message_parent p JOIN message c ON c.id = p.child
+                       WHERE c.complete = 0 AND NOT EXISTS (SELECT 1 FROM message m WHERE substr(m.id, 1, 8) = p.parent)";
+        let missing: Vec<[u8; 8]> = self.nodes[d].device.rows(missing, |row| row.get(0));
+        let inside = self.members();
+        let out: Vec<usize> = (0..self.nodes.len()).filter(|other| !inside.contains(other)).collect();
+        missing.iter().all(|short| {
+            let sql = format!(
+                "SELECT 1 FROM message WHERE mine = 1 AND substr(id, 1, 8) = x'{}'",
+                hex::encode(short)
+            );
+            out.iter().any(|other| {
+                !self.nodes[*other]
+                    .device
+                    .rows(&sql, |row| row.get::<_, i64>(0))
+                    .is_empty()
+            })
+        })
     }
 
     /// Everything, at the end.
@@ -214,18 +243,24 @@ impl World {
         };
         let mut all = Vec::new();
         for chat in chats.into_iter().filter(|chat| chat.group.is_none()) {
-            let of = MessagesOf {
-                chat: chat.id,
-                before: None,
-                after: None,
-                around: None,
-                limit: 500,
-            };
-            if let Some(Answer::Messages(page)) = self.nodes[d].device.ask(Query::Messages(of)) {
-                all.push((chat.contact, page.messages));
-            }
+            let messages = self.messages_of(d, chat.id);
+            all.push((chat.contact, messages));
         }
         all
+    }
+
+    pub(crate) fn messages_of(&mut self, d: usize, chat: ChatId) -> Vec<Message> {
+        let of = MessagesOf {
+            chat,
+            before: None,
+            after: None,
+            around: None,
+            limit: 500,
+        };
+        match self.nodes[d].device.ask(Query::Messages(of)) {
+            Some(Answer::Messages(page)) => page.messages,
+            _other => vec![],
+        }
     }
 
     /// What a parcel is for, by what its mailbox is read for here; `None`: something else than a conversation's text.

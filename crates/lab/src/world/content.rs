@@ -3,12 +3,12 @@
 //! In: touches of the plan. Out: commands; at the end sentences about what two people see differently, and about what
 //! somebody did that did not come of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat_core::api::{self, Command, Fault as Refusal, Message, MessageKind};
 
 use super::groups::GROUP;
-use super::plan::{DAY, HOUR, MINUTE, Plan, SECOND, Text};
+use super::plan::{DAY, HOUR, MINUTE, Plan, SECOND};
 use super::roll::Roll;
 use super::tap;
 use super::trace::Actor;
@@ -21,8 +21,8 @@ const EMOJIS: [&str; 4] = ["👍", "❤️", "😂", "🇺🇦"];
 pub struct Touch {
     /// Which text.
     pub text: usize,
-    /// By its writer; else by whoever got it.
-    pub by_writer: bool,
+    /// By whom.
+    pub by: usize,
     /// When.
     pub at: u64,
     /// What.
@@ -53,30 +53,33 @@ impl Plan {
     /// With some touches. They have dice of their own: the rest of a seed's plan stays what it was.
     pub(crate) fn touched(mut self, seed: u64) -> Self {
         let mut roll = Roll::seeded(seed, 3);
-        let texts = std::mem::take(&mut self.texts);
-        let direct: Vec<usize> = (0..texts.len()).filter(|k| texts[*k].to != GROUP).collect();
-        if !direct.is_empty() {
-            let count = roll.between(4, 14);
-            self.touches = (0..count).map(|_| touch(&mut roll, &texts, &direct)).collect();
-        }
-        self.texts = texts;
+        let count = roll.between(4, 14);
+        self.touches = (0..count).map(|_| touch(&mut roll, &self)).collect();
         self
     }
 }
 
 /// Several at the same few texts, so that they meet.
-fn touch(roll: &mut Roll, texts: &[Text], direct: &[usize]) -> Touch {
-    let few = direct.len().min(5);
-    let text = direct[roll.index(few) * direct.len() / few];
+fn touch(roll: &mut Roll, plan: &Plan) -> Touch {
+    let few = plan.texts.len().min(5);
+    let number = roll.index(few) * plan.texts.len() / few;
+    let text = plan.texts[number];
     let what = match roll.below(100) {
         0..45 => What::Like(roll.index(EMOJIS.len()), roll.percent(70)),
         45..85 => What::Edit(roll.index(300)),
+        // Nobody keeps what was deleted, so that nobody could say who had to know of it.
+        _ if text.to == GROUP => What::Like(0, true),
         _ => What::Delete,
     };
+    let by = match what {
+        What::Like(..) if text.to == GROUP => roll.index(plan.devices.len()),
+        What::Like(..) if roll.percent(50) => text.to,
+        What::Like(..) | What::Edit(_) | What::Delete => text.from,
+    };
     Touch {
-        text,
-        by_writer: !matches!(what, What::Like(..)) || roll.percent(50),
-        at: texts[text].at + roll.time(SECOND, 2 * DAY),
+        text: number,
+        by,
+        at: text.at + roll.time(SECOND, 2 * DAY),
         what,
     }
 }
@@ -85,8 +88,7 @@ impl World {
     /// Somebody does something to a message on the screen. Until it is there, later; once the world has healed, no more.
     pub(crate) fn touch(&mut self, n: usize) {
         let touch = self.plan.touches[n];
-        let text = self.plan.texts[touch.text];
-        let d = if touch.by_writer { text.from } else { text.to };
+        let d = touch.by;
         if self.healed {
             return;
         }
@@ -109,6 +111,7 @@ impl World {
             Some(Ok(_)) => self.became(touch),
             // Turned away meanwhile, or deleted before the answer came.
             Some(Err(Refusal::NotFound | Refusal::NotLetIn)) => {}
+            Some(Err(Refusal::NotMember | Refusal::NotAllowed)) if self.plan.texts[touch.text].to == GROUP => {}
             Some(other) => self.broke(format!("device {d}: {:?}: {other:?}", touch.what)),
             None => {
                 self.became.entry(touch.text).or_default().vague = true;
@@ -131,15 +134,19 @@ impl World {
 
     /// The id of a text that stands in a chat of this device and can be changed.
     fn on_screen(&mut self, d: usize, k: usize) -> Option<String> {
-        let of_k = self.written.iter().filter(|(_, of)| **of == k);
-        let ids: Vec<String> = of_k.map(|(id, _)| id.clone()).collect();
-        ids.into_iter().find(|id| {
+        self.ids_of(k).into_iter().find(|id| {
             let sql = format!(
                 "SELECT 1 FROM message m JOIN chat c ON c.id = m.chat
                  WHERE m.id = x'{id}' AND m.kind = 0 AND c.hidden = 0 AND c.waiting = 0"
             );
             !self.nodes[d].device.rows(&sql, |_| Ok(())).is_empty()
         })
+    }
+
+    /// The ids of the messages that a text became.
+    pub(crate) fn ids_of(&self, k: usize) -> Vec<String> {
+        let of_k = self.written.iter().filter(|(_, of)| **of == k);
+        of_k.map(|(id, _)| id.clone()).collect()
     }
 
     /// The message that a text answers: every third one the newest in its chat.
@@ -206,6 +213,50 @@ impl World {
                 self.broke(format!("device {d}: text {k} is not what its writer made of it"));
             }
         }
+    }
+}
+
+impl World {
+    /// Members who have been there all the time see the same of what they and their like did to texts of the group.
+    pub(crate) fn check_group_contents(&mut self, members: &BTreeSet<usize>) {
+        let steady: Vec<usize> = members.iter().copied().filter(|d| !self.came_back(*d)).collect();
+        let accounts: BTreeSet<String> = steady.iter().filter_map(|d| self.nodes[*d].account.clone()).collect();
+        let sights: Vec<_> = steady.iter().map(|d| self.group_sights(*d)).collect();
+        let Some((first, others)) = sights.split_first() else {
+            return;
+        };
+        for (at, theirs) in others.iter().enumerate() {
+            let pair = [steady[0], steady[at + 1]];
+            for (id, sight) in first {
+                let differs = theirs.get(id).is_some_and(|theirs| theirs != sight);
+                if differs && pair.iter().all(|d| self.all_knew(*d, id, &accounts, pair)) {
+                    let k = self.written.get(id);
+                    self.broke(format!("devices {pair:?} see text {k:?} of the group differently"));
+                }
+            }
+        }
+    }
+
+    fn group_sights(&mut self, d: usize) -> BTreeMap<String, Sight> {
+        let Some(chat) = self.group_chat(d) else {
+            return BTreeMap::new();
+        };
+        let mut all = seen(&self.messages_of(d, chat.id));
+        // What is quoted may be what somebody removed made of it.
+        all.values_mut().for_each(|sight| sight.4 = None);
+        all
+    }
+
+    /// Whether all that was done to a message here was done by these, where both of the pair were members.
+    fn all_knew(&mut self, d: usize, id: &str, accounts: &BTreeSet<String>, pair: [usize; 2]) -> bool {
+        let sql = format!(
+            "SELECT lower(hex(a.sender)), lower(hex(coalesce(e.members, x''))) FROM act a JOIN message m ON m.id = a.id
+             LEFT JOIN epoch e ON e.epoch_id = m.epoch_id WHERE a.target = x'{id}'"
+        );
+        let acts: Vec<(String, String)> = self.nodes[d].device.rows(&sql, |row| Ok((row.get(0)?, row.get(1)?)));
+        let there = pair.map(|d| self.nodes[d].account.clone().unwrap_or_default());
+        acts.iter()
+            .all(|(sender, members)| accounts.contains(sender) && there.iter().all(|account| members.contains(account)))
     }
 }
 

@@ -56,7 +56,7 @@ impl Plan {
         let relays: Vec<_> = (0..roll.between(1, 3)).map(|_| relay(roll)).collect();
         let devices = (0..people).map(|_| device(roll, relays.len())).collect();
         let meetings = (1..people).map(|taker| meeting(roll, taker)).collect();
-        Self {
+        let plan = Self {
             texts: texts(roll, people, heals_at),
             troubles: troubles(roll, people, relays.len(), heals_at),
             deeds: deeds(roll, people, heals_at),
@@ -66,7 +66,8 @@ impl Plan {
             relays,
             meetings,
             heals_at,
-        }
+        };
+        plan.touched(seed)
     }
 }
 
@@ -331,14 +332,22 @@ impl World {
                 self.check_group_text(k, &members);
             }
         }
+        self.check_group_contents(&members);
+    }
+
+    /// Nobody keeps for somebody who was removed meanwhile.
+    pub(crate) fn came_back(&mut self, d: usize) -> bool {
+        let joined = "SELECT e.leaf IS NULL FROM epoch e JOIN conversation v USING (group_id) WHERE v.grouped = 1 AND e.commit_hash IS NULL";
+        self.nodes[d].device.rows(joined, |row| row.get::<_, bool>(0)).len() > 1
     }
 
     /// Everybody who was a member when it was written, and has been one ever since, has it once.
     fn check_group_text(&mut self, k: usize, members: &BTreeSet<usize>) {
         let writer = self.plan.texts[k].from;
-        let text = super::tap::text(k, self.plan.texts[k].padding).trim().to_owned();
+        let ids: Vec<String> = self.ids_of(k).iter().map(|id| format!("x'{id}'")).collect();
+        let ids = ids.join(", ");
         let sql = format!(
-            "SELECT e.members FROM message m JOIN epoch e ON e.epoch_id = m.epoch_id WHERE m.text = '{text}' AND m.mine = 1"
+            "SELECT e.members FROM message m JOIN epoch e ON e.epoch_id = m.epoch_id WHERE m.id IN ({ids}) AND m.mine = 1"
         );
         let then: Vec<Vec<u8>> = self.nodes[writer].device.rows(&sql, |row| row.get(0));
         let Some(then) = then.first().filter(|_| members.contains(&writer)) else {
@@ -350,12 +359,10 @@ impl World {
             .collect();
         for d in members {
             let account = self.nodes[*d].account.clone().unwrap_or_default();
-            // Nobody keeps for somebody who was removed meanwhile.
-            let joined = "SELECT e.leaf IS NULL FROM epoch e JOIN conversation v USING (group_id) WHERE v.grouped = 1 AND e.commit_hash IS NULL";
-            if self.nodes[*d].device.rows(joined, |row| row.get::<_, bool>(0)).len() > 1 {
+            if self.came_back(*d) {
                 continue;
             }
-            let sql = format!("SELECT id FROM message WHERE text = '{text}'");
+            let sql = format!("SELECT id FROM message WHERE id IN ({ids})");
             let found: Vec<Vec<u8>> = self.nodes[*d].device.rows(&sql, |row| row.get(0));
             if there.contains(&account) && found.len() != 1 {
                 self.broke(format!(
