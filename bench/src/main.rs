@@ -3,9 +3,11 @@
 //! In: names, or none for all. Out: one JSON object a row on standard output, and `target/bench/NAME.json`. Each row
 //! has a named peer, measured in the same run, so that a number means something on any machine.
 
+mod crowd;
 mod envelope;
 mod ingest;
 mod latency;
+mod mls;
 mod pair;
 mod peers;
 mod process;
@@ -28,6 +30,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("ingest", ingest::measure),
     ("start", start::measure),
     ("screen", screen::measure),
+    ("mls", mls::measure),
 ];
 
 fn main() -> Result<()> {
