@@ -61,7 +61,9 @@ impl Person {
         fs::create_dir_all(&home)?;
         fs::copy(&empty, home.join(DATABASE))?;
         let mut seed = [0; 32];
-        seed.iter_mut().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
+        seed.iter_mut()
+            .zip(number.to_le_bytes())
+            .for_each(|(to, from)| *to = from);
         Ok(Self {
             store: Store::open(&home, &key())?,
             core: Core::new(),
@@ -258,7 +260,9 @@ impl Crowd {
                 }
                 Errand::Listen(listen) => {
                     person.listening.extend(listen.add);
-                    listen.drop.iter().for_each(|tag| { person.listening.remove(tag); });
+                    listen.drop.iter().for_each(|tag| {
+                        person.listening.remove(tag);
+                    });
                 }
                 Errand::OpenDoor(door) => {
                     self.door = door.card;

@@ -13,6 +13,7 @@ mod peers;
 mod process;
 mod row;
 mod screen;
+mod search;
 mod size;
 mod start;
 
@@ -31,6 +32,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("start", start::measure),
     ("screen", screen::measure),
     ("mls", mls::measure),
+    ("search", search::measure),
 ];
 
 fn main() -> Result<()> {

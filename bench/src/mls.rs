@@ -65,7 +65,10 @@ impl Measured<'_> {
     }
 
     fn awake(&self) -> Vec<usize> {
-        [FOUNDER, READER, WANDERER].into_iter().filter(|who| *who < self.members).collect()
+        [FOUNDER, READER, WANDERER]
+            .into_iter()
+            .filter(|who| *who < self.members)
+            .collect()
     }
 
     fn found(&mut self) -> Result<i64> {
@@ -149,7 +152,10 @@ impl Measured<'_> {
 
     fn row(&mut self, what: &str, cost: &Cost, goal: f64) {
         self.rows.push(Row {
-            name: format!("{} members: {what} ({} envelopes, {} B)", self.members, cost.envelopes, cost.bytes),
+            name: format!(
+                "{} members: {what} ({} envelopes, {} B)",
+                self.members, cost.envelopes, cost.bytes
+            ),
             unit: "ms",
             ours: cost.time.as_secs_f64() * 1e3,
             peer: GOAL,

@@ -10,11 +10,14 @@
 mod behind;
 mod bench;
 mod content;
+mod crowd;
 mod fork_model;
 mod forks;
 mod groups;
+mod halves;
 mod hostile;
 mod meeting;
+mod outsiders;
 mod rules;
 mod seeded;
 mod talking;
