@@ -26,7 +26,7 @@ fn size(name: &str, small: usize) -> usize {
 }
 
 #[test]
-fn one_text_in_a_crowd_causes_ten_kilobytes_of_receipts_rcp_5() {
+pub(crate) fn one_text_in_a_crowd_causes_ten_kilobytes_of_receipts_rcp_5() {
     let count = size("STONECHAT_CROWD", 24);
     let mut bench = circle(count);
     create(&mut bench, &(1..count).collect::<Vec<_>>());
