@@ -314,3 +314,10 @@ fn key_packages_say_that_they_never_expire_mls_3() {
         assert_eq!((from, to), (0, u64::MAX));
     }
 }
+
+#[test]
+fn a_committers_parent_that_is_not_cleared_gives_the_child_away_mls_9() {
+    use crate::defence::{Defence, without};
+    let attack = the_committers_own_parent_holds_nothing_of_the_child_mls_9;
+    assert!(std::panic::catch_unwind(|| without(Defence::StagedCleared, attack)).is_err());
+}

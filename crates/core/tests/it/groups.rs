@@ -245,7 +245,7 @@ fn rights_are_judged_here_and_by_everybody_else_grp_5() {
 }
 
 #[test]
-fn a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4() {
+pub(crate) fn a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     // Cy's program believes that Cy owns the group.
@@ -274,7 +274,7 @@ fn a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4() {
 }
 
 #[test]
-fn readers_write_nothing_and_a_lock_makes_members_readers_grp_10() {
+pub(crate) fn readers_write_nothing_and_a_lock_makes_members_readers_grp_10() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     let chat = chat(&mut bench, 0);
@@ -382,7 +382,7 @@ fn a_removed_admin_does_not_come_back_by_a_commit_made_apart_fork_2() {
 }
 
 #[test]
-fn what_the_removed_wrote_afterwards_is_shown_apart_grp_6() {
+pub(crate) fn what_the_removed_wrote_afterwards_is_shown_apart_grp_6() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     say(&mut bench, 2, "seen").unwrap();

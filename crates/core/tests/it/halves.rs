@@ -105,7 +105,7 @@ fn said(bench: &mut Bench, device: usize) -> Vec<String> {
 }
 
 #[test]
-fn two_halves_apart_for_a_week_are_one_after_three_passes_fork_7() {
+pub(crate) fn two_halves_apart_for_a_week_are_one_after_three_passes_fork_7() {
     let mut apart = Apart::split(group());
     for day in 0..7 {
         apart.work(0, |bench| {

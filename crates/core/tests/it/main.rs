@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod attacks;
 mod behind;
 mod bench;
 mod content;

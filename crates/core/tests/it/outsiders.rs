@@ -91,3 +91,40 @@ fn a_removed_admin_with_its_old_state_changes_nothing_fork_2() {
         assert!(shown.iter().all(|text| text != "I am back"), "{shown:?}");
     }
 }
+
+/// Bo is removed by Ana, of whom nobody hears; all others follow Bo's commit and write on its branch.
+#[test]
+pub(crate) fn a_removed_admin_whom_all_follow_on_its_branch_changes_nothing_fork_2() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    give(&mut bench, 0, 1, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    bench.devices[0].cut = true;
+    remove(&mut bench, 0, &[1]).unwrap();
+    let wish = GroupEdit {
+        chat: chat(&mut bench, 1),
+        name: Some("Bo's house".into()),
+        description: None,
+        may_write: None,
+        may_add: None,
+        may_edit: None,
+    };
+    bench.ask(1, Command::GroupEdit(wish)).unwrap();
+    for device in [1, 2, 3] {
+        say(&mut bench, device, "in Bo's house").unwrap();
+        bench.pass(HOUR);
+    }
+    bench.reconnect(0);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 2, 3]);
+    assert_eq!(names(&mut bench, 2), ["Ana", "Cy", "Di"]);
+    for device in [0, 2, 3] {
+        assert_eq!(name(&mut bench, device), "house", "{device}");
+    }
+}
+
+fn name(bench: &mut Bench, device: usize) -> String {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let sql = "SELECT name FROM chat WHERE id = (SELECT chat FROM conversation WHERE grouped = 1)";
+    tx.query_row(sql, [], |row| row.get(0)).unwrap()
+}
