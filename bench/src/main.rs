@@ -3,14 +3,17 @@
 //! In: names, or none for all. Out: one JSON object a row on standard output, and `target/bench/NAME.json`. Each row
 //! has a named peer, measured in the same run, so that a number means something on any machine.
 
+mod crowd;
 mod envelope;
 mod ingest;
 mod latency;
+mod mls;
 mod pair;
 mod peers;
 mod process;
 mod row;
 mod screen;
+mod search;
 mod size;
 mod start;
 
@@ -28,6 +31,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("ingest", ingest::measure),
     ("start", start::measure),
     ("screen", screen::measure),
+    ("mls", mls::measure),
+    ("search", search::measure),
 ];
 
 fn main() -> Result<()> {

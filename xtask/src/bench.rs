@@ -23,7 +23,10 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
     });
     programs::output(&mut build)?;
     let program = programs::target().join("release").join(name);
-    let rows = programs::output(Command::new(program).current_dir(programs::root()).args(names))?;
+    let mut rows = programs::output(Command::new(program).current_dir(programs::root()).args(names))?;
+    if names.contains(&"mls") {
+        rows.extend(olm()?);
+    }
     println!("{}", row(["benchmark", "ours", "", "peer", "", "ratio", "runs"]));
     for line in String::from_utf8_lossy(&rows).lines() {
         println!(
@@ -32,6 +35,18 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
         );
     }
     Ok(true)
+}
+
+/// Rows of vodozemac, in a workspace of its own.
+///
+/// Errors: it does not build or run.
+fn olm() -> Result<Vec<u8>> {
+    let mut run = programs::cargo();
+    run.args(["run", "--release", "--locked", "--quiet"]);
+    run.arg("--manifest-path")
+        .arg(programs::root().join("bench/olm/Cargo.toml"));
+    run.arg("--target-dir").arg(programs::target().join("olm"));
+    programs::output(&mut run)
 }
 
 fn table_row(value: &Value) -> String {

@@ -10,6 +10,7 @@ pub(crate) mod wishes;
 
 use crate::api::{ChatId, Event, Fault, MessageKind};
 use crate::conversation::epochs;
+use crate::defence::{self, Defence};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, Row, params};
@@ -219,7 +220,7 @@ fn is_deleted(step: &Step<'_, '_>, target: &Target) -> Result<bool, Stop> {
 
 /// Whether an account may delete another's message for everybody, as an epoch says (CON-5).
 fn may_delete(step: &Step<'_, '_>, epoch: EpochId, by: AccountId, author: AccountId) -> Result<bool, Stop> {
-    if by == author {
+    if by == author || !defence::holds(Defence::Moderation) {
         return Ok(true);
     }
     let Some(state) = epochs::state(step, epoch)? else {

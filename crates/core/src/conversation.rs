@@ -19,6 +19,7 @@ pub(crate) mod wants;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
 use crate::content;
+use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
 use crate::meeting;
@@ -439,7 +440,7 @@ pub(crate) fn take_in(
     let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
     let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
-    if graph::known(step, id)? {
+    if defence::holds(Defence::KnownMessages) && graph::known(step, id)? {
         // Its sender has heard nothing yet: tell again.
         receipts::due(step, &from.group)?;
         return originals::came_encrypted_again(step, id).map(|()| None);
@@ -534,7 +535,7 @@ fn shown_as(
     if served {
         return Ok(Shown::default());
     }
-    if !group::may_write(step, epoch, sender)? {
+    if defence::holds(Defence::WriteLock) && !group::may_write(step, epoch, sender)? {
         return Err(Stop::Refused("may not write"));
     }
     Ok(match header.kind {
@@ -603,7 +604,7 @@ fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(),
 }
 
 fn advance_clock(step: &Step<'_, '_>, hlc: u64) -> Result<(), Stop> {
-    if hlc <= step.time.0.saturating_add(HLC_AHEAD_MS) {
+    if hlc <= step.time.0.saturating_add(HLC_AHEAD_MS) || !defence::holds(Defence::ClockAhead) {
         step.tx
             .prepare_cached("UPDATE account SET hlc = max(hlc, ?)")?
             .execute([hlc.cast_signed()])?;

@@ -238,9 +238,11 @@ fn change(
     };
     let made = epochs::commit(step, of, &wish, &judged, &note)?;
     let welcome = made.welcome.unwrap_or_default();
-    comes
-        .iter()
-        .try_for_each(|account| invite(step, of, *account, &welcome))
+    for (account, package) in comes.iter().zip(&packages) {
+        let own = mls::welcome_for(&step.mls, &welcome, package)?;
+        invite(step, of, *account, &own)?;
+    }
+    Ok(())
 }
 
 /// A new leaf for a member that fell behind, in one commit; everything else stays (GRP-12).

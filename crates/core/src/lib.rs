@@ -13,6 +13,7 @@
 
 pub mod account;
 pub mod api;
+pub mod defence;
 pub mod fork;
 pub mod query;
 pub mod safety;

@@ -8,11 +8,14 @@
 
 mod commit;
 mod crypto;
+mod pack;
 mod rows;
+mod welcome;
 
 pub(crate) use commit::{CommitRead, Made, Taken, Wish};
 pub(crate) use crypto::{Crypto, open_psk, seal_key_pair};
 pub(crate) use rows::{Rows, RowsError, UNPLACED};
+pub(crate) use welcome::welcome_for;
 
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{JoinBuilder, ProcessedWelcome};

@@ -7,6 +7,7 @@
 
 use super::{Conversation, alarms, load, originals, receipts, renewal};
 use crate::content;
+use crate::defence::{self, Defence};
 use crate::fork::{self, Class, Commit, Node, Votes};
 use crate::group;
 use crate::leaf;
@@ -253,6 +254,9 @@ fn judge(group: &Gid, before: Option<&GroupState>, taken: &Taken, note: &Note) -
         left: left(group, taken, note),
         renewed: taken.renewed,
     };
+    if !defence::holds(Defence::CommitRules) {
+        return Ok(roles::judge(&change).unwrap_or_else(|_| Judged::renewal(0)));
+    }
     let judged = roles::judge(&change).map_err(Stop::Refused)?;
     check_cuts(&judged, &change.left, note)?;
     Ok(judged)
@@ -335,7 +339,7 @@ pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         .prepare_cached(sql)?
         .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
-    if cuts.is_empty() {
+    if cuts.is_empty() || !defence::holds(Defence::Cuts) {
         return Ok(());
     }
     let nodes = nodes(step, group)?;
@@ -417,6 +421,9 @@ fn make_room(
     let Some((highest, class, other)) = rivals.get(RIVALS_EACH - 1) else {
         return Ok(());
     };
+    if !defence::holds(Defence::RivalsEach) {
+        return Ok(());
+    }
     if (judged.class as u8, hash) > (*class, other) {
         return Err(Stop::Refused("a third commit by one member on one epoch"));
     }
@@ -475,7 +482,11 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
         .prepare_cached("SELECT root, head FROM conversation WHERE group_id = ?")?
         .query_row([group], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let nodes = nodes(step, group)?;
-    let found = fork::head(&nodes, &votes(step, group)?, EpochId::from_bytes(root));
+    let clauses = fork::Clauses {
+        void: defence::holds(Defence::VoidCommits),
+        ..fork::Clauses::ALL
+    };
+    let found = fork::head_by(&nodes, &votes(step, group)?, EpochId::from_bytes(root), clauses);
     let head = EpochId::from_bytes(head);
     if found != head {
         move_to(step, group, &nodes, head, found)?;
@@ -703,7 +714,7 @@ fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         .query_map([group], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let too_many = open.len().saturating_sub(RETAINED_MAX);
-    if too_many == 0 {
+    if too_many == 0 || !defence::holds(Defence::EpochsRetained) {
         return Ok(());
     }
     let nodes = nodes(step, group)?;

@@ -7,6 +7,7 @@
 
 use super::{Conversation, epochs, graph, wants, write};
 use crate::api::ChatId;
+use crate::defence::{self, Defence};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, ToSql, named_params, params};
@@ -178,7 +179,7 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 
 /// RCP-5: with more than eight accounts, the five that are lowest by SHA-256(account | day | epoch id).
 fn speaks(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
-    if of.accounts <= epochs::ALL_CONFIRM_MAX {
+    if of.accounts <= epochs::ALL_CONFIRM_MAX || !defence::holds(Defence::Speakers) {
         return Ok(true);
     }
     let day = u32::try_from(step.time.0 / DAY_MS).unwrap_or(u32::MAX);

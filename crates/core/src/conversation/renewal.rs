@@ -91,7 +91,16 @@ fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
         .tx
         .prepare_cached("SELECT count(DISTINCT about) FROM outbox WHERE group_id = ? AND purpose = 4")?
         .query_row([group], |row| row.get(0))?;
-    Ok(quiet && commits < A_DAY && unheard < UNHEARD_MAX)
+    Ok(quiet && commits < A_DAY && unheard < UNHEARD_MAX && !is_out_of_reach(step, group)?)
+}
+
+/// RNW-5: something of mine has waited for long, and no relay of the conversation has stored it. What I commit now others
+/// cannot see: they commit on the same epoch.
+fn is_out_of_reach(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM outbox o INDEXED BY outbox_by_age WHERE o.sealed_at < ? AND o.group_id = ?
+               AND NOT EXISTS (SELECT 1 FROM outbox_relay r WHERE r.outbox = o.id AND r.stored = 1)";
+    let since = step.now.0.saturating_sub(HOUR_MS).cast_signed();
+    Ok(step.tx.prepare_cached(sql)?.exists(params![since, group])?)
 }
 
 fn put_off(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {

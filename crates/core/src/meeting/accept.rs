@@ -7,6 +7,7 @@
 use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
 use crate::api::{self, AcceptanceState, Event, Fault, Reply};
 use crate::conversation;
+use crate::defence::{self, Defence};
 use crate::group;
 use crate::inbox;
 use crate::leaf;
@@ -189,7 +190,7 @@ fn opened_card(link: &InviteLink, bytes: &[u8]) -> Result<(Vec<u8>, ContactCard)
     let plain = inbox::whole(&link.secret.key(ROLE_CARD), &sealed)?;
     let card = ContactCard::decode(&plain).map_err(|_| Stop::Refused("card"))?;
     check_card(&card)?;
-    if account_pin(&link.secret, card.account_id()) != link.pin {
+    if account_pin(&link.secret, card.account_id()) != link.pin && defence::holds(Defence::CardPin) {
         return Err(Stop::Refused("pin"));
     }
     Ok((plain, card))

@@ -7,6 +7,7 @@
 //! `docs/safety/retained-parents.md`).
 
 use super::{Gid, Groups, Leaf, MlsError, Provider, Signer, decode_key_package, encode, epoch_id, leaves, state_of};
+use crate::defence::{self, Defence};
 use openmls::group::StagedCommit;
 use openmls::prelude::{
     Extension, ExtensionType, Extensions, GroupContext, GroupId, LeafNodeIndex, MlsGroup, MlsMessageBodyIn,
@@ -93,7 +94,9 @@ impl Groups {
         let (members, state) = (leaves(&group), state_of(group.extensions()));
         // The parent's rows still hold the staged commit, and with it the child's secrets.
         p.rows.at(&at.0, at.1);
-        load(p, at)?.clear_pending_commit(&p.rows)?;
+        if defence::holds(Defence::StagedCleared) {
+            load(p, at)?.clear_pending_commit(&p.rows)?;
+        }
         Ok(Made {
             child,
             commit,

@@ -3,7 +3,7 @@
 //! One OpenMLS group state (an *epoch object*) is the set of rows (group, object, key); the object is named by the
 //! epoch id. Key material that belongs to no group (key packages and their keys) lies in loose rows.
 //! In: what OpenMLS wants kept. Out: the same. The storage sees only a `rusqlite::Transaction`: whoever owns it decides
-//! whether anything that OpenMLS wrote ever happened. Rows are CBOR: OpenMLS 0.9 needs a self-describing codec.
+//! whether anything that OpenMLS wrote ever happened. Rows are CBOR, packed: OpenMLS 0.9 needs a self-describing codec.
 //! Implements MLS-4 of `docs/protocol/07-conversation.md`.
 
 use openmls_traits::storage::{CURRENT_VERSION, StorageProvider, traits};
@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use stonechat_wire::ids::EpochId;
 use zeroize::Zeroize;
 
+use super::pack::{pack, unpack};
 use crate::store::StoreError;
 
 const V: u16 = CURRENT_VERSION;
@@ -212,21 +213,19 @@ impl<'t> Rows<'t> {
 
     // One row per kind and object: the group id that OpenMLS passes is already in the row's address.
     fn put<T: Serialize>(&self, kind: Kind, value: &T) -> R<()> {
-        self.put_row(kind, &[kind as u8], encode(value)?)
+        self.put_row(kind, &[kind as u8], pack(encode(value)?))
     }
     fn get<T: DeserializeOwned>(&self, kind: Kind) -> R<Option<T>> {
-        self.row(kind, &[kind as u8])?.map(|value| decode(value)).transpose()
+        self.row(kind, &[kind as u8])?.map(unpacked).transpose()
     }
     fn del(&self, kind: Kind) -> R<()> {
         self.drop_row(kind, &[kind as u8])
     }
     fn put_by<K: Serialize, T: Serialize>(&self, kind: Kind, key: &K, value: &T) -> R<()> {
-        self.put_row(kind, &Self::name(kind, key)?, encode(value)?)
+        self.put_row(kind, &Self::name(kind, key)?, pack(encode(value)?))
     }
     fn get_by<K: Serialize, T: DeserializeOwned>(&self, kind: Kind, key: &K) -> R<Option<T>> {
-        self.row(kind, &Self::name(kind, key)?)?
-            .map(|value| decode(value))
-            .transpose()
+        self.row(kind, &Self::name(kind, key)?)?.map(unpacked).transpose()
     }
     fn del_by<K: Serialize>(&self, kind: Kind, key: &K) -> R<()> {
         self.drop_row(kind, &Self::name(kind, key)?)
@@ -243,6 +242,13 @@ fn decode<T: DeserializeOwned>(mut value: Vec<u8>) -> R<T> {
     let out = ciborium::from_reader(value.as_slice()).map_err(|e| RowsError::Codec(e.to_string()));
     value.zeroize();
     out
+}
+
+/// A row as it lies in the database.
+fn unpacked<T: DeserializeOwned>(mut row: Vec<u8>) -> R<T> {
+    let value = unpack(&row).ok_or_else(|| RowsError::Codec("packing".to_owned()));
+    row.zeroize();
+    decode(value?)
 }
 
 /// The many setters, getters and deleters of group state differ only in their kind.

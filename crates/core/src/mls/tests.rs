@@ -314,3 +314,38 @@ fn key_packages_say_that_they_never_expire_mls_3() {
         assert_eq!((from, to), (0, u64::MAX));
     }
 }
+
+#[test]
+fn a_committers_parent_that_is_not_cleared_gives_the_child_away_mls_9() {
+    use crate::defence::{Defence, without};
+    let attack = the_committers_own_parent_holds_nothing_of_the_child_mls_9;
+    assert!(std::panic::catch_unwind(|| without(Defence::StagedCleared, attack)).is_err());
+}
+
+#[test]
+fn each_newcomer_gets_a_welcome_with_its_own_secrets_only_grp_9() {
+    let mut ana = Side::new(1);
+    let mut others = [Side::new(2), Side::new(3), Side::new(4)];
+    let packages: Vec<Vec<u8>> = others
+        .iter_mut()
+        .map(|side| side.step(|p, _, signer| fresh_key_package(p, signer, vec![7; 104]).unwrap()))
+        .collect();
+    let of = ana.step(|p, _, signer| found_group(p, signer, vec![7; 104], b"state").unwrap());
+    let at = (of.group, of.epoch);
+    let made = ana.step(|p, groups, signer| {
+        let wish = Wish {
+            add: &packages,
+            ..Wish::default()
+        };
+        groups.commit(p, at, signer, &wish).unwrap()
+    });
+    let all = made.welcome.unwrap();
+    for (side, package) in others.iter_mut().zip(&packages) {
+        let own = ana.step(|p, _, _| welcome_for(p, &all, package).unwrap());
+        assert!(own.len() + 2 * 1_100 < all.len(), "{} of {}", own.len(), all.len());
+        let entered = side.step(|p, _, _| join(p, &own, Known::Never).unwrap());
+        assert_eq!(entered.epoch, made.child);
+    }
+    let to_the_first = ana.step(|p, _, _| welcome_for(p, &all, &packages[0]).unwrap());
+    assert!(others[1].step(|p, _, _| join(p, &to_the_first, Known::Never)).is_err());
+}

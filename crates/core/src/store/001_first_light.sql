@@ -417,6 +417,9 @@ CREATE TABLE invite(
   created_at   INTEGER NOT NULL,
   expires_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- Every step asks both; the rows are 16 kB each.
+CREATE INDEX invite_open ON invite(expires_at, state) WHERE state <= 1;
+CREATE INDEX invite_door ON invite(state, used_at) WHERE length(card) > 0;
 
 CREATE TABLE claim(
   id           BLOB PRIMARY KEY,         -- SHA-256 of the claim

@@ -30,7 +30,7 @@ pub(crate) struct Device {
     _home: tempfile::TempDir,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Relay {
     pub(crate) boxes: BTreeMap<Tag, Vec<Vec<u8>>>,
     pub(crate) doors: BTreeMap<DoorPath, ([u8; 32], Vec<u8>)>,
@@ -58,13 +58,15 @@ pub(crate) fn route() -> String {
 }
 
 impl Device {
-    pub(crate) fn new(seed: u8) -> Self {
+    pub(crate) fn new(number: usize) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let store = Store::create(home.path(), &StoreKey::from_bytes([seed; 32])).unwrap();
+        let mut seed = [u8::try_from(number % 256).unwrap(); 32];
+        seed[0] ^= u8::try_from(number / 256).unwrap();
+        let store = Store::create(home.path(), &StoreKey::from_bytes(seed)).unwrap();
         Self {
             store,
             core: Core::new(),
-            dice: Dice::seeded([seed; 32]),
+            dice: Dice::seeded(seed),
             now: START,
             events: vec![],
             wake_at: None,
@@ -93,19 +95,23 @@ impl Device {
 
 impl Bench {
     /// Devices with accounts named a, b, c ... on one relay.
-    pub(crate) fn with(count: u8) -> Self {
+    pub(crate) fn with(count: usize) -> Self {
         let mut bench = Self {
             relay: Relay::default(),
             devices: (1..=count).map(Device::new).collect(),
         };
-        for (device, name) in (0..count.into()).zip([
+        let names = [
             "Ana", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal", "Ida", "Jo", "Kim", "Lu",
-        ]) {
+        ];
+        for device in 0..count {
+            let name = names
+                .get(device)
+                .map_or_else(|| format!("Member {device}"), |name| (*name).to_owned());
             bench
                 .ask(
                     device,
                     Command::Init(api::Init {
-                        name: name.into(),
+                        name,
                         relays: vec![route()],
                         words: None,
                     }),

@@ -389,7 +389,7 @@ fn group_page(bench: &mut Bench, device: usize) -> Vec<Message> {
 }
 
 #[test]
-fn in_a_group_who_moderates_deletes_what_stands_below_con_5() {
+pub(crate) fn in_a_group_who_moderates_deletes_what_stands_below_con_5() {
     let mut bench = circle(4);
     create(&mut bench, &[1, 2, 3]);
     give(&mut bench, 0, 1, Role::Moderator).unwrap();

@@ -212,7 +212,9 @@ fn a_renewal_waits_for_three_quiet_hours_and_eight_a_day_are_enough_rnw_2() {
 #[test]
 fn who_is_not_answered_stops_renewing_rnw_3() {
     let mut bench = Bench::friends();
-    bench.relay.silent = true;
+    let deaf: Vec<_> = [0, 1]
+        .map(|device| std::mem::take(&mut bench.devices[device].listening))
+        .into();
     bench.pass(10 * DAY);
     for device in [0, 1] {
         assert_eq!(
@@ -224,7 +226,9 @@ fn who_is_not_answered_stops_renewing_rnw_3() {
             2
         );
     }
-    bench.relay.silent = false;
+    for (device, listening) in deaf.into_iter().enumerate() {
+        bench.devices[device].listening.extend(listening);
+    }
     bench.settle();
     bench.pass(2 * DAY);
     assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
@@ -257,7 +261,7 @@ fn the_same_commit_again_changes_nothing_epo_3() {
 }
 
 #[test]
-fn at_most_32_epochs_keep_keys_and_what_waits_in_a_closed_one_comes_at_the_head_epo_4() {
+pub(crate) fn at_most_32_epochs_keep_keys_and_what_waits_in_a_closed_one_comes_at_the_head_epo_4() {
     let mut bench = Bench::friends();
     bench.relay.silent = true;
     bench.say(0, 1, "from long ago");
@@ -294,7 +298,7 @@ fn at_most_32_epochs_keep_keys_and_what_waits_in_a_closed_one_comes_at_the_head_
 }
 
 #[test]
-fn of_three_commits_by_one_member_on_one_epoch_the_two_lowest_are_kept_epo_5() {
+pub(crate) fn of_three_commits_by_one_member_on_one_epoch_the_two_lowest_are_kept_epo_5() {
     let mut bench = Bench::friends();
     let parent = hex::encode(head(&mut bench, 1));
     for _ in 0..3 {
@@ -377,4 +381,20 @@ fn a_commit_by_my_leaf_that_i_did_not_make_is_shown_alm_2() {
         1,
         "it is not followed"
     );
+}
+
+#[test]
+fn who_reaches_no_relay_does_not_renew_rnw_5() {
+    let mut bench = Bench::friends();
+    bench.pass(6_000);
+    bench.devices[0].cut = true;
+    bench.say(0, 1, "waits");
+    bench.pass(40 * 3_600_000);
+    let waiting = "SELECT count(*) FROM outbox WHERE purpose = 4";
+    assert_eq!(number(&mut bench, 0, waiting), 0);
+    bench.reconnect(0);
+    let renewed = "SELECT count(*) FROM epoch WHERE leaf = (SELECT leaf FROM conversation)";
+    assert_eq!(number(&mut bench, 0, renewed), 0);
+    bench.pass(10 * 3_600_000);
+    assert_eq!(number(&mut bench, 0, renewed), 1);
 }

@@ -11,9 +11,9 @@ const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
 /// Devices of whom all know the first.
-pub(crate) fn circle(count: u8) -> Bench {
+pub(crate) fn circle(count: usize) -> Bench {
     let mut bench = Bench::with(count);
-    for device in 1..count.into() {
+    for device in 1..count {
         let invite = bench.invite(0, Who::One, How::Plain);
         bench.accept(device, &invite.link, None).unwrap();
     }
@@ -27,7 +27,7 @@ pub(crate) fn account(bench: &mut Bench, device: usize) -> String {
         .unwrap()
 }
 
-fn number(bench: &mut Bench, device: usize, sql: &str) -> i64 {
+pub(crate) fn number(bench: &mut Bench, device: usize, sql: &str) -> i64 {
     let tx = bench.devices[device].store.begin().unwrap();
     tx.query_row(sql, [], |row| row.get(0)).unwrap()
 }
@@ -43,7 +43,7 @@ pub(crate) fn head(bench: &mut Bench, device: usize) -> Vec<u8> {
         .unwrap()
 }
 
-fn group(reply: Result<Reply, Fault>) -> Result<Group, Fault> {
+pub(crate) fn group(reply: Result<Reply, Fault>) -> Result<Group, Fault> {
     match reply? {
         Reply::Group(group) => Ok(group),
         other => panic!("{other:?}"),
@@ -70,7 +70,7 @@ fn members_of(bench: &mut Bench, by: usize, members: &[usize]) -> GroupMembers {
     }
 }
 
-fn add(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> {
+pub(crate) fn add(bench: &mut Bench, by: usize, members: &[usize]) -> Result<Group, Fault> {
     let wish = members_of(bench, by, members);
     group(bench.ask(by, Command::GroupAdd(wish)))
 }
@@ -103,7 +103,7 @@ pub(crate) fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply,
 }
 
 /// Texts of the group, `>` before own ones, `!` before late ones.
-fn texts(bench: &mut Bench, device: usize) -> Vec<String> {
+pub(crate) fn texts(bench: &mut Bench, device: usize) -> Vec<String> {
     let chat = chat(bench, device);
     let tx = bench.devices[device].store.begin().unwrap();
     let mut rows = tx
@@ -117,7 +117,7 @@ fn texts(bench: &mut Bench, device: usize) -> Vec<String> {
     texts.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-fn names(bench: &mut Bench, device: usize) -> Vec<String> {
+pub(crate) fn names(bench: &mut Bench, device: usize) -> Vec<String> {
     let tx = bench.devices[device].store.begin().unwrap();
     let mut rows = tx
         .prepare("SELECT name FROM seat WHERE place IS NOT NULL ORDER BY place")
@@ -126,7 +126,7 @@ fn names(bench: &mut Bench, device: usize) -> Vec<String> {
     names.collect::<Result<_, _>>().unwrap()
 }
 
-fn all_agree(bench: &mut Bench, devices: &[usize]) {
+pub(crate) fn all_agree(bench: &mut Bench, devices: &[usize]) {
     let first = head(bench, devices[0]);
     for device in devices {
         assert_eq!(head(bench, *device), first, "device {device}");
@@ -245,7 +245,7 @@ fn rights_are_judged_here_and_by_everybody_else_grp_5() {
 }
 
 #[test]
-fn a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4() {
+pub(crate) fn a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     // Cy's program believes that Cy owns the group.
@@ -274,7 +274,7 @@ fn a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4() {
 }
 
 #[test]
-fn readers_write_nothing_and_a_lock_makes_members_readers_grp_10() {
+pub(crate) fn readers_write_nothing_and_a_lock_makes_members_readers_grp_10() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     let chat = chat(&mut bench, 0);
@@ -382,7 +382,7 @@ fn a_removed_admin_does_not_come_back_by_a_commit_made_apart_fork_2() {
 }
 
 #[test]
-fn what_the_removed_wrote_afterwards_is_shown_apart_grp_6() {
+pub(crate) fn what_the_removed_wrote_afterwards_is_shown_apart_grp_6() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     say(&mut bench, 2, "seen").unwrap();

@@ -96,7 +96,7 @@ fn a_relay_that_swaps_the_card_is_found_out_meet_4() {
 }
 
 #[test]
-fn a_card_of_another_account_does_not_fit_the_link_inv_3() {
+pub(crate) fn a_card_of_another_account_does_not_fit_the_link_inv_3() {
     let mut bench = Bench::with(3);
     let of_ana = bench.invite(0, Who::One, How::Plain);
     let of_cy = bench.invite(2, Who::One, How::Plain);

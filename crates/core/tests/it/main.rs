@@ -7,14 +7,18 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod attacks;
 mod behind;
 mod bench;
 mod content;
+mod crowd;
 mod fork_model;
 mod forks;
 mod groups;
+mod halves;
 mod hostile;
 mod meeting;
+mod outsiders;
 mod rules;
 mod seeded;
 mod talking;

@@ -260,7 +260,7 @@ fn lists_that_follow_one_another_are_not_heard_wnt_4() {
 }
 
 #[test]
-fn who_was_not_there_when_it_was_written_gets_no_answer_wnt_4() {
+pub(crate) fn who_was_not_there_when_it_was_written_gets_no_answer_wnt_4() {
     let mut bench = circle(4);
     create(&mut bench, &[1, 2]);
     say(&mut bench, 0, "before Di came").unwrap();

@@ -16,6 +16,7 @@ mod canary;
 mod content;
 mod errors;
 mod faults;
+mod halves;
 mod kill;
 mod meet;
 mod operate;

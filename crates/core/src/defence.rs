@@ -1,0 +1,74 @@
+//! Defences that a test can switch off one by one, to see that the attack they answer then works.
+//!
+//! In what is shipped there is no switch: [`holds`] is `true`. Nothing else in core may ask which build it is in.
+//! The attacks: `tests/it/attacks.rs`; those on keys: `mls/tests.rs`.
+
+/// A defence that stands by itself: without it some attack works, whatever else holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defence {
+    /// What the unseated commit beside their removal is void (FORK-2).
+    VoidCommits,
+    /// Commits are judged by the state signed in their parent (GRP-4).
+    CommitRules,
+    /// What the removed wrote later stands apart (GRP-6).
+    Cuts,
+    /// A message that is known is not taken in again, however it was encrypted (OUT-5).
+    KnownMessages,
+    /// Only some may delete what others wrote (CON-5).
+    Moderation,
+    /// Whom the state does not let write is not heard (GRP-10).
+    WriteLock,
+    /// The card is of the account that the link pins (INV-3).
+    CardPin,
+    /// The leaf that comes with a claim is the claimant's (MLS-7).
+    LeafOfClaim,
+    /// Two commits of one member on one epoch are kept, no more (EPO-5).
+    RivalsEach,
+    /// 32 epochs keep keys, no more (EPO-4).
+    EpochsRetained,
+    /// What somebody could not have read is not put again for them (WNT-4).
+    ReadersOnly,
+    /// Five accounts speak for a large group (RCP-5).
+    Speakers,
+    /// A clock far ahead does not pull mine along (MSG-3).
+    ClockAhead,
+    /// A parent of mine forgets the commit that was staged in it (MLS-9).
+    StagedCleared,
+}
+
+#[cfg(any(test, feature = "lab"))]
+mod switch {
+    use super::Defence;
+    use std::cell::Cell;
+
+    thread_local! {
+        static OFF: Cell<Option<Defence>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn holds(defence: Defence) -> bool {
+        OFF.get() != Some(defence)
+    }
+
+    /// Runs `attack` on this thread without a defence.
+    pub fn without<T>(defence: Defence, attack: impl FnOnce() -> T) -> T {
+        struct On;
+        impl Drop for On {
+            fn drop(&mut self) {
+                OFF.set(None);
+            }
+        }
+        let _on_again = On;
+        OFF.set(Some(defence));
+        attack()
+    }
+}
+
+#[cfg(any(test, feature = "lab"))]
+pub(crate) use switch::holds;
+#[cfg(any(test, feature = "lab"))]
+pub use switch::without;
+
+#[cfg(not(any(test, feature = "lab")))]
+pub(crate) const fn holds(_: Defence) -> bool {
+    true
+}

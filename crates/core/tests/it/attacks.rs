@@ -1,0 +1,138 @@
+//! The attack matrix: every attack here works when the defence that answers it is switched off.
+//!
+//! Each is a test of its own, which shows that it does not work; here they run once more, each without its defence, and must
+//! fail. Numbers are those of the twenty properties in `docs/attacks.md`, where those stand too that need no switch.
+#![cfg(feature = "lab")]
+
+use crate::{content, crowd, forks, groups, halves, hostile, outsiders, rules, wants};
+use stonechat_core::defence::{Defence, without};
+
+type Attack = (u8, &'static str, Defence, fn());
+
+const ATTACKS: &[Attack] = &[
+    (
+        1,
+        "a message that was read comes again, encrypted anew",
+        Defence::KnownMessages,
+        halves::two_halves_apart_for_a_week_are_one_after_three_passes_fork_7,
+    ),
+    (
+        2,
+        "a clock far ahead pulls the order of a conversation along",
+        Defence::ClockAhead,
+        rules::a_clock_far_ahead_does_not_pull_mine_along_msg_3,
+    ),
+    (
+        3,
+        "somebody deletes what stands above",
+        Defence::Moderation,
+        content::in_a_group_who_moderates_deletes_what_stands_below_con_5,
+    ),
+    (
+        4,
+        "a member changes who is in the group",
+        Defence::CommitRules,
+        groups::a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4,
+    ),
+    (
+        6,
+        "a removed admin's branch is taken for the group's",
+        Defence::VoidCommits,
+        outsiders::a_removed_admin_whom_all_follow_on_its_branch_changes_nothing_fork_2,
+    ),
+    (
+        6,
+        "what the removed wrote later stands among the rest",
+        Defence::Cuts,
+        groups::what_the_removed_wrote_afterwards_is_shown_apart_grp_6,
+    ),
+    (
+        6,
+        "who lost the right to write is heard",
+        Defence::WriteLock,
+        groups::readers_write_nothing_and_a_lock_makes_members_readers_grp_10,
+    ),
+    (
+        8,
+        "keys are kept for ever",
+        Defence::EpochsRetained,
+        forks::at_most_32_epochs_keep_keys_and_what_waits_in_a_closed_one_comes_at_the_head_epo_4,
+    ),
+    (
+        10,
+        "a claim comes with somebody else's leaf",
+        Defence::LeafOfClaim,
+        rules::a_leaf_that_is_not_of_the_claims_account_is_refused_mls_7,
+    ),
+    (
+        11,
+        "another card lies behind the link",
+        Defence::CardPin,
+        hostile::a_card_of_another_account_does_not_fit_the_link_inv_3,
+    ),
+    (
+        14,
+        "one member floods an epoch with commits",
+        Defence::RivalsEach,
+        forks::of_three_commits_by_one_member_on_one_epoch_the_two_lowest_are_kept_epo_5,
+    ),
+    (
+        15,
+        "who came later asks for what was written before",
+        Defence::ReadersOnly,
+        wants::who_was_not_there_when_it_was_written_gets_no_answer_wnt_4,
+    ),
+    (
+        15,
+        "one text makes everybody answer",
+        Defence::Speakers,
+        crowd::one_text_in_a_crowd_causes_ten_kilobytes_of_receipts_rcp_5,
+    ),
+];
+
+#[test]
+fn every_attack_works_without_its_defence() {
+    let mut stood = vec![];
+    println!("property | attack | defence | without it");
+    for (number, attack, defence, run) in ATTACKS {
+        let works = std::panic::catch_unwind(|| without(*defence, run)).is_err();
+        let word = if works { "works" } else { "FAILS ALL THE SAME" };
+        println!("{number:2} | {attack} | {defence:?} | {word}");
+        if !works {
+            stood.push(*attack);
+        }
+    }
+    assert!(stood.is_empty(), "these tests do not need their defence: {stood:?}");
+}
+
+/// `docs/attacks.md` names no test that is not there.
+#[test]
+fn the_tests_that_the_matrix_names_are_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/attacks.md")).unwrap();
+    let mut sources = String::new();
+    read_all(&root.join("crates"), &mut sources);
+    let names: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.len() > 20 && !word.contains(' '))
+        .collect();
+    assert!(names.len() > 50, "{}", names.len());
+    let missing: Vec<&str> = names
+        .into_iter()
+        .filter(|name| !sources.contains(&format!("fn {name}(")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn read_all(folder: &std::path::Path, into: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            into.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}

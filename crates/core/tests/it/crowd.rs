@@ -1,0 +1,122 @@
+//! Large groups: what one text costs in receipts, and how often a group of daily writers commits and forks.
+//!
+//! `./test` runs a small one of each; `STONECHAT_CROWD=256`, `STONECHAT_WRITERS=40` and `STONECHAT_DAYS=30` the whole
+//! (`./test --long`).
+
+use crate::bench::{Bench, Device};
+use crate::groups::{all_agree, circle, create, head, number, say, texts};
+use std::collections::BTreeSet;
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+/// A text of so many bytes.
+const TEXT_BYTES: usize = 30;
+/// What it may cause in receipts of everybody.
+const RECEIPT_BYTES_MAX: usize = 10_000;
+const COMMITS_A_DAY_MAX: i64 = 8;
+const HEADS_MAX: usize = 4;
+const AWAY_HOURS: usize = 20;
+
+fn size(name: &str, small: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(small)
+}
+
+#[test]
+pub(crate) fn one_text_in_a_crowd_causes_ten_kilobytes_of_receipts_rcp_5() {
+    let count = size("STONECHAT_CROWD", 24);
+    let mut bench = circle(count);
+    create(&mut bench, &(1..count).collect::<Vec<_>>());
+    bench.pass(HOUR);
+    let before: Vec<usize> = bench.devices.iter().map(|device| device.sent.len()).collect();
+    say(&mut bench, 3, &"x".repeat(TEXT_BYTES)).unwrap();
+    bench.pass(2 * HOUR);
+    let told = bench
+        .devices
+        .iter()
+        .zip(before)
+        .enumerate()
+        .filter(|(who, _)| *who != 3);
+    let told: Vec<usize> = told.map(|(_, (device, before))| bytes(device, before)).collect();
+    let (sum, speakers) = (
+        told.iter().sum::<usize>(),
+        told.iter().filter(|bytes| **bytes > 0).count(),
+    );
+    println!("{count} members: {sum} bytes of receipts from {speakers}");
+    assert!(sum > 0 && sum <= RECEIPT_BYTES_MAX, "{sum} bytes");
+    assert!(speakers <= 5, "{speakers}");
+    for device in (0..count).filter(|device| *device != 3) {
+        assert_eq!(texts(&mut bench, device), ["x".repeat(TEXT_BYTES)], "{device}");
+    }
+    let state = "SELECT state FROM message WHERE mine = 1 AND kind = 0";
+    assert_eq!(number(&mut bench, 3, state), 2);
+}
+
+/// Everything that a device has sent since.
+fn bytes(device: &Device, before: usize) -> usize {
+    device.sent[before..]
+        .iter()
+        .map(|parcel| parcel.envelope.bytes().len())
+        .sum()
+}
+
+/// Everybody writes once a day; a fourth of them do so out of reach of the relay, for twenty hours.
+#[test]
+fn daily_writers_make_eight_commits_a_day_and_never_more_than_four_heads_rnw_2() {
+    let (count, days) = (size("STONECHAT_WRITERS", 12), size("STONECHAT_DAYS", 5));
+    let mut bench = circle(count);
+    create(&mut bench, &(1..count).collect::<Vec<_>>());
+    let (mut commits_most, mut heads_most) = (0, 0);
+    for day in 0..days {
+        for hour in 0..24 {
+            hour_of_writing(&mut bench, count, day, hour);
+            heads_most = heads_most.max(heads(&mut bench, count));
+        }
+        let since = bench.devices[0].now - DAY;
+        let sql = format!(
+            "SELECT count(*) FROM epoch WHERE made_at > {since} AND parent IS NOT NULL
+                           AND group_id = (SELECT group_id FROM conversation WHERE grouped = 1)"
+        );
+        commits_most = commits_most.max(number(&mut bench, 0, &sql));
+    }
+    println!("{count} writers, {days} days: {commits_most} commits on the busiest day, {heads_most} heads at most");
+    assert!(
+        commits_most > 0 && commits_most <= COMMITS_A_DAY_MAX,
+        "{commits_most} commits"
+    );
+    assert!(heads_most <= HEADS_MAX, "{heads_most} heads");
+    (0..count).for_each(|who| bench.reconnect(who));
+    bench.pass(DAY);
+    let everybody: Vec<usize> = (0..count).collect();
+    all_agree(&mut bench, &everybody);
+    for device in everybody {
+        assert_eq!(texts(&mut bench, device).len(), count * days, "{device}");
+    }
+}
+
+fn hour_of_writing(bench: &mut Bench, count: usize, day: usize, hour: usize) {
+    let at = day * 24 + hour;
+    for who in 0..count {
+        if at >= AWAY_HOURS && writes(who, at - AWAY_HOURS) && bench.devices[who].cut {
+            bench.reconnect(who);
+        }
+        if writes(who, at) {
+            bench.devices[who].cut = (who + day).is_multiple_of(4);
+            say(bench, who, &format!("day {day} of {who}")).unwrap();
+        }
+    }
+    bench.pass(HOUR);
+}
+
+fn writes(who: usize, hour: usize) -> bool {
+    (who * 7 + hour / 24 * 5) % 24 == hour % 24
+}
+
+/// How many different epochs are written to at this moment.
+fn heads(bench: &mut Bench, count: usize) -> usize {
+    let heads: BTreeSet<Vec<u8>> = (0..count).map(|device| head(bench, device)).collect();
+    heads.len()
+}
