@@ -8,13 +8,15 @@ use crate::account::{self, Account};
 use crate::mls::Leaf;
 use crate::step::Stop;
 use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
-use stonechat_wire::card::LeafIdentity;
-use stonechat_wire::ids::AccountId;
+use stonechat_wire::card::{DeviceChange, LeafIdentity};
+use stonechat_wire::ids::{AccountId, DeviceId};
 
 /// What the credential of a leaf of mine says.
 pub(crate) fn identity(me: &Account, leaf_public: &[u8; 32]) -> Result<Vec<u8>, Stop> {
     let entries = &me.device_log().entries;
-    let entry = entries.iter().find(|logged| logged.entry.device_id == me.device());
+    let entry = entries
+        .iter()
+        .rfind(|logged| logged.entry.device_id == me.device() && logged.entry.change != DeviceChange::Revoked);
     let mut identity = LeafIdentity {
         account: me.id(),
         account_ed25519: me.ed25519_public(),
@@ -32,8 +34,18 @@ pub(crate) fn account_of(leaf: &Leaf) -> Result<AccountId, Stop> {
     certified(&identity, &leaf.public).ok_or(Stop::Refused("leaf"))
 }
 
+/// The device that a leaf belongs to; the leaf's credential is checked elsewhere.
+pub(crate) fn device_of(leaf: &Leaf) -> Result<DeviceId, Stop> {
+    let identity = LeafIdentity::decode(&leaf.identity).map_err(|_| Stop::Refused("credential"))?;
+    Ok(identity.device.entry.device_id)
+}
+
 fn certified(identity: &LeafIdentity, leaf_public: &[u8]) -> Option<AccountId> {
     let device = &identity.device.entry;
+    // DEV-1: what revokes a device does not certify it.
+    if device.change == DeviceChange::Revoked {
+        return None;
+    }
     if device.device_id != account::device_id(&device.device_ed25519) {
         return None;
     }

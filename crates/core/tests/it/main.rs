@@ -15,6 +15,7 @@ mod forks;
 mod groups;
 mod hostile;
 mod meeting;
+mod restore;
 mod rules;
 mod seeded;
 mod talking;

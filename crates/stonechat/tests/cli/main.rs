@@ -19,5 +19,6 @@ mod faults;
 mod kill;
 mod meet;
 mod operate;
+mod restore;
 mod supervise;
 mod talk;
