@@ -682,3 +682,66 @@ fn what_has_no_room_in_the_capsule_is_left_out_and_counted_cap_3() {
     let newest = "SELECT count(*) FROM contact WHERE own_name = 'person 600'";
     assert_eq!(count(&mut bench, ana, newest), 1, "the newest activity first");
 }
+
+/// What the relay holds of what a device has put, but for commits and the capsule, is lost.
+fn lose_what_was_put(bench: &mut Bench, device: usize, from: usize) {
+    let put = bench.devices[device].sent[from..].to_vec();
+    for bytes in bench.relay.boxes.values_mut().flatten() {
+        if put.iter().any(|parcel| parcel.envelope.bytes() == bytes) {
+            bytes.clear();
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_the_relay_lost_is_given_again_rch_3() {
+    let (mut bench, words) = lost();
+    let before: Vec<usize> = bench.devices.iter().map(|device| device.sent.len()).collect();
+    bench.devices[0].cut = true;
+    let ana = come_back(&mut bench, &words, &route());
+    // She hears nothing of the answers, and they are lost.
+    while count(&mut bench, ana, "SELECT count(*) FROM restore WHERE state = 1") == 0 {
+        let next = bench.devices[ana].wake_at.unwrap();
+        for device in &mut bench.devices {
+            device.now = device.now.max(next);
+        }
+        let outputs = bench.devices[ana].step(stonechat_core::Input::Wake);
+        bench.release(ana, outputs);
+    }
+    let tags: Vec<[u8; 16]> = rows(&mut bench, ana, "SELECT tag FROM listening WHERE purpose = 6");
+    for tag in &tags {
+        bench.devices[ana].listening.remove(&(*tag).into());
+    }
+    bench.settle();
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM coming_back"), 3);
+    for device in 1..4 {
+        lose_what_was_put(&mut bench, device, before[device]);
+    }
+    for tag in tags {
+        bench.devices[ana].listening.insert(tag.into(), 0);
+    }
+    bench.pass(25 * HOUR);
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM coming_back"), 0);
+    let line = "SELECT count(*) FROM message m JOIN chat c ON c.id = m.chat WHERE m.kind = 5 AND c.contact IS NOT NULL";
+    assert_eq!(count(&mut bench, 1, line), 1, "the same answer");
+    talks(&mut bench, ana, 1);
+}
+
+#[test]
+fn a_device_that_dies_while_it_comes_back_goes_on_where_it_was_out_4() {
+    let (mut bench, words) = lost();
+    let ana = come_back(&mut bench, &words, &route());
+    for seconds in [1, 3, 1, 2, 20] {
+        bench.devices[ana].core.forget();
+        bench.devices[ana].listening.clear();
+        bench.devices[ana].queue.clear();
+        let outputs = bench.devices[ana].step(stonechat_core::Input::Started);
+        bench.release(ana, outputs);
+        bench.settle();
+        bench.pass(seconds * SECOND);
+    }
+    bench.pass(HOUR);
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM coming_back"), 0);
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM lost_group"), 0);
+    talks(&mut bench, ana, 3);
+}
