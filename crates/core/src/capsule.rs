@@ -53,6 +53,7 @@ struct Due {
     day_from: i64,
     puts: u32,
     hash: Option<[u8; 32]>,
+    hides: bool,
 }
 
 /// Puts the capsule where that is due (CAP-4).
@@ -105,7 +106,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 }
 
 fn load(step: &Step<'_, '_>) -> Result<Due, Stop> {
-    let sql = "SELECT changed, due_at, put_at, day_from, puts, hash FROM capsule";
+    let sql = "SELECT changed, due_at, put_at, day_from, puts, hash, hides FROM capsule";
     Ok(step.tx.prepare_cached(sql)?.query_row([], |row| {
         Ok(Due {
             changed: row.get(0)?,
@@ -114,6 +115,7 @@ fn load(step: &Step<'_, '_>) -> Result<Due, Stop> {
             day_from: row.get(3)?,
             puts: row.get(4)?,
             hash: row.get(5)?,
+            hides: row.get(6)?,
         })
     })?)
 }
@@ -123,7 +125,7 @@ fn put(step: &mut Step<'_, '_>, due: &Due) -> Result<(), Stop> {
     let relays = places(step)?;
     let mut capsule = made(step, &me)?;
     let (hash, now) = (content_hash(&capsule), step.now.0.cast_signed());
-    if relays.is_empty() || (due.hash == Some(hash) && !is_old(due, now)) {
+    if relays.is_empty() || due.hides || (due.hash == Some(hash) && !is_old(due, now)) {
         step.tx
             .prepare_cached("UPDATE capsule SET due_at = NULL")?
             .execute([])?;
@@ -380,15 +382,33 @@ pub(crate) fn arrived(step: &mut Step<'_, '_>, sealed: &Envelope) -> Result<(), 
     if me.restored() && restore::may_take(step, &me, &capsule)? {
         return restore::found(step, &capsule, &content);
     }
-    let beside = devices::beside(me.device_log(), &capsule.device_log);
-    let newer = matches!(beside, Beside::Newer | Beside::PartedLonger);
+    let newer = match devices::beside(me.device_log(), &capsule.device_log) {
+        Beside::Newer => true,
+        Beside::PartedLonger => is_later(&me, &capsule),
+        Beside::Same | Beside::Older | Beside::Parted => false,
+    };
     if newer && !devices::is_live(&capsule.device_log, me.device()) {
         return revoke(step);
+    }
+    if me.restored() && !newer && !restore::has_found(step)? && parts(&me, &capsule) {
+        // CAP-4: mine, of the higher generation, would hide what this one knows.
+        step.tx.execute("UPDATE capsule SET hides = 1", [])?;
     }
     step.tx
         .prepare_cached("UPDATE account SET generation = max(generation, ?)")?
         .execute([i64::try_from(capsule.generation).unwrap_or(0)])?;
     Ok(())
+}
+
+fn parts(me: &Account, capsule: &Capsule) -> bool {
+    let beside = devices::beside(me.device_log(), &capsule.device_log);
+    matches!(beside, Beside::Parted | Beside::PartedLonger)
+}
+
+/// A device that began without a capsule is not revoked by one of before.
+fn is_later(me: &Account, capsule: &Capsule) -> bool {
+    let mine = me.device_log().entries.last();
+    mine.is_some_and(|mine| capsule.made_at_s > mine.entry.added_at_s)
 }
 
 /// The account lives on another device: this one says nothing any more (CAP-5).

@@ -195,6 +195,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
         capsule::turn_slot(step)?;
     }
     restore::take_due(step)?;
+    restore::ask_due(step)?;
     invite::expire(step)?;
     accept::expire(step)?;
     renewal::renew_due(step)?;

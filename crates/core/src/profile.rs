@@ -5,6 +5,7 @@
 use crate::Dice;
 use crate::account::{self, Account, Origin, RootSeed};
 use crate::api::{self, Event, Fault, Me, Reply, Words};
+use crate::capsule;
 use crate::conversation;
 use crate::listening;
 use crate::meeting::{accept, invite};
@@ -60,7 +61,11 @@ pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, S
     let mut dice = Dice::seeded(step.mls.crypto.bytes());
     let me = Account::found(step.tx, origin, name, step.time, &mut dice)?;
     for route in routes {
+        let relay = route.relay;
         use_relay(step, route)?;
+        if me.restored() {
+            capsule::listen(step, &me, &[relay])?;
+        }
     }
     step.event(Event::StatusChanged {});
     Ok(Reply::Me(Me {

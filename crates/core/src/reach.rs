@@ -18,6 +18,7 @@ use crate::query;
 use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
+use stonechat_wire::capsule::CONTACT_RELAYS_MAX;
 use stonechat_wire::card::{Claim, ContactCard, DeviceChange, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::ids::{AccountId, RelayId};
@@ -153,10 +154,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
         "UPDATE contact SET device_log = ?, own_name = ? WHERE account = ?",
         params![card.device_log.encode(), card.name, at.account.as_bytes()],
     )?;
-    let mut relays = at.relays.clone();
-    for named in card.relays.iter().take(meeting::RELAYS_NAMED) {
-        relays.push(meeting::use_relay(step, named)?);
-    }
+    let relays = meeting_places(step, &at.relays, card)?;
     let waits = waiting_texts(step, of.chat)?;
     end_others(step, of.chat)?;
     forget_keys(step, at.account)?;
@@ -176,6 +174,23 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
         welcomes: vec![welcome],
     };
     Ok(answer.encode())
+}
+
+/// Where the new conversation meets: at the relays of the one before, then at those of the card, four at most (MEET-13).
+pub(crate) fn meeting_places(
+    step: &mut Step<'_, '_>,
+    before: &[RelayId],
+    card: &ContactCard,
+) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = before.to_vec();
+    for named in card.relays.iter().take(meeting::RELAYS_NAMED) {
+        let relay = meeting::use_relay(step, named)?;
+        if !relays.contains(&relay) {
+            relays.push(relay);
+        }
+    }
+    relays.truncate(CONTACT_RELAYS_MAX);
+    Ok(relays)
 }
 
 /// Nothing is written any more where only lost devices read (RCH-3). They stay read: what comes late is shown apart.

@@ -20,6 +20,7 @@ use crate::mls::{self, Entered, Known, Signer};
 use crate::outbox::{self, Waiting};
 use crate::profile;
 use crate::query;
+use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::capsule::{Capsule, KeptContact, KeptGroup};
@@ -34,6 +35,8 @@ use stonechat_wire::route::{RelayRoute, RouteError};
 
 /// So long after the last capsule came the newest is taken (CAP-6).
 const QUIET_MS: u64 = 3_000;
+/// A contact is asked again after so long (RCH-2).
+const ASK_EVERY_MS: u64 = 24 * 3600 * 1000;
 /// Later than this nothing is due: what says so was written under a wrong clock.
 const LATEST_MS: u64 = 60_000;
 
@@ -182,6 +185,14 @@ pub(crate) fn is_looking(step: &Step<'_, '_>) -> Result<bool, Stop> {
         .exists([LOOKING, DOOR_SPENT])?)
 }
 
+/// This device came back with a capsule.
+pub(crate) fn has_found(step: &Step<'_, '_>) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM restore WHERE state = ?")?
+        .exists([FOUND])?)
+}
+
 /// Refuses what needs the account's log while that is looked for.
 pub(crate) fn is_over(step: &Step<'_, '_>) -> Result<(), Stop> {
     if is_looking(step)? {
@@ -254,12 +265,11 @@ pub(crate) fn take_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// When that is due, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT due_at FROM restore WHERE due_at IS NOT NULL";
+    let sql = "SELECT min(at) FROM (SELECT due_at AS at FROM restore UNION ALL SELECT asked_at + ? FROM coming_back)";
     let at: Option<i64> = step
         .tx
         .prepare_cached(sql)?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+        .query_row([ASK_EVERY_MS.cast_signed()], |row| row.get(0))?;
     Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
 }
 
@@ -373,7 +383,7 @@ fn ask(
     let request = request(step, me, &package)?;
     let hash = meeting::hash(&request);
     step.tx.execute(
-        "INSERT INTO coming_back VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO coming_back VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             account.as_bytes(),
             chat,
@@ -382,17 +392,52 @@ fn ask(
             kept.log_hash,
             package,
             signer.seed(),
-            hash
+            hash,
+            request,
+            step.now.0.cast_signed()
         ],
     )?;
-    let (token, key) = (kept.reach.request_token(me.id()), kept.reach.request_key(me.id()));
     let answer = kept.reach.answer_token(&hash).tag();
     for relay in relays {
+        listening::add(step, *relay, answer, Purpose::ReachAnswer, account.as_bytes())?;
+    }
+    put_request(step, me.id(), &kept.reach, &request, relays)
+}
+
+/// Sealed anew each time: a relay keeps the same envelope once, and gives it once (RLY-23).
+fn put_request(
+    step: &mut Step<'_, '_>,
+    me: AccountId,
+    reach: &ReachSecret,
+    request: &[u8],
+    relays: &[RelayId],
+) -> Result<(), Stop> {
+    let (token, key, hash) = (reach.request_token(me), reach.request_key(me), meeting::hash(request));
+    outbox::done(step, Waiting::Claim, &hash)?;
+    for relay in relays {
         let crypto = &step.mls.crypto;
-        let sealed = envelope::seal_all(&key, token.tag(), &mut || crypto.bytes(), &request)
+        let sealed = envelope::seal_all(&key, token.tag(), &mut || crypto.bytes(), request)
             .map_err(|_| Stop::Refused("own request"))?;
         outbox::put_meeting(step, Waiting::Claim, &hash, sealed, &token, *relay)?;
-        listening::add(step, *relay, answer, Purpose::ReachAnswer, account.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Asks those again who have not answered for a day (RCH-2).
+pub(crate) fn ask_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.now.0.cast_signed();
+    let sql = "UPDATE coming_back SET asked_at = ?1 WHERE asked_at <= ?2 OR asked_at > ?1
+               RETURNING account, reach, content";
+    let due: Vec<([u8; 32], [u8; 32], Vec<u8>)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(params![now, now.saturating_sub_unsigned(ASK_EVERY_MS)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (account, reach, request) in due {
+        let relays = asked_at(step, &account)?;
+        put_request(step, step.me()?, &ReachSecret::new(reach), &request, &relays)?;
     }
     Ok(())
 }
@@ -505,10 +550,8 @@ pub(crate) fn answered(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope)
 }
 
 fn settle_down(step: &mut Step<'_, '_>, asked: &Asked, card: &ContactCard, entered: &Entered) -> Result<(), Stop> {
-    let mut relays = asked_at(step, asked.account.as_bytes())?;
-    for named in card.relays.iter().take(meeting::RELAYS_NAMED) {
-        relays.push(meeting::use_relay(step, named)?);
-    }
+    let before = asked_at(step, asked.account.as_bytes())?;
+    let relays = reach::meeting_places(step, &before, card)?;
     step.tx.execute(
         "UPDATE contact SET device_log = ?, own_name = ?, heard_at = ? WHERE account = ?",
         params![

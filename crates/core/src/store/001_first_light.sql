@@ -24,7 +24,8 @@ CREATE TABLE capsule(
   put_at       INTEGER NOT NULL DEFAULT -9000000000000000, -- last one put, device clock
   day_from     INTEGER NOT NULL DEFAULT -9000000000000000, -- since then the puts are counted, device clock
   puts         INTEGER NOT NULL DEFAULT 0,
-  hash         BLOB                      -- SHA-256 of what the last one held
+  hash         BLOB,                     -- SHA-256 of what the last one held
+  hides        INTEGER NOT NULL DEFAULT 0 -- mine would hide another one of this account: none is put
 ) STRICT;
 INSERT INTO capsule(one) VALUES (1);
 
@@ -93,7 +94,9 @@ CREATE TABLE coming_back(
   log_hash     BLOB NOT NULL,
   package      BLOB NOT NULL,            -- key package asked with
   signer       BLOB NOT NULL,            -- Ed25519 seed of its leaf
-  request      BLOB NOT NULL             -- SHA-256 of what was asked
+  request      BLOB NOT NULL,            -- SHA-256 of what was asked
+  content      BLOB NOT NULL,            -- what was asked
+  asked_at     INTEGER NOT NULL          -- last, device clock
 ) STRICT, WITHOUT ROWID;
 -- Requests of contacts that came back, and what they were answered (RCH-3).
 CREATE TABLE reach_answer(

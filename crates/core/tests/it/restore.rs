@@ -660,7 +660,7 @@ fn what_has_no_room_in_the_capsule_is_left_out_and_counted_cap_3() {
          SELECT randomblob(32), 'person ' || i, randomblob(32), randomblob(32), x'010000', i FROM n",
         "INSERT INTO chat(contact, hidden, waiting, read_to, active_at)
          SELECT account, 0, 0, 0, added_at FROM contact WHERE account NOT IN (SELECT contact FROM chat)",
-        "INSERT INTO coming_back SELECT contact, id, randomblob(32), 1, randomblob(32), x'', randomblob(32), x'' FROM chat",
+        "INSERT INTO coming_back SELECT contact, id, randomblob(32), 1, randomblob(32), x'', randomblob(32), x'', x'', 1800000000000 FROM chat",
         "UPDATE relay SET own = 1",
     ] {
         let whole = if sql.contains(" FROM n") {
@@ -744,4 +744,32 @@ fn a_device_that_dies_while_it_comes_back_goes_on_where_it_was_out_4() {
     assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM coming_back"), 0);
     assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM lost_group"), 0);
     talks(&mut bench, ana, 3);
+}
+
+#[test]
+fn who_begins_without_its_capsule_is_not_revoked_by_an_old_one_cap_5() {
+    let (mut bench, words) = lost();
+    let second = come_back(&mut bench, &words, &route());
+    bench.pass(MINUTE);
+    bench.devices[second].cut = true;
+    bench.devices.push(Device::new(201));
+    let third = bench.devices.len() - 1;
+    bench.devices[third].now = bench.devices[0].now + SECOND;
+    let wish = api::Init {
+        name: "Ana".into(),
+        relays: vec![route()],
+        words: Some(words.clone()),
+    };
+    bench.ask(third, Command::Init(wish)).unwrap();
+    bench.pass(5 * MINUTE);
+    assert!(capsules(&mut bench, third).len() > 2, "it reads them");
+    assert_eq!(count(&mut bench, third, "SELECT revoked FROM account"), 0);
+    let put = "SELECT count(*) FROM capsule WHERE hash IS NOT NULL";
+    assert_eq!(count(&mut bench, third, put), 0, "its own would hide them");
+    // One that comes back later by the words is the newer one.
+    bench.pass(MINUTE);
+    let fourth = come_back(&mut bench, &words, &route());
+    bench.pass(5 * MINUTE);
+    assert_eq!(count(&mut bench, third, "SELECT revoked FROM account"), 1);
+    assert_eq!(count(&mut bench, fourth, "SELECT count(*) FROM contact"), 3);
 }
