@@ -2,6 +2,7 @@
 //!
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
+use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
 use stonechat_wire::content::{Reaction, TextAbout, decode_deletion, encode_deletion};
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
@@ -135,7 +136,7 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 15 {
+    match choice % 16 {
         0 => texts(bytes),
         1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
         2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),
@@ -143,6 +144,7 @@ pub(crate) fn meeting(input: &[u8]) {
         4 => same(bytes, Answer::decode(bytes).ok().map(|answer| answer.encode())),
         5 => same(bytes, DeviceLog::decode(bytes).ok().map(|log| log.encode())),
         6 => message(bytes),
+        15 => same(bytes, Capsule::decode(bytes).ok().map(|capsule| capsule.encode())),
         14 => same(bytes, decode_want(bytes).ok().map(|wanted| encode_want(&wanted))),
         7 => same(bytes, Receipt::decode(bytes).ok().map(|receipt| receipt.encode())),
         8 => same(bytes, GroupState::decode(bytes).ok().map(|state| state.encode())),

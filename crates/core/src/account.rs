@@ -12,7 +12,8 @@ use hkdf::Hkdf;
 use ml_dsa::{Keypair as _, MlDsa65};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
-use stonechat_wire::card::{DeviceEntry, DeviceLog, DeviceLogEntry};
+use stonechat_wire::capsule::CapsuleRoot;
+use stonechat_wire::card::{DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry, LOG_ENTRIES_MAX};
 use stonechat_wire::ids::{AccountId, DeviceId, Timestamp};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -24,6 +25,7 @@ pub use stonechat_wire::card::account_id;
 
 const ED25519_LABEL: &[u8] = b"stonechat/account/1/ed25519";
 const MLDSA_LABEL: &[u8] = b"stonechat/account/1/ml-dsa-65";
+const CAPSULE_LABEL: &[u8] = b"stonechat/capsule/1";
 const DEVICE_LABEL: &[u8] = b"stonechat/device/1";
 /// Words that carry a seed of 32 bytes.
 pub const WORD_COUNT: usize = 24;
@@ -194,7 +196,13 @@ impl Account {
         let device = Device::from_seed(&Zeroizing::new(dice.bytes()));
         let keys = Keys::of(&seed);
         let log = DeviceLog {
-            entries: vec![first_entry(&keys.signing, &device, now)],
+            entries: vec![next_entry(
+                &keys.signing,
+                &DeviceLog::default(),
+                DeviceChange::Added,
+                &device,
+                now,
+            )],
         };
         let account = Self {
             seed,
@@ -280,7 +288,31 @@ impl Account {
         &self.log
     }
 
-    /// It came back from recovery words; its contacts did not.
+    /// Continues the log that came back with the words: this device is added, all before it are revoked (CAP-7).
+    ///
+    /// Errors: the database's own. Out: false where the log is not of this account, or full.
+    pub(crate) fn continue_log(
+        &mut self,
+        db: &Connection,
+        mut log: DeviceLog,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if check_log(&log, &self.ed25519_public()).is_err() || log.entries.len() >= LOG_ENTRIES_MAX {
+            return Ok(false);
+        }
+        let entry = next_entry(&self.keys.signing, &log, DeviceChange::Restored, &self.device, now);
+        log.entries.push(entry);
+        db.execute("UPDATE account SET device_log = ?", [log.encode()])?;
+        self.log = log;
+        Ok(true)
+    }
+
+    /// What opens the account's capsule, and where it lies (CAP-1).
+    pub(crate) fn capsule_root(&self) -> CapsuleRoot {
+        CapsuleRoot::new(*self.seed.derive(CAPSULE_LABEL))
+    }
+
+    /// It came back from recovery words.
     #[must_use]
     pub const fn restored(&self) -> bool {
         self.restored
@@ -310,15 +342,23 @@ pub fn device_id(ed25519: &[u8; 32]) -> DeviceId {
     DeviceId::from_bytes([a, b, c, d, e, f, g, h])
 }
 
-fn first_entry(account: &SigningKey, device: &Device, now: Timestamp) -> DeviceLogEntry {
+/// The entry that continues a log by what becomes of a device (DEV-1).
+fn next_entry(
+    account: &SigningKey,
+    log: &DeviceLog,
+    change: DeviceChange,
+    device: &Device,
+    now: Timestamp,
+) -> DeviceLogEntry {
     let entry = DeviceEntry {
+        change,
         device_id: device.id,
         device_ed25519: device.key.verifying_key().to_bytes(),
         added_at_s: now.seconds(),
     };
     let mut entry = DeviceLogEntry {
-        seq: 0,
-        prev: [0; 32],
+        seq: u32::try_from(log.entries.len()).unwrap_or(u32::MAX),
+        prev: log.entries.last().map_or([0; 32], DeviceLogEntry::hash),
         entry,
         signature: [0; 64],
     };

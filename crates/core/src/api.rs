@@ -31,6 +31,12 @@ pub enum Command {
     /// Makes the account (fresh, or from recovery words). Refused when one exists.
     #[serde(rename = "init")]
     Init(Init),
+    /// Brings an account back from its words and one entrance, with its contacts and groups.
+    #[serde(rename = "restore")]
+    Restore(Restore),
+    /// Goes on without what was looked for.
+    #[serde(rename = "restore.giveUp")]
+    RestoreGiveUp(GiveUp),
     /// Shows the 24 recovery words.
     #[serde(rename = "words")]
     Words,
@@ -108,6 +114,21 @@ pub enum Command {
     DraftSet(DraftSet),
 }
 
+impl Command {
+    /// It changes only what this device shows: allowed also where the account lives elsewhere (CAP-5).
+    pub(crate) const fn stays_here(&self) -> bool {
+        matches!(
+            self,
+            Self::Words
+                | Self::MarkRead(_)
+                | Self::Verify(_)
+                | Self::ContactRename(_)
+                | Self::SettingsSet(_)
+                | Self::DraftSet(_)
+        )
+    }
+}
+
 /// Reads something; changes nothing.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(tag = "method", content = "params")]
@@ -162,7 +183,7 @@ pub enum Query {
 pub enum Reply {
     /// Nothing to say.
     Done {},
-    /// [`Command::Init`]
+    /// [`Command::Init`], [`Command::Restore`]
     Me(Me),
     /// [`Command::Words`]
     Words(Words),

@@ -26,6 +26,7 @@ use crate::meeting;
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
+use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
@@ -115,7 +116,9 @@ fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
     let sql =
         format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.gone, v.waiting, v.group_id LIMIT 1");
     let found = step.tx.prepare_cached(&sql)?.query_row([chat], row).optional()?;
-    let of = found.ok_or(Stop::Fault(Fault::NotFound))?;
+    let Some(of) = found else {
+        return Err(Stop::Fault(nothing_written_to(step, chat)?));
+    };
     if of.gone || of.leaving {
         return Err(Stop::Fault(Fault::NotMember));
     }
@@ -124,6 +127,16 @@ fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
     } else {
         Err(Stop::Fault(Fault::NotAllowed))
     }
+}
+
+/// Why nothing can be written in a chat: it may be one that is not back yet (RCH-2, RCH-6).
+fn nothing_written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Fault, Stop> {
+    let sql = "SELECT 1 FROM coming_back WHERE chat = ?1 UNION ALL SELECT 1 FROM lost_group WHERE chat = ?1";
+    Ok(if step.tx.prepare_cached(sql)?.exists([chat])? {
+        Fault::NotBackYet
+    } else {
+        Fault::NotFound
+    })
 }
 
 /// The conversation of two with a contact who let me in.
@@ -162,7 +175,12 @@ pub(crate) fn begin(
     for relay in relays {
         join_relay(step, entered.group, *relay)?;
     }
-    epochs::plant(step, entered)
+    epochs::plant(step, entered)?;
+    // A conversation of two has no state of its own.
+    if entered.state.is_none() {
+        reach::keep(step, entered)?;
+    }
+    Ok(())
 }
 
 /// Listens on all relays that carry this conversation by now.
@@ -207,12 +225,45 @@ pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(
     Ok(())
 }
 
+/// A line by the app: somebody in this chat has a new device.
+pub(crate) fn note_device(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<(), Stop> {
+    let id: [u8; 16] = step.mls.crypto.bytes();
+    let time = step.time.0.cast_signed();
+    let newest: Option<i64> =
+        step.tx
+            .query_row("SELECT max(position) FROM message WHERE chat = ?", [of.chat], |row| {
+                row.get(0)
+            })?;
+    let position = newest.map_or(position_of(time), |newest| position_of(time).max(newest + ROOM));
+    step.tx.execute(
+        "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
+                             sent_at, received_at, state, complete, acked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?8, 0, ?9, '', ?7, ?7, 3, 1, 2)",
+        params![
+            id,
+            of.chat,
+            position,
+            of.group,
+            of.epoch.as_bytes(),
+            of.leaf,
+            time,
+            account.as_bytes(),
+            MessageKind::NewDevice as u8
+        ],
+    )?;
+    let message = loaded(step, MessageId::from_bytes(id))?;
+    step.event(Event::MessageAdded { message });
+    step.touch_chat(of.chat);
+    Ok(())
+}
+
 /// Deletes a conversation; its chat and its person too, where nothing else holds them.
 pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
     for epoch in epochs::retained(step, group)? {
         listening::drop_about(step, epoch.as_bytes())?;
     }
+    listening::drop_about(step, group)?;
     step.groups.forget();
     step.tx.execute("DELETE FROM epoch_row WHERE group_id = ?", [group])?;
     step.tx
@@ -564,6 +615,9 @@ fn told(
     kind: Kind,
     body: &[u8],
 ) -> Result<(), Stop> {
+    if from.gone && !from.grouped {
+        return Ok(());
+    }
     match kind {
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
@@ -657,6 +711,12 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.client_id,
             new.reply_to.map(|id| *id.as_bytes()),
         ])?;
+    // RCH-3: written where its sender's lost devices read.
+    if of.gone && !of.grouped && !new.mine {
+        step.tx
+            .prepare_cached("UPDATE message SET late = 1 WHERE id = ?")?
+            .execute([new.id.as_bytes()])?;
+    }
     push_down(step, of, placed)?;
     if complete && graph::completed(step, &of.group, new.id)? {
         // Of what stands on screen something is missing no more.

@@ -9,6 +9,7 @@
 
 pub(crate) mod behind;
 pub(crate) mod joining;
+pub(crate) mod restored;
 pub(crate) mod supply;
 
 use crate::api::{self, ChatId, Fault, Reply};
@@ -17,6 +18,7 @@ use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Gid, Signer, Wish};
 use crate::query;
+use crate::restore;
 use crate::roles::{self, Change};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -32,6 +34,7 @@ const LEAVE_LATE_MS: u64 = 6 * 3600 * 1000;
 /// Makes a group of me and some contacts.
 pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupCreate) -> Result<Reply, Stop> {
     let me = meeting::me(step)?;
+    restore::is_over(step)?;
     let signer = Signer::new(step.mls.crypto.bytes());
     let state = GroupState {
         name: checked_name(&wish.name)?,
@@ -60,11 +63,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupCreate) -> Result
 
 /// The chat and conversation of a group just founded or joined.
 fn begin(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &Signer, relays: &[RelayId]) -> Result<ChatId, Stop> {
-    step.tx.execute(
-        "INSERT INTO chat(name, hidden, waiting, read_to, active_at) VALUES ('', 0, 0, ?, ?)",
-        params![i64::MIN / 4096, step.time.0.cast_signed()],
-    )?;
-    let chat = step.tx.last_insert_rowid();
+    let chat = chat_for(step, &entered.group)?;
     conversation::begin(step, chat, entered, signer, false, relays)?;
     step.tx.execute(
         "UPDATE conversation SET grouped = 1 WHERE group_id = ?",
@@ -72,6 +71,19 @@ fn begin(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &Signer, relay
     )?;
     head_moved(step, &entered.group, &[])?;
     Ok(chat)
+}
+
+/// A new chat, or the one that the capsule has made for this group (RCH-6).
+fn chat_for(step: &Step<'_, '_>, group: &Gid) -> Result<ChatId, Stop> {
+    if let Some((chat, _)) = restore::lost(step, group)? {
+        step.tx.execute("DELETE FROM lost_group WHERE group_id = ?", [group])?;
+        return Ok(chat);
+    }
+    step.tx.execute(
+        "INSERT INTO chat(name, hidden, waiting, read_to, active_at) VALUES ('', 0, 0, ?, ?)",
+        params![i64::MIN / 4096, step.time.0.cast_signed()],
+    )?;
+    Ok(step.tx.last_insert_rowid())
 }
 
 /// Own relays before lent ones, as many as a conversation names.
@@ -403,7 +415,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     Ok(())
 }
 
-fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) -> Result<(), Stop> {
+pub(crate) fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE chat SET name = ? WHERE id = ?")?
         .execute(params![state.name, chat])?;

@@ -5,12 +5,15 @@
 //! What is inside belongs to `conversation` and `meeting`.
 
 use crate::api::{Connection, Event};
+use crate::capsule;
 use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts};
 use crate::group;
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::Read;
 use crate::outbox;
+use crate::reach;
+use crate::restore;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use crate::watch;
 use rusqlite::{OptionalExtension, params};
@@ -26,7 +29,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         News::Arrived(arrivals) => arrivals.into_iter().try_for_each(|arrival| arrived(step, arrival)),
         News::Stored { relay, ids } => outbox::stored(step, relay, &ids),
         News::DoorOpen { relay, path } => meeting::door_open(step, relay, path),
+        News::Knocked { id, card } if restore::door_said(step, id, Some(&card))? => Ok(()),
         News::Knocked { id, card } => meeting::knocked(step, id, &card),
+        News::DoorSpent { id } if restore::door_said(step, id, None)? => Ok(()),
         News::DoorSpent { id } => meeting::door_spent(step, id),
         News::Offline => {
             step.event(Event::ConnectionChanged {
@@ -78,7 +83,8 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
     };
     watch::given(step, relay, envelope.id())?;
     // A claim that comes again asks for its answer once more (MEET-16).
-    let again = !outbox::see(step, envelope.id())? && listening.purpose != Purpose::Claims;
+    let asks_again = matches!(listening.purpose, Purpose::Claims | Purpose::ReachRequest);
+    let again = !outbox::see(step, envelope.id())? && !asks_again;
     if envelope.tag() != tag || again {
         return Ok(());
     }
@@ -98,6 +104,9 @@ fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> 
         Purpose::Commit => open_commit(step, &listening.about, envelope),
         Purpose::Claims => meeting::claimed(step, &listening.about, envelope),
         Purpose::Answer => meeting::answered(step, &listening.about, envelope),
+        Purpose::Capsule => capsule::arrived(step, envelope),
+        Purpose::ReachRequest => reach::requested(step, &listening.about, envelope),
+        Purpose::ReachAnswer => restore::answered(step, &listening.about, envelope),
     }
 }
 
@@ -145,13 +154,19 @@ fn opened(
     let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
         return Ok(None);
     };
-    let content = match envelope::open(&key, sealed) {
-        Ok(Content::Whole(content)) => Some(content),
-        Ok(Content::Part(part)) => gather(step, sealed.tag(), part)?,
-        Err(_) => return Err(Stop::Refused("does not open")),
+    let Some(content) = gathered(step, &key, sealed)? else {
+        return Ok(None);
     };
-    let Some(content) = content else { return Ok(None) };
     Ok(conversation::load(step, &group)?.map(|of| (of, epoch, content)))
+}
+
+/// What an envelope holds, or what it completes; nothing while parts are missing.
+pub(crate) fn gathered(step: &Step<'_, '_>, key: &EnvelopeKey, sealed: &Envelope) -> Result<Option<Vec<u8>>, Stop> {
+    match envelope::open(key, sealed) {
+        Ok(Content::Whole(content)) => Ok(Some(content)),
+        Ok(Content::Part(part)) => gather(step, sealed.tag(), part),
+        Err(_) => Err(Stop::Refused("does not open")),
+    }
 }
 
 /// Keeps a part; gives the whole content when it was the last one missing (ENV-7).

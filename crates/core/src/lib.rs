@@ -19,8 +19,10 @@ pub mod query;
 pub mod safety;
 pub mod store;
 
+mod capsule;
 mod content;
 mod conversation;
+mod devices;
 mod dice;
 mod group;
 mod inbox;
@@ -30,6 +32,8 @@ mod meeting;
 mod mls;
 mod outbox;
 mod profile;
+mod reach;
+mod restore;
 mod roles;
 mod step;
 mod watch;
@@ -125,7 +129,10 @@ impl Core {
 }
 
 fn take(step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
+    // CAP-5: the account lives elsewhere by now.
+    let revoked = restore::is_revoked(step).map_err(store_error)?;
     match input {
+        Input::Started | Input::News(_) if revoked => Ok(()),
         Input::Started => step.attempt(profile::resume).map(|_| ()),
         Input::Wake => Ok(()),
         // Each arrival is an attempt of its own; what is left can only be the store's.
@@ -142,8 +149,13 @@ fn take(step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
 }
 
 fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
+    if restore::is_revoked(step)? && !command.stays_here() {
+        return Err(Stop::Fault(Fault::Revoked));
+    }
     match command {
         Command::Init(wish) => profile::init(step, &wish),
+        Command::Restore(wish) => restore::begin(step, &wish),
+        Command::RestoreGiveUp(wish) => restore::give_up(step, &wish),
         Command::Words => profile::words(step),
         Command::InviteCreate(wish) => invite::create(step, &wish),
         Command::InviteRevoke(wish) => invite::revoke(step, &wish.id),
@@ -175,10 +187,16 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
 /// What time itself asks for: slots turned, old invitations closed, resends and receipts sent.
 fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     let slot = step.slot();
+    if restore::is_revoked(step)? {
+        return Ok(slot);
+    }
     if turned != Some(slot) {
         listening::turn_slots(step)?;
         outbox::turn_slot(step)?;
+        capsule::turn_slot(step)?;
     }
+    restore::take_due(step)?;
+    restore::ask_due(step)?;
     invite::expire(step)?;
     accept::expire(step)?;
     renewal::renew_due(step)?;
@@ -188,10 +206,14 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     originals::answer_due(step)?;
     behind::ask_due(step)?;
     behind::add_due(step)?;
+    capsule::put_due(step)?;
     Ok(slot)
 }
 
 fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
+    if restore::is_revoked(step)? {
+        return Ok(None);
+    }
     let turn = step.slot().plus(1).start().0.saturating_sub(step.time.0);
     let due = [
         Some(step.now.0.saturating_add(turn.max(1))),
@@ -202,6 +224,8 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         behind::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
+        capsule::next_due(step)?,
+        restore::next_due(step)?,
     ];
     // Never in the past: a wake that changes nothing must not ask for another one at once.
     let floor = step.now.0.saturating_add(1);

@@ -6,6 +6,7 @@
 //! Invariant: a retained epoch's tags stay read for five slots, so nothing in flight is lost (MBX-5).
 
 use crate::mls::Gid;
+use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -25,6 +26,12 @@ pub(crate) enum Purpose {
     Answer = 2,
     /// Commit lane of an epoch.
     Commit = 3,
+    /// The account's own capsule.
+    Capsule = 4,
+    /// Requests of a contact that comes back.
+    ReachRequest = 5,
+    /// The answer to a request of mine.
+    ReachAnswer = 6,
 }
 
 /// What a tag is read for.
@@ -71,6 +78,18 @@ pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), St
     Ok(())
 }
 
+/// Stops reading everything.
+pub(crate) fn drop_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let mut changes = Changes::new();
+    let mut rows = step.tx.prepare("DELETE FROM listening RETURNING relay, tag")?;
+    for row in rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))? {
+        let (relay, tag) = row?;
+        changes.entry(relay.into()).or_default().1.push(tag.into());
+    }
+    tell(step, changes);
+    Ok(())
+}
+
 /// Reads an epoch's lanes on all relays of its conversation: commits, and the app lane in the slots of the moment, but
 /// none that passed before the epoch was made (MBX-5).
 pub(crate) fn follow_epoch(
@@ -106,7 +125,7 @@ pub(crate) fn follow_group(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), S
             follow_epoch(step, of, epoch, &root, made)?;
         }
     }
-    Ok(())
+    reach::listen(step, group)
 }
 
 /// Moves every epoch's listening to the slots of the moment.
@@ -173,7 +192,10 @@ pub(crate) fn find(step: &Step<'_, '_>, relay: RelayId, tag: Tag) -> Result<Opti
                 0 => Purpose::App,
                 1 => Purpose::Claims,
                 2 => Purpose::Answer,
-                _commit => Purpose::Commit,
+                3 => Purpose::Commit,
+                4 => Purpose::Capsule,
+                5 => Purpose::ReachRequest,
+                _answer => Purpose::ReachAnswer,
             };
             Ok(Listening {
                 purpose,

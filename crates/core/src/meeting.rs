@@ -9,10 +9,11 @@ pub(crate) mod accept;
 pub(crate) mod invite;
 
 pub(crate) use accept::{answered, door_spent, knocked, turned_away};
-pub(crate) use invite::{claimed, door_open};
+pub(crate) use invite::{check_members as check_two, claimed, door_open};
 
 use crate::account::{self, Account};
 use crate::api::{Fault, Reach};
+use crate::devices;
 use crate::leaf;
 use crate::mls::{self, Leaf};
 use crate::step::{Step, Stop};
@@ -42,7 +43,8 @@ pub(crate) fn me(step: &Step<'_, '_>) -> Result<Account, Stop> {
 pub(crate) fn check_leaf(card: &ContactCard, leaf: &Leaf) -> Result<(), Stop> {
     const REFUSED: Stop = Stop::Refused("leaf");
     let identity = LeafIdentity::decode(&leaf.identity).map_err(|_| REFUSED)?;
-    let logged = card.device_log.entries.contains(&identity.device);
+    // DEV-3: by a device that is live.
+    let logged = devices::live(&card.device_log).contains(&&identity.device);
     if leaf::account_of(leaf)? == card.account_id() && logged {
         Ok(())
     } else {
@@ -61,7 +63,7 @@ pub(crate) fn check_card(card: &ContactCard) -> Result<(), Stop> {
 }
 
 /// A card of mine, without what only an invitation adds.
-fn my_card(step: &Step<'_, '_>, me: &Account, relays: Vec<CardRelay>) -> ContactCard {
+pub(crate) fn my_card(step: &Step<'_, '_>, me: &Account, relays: Vec<CardRelay>) -> ContactCard {
     ContactCard {
         version: 1,
         account_ed25519: me.ed25519_public(),
@@ -79,7 +81,7 @@ fn my_card(step: &Step<'_, '_>, me: &Account, relays: Vec<CardRelay>) -> Contact
     }
 }
 
-fn sign(me: &Account, mut card: ContactCard) -> ContactCard {
+pub(crate) fn sign(me: &Account, mut card: ContactCard) -> ContactCard {
     card.signature = me.sign(&card.signed_bytes());
     card
 }
@@ -96,7 +98,7 @@ fn claim_psk(secret: &InviteSecret, words: Option<&str>) -> Result<Zeroizing<[u8
     Ok(psk)
 }
 
-fn hash(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn hash(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

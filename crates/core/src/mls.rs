@@ -430,6 +430,13 @@ impl Groups {
         })
     }
 
+    /// What two people find each other again by (RCH-1).
+    pub(crate) fn reach(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<Zeroizing<Vec<u8>>, MlsError> {
+        let group = self.at(p, at)?;
+        let bytes = group.export_secret(&p.crypto, "stonechat/reach", at.1.as_bytes(), 32);
+        Ok(Zeroizing::new(bytes.map_err(|_| MlsError::Refused("export"))?))
+    }
+
     /// One member's leaf in an epoch.
     pub(crate) fn leaf(&mut self, p: &Provider<'_>, at: (Gid, EpochId), index: u32) -> Result<Leaf, MlsError> {
         let group = self.at(p, at)?;

@@ -54,6 +54,8 @@ pub(crate) enum Waiting {
     Again = 5,
     /// A commit, mine or not, that somebody is behind, until stored.
     CommitAgain = 6,
+    /// The account's capsule, until stored.
+    Capsule = 7,
 }
 
 impl Waiting {
@@ -65,26 +67,27 @@ impl Waiting {
             3 => Self::Answer,
             4 => Self::Commit,
             5 => Self::Again,
-            _commit_again => Self::CommitAgain,
+            6 => Self::CommitAgain,
+            _capsule => Self::Capsule,
         }
     }
     const fn class(self) -> Class {
         match self {
             Self::Message | Self::Commit | Self::Again | Self::CommitAgain => Class::Text,
-            Self::Receipt => Class::Receipt,
+            Self::Receipt | Self::Capsule => Class::Receipt,
             Self::Claim | Self::Answer => Class::Invite,
         }
     }
     const fn ttl_s(self) -> u32 {
         match self {
-            Self::Commit | Self::CommitAgain => COMMIT_TTL_S,
+            Self::Commit | Self::CommitAgain | Self::Capsule => COMMIT_TTL_S,
             Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again => TTL_S,
         }
     }
     const fn lane(self) -> Lane {
         match self {
             Self::Commit | Self::CommitAgain => Lane::Commit,
-            Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again => Lane::App,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again | Self::Capsule => Lane::App,
         }
     }
 }
@@ -291,7 +294,9 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
                 confirmed_before(step, row, &about)?;
             }
             Waiting::Message | Waiting::Claim => {}
-            Waiting::Receipt | Waiting::Answer | Waiting::Again | Waiting::CommitAgain => drop_row(step, row)?,
+            Waiting::Receipt | Waiting::Answer | Waiting::Again | Waiting::CommitAgain | Waiting::Capsule => {
+                drop_row(step, row)?;
+            }
             Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }
@@ -353,7 +358,7 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
     for (row, waiting) in rows {
         match waiting {
             Waiting::Message | Waiting::Receipt | Waiting::Commit => reseal(step, row)?,
-            Waiting::Claim | Waiting::Answer => {
+            Waiting::Claim | Waiting::Answer | Waiting::Capsule => {
                 again(step, row)?;
                 send(step, row)?;
             }

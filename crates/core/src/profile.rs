@@ -5,11 +5,13 @@
 use crate::Dice;
 use crate::account::{self, Account, Origin, RootSeed};
 use crate::api::{self, Event, Fault, Me, Reply, Words};
+use crate::capsule;
 use crate::conversation;
 use crate::listening;
 use crate::meeting::{accept, invite};
 use crate::outbox;
 use crate::query;
+use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::exchange::Errand;
@@ -46,6 +48,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     listening::announce_all(step)?;
     outbox::send_all(step)?;
     invite::open_doors(step)?;
+    restore::resume(step)?;
     accept::knock_all(step)
 }
 
@@ -58,7 +61,11 @@ pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, S
     let mut dice = Dice::seeded(step.mls.crypto.bytes());
     let me = Account::found(step.tx, origin, name, step.time, &mut dice)?;
     for route in routes {
+        let relay = route.relay;
         use_relay(step, route)?;
+        if me.restored() {
+            capsule::listen(step, &me, &[relay])?;
+        }
     }
     step.event(Event::StatusChanged {});
     Ok(Reply::Me(Me {
@@ -109,15 +116,21 @@ fn route_of(text: &str) -> Result<RelayRoute, Fault> {
 
 pub(crate) fn words(step: &Step<'_, '_>) -> Result<Reply, Stop> {
     let me = account::load(step.tx)?.ok_or(Stop::Fault(Fault::NoAccount))?;
-    Ok(Reply::Words(Words { words: me.words() }))
+    Ok(Reply::Words(Words {
+        words: me.words(),
+        doors: restore::doors(step)?,
+    }))
 }
 
 pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, Stop> {
-    use_relay(step, route_of(route)?)?;
+    let route = route_of(route)?;
+    let relay = route.relay;
+    use_relay(step, route)?;
+    restore::relay_given(step, relay)?;
     Ok(Reply::Done {})
 }
 
-fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<(), Stop> {
+pub(crate) fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<(), Stop> {
     let known: u32 = step.tx.query_row("SELECT count(*) FROM relay", [], |row| row.get(0))?;
     if known >= RELAYS_MAX {
         return Err(Stop::Fault(Fault::TooMany));

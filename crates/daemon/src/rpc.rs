@@ -181,6 +181,8 @@ pub fn call(method: &str, params: Value) -> Result<Call, Fault> {
 /// Method names of [`Command`]; a test holds them together.
 const COMMANDS: &[&str] = &[
     "init",
+    "restore",
+    "restore.giveUp",
     "words",
     "invite.create",
     "invite.revoke",

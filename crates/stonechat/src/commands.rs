@@ -10,6 +10,7 @@ mod group;
 mod meeting;
 mod profile;
 mod receive;
+mod restoring;
 mod talk;
 
 use crate::client::{Client, IfMissing, Place};
@@ -18,7 +19,7 @@ use crate::grammar::Verb;
 
 /// Does one command against the profile at `place`.
 pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
-    let missing = if matches!(verb, Verb::Init(_)) {
+    let missing = if matches!(verb, Verb::Init(_) | Verb::Restore(_)) {
         IfMissing::Make
     } else {
         IfMissing::Refuse
@@ -32,6 +33,9 @@ pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
     if let Verb::Init(init) = &verb {
         account::check(init)?;
     }
+    if let Verb::Restore(restore) = &verb {
+        restoring::check(restore)?;
+    }
     let mut client = Client::open(place, missing).await?;
     let result = with(verb, &mut client, place).await;
     client.close().await;
@@ -41,7 +45,8 @@ pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
 async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), CommandError> {
     match verb {
         Verb::Init(init) => account::init(client, &init, place).await,
-        Verb::Words => account::words(client).await,
+        Verb::Restore(restore) => restoring::restore(client, &restore, place).await,
+        Verb::Words(words) => account::words(client, &words).await,
         Verb::Status(listing) => account::status(client, &listing).await,
         Verb::Invite(invite) => meeting::invite(client, &invite).await,
         Verb::Accept(accept) => meeting::accept(client, &accept).await,

@@ -32,8 +32,10 @@ pub(crate) struct Line {
 pub(crate) enum Verb {
     /// Makes the account, or restores it from its recovery words.
     Init(Init),
+    /// Brings an account back with its contacts and groups, from its words and one entrance.
+    Restore(Restore),
     /// Shows the 24 recovery words.
-    Words,
+    Words(Words),
     /// Makes an invitation and prints its link (with --spoken: and three words to say by phone).
     Invite(Invite),
     /// Takes up an invitation.
@@ -100,6 +102,29 @@ pub(crate) struct Init {
     /// File with 24 recovery words: restores that account.
     #[arg(long, value_name = "FILE")]
     pub(crate) words_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// File with the 24 recovery words.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words_file: PathBuf,
+    /// Route of one of the account's relays (stone:r...), or any invitation whose door stands on one.
+    #[arg(long, value_name = "LINK")]
+    pub(crate) door: String,
+    /// How long to look for the account before the command ends; looking goes on whenever the profile runs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) wait: u32,
+    /// One JSON object: id, name, state, madeAt, people, groups, leftOut.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Words {
+    /// Prints the entrances to keep with them instead, one route a line.
+    #[arg(long)]
+    pub(crate) doors: bool,
 }
 
 #[derive(Debug, Args)]
@@ -462,7 +487,9 @@ mod tests {
     fn the_documented_lines_are_understood() {
         for line in [
             "--home d init --name Ana --relay stone:ra --relay stone:rb --passphrase-file f --words-file w",
+            "restore --words-file w --door stone:ra --wait 9 --json",
             "words",
+            "words --doors",
             "invite --family --spoken",
             "accept http://x/y#z --spoken abc",
             "requests",

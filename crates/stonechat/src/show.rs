@@ -76,6 +76,7 @@ pub(crate) fn message_line(message: &Message) -> String {
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
         MessageKind::Deleted => "(deleted)".to_owned(),
+        MessageKind::NewDevice => "(has a new device, and lost the one before)".to_owned(),
     };
     let state = if message.mine && message.kind == MessageKind::Text {
         format!("  [{}]", state_word(message.state))
@@ -150,6 +151,10 @@ pub(crate) fn alarm_line(alarm: &Alarm) -> String {
         AlarmKind::NotMine => "somebody changed the keys of this chat in your name, and this device did not: \
                                a copy of your keys may be in use, or a member pretends so"
             .to_owned(),
+        AlarmKind::TwoLogs => format!(
+            "{} was brought back twice from the same words: somebody else may have them",
+            tame(&alarm.name)
+        ),
     };
     format!("{}  ALARM: {what}", time(alarm.at))
 }

@@ -113,20 +113,46 @@ pub struct DeviceLogEntry {
     pub seq: u32,
     /// [`DeviceLogEntry::hash`] of the one before; zeros in the first.
     pub prev: [u8; 32],
-    /// The device that is added.
+    /// The device that is added or revoked.
     pub entry: DeviceEntry,
     /// Ed25519 by the account key over [`DeviceLogEntry::signed_bytes`].
     pub signature: [u8; 64],
 }
 
-/// A device.
+/// What an entry of a device log does (DEV-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum DeviceChange {
+    /// The device is added.
+    Added = 0,
+    /// The device is added and all before it are revoked: the account came back from its words.
+    Restored = 1,
+    /// The device is revoked.
+    Revoked = 2,
+}
+
+impl DeviceChange {
+    const ALL: [Self; 3] = [Self::Added, Self::Restored, Self::Revoked];
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let number = usize::from(reader.u8()?);
+        Self::ALL
+            .get(number)
+            .copied()
+            .ok_or(DecodeError::Value("device change"))
+    }
+}
+
+/// A device, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceEntry {
+    /// Added or revoked.
+    pub change: DeviceChange,
     /// Its name in the account.
     pub device_id: DeviceId,
     /// Its key: binds the leaf keys.
     pub device_ed25519: [u8; 32],
-    /// Unix seconds.
+    /// Unix seconds, when that was.
     pub added_at_s: u64,
 }
 
@@ -220,7 +246,7 @@ impl ContactCard {
 }
 
 /// A name that people are shown: nothing in it steers what shows it (CARD-4).
-fn read_name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+pub(crate) fn read_name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     let name = reader.text("name", NAME_BYTES_MAX)?;
     if name.chars().any(char::is_control) {
         return Err(DecodeError::Value("name"));
@@ -266,7 +292,7 @@ impl DeviceLog {
         })
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.put_count(self.entries.len());
         for entry in &self.entries {
             entry.encode_unsigned(out);
@@ -274,7 +300,7 @@ impl DeviceLog {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             entries: reader.list("device log", LOG_ENTRIES_MAX, DeviceLogEntry::read)?,
         })
@@ -313,6 +339,7 @@ impl DeviceLogEntry {
     fn encode_unsigned(&self, out: &mut Vec<u8>) {
         out.put(&self.seq.to_be_bytes());
         out.put(&self.prev);
+        out.push(self.entry.change as u8);
         out.put(self.entry.device_id.as_bytes());
         out.put(&self.entry.device_ed25519);
         out.put(&self.entry.added_at_s.to_be_bytes());
@@ -321,6 +348,7 @@ impl DeviceLogEntry {
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (seq, prev) = (reader.u32()?, reader.array()?);
         let entry = DeviceEntry {
+            change: DeviceChange::read(reader)?,
             device_id: DeviceId::from_bytes(reader.array()?),
             device_ed25519: reader.array()?,
             added_at_s: reader.u64()?,
@@ -354,7 +382,7 @@ pub struct LeafIdentity {
 
 impl LeafIdentity {
     /// Length in bytes.
-    pub const SIZE: usize = 308;
+    pub const SIZE: usize = 309;
 
     /// What the device signs: "stonechat/leaf/1" | account id | device id | the leaf's public key.
     pub fn signed_bytes(&self, leaf_public: &[u8]) -> Vec<u8> {

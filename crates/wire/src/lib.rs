@@ -36,9 +36,11 @@ pub mod message;
 pub mod content;
 pub mod emoji;
 
+pub mod capsule;
 pub mod card;
 pub mod group;
 pub mod invite;
+pub mod reach;
 pub mod route;
 pub mod spoken;
 

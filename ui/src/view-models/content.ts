@@ -27,6 +27,8 @@ export function textOf(message: Message, began: string, t: Dict): string {
   switch (message.kind) {
     case 'began':
       return began;
+    case 'newDevice':
+      return t.chat.newDevice(message.fromName);
     case 'unknown':
       return t.chat.newer;
     case 'deleted':

@@ -60,13 +60,18 @@ function day(message: Message): number {
   return known;
 }
 
+/** A line by the app, and nobody's message. */
+export function isLine({ kind }: Pick<Message, 'kind'>): boolean {
+  return kind === 'began' || kind === 'newDevice';
+}
+
 /** Two neighbours belong to one run: same sender, same day, a few minutes apart, nothing missing between. */
 function joined(a: Message, b: Message): boolean {
   return (
     a.from === b.from &&
     a.late === b.late &&
-    a.kind !== 'began' &&
-    b.kind !== 'began' &&
+    !isLine(a) &&
+    !isLine(b) &&
     b.missingBefore === 0 &&
     b.sentAt - a.sentAt < RUN_MS &&
     day(a) === day(b)

@@ -12,5 +12,5 @@ export function page(from: number, to: number, total: number): Messages {
 }
 
 export function chat(id: number, change: Partial<Chat> = {}): Chat {
-  return { id, contact: `contact${id}`, name: `Name ${id}`, verified: false, last: null, unread: 0, firstUnread: null, group: null, waiting: false, draft: null, activeAt: id, heardAt: null, alarms: [], ...change };
+  return { id, contact: `contact${id}`, name: `Name ${id}`, verified: false, last: null, unread: 0, firstUnread: null, group: null, waiting: false, comingBack: false, draft: null, activeAt: id, heardAt: null, alarms: [], ...change };
 }

@@ -29,6 +29,60 @@ impl core::fmt::Debug for Init {
     }
 }
 
+/// Parameters of `Command::Restore`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Restore {
+    /// 24 recovery words.
+    pub words: String,
+    /// Route of one of the account's relays (`stone:r...`), or any invitation whose door stands on one.
+    pub door: String,
+}
+
+impl core::fmt::Debug for Restore {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Restore { .. }")
+    }
+}
+
+/// Parameters of `Command::RestoreGiveUp`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GiveUp {
+    /// Display name, 1 to 64 characters.
+    pub name: String,
+}
+
+/// Where coming back from the words stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum RestoreState {
+    /// The capsule is looked for.
+    Looking,
+    /// Contacts and groups are back; their devices answer by themselves.
+    Found,
+    /// Gone on without.
+    GivenUp,
+    /// Nobody lives behind the invitation that was given; a relay may be added.
+    DoorSpent,
+}
+
+/// How an account comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Restoring {
+    /// Where it stands.
+    pub state: RestoreState,
+    /// When what was found had been made: who was met after that is not in it.
+    pub made_at: Option<u64>,
+    /// People and groups that it had no room for.
+    pub left_out: u32,
+    /// People whose devices have not answered yet.
+    pub people: u32,
+    /// Groups that nobody has brought this account back into yet.
+    pub groups: u32,
+}
+
 /// Parameters of `Command::RelayAdd`.
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -67,6 +121,8 @@ pub struct Me {
 pub struct Words {
     /// English BIP-39 words, in order.
     pub words: Vec<String>,
+    /// Entrances to keep with them: routes of the account's own relays.
+    pub doors: Vec<String>,
 }
 
 impl core::fmt::Debug for Words {
@@ -138,8 +194,12 @@ pub struct Status {
     pub clock_offset_ms: i64,
     /// Messages of mine nobody has taken yet.
     pub queued: u32,
-    /// Restored from words: contacts do not come back yet, and the interface says so.
+    /// Restored from words: what was written before does not come back, and the interface says so.
     pub restored: bool,
+    /// How that stands, where a capsule was looked for.
+    pub restoring: Option<Restoring>,
+    /// The account lives on another device by now.
+    pub revoked: bool,
     /// Unread messages in all chats.
     pub unread: u32,
     /// People waiting for approval.

@@ -104,6 +104,15 @@ pub enum Fault {
     /// Too many open invitations, acceptances or requests.
     #[error("too many at once; close some first")]
     TooMany,
+    /// The account's capsule has not been found yet.
+    #[error("the account is still being looked for; wait, or go on without its people")]
+    StillLooking,
+    /// The contact's device, or a group's, has not answered since the account came back.
+    #[error("this chat is not back yet: the other side's device has not answered since your account came back")]
+    NotBackYet,
+    /// The account came back on another device.
+    #[error("this account lives on another device by now; this one only shows what it has")]
+    Revoked,
     /// An error of the program itself.
     #[error("something went wrong inside; nothing was changed")]
     Internal,

@@ -32,6 +32,8 @@ pub enum MessageKind {
     Began,
     /// Deleted for everybody: nothing of it is left.
     Deleted,
+    /// A line by the app: its sender has a new device, and lost the ones before.
+    NewDevice = 5,
 }
 
 /// The message that another one answers, as it stands now.
@@ -180,6 +182,8 @@ pub struct Chat {
     pub first_unread: Option<i64>,
     /// The inviter has not approved yet: what I write waits there.
     pub waiting: bool,
+    /// My account came back, and this contact's device has not answered yet.
+    pub coming_back: bool,
     /// Kept draft, where there is one.
     pub draft: Option<String>,
     /// Newest activity.
@@ -199,6 +203,8 @@ pub enum AlarmKind {
     /// A commit says that it is by this device, which has not made it: a copy of its keys is in use, or a member says so
     /// to frighten.
     NotMine,
+    /// This account was brought back twice: somebody else has its recovery words, or an old capsule was used.
+    TwoLogs,
 }
 
 /// An alarm about a conversation.

@@ -17,6 +17,8 @@ const ANSWERS: &str = r#"
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
   "init": Me,
+  "restore": Me,
+  "restore.giveUp": Done,
   "words": Words,
   "invite.create": Invite,
   "invite.revoke": Done,
@@ -101,6 +103,10 @@ fn typescript() -> String {
         Event,
         Fault,
         Init,
+        Restore,
+        GiveUp,
+        RestoreState,
+        Restoring,
         Who,
         How,
         InviteCreate,

@@ -4,6 +4,7 @@
 //! two commits counts is `fork`'s (FORK-6). Specified in `docs/protocol/09-forks.md`.
 
 use super::Conversation;
+use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::params;
 use stonechat_wire::ids::{AccountId, EpochId};
@@ -16,6 +17,8 @@ enum Wrong {
     Equivocation = 0,
     /// Somebody has made a commit by my leaf: with my keys, or it only says so in the part that any member can write.
     OwnLeaf = 1,
+    /// An account has signed two device logs that part (DEV-2).
+    TwoLogs = 2,
 }
 
 /// A commit by somebody was taken in: is it its second one there?
@@ -39,6 +42,12 @@ pub(crate) fn look_for_rivals(
 pub(crate) fn own_leaf(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
     let me = step.me()?;
     raise(step, of, Wrong::OwnLeaf, me)
+}
+
+/// An account has two device logs: somebody else has its words, or an old capsule was used (DEV-2).
+pub(crate) fn two_logs(step: &mut Step<'_, '_>, group: &Gid, account: AccountId) -> Result<(), Stop> {
+    let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    raise(step, &of, Wrong::TwoLogs, account)
 }
 
 fn raise(step: &mut Step<'_, '_>, of: &Conversation, wrong: Wrong, account: AccountId) -> Result<(), Stop> {

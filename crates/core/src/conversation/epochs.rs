@@ -228,6 +228,13 @@ pub(crate) fn take_commit(
     };
     insert(step, &new, taken.with_me)?;
     originals::keep_commit(step, of, parent, taken.child, bytes)?;
+    let removed: Vec<Leaf> = taken
+        .before
+        .iter()
+        .filter(|leaf| taken.removed.contains(&leaf.index))
+        .cloned()
+        .collect();
+    group::restored::note(step, of, &removed, &taken.added)?;
     alarms::look_for_rivals(step, of, parent, by.1)?;
     group::behind::heard(step, &of.group)?;
     keep_cuts(step, taken.child, &judged, &note)?;

@@ -152,7 +152,10 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, account: AccountId, body: &[u8]) 
         ADD_AFTER_MS
     };
     step.tx
-        .prepare_cached("INSERT OR REPLACE INTO behind VALUES (?, ?, ?, ?, ?, ?, ?)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO behind(group_id, account, leaf, epoch_id, number, due_at, asked_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
         .execute(params![
             of.group,
             account.as_bytes(),
@@ -194,13 +197,14 @@ pub(crate) fn add_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .query_map(range(step), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (group, account) in due {
-        let (number, leaf, stands): (i64, [u8; 32], [u8; 16]) = step
+        let (number, leaf, stands, lost): (i64, [u8; 32], [u8; 16], bool) = step
             .tx
             .prepare_cached(
-                "UPDATE behind SET due_at = NULL WHERE group_id = ? AND account = ? RETURNING number, leaf, epoch_id",
+                "UPDATE behind SET due_at = NULL WHERE group_id = ? AND account = ?
+                 RETURNING number, leaf, epoch_id, lost",
             )?
             .query_row(params![group, account], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
         let behind = Behind {
             group,
@@ -209,15 +213,25 @@ pub(crate) fn add_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
             leaf,
         };
         // Who may not is not the one who was to be asked.
-        let _refused = step.attempt(|step| add(step, AccountId::from_bytes(account), &behind))?;
+        let _refused = step.attempt(|step| add(step, AccountId::from_bytes(account), &behind, lost))?;
     }
     Ok(())
 }
 
-fn add(step: &mut Step<'_, '_>, account: AccountId, behind: &Behind) -> Result<(), Stop> {
+fn add(step: &mut Step<'_, '_>, account: AccountId, behind: &Behind, lost: bool) -> Result<(), Stop> {
     let Some(of) = conversation::load(step, &behind.group)?.filter(|of| !of.gone && !of.leaving) else {
         return Ok(());
     };
+    // RCH-6: a lost device cannot follow, wherever it stands.
+    if lost {
+        return if is_leaf_of(step, &of, account, &behind.leaf)? {
+            bring_back(step, &of, account)?;
+            let of = conversation::load(step, &behind.group)?.ok_or(Stop::Refused("no such conversation"))?;
+            conversation::note_device(step, &of, account)
+        } else {
+            Ok(())
+        };
+    }
     // One that is further than I am is not behind: I am.
     let number = step.groups.number(&step.mls, (of.group, of.epoch))?;
     let behind_me = number > behind.number || somebody_stands_at_head(step, &of, account)?;

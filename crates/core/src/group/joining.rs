@@ -8,6 +8,7 @@ use crate::conversation::{self, Conversation, epochs};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Entered, Known, Signer};
+use crate::restore;
 use crate::roles;
 use crate::step::{Step, Stop};
 use std::collections::BTreeSet;
@@ -22,8 +23,11 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountI
     let state = GroupState::decode(state).map_err(|_| Stop::Refused("state"))?;
     check_members(step, &entered, &state)?;
     let known = conversation::load(step, &entered.group)?;
-    if known.is_none() || !roles::may_bring_back(&state, by, step.me()?) {
-        check_may_add(&state, by)?;
+    match (&known, restore::lost(step, &entered.group)?) {
+        // RCH-6: by what the capsule knew.
+        (None, Some((_, before))) => check_may_return(step, &before, by)?,
+        (None, None) => check_may_add(&state, by)?,
+        (Some(_), _) => check_may_return(step, &state, by)?,
     }
     let signer = own_signer(step, &entered)?;
     let relays = invitation
@@ -66,6 +70,14 @@ fn check_may_add(state: &GroupState, by: AccountId) -> Result<(), Stop> {
     }
 }
 
+/// Who could add me, or bring me back.
+fn check_may_return(step: &Step<'_, '_>, state: &GroupState, by: AccountId) -> Result<(), Stop> {
+    if roles::may_bring_back(state, by, step.me()?) {
+        return Ok(());
+    }
+    check_may_add(state, by)
+}
+
 fn own_signer(step: &Step<'_, '_>, entered: &Entered) -> Result<Signer, Stop> {
     let own = entered.members.iter().find(|leaf| leaf.index == entered.own_leaf);
     let public = own.map(|leaf| leaf.public.as_slice()).unwrap_or_default();
@@ -82,9 +94,7 @@ fn come_back(
     relays: &[RelayId],
 ) -> Result<(), Stop> {
     let known = epochs::state(step, of.epoch)?.ok_or(Stop::Refused("a conversation of two"))?;
-    if !roles::may_bring_back(&known, by, step.me()?) {
-        check_may_add(&known, by)?;
-    }
+    check_may_return(step, &known, by)?;
     for relay in relays {
         conversation::join_relay(step, of.group, *relay)?;
     }

@@ -3,11 +3,14 @@
 //! In: a contact who was let in, a Welcome that used one, a message that brings some. Out: messages with fresh ones.
 //! Three fresh ones and one of last resort lie with each contact, refilled when one was used (GRP-8).
 
+use super::restored;
 use crate::api::Fault;
 use crate::conversation::{self, Conversation};
+use crate::devices;
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Signer};
+use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::group::{Supply, decode_supply, encode_supply};
@@ -71,6 +74,11 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: AccountId, body: &[u8]) -> 
         if leaf::account_of(&leaf)? != from {
             return Err(Stop::Refused("somebody else's key package"));
         }
+        // DEV-3; a log that is not known yet speaks against nobody.
+        let log = reach::known_log(step, from)?;
+        if !log.entries.is_empty() && !devices::is_live(&log, leaf::device_of(&leaf)?) {
+            return Err(Stop::Refused("a lost device's key package"));
+        }
         if one.last_resort {
             step.tx
                 .prepare_cached("DELETE FROM supply WHERE account = ? AND mine = 0 AND last_resort = 1")?
@@ -86,7 +94,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: AccountId, body: &[u8]) -> 
                  (SELECT package FROM supply WHERE account = ?1 AND mine = 0 ORDER BY last_resort DESC, package LIMIT ?2)",
         )?
         .execute(params![from.as_bytes(), KEPT_MAX])?;
-    Ok(())
+    restored::keys_came(step, from)
 }
 
 /// One to add this contact with; the last resort stays.

@@ -15,6 +15,7 @@ use crate::listening::{self, Purpose};
 use crate::mls::{self, Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
+use crate::restore;
 use crate::step::{Step, Stop};
 use ed25519_dalek::{Signature, VerifyingKey};
 use rusqlite::{OptionalExtension, params};
@@ -39,6 +40,7 @@ struct Acceptance {
 /// Takes up a link.
 pub(crate) fn accept(step: &mut Step<'_, '_>, wish: &api::Accept) -> Result<Reply, Stop> {
     let me = step.me()?;
+    restore::is_over(step)?;
     let link = InviteLink::parse(&wish.link).map_err(fault_of)?;
     if step.knows_time()? && u64::from(link.expiry_day) * DAY_S < step.time.seconds() {
         return Err(Stop::Fault(Fault::LinkExpired));
@@ -185,7 +187,7 @@ pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Res
 }
 
 /// The card must be sealed with the link's secret, signed, and of the account that the link pins (MEET-4).
-fn opened_card(link: &InviteLink, bytes: &[u8]) -> Result<(Vec<u8>, ContactCard), Stop> {
+pub(crate) fn opened_card(link: &InviteLink, bytes: &[u8]) -> Result<(Vec<u8>, ContactCard), Stop> {
     let sealed = Envelope::decode(bytes.to_vec()).map_err(|_| Stop::Refused("card envelope"))?;
     let plain = inbox::whole(&link.secret.key(ROLE_CARD), &sealed)?;
     let card = ContactCard::decode(&plain).map_err(|_| Stop::Refused("card"))?;

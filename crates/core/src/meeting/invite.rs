@@ -16,6 +16,7 @@ use crate::listening::{self, Purpose};
 use crate::mls::{self, Gid, Known, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
+use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::card::{
@@ -66,6 +67,7 @@ impl Invite {
 /// Makes an invitation: keys, card, door, and an ear for claims.
 pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Result<Reply, Stop> {
     let me = super::me(step)?;
+    restore::is_over(step)?;
     let relay = *own_relays(step)?.first().ok_or(Stop::Fault(Fault::NoRelay))?;
     let open: u32 = step
         .tx
@@ -395,7 +397,7 @@ fn let_in(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], offer: &Cla
 }
 
 /// Exactly two leaves: mine by this invitation's key package, and one of the claim's account.
-fn check_members(card: &ContactCard, signer: &Signer, entered: &mls::Entered) -> Result<(), Stop> {
+pub(crate) fn check_members(card: &ContactCard, signer: &Signer, entered: &mls::Entered) -> Result<(), Stop> {
     let [a, b] = entered.members.as_slice() else {
         return Err(Stop::Refused("members"));
     };

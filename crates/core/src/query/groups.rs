@@ -21,7 +21,7 @@ const MEMBERS: &str = "
 /// Errors: the database's own.
 pub fn load_group(db: &Connection, chat: ChatId) -> Result<Option<Group>, StoreError> {
     let sql = "SELECT e.state, v.gone = 0 AND v.leaving = 0 FROM conversation v JOIN epoch e ON e.epoch_id = v.head
-               WHERE v.chat = ? AND v.grouped = 1";
+               WHERE v.chat = ?1 AND v.grouped = 1 UNION ALL SELECT state, 0 FROM lost_group WHERE chat = ?1";
     let found: Option<(Vec<u8>, bool)> = db
         .prepare_cached(sql)?
         .query_row([chat], |row| Ok((row.get(0)?, row.get(1)?)))

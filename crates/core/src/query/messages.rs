@@ -48,11 +48,14 @@ const STATES: [MessageState; 5] = [
     MessageState::Read,
     MessageState::Received,
 ];
-pub(super) const KINDS: [MessageKind; 4] = [
+/// By their numbers; what is nothing to show (4) is in no chat.
+pub(super) const KINDS: [MessageKind; 6] = [
     MessageKind::Text,
     MessageKind::Unknown,
     MessageKind::Began,
     MessageKind::Deleted,
+    MessageKind::Unknown,
+    MessageKind::NewDevice,
 ];
 
 /// The message with this id (16 bytes), hidden chats included.

@@ -21,10 +21,13 @@ const FIRST_MESSAGES: u32 = 3;
 
 const CHAT: &str = "
     SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
-           coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, v.group_id, v.accounts,
-           v.gone = 0 AND v.leaving = 0 AS member, v.silent > 1 AS behind
+           coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, coalesce(v.group_id, l.group_id) AS group_id,
+           coalesce(v.accounts, (SELECT count(*) FROM seat WHERE chat = l.chat)) AS accounts,
+           v.gone = 0 AND v.leaving = 0 AS member, coalesce(v.silent > 1, 1) AS behind,
+           EXISTS (SELECT 1 FROM coming_back b WHERE b.account = h.contact) AS coming_back
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
-    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL";
+    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL
+    LEFT JOIN lost_group l ON l.chat = h.id AND h.contact IS NULL";
 const CONTACT: &str = "
     SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
            h.id AS chat
@@ -192,7 +195,11 @@ fn with_messages(db: &Connection, mut chat: Chat) -> Result<Chat, StoreError> {
 
 fn alarm_row(row: &Row<'_>) -> rusqlite::Result<Alarm> {
     Ok(Alarm {
-        kind: choice_at(row, "kind", &[AlarmKind::TwoCommits, AlarmKind::NotMine])?,
+        kind: choice_at(
+            row,
+            "kind",
+            &[AlarmKind::TwoCommits, AlarmKind::NotMine, AlarmKind::TwoLogs],
+        )?,
         account: hex_at(row, "account")?,
         name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
         at: number_at(row, "at")?,
@@ -211,11 +218,13 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
     let members: Option<u32> = row.get("accounts")?;
     let member: Option<bool> = row.get("member")?;
     let behind: Option<bool> = row.get("behind")?;
-    let group = members.map(|members| GroupBrief {
-        members,
-        member: member.unwrap_or_default(),
-        behind: behind.unwrap_or_default(),
-    });
+    let group = members
+        .filter(|_| row.get::<_, Option<Vec<u8>>>("group_id").is_ok_and(|id| id.is_some()))
+        .map(|members| GroupBrief {
+            members,
+            member: member.unwrap_or_default(),
+            behind: behind.unwrap_or_default(),
+        });
     Ok(Chat {
         id: row.get("id")?,
         contact: if group.is_some() {
@@ -230,6 +239,7 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
         unread: number_at(row, "unread")?,
         first_unread: None,
         waiting: row.get("waiting")?,
+        coming_back: row.get("coming_back")?,
         draft: row.get::<_, Option<String>>("draft")?.filter(|draft| !draft.is_empty()),
         active_at: number_at(row, "active_at")?,
         heard_at: optional_number_at(row, "heard_at")?,

@@ -27,16 +27,21 @@ pub fn locked_status(live: &Live) -> Status {
         clock_offset_ms: 0,
         queued: 0,
         restored: false,
+        restoring: None,
+        revoked: false,
         unread: 0,
         requests: 0,
     }
 }
 
 pub(super) fn status(db: &Connection, live: &Live) -> Result<Status, StoreError> {
-    let (me, restored) = account(db)?.map_or((None, false), |(me, restored)| (Some(me), restored));
+    let account = account(db)?;
+    let (restored, revoked) = account.as_ref().map_or((false, false), |found| (found.1, found.2));
     Ok(Status {
-        me,
+        me: account.map(|found| found.0),
         restored,
+        revoked,
+        restoring: crate::restore::shown(db)?,
         relays: relays(db, live)?,
         clock_offset_ms: clock_offset(db)?,
         queued: count(db, QUEUED)?,
@@ -46,7 +51,7 @@ pub(super) fn status(db: &Connection, live: &Live) -> Result<Status, StoreError>
     })
 }
 
-fn account(db: &Connection) -> Result<Option<(Me, bool)>, StoreError> {
+fn account(db: &Connection) -> Result<Option<(Me, bool, bool)>, StoreError> {
     let map = |row: &Row<'_>| {
         Ok((
             Me {
@@ -54,10 +59,11 @@ fn account(db: &Connection) -> Result<Option<(Me, bool)>, StoreError> {
                 name: row.get("name")?,
             },
             row.get("restored")?,
+            row.get("revoked")?,
         ))
     };
     Ok(db
-        .prepare_cached("SELECT account, name, restored FROM account")?
+        .prepare_cached("SELECT account, name, restored, revoked FROM account")?
         .query_row([], map)
         .optional()?)
 }

@@ -11,7 +11,35 @@ CREATE TABLE account(
   device_log   BLOB NOT NULL,            -- encoded device log (DEV-*)
   restored     INTEGER NOT NULL,
   hlc          INTEGER NOT NULL DEFAULT 0, -- newest hybrid clock value seen or given
+  generation   INTEGER NOT NULL DEFAULT 0, -- of the newest capsule known (CAP-4)
+  revoked      INTEGER NOT NULL DEFAULT 0, -- the account lives on another device (CAP-5)
   created_at   INTEGER NOT NULL
+) STRICT;
+
+-- When the account's capsule is put next, and what it held last: one row (CAP-4).
+CREATE TABLE capsule(
+  one          INTEGER PRIMARY KEY CHECK (one = 1),
+  changed      INTEGER NOT NULL DEFAULT 0, -- something that stands in it may have changed
+  due_at       INTEGER,                  -- device clock
+  put_at       INTEGER NOT NULL DEFAULT -9000000000000000, -- last one put, device clock
+  day_from     INTEGER NOT NULL DEFAULT -9000000000000000, -- since then the puts are counted, device clock
+  puts         INTEGER NOT NULL DEFAULT 0,
+  hash         BLOB,                     -- SHA-256 of what the last one held
+  hides        INTEGER NOT NULL DEFAULT 0 -- mine would hide another one of this account: none is put
+) STRICT;
+INSERT INTO capsule(one) VALUES (1);
+
+-- An account that comes back from its words: one row (CAP-6).
+CREATE TABLE restore(
+  one          INTEGER PRIMARY KEY CHECK (one = 1),
+  state        INTEGER NOT NULL,         -- 0 looking, 1 found, 2 given up, 3 nobody lives behind the door
+  door         TEXT,                     -- invitation whose card names a relay, until it is known
+  knock        BLOB,                     -- 16: name of the question
+  found        BLOB,                     -- capsule that waits to be taken
+  generation   INTEGER NOT NULL DEFAULT 0, -- of the newest one found
+  due_at       INTEGER,                  -- when it is taken, device clock
+  made_at      INTEGER,                  -- of the one taken
+  left_out     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Interface settings and other single values.
@@ -57,6 +85,32 @@ CREATE TABLE chat(
 ) STRICT;
 CREATE INDEX chat_by_activity ON chat(hidden, active_at DESC);
 
+-- Contacts of an account that came back, who have not answered yet (RCH-2).
+CREATE TABLE coming_back(
+  account      BLOB PRIMARY KEY REFERENCES contact(account) ON DELETE CASCADE,
+  chat         INTEGER NOT NULL,
+  reach        BLOB NOT NULL,            -- 32
+  log_count    INTEGER NOT NULL,         -- of the device log that the capsule knew
+  log_hash     BLOB NOT NULL,
+  package      BLOB NOT NULL,            -- key package asked with
+  signer       BLOB NOT NULL,            -- Ed25519 seed of its leaf
+  request      BLOB NOT NULL,            -- SHA-256 of what was asked
+  content      BLOB NOT NULL,            -- what was asked
+  asked_at     INTEGER NOT NULL          -- last, device clock
+) STRICT, WITHOUT ROWID;
+-- Requests of contacts that came back, and what they were answered (RCH-3).
+CREATE TABLE reach_answer(
+  account      BLOB PRIMARY KEY REFERENCES contact(account) ON DELETE CASCADE,
+  request      BLOB NOT NULL,            -- SHA-256 of it
+  content      BLOB NOT NULL             -- the answer
+) STRICT, WITHOUT ROWID;
+-- Groups that the capsule knew, until somebody brings this account back into them (RCH-6).
+CREATE TABLE lost_group(
+  group_id     BLOB PRIMARY KEY,
+  chat         INTEGER NOT NULL UNIQUE REFERENCES chat(id) ON DELETE CASCADE,
+  state        BLOB NOT NULL             -- as the capsule has it
+) STRICT, WITHOUT ROWID;
+
 -- Who is in a group by its head, and who was: names of senders come from here where they are no contacts.
 CREATE TABLE seat(
   chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
@@ -87,6 +141,7 @@ CREATE TABLE conversation(
   leaf         INTEGER NOT NULL,         -- own leaf index
   seq          INTEGER NOT NULL,         -- last seq of own durable messages
   signer       BLOB NOT NULL,            -- own leaf's Ed25519 seed, 32
+  reach        BLOB,                     -- of a conversation of two: how to find each other again, 32 (RCH-1)
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   grouped      INTEGER NOT NULL DEFAULT 0, -- it has a state of its own: a group
   accounts     INTEGER NOT NULL DEFAULT 2, -- of the head
@@ -183,8 +238,8 @@ CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOU
 CREATE TABLE listening(
   tag          BLOB NOT NULL,
   relay        BLOB NOT NULL,
-  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane
-  about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id
+  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane, 4 capsule, 5 requests of a contact that came back, 6 answer to mine
+  about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id, "capsule", group id, account
   slot         INTEGER NOT NULL,         -- week; 0 where there is none
   cursor       INTEGER NOT NULL,         -- last one taken in; 0: none
   PRIMARY KEY(tag, relay)
@@ -212,7 +267,7 @@ CREATE TABLE message(
   hlc          INTEGER NOT NULL,
   sender       BLOB NOT NULL,            -- account_id
   mine         INTEGER NOT NULL,
-  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show
+  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show, 5 a new device
   text         TEXT NOT NULL,            -- as it is shown: after the newest edit
   original     TEXT,                     -- as it came, where an edit stands in its place
   edited_at    INTEGER,
@@ -327,6 +382,7 @@ CREATE TABLE behind(
   number   INTEGER NOT NULL,             -- of that epoch in MLS
   due_at   INTEGER,                      -- when it is my turn, device clock; NULL: done
   asked_at INTEGER NOT NULL,             -- device clock
+  lost     INTEGER NOT NULL DEFAULT 0,   -- its device was: it cannot come back by itself (RCH-6)
   PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX behind_due ON behind(due_at) WHERE due_at IS NOT NULL;
@@ -334,11 +390,36 @@ CREATE INDEX behind_due ON behind(due_at) WHERE due_at IS NOT NULL;
 -- What a person is told about a conversation's keys (ALM-*): at most one of each kind for each account.
 CREATE TABLE alarm(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
-  kind     INTEGER NOT NULL,             -- 0 two commits by one member on one epoch, 1 a commit by my leaf that I did not make
+  kind     INTEGER NOT NULL,             -- 0 two commits by one member on one epoch, 1 a commit by my leaf that I did not make, 2 two device logs of one account
   account  BLOB NOT NULL,
   at       INTEGER NOT NULL,             -- slot clock
   PRIMARY KEY(group_id, kind, account)
 ) STRICT, WITHOUT ROWID;
+
+-- What stands in the capsule: a change of it is noted once.
+CREATE TRIGGER capsule_account AFTER UPDATE OF name, device_log ON account BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
+CREATE TRIGGER capsule_relay_add AFTER INSERT ON relay BEGIN UPDATE capsule SET changed = 1 WHERE changed = 0; END;
+CREATE TRIGGER capsule_relay AFTER UPDATE OF own, address, secret ON relay BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
+CREATE TRIGGER capsule_contact AFTER UPDATE OF own_name, alias, verified, device_log ON contact BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
+CREATE TRIGGER capsule_chat AFTER UPDATE OF hidden, waiting ON chat BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
+CREATE TRIGGER capsule_chat_drop AFTER DELETE ON chat BEGIN UPDATE capsule SET changed = 1 WHERE changed = 0; END;
+CREATE TRIGGER capsule_conversation_add AFTER INSERT ON conversation BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
+CREATE TRIGGER capsule_conversation AFTER UPDATE OF gone, waiting, grouped ON conversation BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
+CREATE TRIGGER capsule_group AFTER UPDATE OF head ON conversation WHEN new.grouped = 1 BEGIN
+  UPDATE capsule SET changed = 1 WHERE changed = 0;
+END;
 
 CREATE VIRTUAL TABLE message_fts USING fts5(
   text, content='message', content_rowid='rowid', tokenize='unicode61 remove_diacritics 2'
@@ -358,7 +439,7 @@ END;
 -- What is to leave and has not been confirmed by a recipient.
 CREATE TABLE outbox(
   id           INTEGER PRIMARY KEY,
-  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit, 7 capsule (until stored)
   about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes (want list: group id)
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use stonechat_core::api::{self, Command, Event, Fault, Reply};
 use stonechat_core::store::{Store, StoreKey};
 use stonechat_core::{Core, Dice, Input, Outputs, World};
-use stonechat_wire::exchange::{Arrival, Errand, News, Parcel};
+use stonechat_wire::exchange::{Arrival, Class, Errand, News, Parcel};
 use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -274,7 +274,11 @@ impl Bench {
 
     /// The relay loses the commits that a device has put so far.
     pub(crate) fn lose_commits(&mut self, device: usize) {
-        for parcel in self.devices[device].sent.iter().filter(|p| p.ttl_s == 60 * 24 * 3600) {
+        for parcel in self.devices[device]
+            .sent
+            .iter()
+            .filter(|p| p.ttl_s == 60 * 24 * 3600 && p.class == Class::Text)
+        {
             let there = self.relay.boxes.entry(parcel.token.tag()).or_default();
             // Cursors count what was ever there.
             for kept in there.iter_mut().filter(|kept| *kept == parcel.envelope.bytes()) {

@@ -3,6 +3,7 @@
 use crate::bench::{Bench, START};
 use stonechat_core::Input;
 use stonechat_core::api::AlarmKind;
+use stonechat_wire::exchange::Class;
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -156,7 +157,7 @@ fn each_device_renews_daily_whether_anybody_writes_or_not_rnw_1() {
     let commits = bench.devices[0]
         .sent
         .iter()
-        .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600);
+        .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600 && parcel.class == Class::Text);
     assert!(commits.count() >= 1);
 }
 
@@ -245,7 +246,7 @@ fn the_same_commit_again_changes_nothing_epo_3() {
         bench.devices[0]
             .sent
             .iter()
-            .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600)
+            .filter(|parcel| parcel.ttl_s == 60 * 24 * 3600 && parcel.class == Class::Text)
             .count()
             >= 2
     );

@@ -19,6 +19,7 @@ mod halves;
 mod hostile;
 mod meeting;
 mod outsiders;
+mod restore;
 mod rules;
 mod seeded;
 mod talking;

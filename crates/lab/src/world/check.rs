@@ -11,7 +11,7 @@ use super::tap;
 use super::{BEGINNING, World};
 
 /// Secrets that no relay may ever see.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 11] = [
     "SELECT seed FROM account",
     "SELECT device_key FROM account",
     "SELECT signer FROM conversation",
@@ -22,6 +22,7 @@ const SECRETS: [&str; 10] = [
     "SELECT seal_private FROM invite WHERE seal_private IS NOT NULL",
     "SELECT CAST(words AS BLOB) FROM invite WHERE words IS NOT NULL",
     "SELECT group_id FROM conversation",
+    "SELECT reach FROM conversation WHERE reach IS NOT NULL",
 ];
 
 /// What a conversation's mailbox is for: an epoch, and a week.

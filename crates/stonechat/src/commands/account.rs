@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::client::{Client, PATIENCE, Place};
 use crate::failure::CommandError;
-use crate::grammar::{Init, Listing};
+use crate::grammar::{self, Init, Listing};
 use crate::show;
 
 /// Makes the account and prints its id.
@@ -16,7 +16,7 @@ pub(super) async fn init(client: &mut Client, init: &Init, place: &Place) -> Res
     protect(client, place).await?;
     show::line(&me.id)?;
     if wish.words.is_some() {
-        show::note("the account is back; its contacts and messages are not: ask people for new invitations");
+        show::note("the account is back, without its contacts: `restore` brings them too");
     }
     Ok(())
 }
@@ -36,7 +36,7 @@ fn wish_of(init: &Init) -> Result<types::Init, CommandError> {
 }
 
 /// A daemon that ran already made the profile without a passphrase: set the one given.
-async fn protect(client: &mut Client, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn protect(client: &mut Client, place: &Place) -> Result<(), CommandError> {
     let Some(passphrase) = &place.passphrase else {
         return Ok(());
     };
@@ -49,9 +49,12 @@ async fn protect(client: &mut Client, place: &Place) -> Result<(), CommandError>
     Ok(())
 }
 
-/// Prints the 24 recovery words on one line.
-pub(super) async fn words(client: &mut Client) -> Result<(), CommandError> {
+/// Prints the 24 recovery words on one line, or the entrances to keep with them.
+pub(super) async fn words(client: &mut Client, wish: &grammar::Words) -> Result<(), CommandError> {
     let words: Words = client.call("words", json!({})).await?;
+    if wish.doors {
+        return words.doors.iter().try_for_each(|door| show::line(door));
+    }
     show::line(&words.words.join(" "))
 }
 
@@ -73,6 +76,12 @@ fn print(status: &Status) -> Result<(), CommandError> {
         Some(me) => show::line(&format!("{}  {}", show::tame(&me.name), me.id))?,
         None if status.locked => show::line("locked")?,
         None => show::line("no account yet")?,
+    }
+    if status.revoked {
+        show::line("revoked: this account lives on another device by now; this one only shows what it has")?;
+    }
+    if let Some(restoring) = &status.restoring {
+        super::restoring::print(restoring)?;
     }
     show::line(&format!("connection: {}", connection_word(status.connection)))?;
     for relay in &status.relays {

@@ -20,5 +20,6 @@ mod halves;
 mod kill;
 mod meet;
 mod operate;
+mod restore;
 mod supervise;
 mod talk;

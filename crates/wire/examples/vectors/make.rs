@@ -1,9 +1,10 @@
 //! The vectors themselves: a pure function, so that a test can compare them with the committed files.
 
 use serde_json::{Map, Value, json};
+use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
-    Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceEntry, DeviceLog, DeviceLogEntry, HOW_SPOKEN, Verdict,
-    WHO_FAMILY,
+    Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
+    HOW_SPOKEN, Verdict, WHO_FAMILY,
 };
 use stonechat_wire::content::{Reaction, TextAbout, encode_deletion};
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
@@ -19,6 +20,7 @@ use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
+use stonechat_wire::reach::ReachSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
@@ -36,6 +38,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("face.json", face()),
         ("session.json", session()),
         ("meeting.json", meeting()),
+        ("capsule.json", capsules()),
     ]
 }
 
@@ -126,6 +129,7 @@ fn meeting_seeds() -> Vec<Seed> {
         seed("meeting", "receipt", 7, &receipt().encode()),
         seed("meeting", "group state", 8, &group_state().encode()),
         seed("meeting", "note", 9, &note().encode()),
+        seed("meeting", "capsule", 15, &capsule().encode()),
     ]
 }
 
@@ -567,6 +571,7 @@ fn route() -> RelayRoute {
 /// A card with everything in it. Its signatures are made-up bytes: signing is core's.
 fn card() -> ContactCard {
     let entry = DeviceEntry {
+        change: DeviceChange::Added,
         device_id: DeviceId::from_bytes(bytes(11)),
         device_ed25519: bytes(30),
         added_at_s: 1_779_000_000,
@@ -661,5 +666,53 @@ fn meeting() -> Value {
         "answer": { "rule": "CARD-7", "encoded": hex(answer().encode()),
             "signed": hex(Answer::signed_bytes(Verdict::Accepted, true, &sealed.hash())) },
         "words": [json!({ "rule": "INV-8", "typed": " River, MOON-chair.", "means": normalise_words(" River, MOON-chair.") })],
+    })
+}
+
+fn capsule() -> Capsule {
+    let relay = CardRelay {
+        keys: None,
+        ..card().relays.remove(0)
+    };
+    Capsule {
+        generation: 3,
+        made_at_s: 1_796_000_000,
+        name: "Ана".into(),
+        device_log: card().device_log,
+        relays: vec![(true, relay)],
+        contacts: vec![KeptContact {
+            ed25519: bytes(40),
+            mldsa_hash: bytes(41),
+            own_name: "Bo".into(),
+            alias: None,
+            verified: true,
+            log_count: 1,
+            log_hash: bytes(42),
+            reach: ReachSecret::new(bytes(43)),
+            relays: vec![0],
+        }],
+        groups: vec![KeptGroup {
+            group: bytes(44),
+            state: group_state(),
+        }],
+        left_out: 0,
+    }
+}
+
+fn capsules() -> Value {
+    let (root, reach, account) = (
+        CapsuleRoot::new(bytes(1)),
+        ReachSecret::new(bytes(2)),
+        AccountId::from_bytes(bytes(3)),
+    );
+    json!({
+        "capsule": { "rule": "CAP-2", "encoded": hex(capsule().encode()) },
+        "mailboxes": { "rule": "CAP-1", "root": hex(bytes::<32>(1)), "slot": 2968,
+            "token": hex(root.token(Slot(2968)).as_bytes()),
+            "read": root.tokens(Slot(2968)).iter().map(|token| hex(token.tag().as_bytes())).collect::<Vec<_>>() },
+        "reach": { "rule": "RCH-2, RCH-3", "reach": hex(bytes::<32>(2)), "account": hex(account.as_bytes()),
+            "request hash": hex(bytes::<32>(4)),
+            "request token": hex(reach.request_token(account).as_bytes()),
+            "answer token": hex(reach.answer_token(&bytes(4)).as_bytes()) },
     })
 }

@@ -4,6 +4,7 @@ use std::vec;
 
 fn entry(seq: u32, prev: [u8; 32]) -> DeviceLogEntry {
     let entry = DeviceEntry {
+        change: DeviceChange::Added,
         device_id: DeviceId::from_bytes([seq as u8; 8]),
         device_ed25519: [4; 32],
         added_at_s: 1_700_000_000,

@@ -3,7 +3,7 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
@@ -13,6 +13,8 @@ export type Query = { "method": "status" } | { "method": "invites" } | { "method
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
   "init": Me,
+  "restore": Me,
+  "restore.giveUp": Done,
   "words": Words,
   "invite.create": Invite,
   "invite.revoke": Done,
@@ -133,7 +135,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -151,6 +153,58 @@ relays?: Array<string>,
  * 24 recovery words to restore an account; absent: a fresh one.
  */
 words?: string | null, };
+
+/**
+ * Parameters of `Command::Restore`.
+ */
+export type Restore = { 
+/**
+ * 24 recovery words.
+ */
+words: string, 
+/**
+ * Route of one of the account's relays (`stone:r...`), or any invitation whose door stands on one.
+ */
+door: string, };
+
+/**
+ * Parameters of `Command::RestoreGiveUp`.
+ */
+export type GiveUp = { 
+/**
+ * Display name, 1 to 64 characters.
+ */
+name: string, };
+
+/**
+ * Where coming back from the words stands.
+ */
+export type RestoreState = "looking" | "found" | "givenUp" | "doorSpent";
+
+/**
+ * How an account comes back.
+ */
+export type Restoring = { 
+/**
+ * Where it stands.
+ */
+state: RestoreState, 
+/**
+ * When what was found had been made: who was met after that is not in it.
+ */
+madeAt: number | null, 
+/**
+ * People and groups that it had no room for.
+ */
+leftOut: number, 
+/**
+ * People whose devices have not answered yet.
+ */
+people: number, 
+/**
+ * Groups that nobody has brought this account back into yet.
+ */
+groups: number, };
 
 /**
  * Who an invitation is for.
@@ -368,7 +422,7 @@ export type MessageState = "queued" | "carried" | "delivered" | "read" | "receiv
 /**
  * What kind of message.
  */
-export type MessageKind = "text" | "unknown" | "began" | "deleted";
+export type MessageKind = "text" | "unknown" | "began" | "deleted" | "newDevice";
 
 /**
  * The message that another one answers, as it stands now.
@@ -559,6 +613,10 @@ firstUnread: number | null,
  * The inviter has not approved yet: what I write waits there.
  */
 waiting: boolean, 
+/**
+ * My account came back, and this contact's device has not answered yet.
+ */
+comingBack: boolean, 
 /**
  * Kept draft, where there is one.
  */
@@ -858,7 +916,7 @@ behind: boolean, };
 /**
  * What is wrong with a conversation's keys.
  */
-export type AlarmKind = "twoCommits" | "notMine";
+export type AlarmKind = "twoCommits" | "notMine" | "twoLogs";
 
 /**
  * An alarm about a conversation.
@@ -1054,7 +1112,11 @@ export type Words = {
 /**
  * English BIP-39 words, in order.
  */
-words: Array<string>, };
+words: Array<string>, 
+/**
+ * Entrances to keep with them: routes of the account's own relays.
+ */
+doors: Array<string>, };
 
 /**
  * The safety number of a pair of accounts.
@@ -1149,9 +1211,17 @@ clockOffsetMs: number,
  */
 queued: number, 
 /**
- * Restored from words: contacts do not come back yet, and the interface says so.
+ * Restored from words: what was written before does not come back, and the interface says so.
  */
 restored: boolean, 
+/**
+ * How that stands, where a capsule was looked for.
+ */
+restoring: Restoring | null, 
+/**
+ * The account lives on another device by now.
+ */
+revoked: boolean, 
 /**
  * Unread messages in all chats.
  */

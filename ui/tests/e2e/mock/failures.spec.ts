@@ -15,7 +15,7 @@ const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' 
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
   badEmoji: 'react', tooManyReactions: 'react', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
-  notLetIn: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
+  notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
 };
 
 for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en][]) {
@@ -411,12 +411,13 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await page.evaluate(() => {
         const { backend } = window.mock!;
         const chat = backend.chats.get(3)!;
-        const alarms = [{ kind: 'twoCommits' as const, account: 'a1', name: 'Andry', at: 1 }, { kind: 'notMine' as const, account: 'a2', name: 'Ana', at: 2 }];
+        const alarms = [{ kind: 'twoCommits' as const, account: 'a1', name: 'Andry', at: 1 }, { kind: 'notMine' as const, account: 'a2', name: 'Ana', at: 2 }, { kind: 'twoLogs' as const, account: 'a3', name: 'Bo', at: 3 }];
         backend.emit({ kind: 'chatChanged', chat: { ...chat, alarms } });
       });
       await expect(page.getByText(words.alarms.twoCommits.title('Andry'))).toBeVisible();
       await expect(page.getByText(words.alarms.notMine.title(''))).toBeVisible();
-      await expect(page.getByRole('alert')).toHaveCount(2);
+      await expect(page.getByText(words.alarms.twoLogs.title('Bo'))).toBeVisible();
+      await expect(page.getByRole('alert')).toHaveCount(3);
       await expectAccessible(page);
     });
 

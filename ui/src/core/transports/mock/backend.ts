@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Quote, Relay, Request, Settings, Version } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import type { Answer, Method, Params } from '../../methods';
 
@@ -22,6 +22,8 @@ export class Backend {
   passphrase: string | null = null;
   locked = false;
   restored = false;
+  restoring: Restoring | null = null;
+  revoked = false;
   connection: Connection = 'noRelay';
   relays: Relay[] = [];
   clockOffsetMs = 0;
@@ -85,7 +87,7 @@ export class Backend {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
       id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
-      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+      waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
     this.chats.set(chat.id, chat);
@@ -97,7 +99,7 @@ export class Backend {
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
       id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
-      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
+      unread: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -288,7 +290,7 @@ export class Backend {
       return {
         version: '0.1.0 (mock)', me: this.locked ? null : this.me, locked: this.locked, hasPassphrase: this.passphrase !== null,
         connection: this.connection, relays: this.relays.map((relay) => ({ ...relay })), clockOffsetMs: this.clockOffsetMs, queued,
-        restored: this.restored, unread, requests: this.requests.size,
+        restored: this.restored, restoring: this.restoring, revoked: this.revoked, unread, requests: this.requests.size,
       };
     },
     init: ({ name, words }) => {
@@ -300,7 +302,24 @@ export class Backend {
       this.emit({ kind: 'statusChanged' });
       return this.me;
     },
-    words: () => ({ words: WORDS24 }),
+    restore: ({ words, door }) => {
+      if (this.me !== null) throw new CallError('accountExists');
+      if (words.trim().split(/\s+/).length !== 24) throw new CallError('badWords');
+      if (!door.startsWith('stone:') && !door.startsWith('http')) throw new CallError('brokenLink');
+      this.me = { id: this.hex(64), name: '' };
+      this.restored = true;
+      this.restoring = { state: 'looking', madeAt: null, leftOut: 0, people: 0, groups: 0 };
+      this.emit({ kind: 'statusChanged' });
+      return this.me;
+    },
+    'restore.giveUp': ({ name }) => {
+      if (this.restoring === null || this.me === null) throw new CallError('notFound');
+      this.me = { ...this.me, name };
+      this.restoring = { ...this.restoring, state: 'givenUp' };
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
+    words: () => ({ words: WORDS24, doors: ['stone:rAbCdEfGhIjKlMnOpQrStUvWx'] }),
     'invite.create': ({ who, how }) => {
       if (this.relays.length === 0) throw new CallError('noRelay');
       const invite = this.makeInvite(who, how, this.nextInvite);

@@ -1,0 +1,101 @@
+//! Members who lost their device and came back with their words: whoever may gives their new one a leaf, by itself.
+//!
+//! In: key packages of a contact's new device. Out: rows of `behind` that fall due, one after the other among those who
+//! may; lines in the chats of groups. `behind` makes the commit. Specified in `docs/protocol/14-devices.md` (RCH-6).
+
+use crate::conversation::{self, Conversation, epochs};
+use crate::devices;
+use crate::leaf;
+use crate::mls::{Gid, Leaf};
+use crate::reach;
+use crate::roles;
+use crate::step::{Step, Stop};
+use rusqlite::params;
+use stonechat_wire::ids::AccountId;
+
+/// The first of those who may does it so soon (RCH-6).
+const FIRST_MS: u64 = 10 * 1000;
+/// ... and each next one so much later.
+const NEXT_MS: u64 = 10 * 60 * 1000;
+/// Nobody waits longer, however many may.
+const LATEST_MS: u64 = 24 * 3600 * 1000;
+
+/// Key packages of this contact are here: it is brought back where its leaf is of a lost device.
+pub(crate) fn keys_came(step: &mut Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
+    let log = reach::known_log(step, account)?;
+    if devices::live(&log).len() == log.entries.len() {
+        return Ok(());
+    }
+    let sql = "SELECT v.group_id FROM seat s JOIN conversation v ON v.chat = s.chat
+               WHERE s.account = ? AND s.place IS NOT NULL AND v.grouped = 1 AND v.gone = 0 AND v.leaving = 0";
+    let groups: Vec<Gid> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map([account.as_bytes()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for group in groups {
+        let Some(of) = conversation::load(step, &group)? else {
+            continue;
+        };
+        let Some(found) = leaf_in_head(step, &of, account)? else {
+            continue;
+        };
+        if !devices::is_live(&log, leaf::device_of(&found)?) {
+            put_down(step, &of, account, &found)?;
+        }
+    }
+    Ok(())
+}
+
+fn leaf_in_head(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<Option<Leaf>, Stop> {
+    let members = epochs::members(step, of.epoch)?;
+    match members.iter().find(|member| member.account == account) {
+        Some(member) => Ok(Some(step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?)),
+        None => Ok(None),
+    }
+}
+
+/// Notes when it is my turn, where I may.
+fn put_down(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf: &Leaf) -> Result<(), Stop> {
+    let Some(state) = epochs::state(step, of.epoch)? else {
+        return Ok(());
+    };
+    let me = step.me()?;
+    let mut helpers = state.seats.iter().map(|seat| seat.account);
+    let mut helpers = helpers
+        .by_ref()
+        .filter(|one| roles::may_bring_back(&state, *one, account));
+    let Some(turn) = helpers.position(|one| one == me) else {
+        return Ok(());
+    };
+    let wait = FIRST_MS
+        .saturating_add(NEXT_MS.saturating_mul(turn as u64))
+        .min(LATEST_MS);
+    step.tx
+        .prepare_cached(
+            "INSERT OR REPLACE INTO behind(group_id, account, leaf, epoch_id, number, due_at, asked_at, lost)
+             VALUES (?, ?, ?, ?, 0, ?, ?, 1)",
+        )?
+        .execute(params![
+            of.group,
+            account.as_bytes(),
+            leaf.public,
+            of.epoch.as_bytes(),
+            step.now.0.saturating_add(wait).cast_signed(),
+            step.now.0.cast_signed()
+        ])?;
+    Ok(())
+}
+
+/// A commit removed some leaves and added others: says so where an account has another device now.
+pub(crate) fn note(step: &mut Step<'_, '_>, of: &Conversation, went: &[Leaf], came: &[Leaf]) -> Result<(), Stop> {
+    for leaf in came {
+        let account = leaf::account_of(leaf)?;
+        let mut before = went.iter().filter(|old| leaf::account_of(old).ok() == Some(account));
+        let Some(before) = before.next() else { continue };
+        if leaf::device_of(before)? != leaf::device_of(leaf)? {
+            conversation::note_device(step, of, account)?;
+        }
+    }
+    Ok(())
+}
