@@ -63,7 +63,7 @@ pub(crate) fn put_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     }
     let (mut due, now) = (load(step)?, step.now.0.cast_signed());
     if due.changed {
-        due.due_at = due.due_at.or(Some(earliest(&due, now)));
+        due.due_at = due.due_at.or_else(|| Some(earliest(&due, now)));
         step.tx
             .prepare_cached("UPDATE capsule SET changed = 0, due_at = ?")?
             .execute([due.due_at])?;

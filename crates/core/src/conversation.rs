@@ -234,7 +234,7 @@ pub(crate) fn note_device(step: &mut Step<'_, '_>, of: &Conversation, account: A
             .query_row("SELECT max(position) FROM message WHERE chat = ?", [of.chat], |row| {
                 row.get(0)
             })?;
-    let position = newest.map_or(position_of(time), |newest| position_of(time).max(newest + ROOM));
+    let position = newest.map_or_else(|| position_of(time), |newest| position_of(time).max(newest + ROOM));
     step.tx.execute(
         "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
                              sent_at, received_at, state, complete, acked)
