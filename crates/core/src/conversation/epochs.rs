@@ -6,6 +6,7 @@
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
 
 use super::{Conversation, alarms, load, originals, receipts, renewal};
+use crate::api::Fault;
 use crate::content;
 use crate::defence::{self, Defence};
 use crate::fork::{self, Class, Commit, Node, Votes};
@@ -175,6 +176,9 @@ pub(crate) fn commit(
     judged: &Judged,
     note: &Note,
 ) -> Result<Made, Stop> {
+    if has_committed(step, of.epoch)? {
+        return Err(Stop::Fault(Fault::NotAllowed));
+    }
     let made = step.groups.commit(&step.mls, (of.group, of.epoch), &of.signer, wish)?;
     let by = (of.leaf, step.me()?);
     let new = Planted {
@@ -194,6 +198,15 @@ pub(crate) fn commit(
     committed(step, &of.group)?;
     settle_head(step, &of.group)?;
     Ok(made)
+}
+
+/// A commit of mine on this epoch is there already, and void (FORK-2), or the head would be beyond. A second one would be
+/// shown to everybody as what only a thief of my keys makes (ALM-1, RNW-6).
+pub(crate) fn has_committed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM epoch WHERE parent = ? AND author = ?")?
+        .exists(params![epoch.as_bytes(), step.me()?.as_bytes()])?)
 }
 
 /// Takes in a commit that came in the commit lane of `parent`.
@@ -841,7 +854,8 @@ pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signe
         outbox::branch_lost(step, &entered.group, epoch)?;
     }
     receipts::due(step, &entered.group)?;
-    group::head_moved(step, &entered.group, &[])
+    group::head_moved(step, &entered.group, &[])?;
+    close_surplus(step, &entered.group)
 }
 
 /// The conversation's epochs that keep their keys.

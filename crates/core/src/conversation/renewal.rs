@@ -52,7 +52,7 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         )?
         .collect::<Result<_, _>>()?;
     for group in due {
-        if may_commit(step, &group)? {
+        if may_commit(step, &group)? && may_here(step, &group)? {
             renew(step, &group)?;
         } else {
             put_off(step, &group)?;
@@ -92,6 +92,12 @@ fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
         .prepare_cached("SELECT count(DISTINCT about) FROM outbox WHERE group_id = ? AND purpose = 4")?
         .query_row([group], |row| row.get(0))?;
     Ok(quiet && commits < A_DAY && unheard < UNHEARD_MAX && !is_out_of_reach(step, group)?)
+}
+
+/// RNW-6: on the head no commit of mine is there.
+fn may_here(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    Ok(!epochs::has_committed(step, of.epoch)?)
 }
 
 /// RNW-5: something of mine has waited for long, and no relay of the conversation has stored it. What I commit now others
@@ -150,7 +156,7 @@ pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Resu
         .tx
         .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?
         .query_row([of.group], |row| row.get(0))?;
-    if !lost {
+    if !lost || epochs::has_committed(step, of.epoch)? {
         return Ok(of.epoch);
     }
     renew(step, &of.group)?;

@@ -399,3 +399,20 @@ fn who_reaches_no_relay_does_not_renew_rnw_5() {
     bench.pass(10 * 3_600_000);
     assert_eq!(number(&mut bench, 0, renewed), 1);
 }
+
+#[test]
+fn nobody_makes_a_second_commit_on_one_epoch_rnw_6() {
+    let mut bench = Bench::friends();
+    bench.pass(6_000);
+    let due = "UPDATE conversation SET renew_at = 0, commit_at = 0";
+    change(&mut bench, 0, due);
+    renew(&mut bench, 0);
+    let made = "SELECT count(*) FROM epoch WHERE author = (SELECT account FROM account)";
+    assert_eq!(number(&mut bench, 0, made), 1);
+    // As if that one were void: the head is where it was.
+    let back =
+        "UPDATE conversation SET head = (SELECT parent FROM epoch WHERE epoch_id = head), renew_at = 0, commit_at = 0";
+    change(&mut bench, 0, back);
+    renew(&mut bench, 0);
+    assert_eq!(number(&mut bench, 0, made), 1);
+}
