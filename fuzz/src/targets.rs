@@ -14,6 +14,7 @@ use stonechat_wire::invite::InviteLink;
 use stonechat_wire::message::{
     MessageHeader, Receipt, decode_again, decode_text, decode_want, encode_again, encode_text, encode_want,
 };
+use stonechat_wire::post::{Post, decode_timer, encode_timer};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::spoken::normalise_words;
 
@@ -183,6 +184,8 @@ fn message(bytes: &[u8]) {
         same(body, TextAbout::decode(body).ok().map(|about| about.encode()));
         same(body, Reaction::decode(body).ok().map(|reaction| reaction.encode()));
         same(body, decode_deletion(body).ok().map(encode_deletion));
+        same(body, Post::decode(body).ok().map(|post| post.encode()));
+        same(body, decode_timer(body).ok().map(encode_timer));
     }
 }
 

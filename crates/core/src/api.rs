@@ -67,6 +67,9 @@ pub enum Command {
     /// Deletes a message, here or for everybody.
     #[serde(rename = "delete")]
     Delete(Delete),
+    /// Says how long messages of a chat stay after they were read.
+    #[serde(rename = "timer.set")]
+    TimerSet(TimerSet),
     /// Makes a group with some contacts.
     #[serde(rename = "group.create")]
     GroupCreate(GroupCreate),
@@ -226,7 +229,7 @@ pub enum Event {
         /// The whole message.
         message: Message,
     },
-    /// A message was deleted here.
+    /// A message was deleted here, or its time was over.
     MessageRemoved {
         /// Where.
         chat: ChatId,

@@ -6,6 +6,8 @@
 //! `wishes` makes acts of what the person wants. Specified in `docs/protocol/13-content.md` (CON-*).
 //! Invariant: `message.text` is what is shown; the search index follows it in the same transaction.
 
+pub(crate) mod shown;
+pub(crate) mod vanish;
 pub(crate) mod wishes;
 
 use crate::api::{ChatId, Event, Fault, MessageKind};

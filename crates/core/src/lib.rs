@@ -36,7 +36,7 @@ mod watch;
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use content::wishes;
+use content::{vanish, wishes};
 use conversation::{originals, receipts, renewal, wants};
 use group::behind;
 use meeting::{accept, invite};
@@ -155,6 +155,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::React(wish) => wishes::react(step, &wish),
         Command::Edit(wish) => wishes::edit(step, &wish),
         Command::Delete(wish) => wishes::delete(step, &wish),
+        Command::TimerSet(wish) => vanish::set(step, &wish),
         Command::GroupCreate(wish) => group::create(step, &wish),
         Command::GroupAdd(wish) => group::add(step, &wish),
         Command::GroupRemove(wish) => group::remove(step, &wish),
@@ -187,6 +188,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     originals::answer_due(step)?;
     behind::ask_due(step)?;
     behind::add_due(step)?;
+    vanish::go_due(step)?;
     Ok(slot)
 }
 
@@ -201,6 +203,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         behind::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
+        vanish::next_due(step)?,
     ];
     // Never in the past: a wake that changes nothing must not ask for another one at once.
     let floor = step.now.0.saturating_add(1);

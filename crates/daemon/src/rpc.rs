@@ -193,6 +193,7 @@ const COMMANDS: &[&str] = &[
     "react",
     "edit",
     "delete",
+    "timer.set",
     "group.create",
     "group.add",
     "group.remove",

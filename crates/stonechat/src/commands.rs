@@ -55,6 +55,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Edit(edit) => content::edit(client, &edit).await,
         Verb::Delete(delete) => content::delete(client, &delete).await,
         Verb::History(of) => content::history(client, &of).await,
+        Verb::Timer(timer) => content::timer(client, &timer).await,
         Verb::Send(send) => talk::send(client, &send).await,
         Verb::Messages(messages) => talk::messages(client, &messages).await,
         Verb::Receive(receive) => receive::receive(client, &receive).await,

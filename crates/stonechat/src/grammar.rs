@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Delete(Delete),
     /// Shows the texts that a message has had, the present one last.
     History(OfMessage),
+    /// Says how long messages of a chat stay after they were read; without a time: shows it.
+    Timer(Timer),
     /// Shows the newest messages with a contact.
     Messages(Messages),
     /// Prints messages of others that were not printed before, and marks them read.
@@ -191,6 +193,41 @@ pub(crate) struct Delete {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Timer {
+    /// Name or id of the contact or group.
+    pub(crate) contact: String,
+    /// 30s, 5m, 1h, 1d, 2w (5 seconds to 366 days), or off.
+    #[arg(value_parser = timer)]
+    pub(crate) time: Option<TimerTime>,
+    /// One JSON object: chat, timer_s.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a timer is set to: seconds, or nothing for off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerTime(pub(crate) Option<u32>);
+
+fn timer(text: &str) -> Result<TimerTime, String> {
+    const WORDS: &str = "a time is 5s to 366d: a number and s, m, h, d or w; or off";
+    if text == "off" {
+        return Ok(TimerTime(None));
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(WORDS)?;
+    let size = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _other => return Err(WORDS.to_owned()),
+    };
+    let number: u32 = number.parse().map_err(|_| WORDS)?;
+    let seconds = number.checked_mul(size).filter(|s| (5..=31_622_400).contains(s));
+    seconds.map(|s| TimerTime(Some(s))).ok_or_else(|| WORDS.to_owned())
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct OfMessage {
     /// Id of the message.
     pub(crate) id: String,
@@ -203,7 +240,7 @@ pub(crate) struct OfMessage {
 pub(crate) struct Messages {
     /// Name or id of the contact or group.
     pub(crate) contact: String,
-    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted.
+    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted, timer.
     #[arg(long)]
     pub(crate) json: bool,
     /// At most this many.
@@ -216,7 +253,7 @@ pub(crate) struct Receive {
     /// If there are none, wait this long for the first.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
-    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions.
+    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -484,6 +521,9 @@ mod tests {
             "edit 12ab hello --json",
             "delete 12ab --everyone --json",
             "history 12ab --json",
+            "timer Bo 1d --json",
+            "timer Bo off",
+            "timer Bo",
             "messages Bo --json --limit 5",
             "receive --wait 3 --json",
             "safety-number Bo",
@@ -510,6 +550,21 @@ mod tests {
         ] {
             let words = std::iter::once("stonechat").chain(line.split(' '));
             assert!(Line::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_timer_is_a_number_and_a_unit_con_9() {
+        for (text, seconds) in [
+            ("5s", Some(5)),
+            ("90m", Some(5_400)),
+            ("2w", Some(1_209_600)),
+            ("off", None),
+        ] {
+            assert_eq!(timer(text), Ok(TimerTime(seconds)), "{text}");
+        }
+        for bad in ["", "5", "4s", "367d", "d", "1y", "-5s", "99999999999s", "5с"] {
+            assert!(timer(bad).is_err(), "{bad}");
         }
     }
 

@@ -35,6 +35,7 @@ pub mod message;
 
 pub mod content;
 pub mod emoji;
+pub mod post;
 
 pub mod card;
 pub mod group;

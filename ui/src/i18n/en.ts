@@ -166,6 +166,18 @@ export const en = {
     failed: 'not sent',
   },
 
+  timer: {
+    title: 'Disappearing messages',
+    label: 'Messages disappear',
+    hint: 'Counted from when each person reads a message, on their own device. It holds for what is written from now on, by everyone here. Someone may have copied it before.',
+    never: 'Never',
+    after: (time: string) => `${time} after reading`,
+    on: (name: string, time: string) => `${name}: messages disappear ${time} after they are read`,
+    off: (name: string) => `${name}: messages stay from now on`,
+    mark: 'disappearing',
+    when: 'Disappears',
+  },
+
   message: {
     title: 'Message',
     from: 'From',

@@ -4,6 +4,7 @@
 
 import type { Message, Quote, Reaction } from '../core/gen/api';
 import type { Dict } from '../i18n/en';
+import { isolate } from '../i18n/plural';
 
 /** The emojis offered first. */
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
@@ -12,6 +13,7 @@ export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const
 export function quoteWords({ found }: Quote, t: Dict): { name: string; text: string } {
   if (found === null) return { name: '', text: t.chat.quoteMissing };
   const name = found.mine ? t.chat.you : found.fromName;
+  if (found.kind === 'timer') return { name, text: t.timer.title };
   if (found.kind === 'deleted') return { name, text: t.chat.deleted };
   return { name, text: found.kind === 'unknown' ? t.chat.newer : found.text };
 }
@@ -22,8 +24,28 @@ export function reactionWords({ emoji, count, names }: Reaction, t: Dict): strin
   return `${emoji} ${count}: ${[...names, ...more].join(', ')}`;
 }
 
+const UNITS = [
+  ['week', 604_800],
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1],
+] as const;
+
+/** A timer as people say it: "1 day", in the largest unit that it is whole in. */
+export function timerWords(seconds: number, locale: string): string {
+  const [unit, size] = UNITS.find(([, size]) => seconds % size === 0) ?? ['second', 1];
+  return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+}
+
+/** Who has said how long messages stay. */
+export function timerLine({ mine, fromName, timerS }: Message, t: Dict, locale: string): string {
+  const name = mine ? t.chat.you : isolate(fromName);
+  return timerS === null ? t.timer.off(name) : t.timer.on(name, timerWords(timerS, locale));
+}
+
 /** What stands where a message has no text of its own. */
-export function textOf(message: Message, began: string, t: Dict): string {
+export function textOf(message: Message, began: string, t: Dict, locale: string): string {
   switch (message.kind) {
     case 'began':
       return began;
@@ -33,5 +55,7 @@ export function textOf(message: Message, began: string, t: Dict): string {
       return t.chat.deleted;
     case 'text':
       return message.text;
+    case 'timer':
+      return timerLine(message, t, locale);
   }
 }

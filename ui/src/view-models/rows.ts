@@ -65,16 +65,21 @@ function joined(a: Message, b: Message): boolean {
   return (
     a.from === b.from &&
     a.late === b.late &&
-    a.kind !== 'began' &&
-    b.kind !== 'began' &&
+    !isLine(a) &&
+    !isLine(b) &&
     b.missingBefore === 0 &&
     b.sentAt - a.sentAt < RUN_MS &&
     day(a) === day(b)
   );
 }
 
+/** A line by the app: no bubble. */
+function isLine({ kind }: Message): boolean {
+  return kind === 'began' || kind === 'timer';
+}
+
 function asMessage({ clientId, chat, text, sentAt, answers }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false };
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null };
 }
 
 /** What core will quote of a message. */

@@ -32,6 +32,8 @@ pub enum MessageKind {
     Began,
     /// Deleted for everybody: nothing of it is left.
     Deleted,
+    /// Its sender said how long messages of this chat stay.
+    Timer = 5,
 }
 
 /// The message that another one answers, as it stands now.
@@ -148,6 +150,11 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
     /// I may delete it for everybody.
     pub may_delete: bool,
+    /// It goes so many seconds after it was read (mine: after it has left). Of a line about the timer: what it sets; absent:
+    /// none.
+    pub timer_s: Option<u32>,
+    /// When it goes, where that counts already.
+    pub vanishes_at: Option<u64>,
 }
 
 impl core::fmt::Debug for Message {
@@ -186,6 +193,8 @@ pub struct Chat {
     pub active_at: u64,
     /// When the contact was last heard of.
     pub heard_at: Option<u64>,
+    /// Messages written now go so many seconds after they were read.
+    pub timer_s: Option<u32>,
     /// What is wrong with its keys, if anything.
     pub alarms: Vec<Alarm>,
 }
@@ -336,6 +345,16 @@ pub struct Delete {
     pub id: String,
     /// For everybody; else only here.
     pub everyone: bool,
+}
+
+/// Parameters of `Command::TimerSet`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TimerSet {
+    /// The chat.
+    pub chat: ChatId,
+    /// 5 to 31,622,400 (366 days); absent: messages stay.
+    pub seconds: Option<u32>,
 }
 
 /// Parameters of `Query::Search`.

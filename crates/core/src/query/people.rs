@@ -22,7 +22,9 @@ const FIRST_MESSAGES: u32 = 3;
 const CHAT: &str = "
     SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, v.group_id, v.accounts,
-           v.gone = 0 AND v.leaving = 0 AS member, v.silent > 1 AS behind
+           v.gone = 0 AND v.leaving = 0 AS member, v.silent > 1 AS behind,
+           (SELECT nullif(t.timer_s, 0) FROM message t INDEXED BY message_timer
+            WHERE t.chat = h.id AND t.kind = 5 AND t.late = 0 ORDER BY t.position DESC LIMIT 1) AS timer_s
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
     LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL";
 const CONTACT: &str = "
@@ -233,6 +235,7 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
         draft: row.get::<_, Option<String>>("draft")?.filter(|draft| !draft.is_empty()),
         active_at: number_at(row, "active_at")?,
         heard_at: optional_number_at(row, "heard_at")?,
+        timer_s: row.get("timer_s")?,
         alarms: Vec::new(),
     })
 }

@@ -18,5 +18,6 @@ mod meeting;
 mod rules;
 mod seeded;
 mod talking;
+mod vanish;
 mod wants;
 mod watch;

@@ -62,6 +62,39 @@ fn a_message_is_answered_liked_edited_and_deleted() {
 }
 
 #[test]
+fn a_timer_lets_messages_go() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    let set = ana.run(&["timer", "Bo", "5s", "--json"]).json();
+    assert_eq!(set[0]["timer_s"], 5);
+    let id = ana.run(&["send", "Bo", "not for long"]).line();
+    let there = until(&bo, "Ana", &id, |_| true);
+    assert_eq!((&there["timer_s"], &there["vanishes_at"]), (&5.into(), &Value::Null));
+    assert!(
+        bo.run(&["messages", "Ana"])
+            .ok()
+            .contains("Ana: (messages go 5s after they were read)")
+    );
+    assert!(bo.run(&["receive", "--json"]).ok().contains("not for long"));
+    for (person, other) in [(&ana, "Bo"), (&bo, "Ana")] {
+        eventually("the message to go", || {
+            let all = person.run(&["messages", other]).ok();
+            (!all.contains("not for long")).then_some(())
+        });
+    }
+    assert_eq!(
+        bo.run(&["timer", "Ana"]).line(),
+        "(messages go 5s after they were read)"
+    );
+    bo.run(&["timer", "Ana", "off"]).ok();
+    eventually("the timer to be off", || {
+        let timer = ana.run(&["timer", "Bo", "--json"]).json();
+        (timer[0]["timer_s"] == Value::Null).then_some(())
+    });
+    assert_eq!(ana.run(&["timer", "Bo", "4s"]).code, 2);
+}
+
+#[test]
 fn what_cannot_be_done_to_a_message_says_why() {
     let relay = Relay::start();
     let (ana, bo) = friends(&relay);

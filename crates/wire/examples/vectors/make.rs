@@ -19,6 +19,7 @@ use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
+use stonechat_wire::post::{Post, encode_timer};
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
@@ -252,6 +253,14 @@ fn reaction() -> Reaction {
     }
 }
 
+fn post() -> Post {
+    Post {
+        text: "gone by noon".into(),
+        target: Some(about("").target),
+        timer_s: Some(3600),
+    }
+}
+
 /// Messages about messages.
 fn contents() -> Value {
     let one = |rule: &str, kind: Kind, body: Vec<u8>| {
@@ -267,7 +276,10 @@ fn contents() -> Value {
         "reaction": one("CON-3", Kind::Reaction, reaction().encode()),
         "reaction_taken_back": one("CON-3", Kind::Reaction, taken_back.encode()),
         "edit": one("CON-4", Kind::Edit, about("yes, at eight").encode()),
-        "deletion": one("CON-5", Kind::Deletion, encode_deletion(about("").target)) })
+        "deletion": one("CON-5", Kind::Deletion, encode_deletion(about("").target)),
+        "post": one("CON-8", Kind::Post, post().encode()),
+        "timer": one("CON-10", Kind::Timer, encode_timer(Some(86_400))),
+        "timer_off": one("CON-10", Kind::Timer, encode_timer(None)) })
 }
 
 fn messages() -> Value {

@@ -3,7 +3,7 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
@@ -25,6 +25,7 @@ export type Answers = {
   "react": Message,
   "edit": Message,
   "delete": Done,
+  "timer.set": Done,
   "group.create": Group,
   "group.add": Group,
   "group.remove": Group,
@@ -368,7 +369,7 @@ export type MessageState = "queued" | "carried" | "delivered" | "read" | "receiv
 /**
  * What kind of message.
  */
-export type MessageKind = "text" | "unknown" | "began" | "deleted";
+export type MessageKind = "text" | "unknown" | "began" | "deleted" | "timer";
 
 /**
  * The message that another one answers, as it stands now.
@@ -517,7 +518,16 @@ reactions: Array<Reaction>,
 /**
  * I may delete it for everybody.
  */
-mayDelete: boolean, };
+mayDelete: boolean, 
+/**
+ * It goes so many seconds after it was read (mine: after it has left). Of a line about the timer: what it sets; absent:
+ * none.
+ */
+timerS: number | null, 
+/**
+ * When it goes, where that counts already.
+ */
+vanishesAt: number | null, };
 
 /**
  * One entry of the chat list.
@@ -571,6 +581,10 @@ activeAt: number,
  * When the contact was last heard of.
  */
 heardAt: number | null, 
+/**
+ * Messages written now go so many seconds after they were read.
+ */
+timerS: number | null, 
 /**
  * What is wrong with its keys, if anything.
  */
@@ -702,6 +716,19 @@ id: string,
  * For everybody; else only here.
  */
 everyone: boolean, };
+
+/**
+ * Parameters of `Command::TimerSet`.
+ */
+export type TimerSet = { 
+/**
+ * The chat.
+ */
+chat: number, 
+/**
+ * 5 to 31,622,400 (366 days); absent: messages stay.
+ */
+seconds: number | null, };
 
 /**
  * What a member of a group may do.

@@ -85,7 +85,7 @@ export class Backend {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
       id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
-      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+      waiting: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
     this.chats.set(chat.id, chat);
@@ -97,7 +97,7 @@ export class Backend {
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
       id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
-      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
+      unread: 0, firstUnread: null, waiting: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -130,7 +130,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -212,6 +212,27 @@ export class Backend {
   /** A message is deleted for everybody. */
   deletes(id: string): Message {
     return this.becomes(this.#message(id), { kind: 'deleted', text: '', reactions: [], editedAt: null, reply: null, mayDelete: false });
+  }
+
+  /** The other side, or this one, sets a chat's timer. */
+  setsTimer(chatId: number, seconds: number | null, mine: boolean): Message {
+    const chat = this.chats.get(chatId)!;
+    chat.timerS = seconds;
+    const message = this.place(chat, '', { kind: 'timer', mine, mayDelete: false, timerS: seconds });
+    this.emit({ kind: 'messageAdded', message });
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    return message;
+  }
+
+  /** The time of a message is over. */
+  vanishes(id: string): void {
+    const old = this.#message(id);
+    const left = this.messages.get(old.chat)!.filter((message) => message.id !== id);
+    this.messages.set(old.chat, left);
+    const chat = this.chats.get(old.chat)!;
+    chat.last = left.at(-1) ?? null;
+    this.emit({ kind: 'messageRemoved', chat: old.chat, id });
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
   }
 
   setConnection(connection: Connection): void {
@@ -386,6 +407,11 @@ export class Backend {
       chat.last = list.at(-1) ?? null;
       this.emit({ kind: 'messageRemoved', chat: chat.id, id });
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return {};
+    },
+    'timer.set': ({ chat, seconds }) => {
+      this.#need(this.chats.get(chat));
+      this.setsTimer(chat, seconds, true);
       return {};
     },
     'group.create': ({ name, members = [] }) => {
