@@ -251,7 +251,7 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     if text.is_empty() || text.len() > TEXT_MAX {
         return Err(Stop::Fault(Fault::BadText));
     }
-    if let Some(id) = sent_before(step, wish)? {
+    if let Some(id) = sent_before(step, wish.chat, wish.client_id.as_deref())? {
         return Ok(Reply::Message(Box::new(loaded(step, id)?)));
     }
     let to = writable(step, wish.chat)?;
@@ -260,6 +260,7 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
         text: text.to_owned(),
         reply_to: content::answered(step, to.chat, wish.reply_to.as_deref())?,
         timer_s: vanish::of_chat(step, to.chat)?,
+        media: None,
     };
     step.tx
         .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
@@ -290,12 +291,13 @@ pub(crate) fn writable(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation
     written_to(step, chat)
 }
 
-fn sent_before(step: &Step<'_, '_>, wish: &api::Send) -> Result<Option<MessageId>, Stop> {
-    let Some(client) = &wish.client_id else { return Ok(None) };
+/// The message that was sent under this id of the caller's.
+pub(crate) fn sent_before(step: &Step<'_, '_>, chat: ChatId, client: Option<&str>) -> Result<Option<MessageId>, Stop> {
+    let Some(client) = client else { return Ok(None) };
     Ok(step
         .tx
         .prepare_cached("SELECT id FROM message WHERE chat = ? AND client_id = ?")?
-        .query_row(params![wish.chat, client], |row| row.get(0))
+        .query_row(params![chat, client], |row| row.get(0))
         .optional()?
         .map(MessageId::from_bytes))
 }
@@ -614,6 +616,9 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.shown.reply_to.map(|id| *id.as_bytes()),
             new.shown.timer_s(),
         ])?;
+    if let Some(media) = &new.shown.media {
+        content::media::keep(step, new.id, media)?;
+    }
     push_down(step, of, placed)?;
     if complete && graph::completed(step, &of.group, new.id)? {
         // Of what stands on screen something is missing no more.

@@ -36,7 +36,7 @@ mod watch;
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use content::{vanish, wishes};
+use content::{media, vanish, wishes};
 use conversation::{originals, receipts, renewal, wants};
 use group::behind;
 use meeting::{accept, invite};
@@ -152,6 +152,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Approve(wish) => invite::approve(step, &wish.id),
         Command::Decline(wish) => invite::decline(step, &wish.id),
         Command::Send(wish) => conversation::send(step, &wish),
+        Command::MediaSend(wish) => media::send(step, &wish),
         Command::React(wish) => wishes::react(step, &wish),
         Command::Edit(wish) => wishes::edit(step, &wish),
         Command::Delete(wish) => wishes::delete(step, &wish),

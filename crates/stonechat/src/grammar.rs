@@ -61,6 +61,12 @@ pub(crate) enum Verb {
     Delete(Delete),
     /// Shows the texts that a message has had, the present one last.
     History(OfMessage),
+    /// Sends a photo: a JPEG file of at most 192 kB; where it was taken, and all else that is no picture, stays here.
+    Photo(Media),
+    /// Sends a voice note: an Ogg file with Opus of at most two minutes and 192 kB.
+    Voice(Media),
+    /// Writes the file of a photo or voice note.
+    Save(Save),
     /// Says how long messages of a chat stay after they were read; without a time: shows it.
     Timer(Timer),
     /// Shows the newest messages with a contact.
@@ -193,6 +199,31 @@ pub(crate) struct Delete {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Media {
+    /// Name or id of the contact or group.
+    pub(crate) contact: String,
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// What stands beside it.
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// One JSON object: the message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// Where to; a file that is there is not overwritten.
+    pub(crate) file: PathBuf,
+    /// One JSON object: id, kind, bytes.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Timer {
     /// Name or id of the contact or group.
     pub(crate) contact: String,
@@ -253,7 +284,7 @@ pub(crate) struct Receive {
     /// If there are none, wait this long for the first.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
-    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at.
+    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at, media.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -523,6 +554,9 @@ mod tests {
             "history 12ab --json",
             "timer Bo 1d --json",
             "timer Bo off",
+            "photo Bo p.jpg --text look --json",
+            "voice Bo v.ogg",
+            "save 12ab p.jpg --json",
             "timer Bo",
             "messages Bo --json --limit 5",
             "receive --wait 3 --json",

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, Message, MessageKind, MessageState};
+use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, MediaKind, Message, MessageKind, MessageState};
 
 use crate::failure::CommandError;
 
@@ -67,6 +67,7 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "edited_at": message.edited_at,
         "reactions": message.reactions,
         "timer_s": message.timer_s,
+        "media": message.media,
         "vanishes_at": message.vanishes_at,
     })
 }
@@ -74,7 +75,7 @@ pub(crate) fn message_json(message: &Message) -> Value {
 /// A message as a line for a person.
 pub(crate) fn message_line(message: &Message) -> String {
     let text = match message.kind {
-        MessageKind::Text => tame(&message.text),
+        MessageKind::Text => format!("{}{}", media_words(message), tame(&message.text)),
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
         MessageKind::Deleted => "(deleted)".to_owned(),
@@ -91,6 +92,17 @@ pub(crate) fn message_line(message: &Message) -> String {
         time(message.sent_at),
         tame(&message.from_name)
     )
+}
+
+/// What is heard or seen, before the text.
+fn media_words(message: &Message) -> String {
+    match &message.media {
+        None => String::new(),
+        Some(media) if media.kind == MediaKind::Voice => {
+            format!("(voice note, {} s) ", media.duration_ms.unwrap_or(0).div_ceil(1000))
+        }
+        Some(media) => format!("(photo, {} x {}) ", media.width.unwrap_or(0), media.height.unwrap_or(0)),
+    }
 }
 
 /// What a line about the timer says.
@@ -241,7 +253,7 @@ mod tests {
             "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
             "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
             "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
-            "timerS": null, "vanishesAt": null,
+            "timerS": null, "vanishesAt": null, "media": null,
         }))
         .unwrap();
         assert_eq!(gap_line(&message), None);

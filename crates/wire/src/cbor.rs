@@ -51,6 +51,12 @@ pub(crate) fn bytes<const N: usize>(reader: &mut Reader<'_>) -> Result<[u8; N], 
     reader.array()
 }
 
+/// A byte string of any length up to `max`.
+pub(crate) fn blob<'a>(reader: &mut Reader<'a>, max: usize) -> Result<&'a [u8], DecodeError> {
+    let length = head(reader, BYTES, max)?;
+    reader.take(length)
+}
+
 pub(crate) fn number(reader: &mut Reader<'_>, max: usize) -> Result<usize, DecodeError> {
     head(reader, NUMBER, max)
 }

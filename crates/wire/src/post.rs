@@ -5,22 +5,32 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::cbor;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::MessageId;
+use crate::jpeg::{self, Measures};
 use crate::message::TEXT_BYTES_MAX;
+use crate::opus;
 
 /// Shortest timer, in seconds (CON-9).
 pub const TIMER_S_MIN: u32 = 5;
+/// Most bytes of a voice note, and of a photo with its preview (CON-13).
+pub const MEDIA_BYTES_MAX: usize = 192 * 1024;
+/// Most bytes of a preview (CON-15).
+pub const PREVIEW_BYTES_MAX: usize = 60 * 1024;
 /// Longest timer: 366 days, in seconds (CON-9).
 pub const TIMER_S_MAX: u32 = 366 * 24 * 3600;
 
 const TEXT: usize = 0;
 const TARGET: usize = 1;
 const TIMER: usize = 2;
+const VOICE: usize = 3;
+const PHOTO: usize = 4;
+const PREVIEW: usize = 5;
 /// Greatest key of a post's map.
-const KEY_MAX: usize = TIMER;
+const KEY_MAX: usize = PREVIEW;
 
 /// A text, and whatever stands beside it (CON-8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +41,94 @@ pub struct Post {
     pub target: Option<MessageId>,
     /// It goes so many seconds after it was read (CON-9).
     pub timer_s: Option<u32>,
+    /// What is heard or seen (CON-13).
+    pub media: Option<Media>,
+}
+
+/// What is heard or seen beside a text; each was checked.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Media {
+    /// A voice note (CON-14).
+    Voice {
+        /// An Ogg file.
+        bytes: Vec<u8>,
+        /// How long it plays.
+        duration_ms: u32,
+    },
+    /// A photo (CON-15).
+    Photo {
+        /// A JPEG file.
+        bytes: Vec<u8>,
+        /// Its measures.
+        measures: Measures,
+        /// A smaller one of the same.
+        preview: Option<Vec<u8>>,
+    },
+}
+
+impl Media {
+    /// Checks a voice note. Errors: over [`MEDIA_BYTES_MAX`]; those of [`opus::check`].
+    pub fn voice(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        limited(bytes.len())?;
+        let duration_ms = opus::check(&bytes)?;
+        Ok(Self::Voice { bytes, duration_ms })
+    }
+
+    /// Checks a photo and its preview. Errors: over [`MEDIA_BYTES_MAX`] together, a preview over [`PREVIEW_BYTES_MAX`];
+    /// those of [`jpeg::check`].
+    pub fn photo(bytes: Vec<u8>, preview: Option<Vec<u8>>) -> Result<Self, DecodeError> {
+        let small = preview.as_ref().map_or(0, Vec::len);
+        limited(bytes.len().saturating_add(small))?;
+        if small > PREVIEW_BYTES_MAX {
+            return Err(DecodeError::Limit("preview"));
+        }
+        let measures = jpeg::check(&bytes)?;
+        if let Some(preview) = &preview {
+            jpeg::check(preview)?;
+        }
+        Ok(Self::Photo {
+            bytes,
+            measures,
+            preview,
+        })
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let (key, bytes, preview) = match self {
+            Self::Voice { bytes, .. } => (VOICE, bytes, None),
+            Self::Photo { bytes, preview, .. } => (PHOTO, bytes, preview.as_ref()),
+        };
+        cbor::put_number(out, key);
+        cbor::put_bytes(out, bytes);
+        if let Some(preview) = preview {
+            cbor::put_number(out, PREVIEW);
+            cbor::put_bytes(out, preview);
+        }
+    }
+
+    const fn fields(&self) -> usize {
+        match self {
+            Self::Photo { preview: Some(_), .. } => 2,
+            Self::Voice { .. } | Self::Photo { .. } => 1,
+        }
+    }
+}
+
+impl fmt::Debug for Media {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Voice { duration_ms, .. } => write!(f, "Voice({duration_ms} ms)"),
+            Self::Photo { measures, .. } => write!(f, "Photo({measures:?})"),
+        }
+    }
+}
+
+fn limited(length: usize) -> Result<(), DecodeError> {
+    if length > MEDIA_BYTES_MAX {
+        Err(DecodeError::Limit("media"))
+    } else {
+        Ok(())
+    }
 }
 
 impl Post {
@@ -38,7 +136,9 @@ impl Post {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let some = [!self.text.is_empty(), self.target.is_some(), self.timer_s.is_some()];
-        cbor::put_map(&mut out, some.iter().filter(|some| **some).count());
+        let fields = some.iter().filter(|some| **some).count();
+        let media = self.media.as_ref().map_or(0, Media::fields);
+        cbor::put_map(&mut out, fields.saturating_add(media));
         if !self.text.is_empty() {
             cbor::put_number(&mut out, TEXT);
             cbor::put_text(&mut out, &self.text);
@@ -50,6 +150,9 @@ impl Post {
         if let Some(seconds) = self.timer_s {
             cbor::put_number(&mut out, TIMER);
             put_seconds(&mut out, seconds);
+        }
+        if let Some(media) = &self.media {
+            media.encode(&mut out);
         }
         out
     }
@@ -68,7 +171,7 @@ impl Post {
             last = Some(key);
         }
         reader.end()?;
-        if post.text.is_empty() {
+        if post.text.is_empty() && post.media.is_none() {
             return Err(DecodeError::Value("empty post"));
         }
         Ok(post)
@@ -79,6 +182,12 @@ impl Post {
             TEXT => self.text = text(reader)?,
             TARGET => self.target = Some(MessageId::from_bytes(cbor::bytes(reader)?)),
             TIMER => self.timer_s = Some(seconds(reader)?),
+            VOICE => self.media = Some(Media::voice(file(reader)?)?),
+            PHOTO if self.media.is_none() => self.media = Some(Media::photo(file(reader)?, None)?),
+            PREVIEW => match self.media.take() {
+                Some(Media::Photo { bytes, .. }) => self.media = Some(Media::photo(bytes, Some(file(reader)?))?),
+                _none => return Err(DecodeError::Value("preview")),
+            },
             _unknown => return Err(DecodeError::Value("post key")),
         }
         Ok(())
@@ -120,6 +229,10 @@ fn seconds(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
     Ok(seconds)
 }
 
+fn file(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    Ok(cbor::blob(reader, MEDIA_BYTES_MAX)?.to_vec())
+}
+
 /// A text that is not left out.
 fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
     match cbor::text(reader, TEXT_BYTES_MAX)? {
@@ -139,6 +252,7 @@ mod tests {
             text: "gone by noon".into(),
             target: Some(MessageId::from_bytes([7; 16])),
             timer_s: Some(3600),
+            media: None,
         }
     }
 
@@ -195,6 +309,56 @@ mod tests {
         assert_eq!(decode_timer(&[0xf6, 0]), Err(DecodeError::Trailing));
     }
 
+    #[test]
+    fn media_have_their_limits_con_13() {
+        let photo = |extra: usize| jpeg::samples::photo(64, 48, extra);
+        let with = |photo: Vec<u8>, preview: Option<Vec<u8>>| Media::photo(photo, preview).map(|_| ());
+        let room = MEDIA_BYTES_MAX - photo(0).len();
+        assert_eq!(with(photo(room), None), Ok(()));
+        assert_eq!(with(photo(room + 1), None), Err(DecodeError::Limit("media")));
+        assert_eq!(with(photo(room), Some(photo(0))), Err(DecodeError::Limit("media")));
+        let small = PREVIEW_BYTES_MAX - photo(0).len();
+        assert_eq!(with(photo(0), Some(photo(small))), Ok(()));
+        assert_eq!(
+            with(photo(0), Some(photo(small + 1))),
+            Err(DecodeError::Limit("preview"))
+        );
+        let note = opus::samples::note;
+        assert!(Media::voice(note(6_000, 20)).is_ok());
+        assert_eq!(Media::voice(note(6_000, 40)), Err(DecodeError::Limit("media")));
+    }
+
+    #[test]
+    fn a_post_has_one_thing_to_hear_or_see_con_13() {
+        let photo = jpeg::samples::photo(64, 48, 10);
+        let note = opus::samples::note(3, 4);
+        let seen = Post {
+            media: Some(Media::photo(photo.clone(), Some(photo.clone())).unwrap()),
+            text: String::new(),
+            ..post()
+        };
+        assert_eq!(Post::decode(&seen.encode()), Ok(seen.clone()));
+        let heard = Post {
+            media: Some(Media::voice(note.clone()).unwrap()),
+            ..seen
+        };
+        assert_eq!(Post::decode(&heard.encode()), Ok(heard));
+        let raw = |fields: &[(usize, &[u8])]| {
+            let mut out = Vec::new();
+            cbor::put_map(&mut out, fields.len());
+            for (key, bytes) in fields {
+                cbor::put_number(&mut out, *key);
+                cbor::put_bytes(&mut out, bytes);
+            }
+            Post::decode(&out)
+        };
+        assert!(raw(&[(VOICE, &note)]).is_ok());
+        assert!(raw(&[(VOICE, &note), (PHOTO, &photo)]).is_err());
+        assert_eq!(raw(&[(PREVIEW, &photo)]), Err(DecodeError::Value("preview")));
+        assert_eq!(raw(&[(PHOTO, &note)]), Err(DecodeError::Value("jpeg")));
+        assert_eq!(raw(&[(VOICE, &photo)]), Err(DecodeError::Value("ogg page")));
+    }
+
     /// What stands beside the text takes little room (ENV-2).
     #[test]
     fn a_timed_text_of_thirty_bytes_is_no_longer_than_eight_more_con_8() {
@@ -203,6 +367,7 @@ mod tests {
             text: text.into(),
             target: None,
             timer_s: Some(TIMER_S_MAX),
+            media: None,
         };
         assert!(timed.encode().len() <= crate::message::encode_text(text).len() + 8);
     }
@@ -214,7 +379,7 @@ mod tests {
             target in any::<Option<[u8; 16]>>(),
             timer in prop::option::of(TIMER_S_MIN..=TIMER_S_MAX),
         ) {
-            let post = Post { text, target: target.map(MessageId::from_bytes), timer_s: timer };
+            let post = Post { text, target: target.map(MessageId::from_bytes), timer_s: timer, media: None };
             prop_assert_eq!(Post::decode(&post.encode()), Ok(post));
             prop_assert_eq!(decode_timer(&encode_timer(timer)), Ok(timer));
         }

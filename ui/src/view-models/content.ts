@@ -2,7 +2,7 @@
 //!
 //! In: messages and the words of a language. Out: short texts for the eye and for a screen reader.
 
-import type { Message, Quote, Reaction } from '../core/gen/api';
+import type { MediaKind, Message, Quote, Reaction } from '../core/gen/api';
 import type { Dict } from '../i18n/en';
 import { isolate } from '../i18n/plural';
 
@@ -15,13 +15,27 @@ export function quoteWords({ found }: Quote, t: Dict): { name: string; text: str
   const name = found.mine ? t.chat.you : found.fromName;
   if (found.kind === 'timer') return { name, text: t.timer.title };
   if (found.kind === 'deleted') return { name, text: t.chat.deleted };
-  return { name, text: found.kind === 'unknown' ? t.chat.newer : found.text };
+  return { name, text: found.kind === 'unknown' ? t.chat.newer : mediaText(found.media, found.text, t) };
 }
 
 /** "👍 2: Lena, Bo", and "and others" where not all are named. */
 export function reactionWords({ emoji, count, names }: Reaction, t: Dict): string {
   const more = count > names.length ? [t.chat.others] : [];
   return `${emoji} ${count}: ${[...names, ...more].join(', ')}`;
+}
+
+/** A text with the name of what is heard or seen before it. */
+export function mediaText(kind: MediaKind | null, text: string, t: Dict): string {
+  if (kind === null) return text;
+  const name = kind === 'photo' ? t.media.photo : t.media.voiceNote;
+  return text === '' ? name : `${name}: ${text}`;
+}
+
+/** Milliseconds as 1:05. */
+export function durationWords(ms: number, locale: string): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const two = new Intl.NumberFormat(locale, { minimumIntegerDigits: 2 });
+  return `${new Intl.NumberFormat(locale).format(Math.floor(seconds / 60))}:${two.format(seconds % 60)}`;
 }
 
 const UNITS = [
@@ -54,7 +68,7 @@ export function textOf(message: Message, began: string, t: Dict, locale: string)
     case 'deleted':
       return t.chat.deleted;
     case 'text':
-      return message.text;
+      return mediaText(message.media?.kind ?? null, message.text, t);
     case 'timer':
       return timerLine(message, t, locale);
   }

@@ -79,10 +79,10 @@ function isLine({ kind }: Message): boolean {
 }
 
 function asMessage({ clientId, chat, text, sentAt, answers }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null };
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null };
 }
 
 /** What core will quote of a message. */
-function quote({ id, position, mine, fromName, kind, text }: Message): Quote {
-  return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join('') } };
+function quote({ id, position, mine, fromName, kind, text, media }: Message): Quote {
+  return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join(''), media: media?.kind ?? null } };
 }

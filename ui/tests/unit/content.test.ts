@@ -6,7 +6,7 @@ import { message, page } from './made';
 
 describe('words beside a message', () => {
   it('says what a message answers: its text, that it was deleted, that it is not here', () => {
-    const found = { position: 1, mine: false, fromName: 'Lena', kind: 'text' as const, text: 'at seven?' };
+    const found = { position: 1, mine: false, fromName: 'Lena', kind: 'text' as const, text: 'at seven?', media: null };
     expect(quoteWords({ id: 'a', found }, en)).toEqual({ name: 'Lena', text: 'at seven?' });
     expect(quoteWords({ id: 'a', found: { ...found, mine: true } }, en).name).toBe(en.chat.you);
     expect(quoteWords({ id: 'a', found: { ...found, kind: 'deleted', text: '' } }, en).text).toBe(en.chat.deleted);

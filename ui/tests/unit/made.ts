@@ -3,7 +3,7 @@
 import type { Chat, Message, Messages } from '../../src/core/gen/api';
 
 export function message(position: number, change: Partial<Message> = {}): Message {
-  return { id: `m${position}`, chat: 1, position, from: 'lena', fromName: 'Lena', mine: false, kind: 'text', text: `text ${position}`, sentAt: 1_700_000_000_000 + position * 1000, state: 'read', clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, ...change };
+  return { id: `m${position}`, chat: 1, position, from: 'lena', fromName: 'Lena', mine: false, kind: 'text', text: `text ${position}`, sentAt: 1_700_000_000_000 + position * 1000, state: 'read', clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null, ...change };
 }
 
 export function page(from: number, to: number, total: number): Messages {

@@ -1,6 +1,6 @@
 //! Chats, their messages, and what can be done with them; search and drafts.
 
-use super::{ChatId, GroupBrief};
+use super::{ChatId, GroupBrief, Media, MediaKind};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -60,6 +60,8 @@ pub struct Quoted {
     pub kind: MessageKind,
     /// The first 160 characters of its text.
     pub text: String,
+    /// What is heard or seen beside it.
+    pub media: Option<MediaKind>,
 }
 
 impl core::fmt::Debug for Quote {
@@ -155,6 +157,8 @@ pub struct Message {
     pub timer_s: Option<u32>,
     /// When it goes, where that counts already.
     pub vanishes_at: Option<u64>,
+    /// What is heard or seen beside its text.
+    pub media: Option<Media>,
 }
 
 impl core::fmt::Debug for Message {

@@ -8,7 +8,7 @@ use stonechat_wire::codec::DecodeError;
 use stonechat_wire::content::TextAbout;
 use stonechat_wire::ids::MessageId;
 use stonechat_wire::message::{self, Kind};
-use stonechat_wire::post::{Post, decode_timer, encode_timer};
+use stonechat_wire::post::{Media, Post, decode_timer, encode_timer};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Shown {
     pub(crate) reply_to: Option<MessageId>,
     /// It goes so many seconds after it was read; of a line about the timer: what it sets.
     pub(crate) timer_s: Option<u32>,
+    /// What is heard or seen beside the text.
+    pub(crate) media: Option<Media>,
 }
 
 impl Shown {
@@ -34,7 +36,7 @@ impl Shown {
             Kind::Timer => decode_timer(body).map(Self::timer),
             _newer => Err(DecodeError::Value("kind")),
         };
-        read.unwrap_or(Self {
+        read.unwrap_or_else(|_| Self {
             kind: Some(MessageKind::Unknown),
             ..Self::default()
         })
@@ -52,6 +54,7 @@ impl Shown {
         Self {
             reply_to: post.target,
             timer_s: post.timer_s,
+            media: post.media,
             ..Self::text(post.text)
         }
     }
@@ -70,11 +73,21 @@ impl Shown {
         if self.kind == Some(MessageKind::Timer) {
             return (Kind::Timer, encode_timer(self.timer_s));
         }
-        let (text, target) = (self.text.clone(), self.reply_to);
-        match (self.timer_s, target) {
+        let text = self.text.clone();
+        match (self.timer_s, self.reply_to) {
+            _beside if self.media.is_some() => (Kind::Post, self.as_post().encode()),
             (None, None) => (Kind::Text, message::encode_text(&text)),
             (None, Some(target)) => (Kind::Reply, TextAbout { target, text }.encode()),
-            (timer_s, target) => (Kind::Post, Post { text, target, timer_s }.encode()),
+            (Some(_), _) => (Kind::Post, self.as_post().encode()),
+        }
+    }
+
+    fn as_post(&self) -> Post {
+        Post {
+            text: self.text.clone(),
+            target: self.reply_to,
+            timer_s: self.timer_s,
+            media: self.media.clone(),
         }
     }
 

@@ -212,5 +212,6 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         may_delete: row.get("may_delete")?,
         timer_s: row.get("timer_s")?,
         vanishes_at: optional_number_at(row, "vanish_at")?,
+        media: None,
     })
 }

@@ -257,6 +257,18 @@ CREATE TABLE act(
 CREATE INDEX act_on ON act(target, kind, sender, hlc, id);
 CREATE INDEX act_waiting ON act(chat, sender, hlc, id) WHERE waiting = 1;
 
+-- What is heard or seen beside a text, checked.
+CREATE TABLE attachment(
+  rowid        INTEGER PRIMARY KEY,
+  message      BLOB NOT NULL UNIQUE REFERENCES message(id) ON DELETE CASCADE,
+  kind         INTEGER NOT NULL,         -- 0 voice, 1 photo
+  duration_ms  INTEGER,
+  width        INTEGER,
+  height       INTEGER,
+  preview      BLOB,
+  bytes        BLOB NOT NULL
+) STRICT;
+
 -- Edges of the causal graph: parents are known by the first 8 bytes of their id.
 CREATE TABLE message_parent(
   group_id BLOB NOT NULL, child BLOB NOT NULL, parent BLOB NOT NULL,

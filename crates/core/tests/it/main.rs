@@ -14,6 +14,7 @@ mod fork_model;
 mod forks;
 mod groups;
 mod hostile;
+mod media;
 mod meeting;
 mod rules;
 mod seeded;

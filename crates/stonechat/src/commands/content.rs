@@ -94,7 +94,7 @@ async fn timer_of(client: &mut Client, chat: i64) -> Result<Option<u32>, Command
 }
 
 /// A profile that is open for this command alone stays until what was written could leave.
-async fn leave(client: &mut Client) -> Result<(), CommandError> {
+pub(super) async fn leave(client: &mut Client) -> Result<(), CommandError> {
     if client.is_own() {
         receive::catch_up(client).await?;
     }

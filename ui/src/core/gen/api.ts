@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "history", "params": ByMessage } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -22,6 +22,7 @@ export type Answers = {
   "approve": Contact,
   "decline": Done,
   "send": Message,
+  "media.send": Message,
   "react": Message,
   "edit": Message,
   "delete": Done,
@@ -48,6 +49,7 @@ export type Answers = {
   "messages": Messages,
   "message": Message,
   "history": Version[],
+  "media.get": MediaFile,
   "group": Group,
   "search": Hit[],
   "safetyNumber": SafetyNumber,
@@ -134,7 +136,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -407,7 +409,11 @@ kind: MessageKind,
 /**
  * The first 160 characters of its text.
  */
-text: string, };
+text: string, 
+/**
+ * What is heard or seen beside it.
+ */
+media: MediaKind | null, };
 
 /**
  * An emoji on a message, and who put it there.
@@ -527,7 +533,11 @@ timerS: number | null,
 /**
  * When it goes, where that counts already.
  */
-vanishesAt: number | null, };
+vanishesAt: number | null, 
+/**
+ * What is heard or seen beside its text.
+ */
+media: Media | null, };
 
 /**
  * One entry of the chat list.
@@ -729,6 +739,95 @@ chat: number,
  * 5 to 31,622,400 (366 days); absent: messages stay.
  */
 seconds: number | null, };
+
+/**
+ * What is heard or seen beside a text.
+ */
+export type MediaKind = "voice" | "photo";
+
+/**
+ * What is known of it without its file.
+ */
+export type Media = { 
+/**
+ * Which.
+ */
+kind: MediaKind, 
+/**
+ * How long a voice note plays.
+ */
+durationMs: number | null, 
+/**
+ * A photo's width in pixels.
+ */
+width: number | null, 
+/**
+ * Its height.
+ */
+height: number | null, 
+/**
+ * It has a preview.
+ */
+preview: boolean, };
+
+/**
+ * Parameters of `Command::MediaSend`.
+ */
+export type MediaSend = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Which.
+ */
+kind: MediaKind, 
+/**
+ * The file, base64. With the preview at most 196,608 bytes; a voice note at most two minutes.
+ */
+data: string, 
+/**
+ * A smaller photo, base64: at most 61,440 bytes.
+ */
+preview?: string | null, 
+/**
+ * What stands beside it: at most 16,384 bytes of UTF-8 after trimming.
+ */
+text?: string | null, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, 
+/**
+ * The message of this chat that it answers, hex.
+ */
+replyTo?: string | null, };
+
+/**
+ * Parameters of `Query::MediaGet`.
+ */
+export type MediaGet = { 
+/**
+ * The message, hex.
+ */
+id: string, 
+/**
+ * The preview, where there is one; else the file itself.
+ */
+preview: boolean, };
+
+/**
+ * A file.
+ */
+export type MediaFile = { 
+/**
+ * Which.
+ */
+kind: MediaKind, 
+/**
+ * The file, base64.
+ */
+data: string, };
 
 /**
  * What a member of a group may do.

@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Quote, Relay, Request, Settings, Version } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import type { Answer, Method, Params } from '../../methods';
 
@@ -39,6 +39,7 @@ export class Backend {
   readonly chats = new Map<number, Chat>();
   readonly groups = new Map<number, Group>();
   readonly messages = new Map<number, Message[]>();
+  readonly files = new Map<string, MediaFile>();
   readonly requests = new Map<string, Request>();
   readonly invites = new Map<string, Invite>();
   readonly acceptances = new Map<string, Acceptance>();
@@ -130,7 +131,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, media: null, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -179,8 +180,8 @@ export class Backend {
     return message;
   }
 
-  #quote({ id, position, mine, fromName, kind, text }: Message): Quote {
-    return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join('') } };
+  #quote({ id, position, mine, fromName, kind, text, media }: Message): Quote {
+    return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join(''), media: media?.kind ?? null } };
   }
 
   /** A message that is here, by its id. */
@@ -409,6 +410,18 @@ export class Backend {
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
       return {};
     },
+    'media.send': ({ chat: id, kind, data, preview, text, clientId }) => {
+      const chat = this.#need(this.chats.get(id));
+      if (data.length > 262_144) throw new CallError('mediaTooBig');
+      const media = { kind, durationMs: kind === 'voice' ? 3000 : null, width: kind === 'photo' ? 640 : null, height: kind === 'photo' ? 480 : null, preview: preview != null };
+      const message = this.place(chat, text ?? '', { mine: true, state: 'queued', clientId: clientId ?? null, media });
+      this.files.set(message.id, { kind, data });
+      this.emit({ kind: 'messageAdded', message });
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      this.#travel(message);
+      return message;
+    },
+    'media.get': ({ id }) => this.#need(this.files.get(id)),
     'timer.set': ({ chat, seconds }) => {
       this.#need(this.chats.get(chat));
       this.setsTimer(chat, seconds, true);
