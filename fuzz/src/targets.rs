@@ -15,8 +15,10 @@ use stonechat_wire::invite::InviteLink;
 use stonechat_wire::message::{
     MessageHeader, Receipt, decode_again, decode_text, decode_want, encode_again, encode_text, encode_want,
 };
+use stonechat_wire::post::{Post, decode_timer, encode_timer};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::spoken::normalise_words;
+use stonechat_wire::{jpeg, opus};
 
 const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
 const TAG: Tag = Tag::from_bytes([9; 16]);
@@ -185,6 +187,17 @@ fn message(bytes: &[u8]) {
         same(body, TextAbout::decode(body).ok().map(|about| about.encode()));
         same(body, Reaction::decode(body).ok().map(|reaction| reaction.encode()));
         same(body, decode_deletion(body).ok().map(encode_deletion));
+        same(body, Post::decode(body).ok().map(|post| post.encode()));
+        same(body, decode_timer(body).ok().map(encode_timer));
+        files(body);
+    }
+}
+
+/// Voice notes and photos as files.
+fn files(bytes: &[u8]) {
+    let _ = opus::check(bytes);
+    if let Ok(bare) = jpeg::bare(bytes) {
+        assert!(jpeg::check(&bare).is_ok());
     }
 }
 

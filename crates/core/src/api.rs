@@ -8,6 +8,7 @@
 mod device;
 mod fault;
 mod groups;
+mod media;
 mod messages;
 mod people;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod typescript;
 pub use device::*;
 pub use fault::*;
 pub use groups::*;
+pub use media::*;
 pub use messages::*;
 pub use people::*;
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,9 @@ pub enum Command {
     /// Sends a text.
     #[serde(rename = "send")]
     Send(Send),
+    /// Sends a voice note or a photo.
+    #[serde(rename = "media.send")]
+    MediaSend(MediaSend),
     /// Puts an emoji on a message, or takes it back.
     #[serde(rename = "react")]
     React(React),
@@ -73,6 +78,9 @@ pub enum Command {
     /// Deletes a message, here or for everybody.
     #[serde(rename = "delete")]
     Delete(Delete),
+    /// Says how long messages of a chat stay after they were read.
+    #[serde(rename = "timer.set")]
+    TimerSet(TimerSet),
     /// Makes a group with some contacts.
     #[serde(rename = "group.create")]
     GroupCreate(GroupCreate),
@@ -160,6 +168,9 @@ pub enum Query {
     /// What stood in the place of an edited text, oldest first, what stands there now last: list of [`Version`].
     #[serde(rename = "history")]
     History(ByMessage),
+    /// The file of a voice note or a photo: [`MediaFile`].
+    #[serde(rename = "media.get")]
+    MediaGet(MediaGet),
     /// A group as its head says: [`Group`].
     #[serde(rename = "group")]
     Group(ByChat),
@@ -193,7 +204,7 @@ pub enum Reply {
     Acceptance(Acceptance),
     /// [`Command::Approve`]
     Contact(Contact),
-    /// [`Command::Send`], [`Command::React`], [`Command::Edit`]
+    /// [`Command::Send`], [`Command::MediaSend`], [`Command::React`], [`Command::Edit`]
     Message(Box<Message>),
     /// [`Command::GroupCreate`] and the other commands about groups
     Group(Group),
@@ -221,6 +232,8 @@ pub enum Answer {
     Message(Box<Message>),
     /// [`Query::History`]
     History(Vec<Version>),
+    /// [`Query::MediaGet`]
+    MediaFile(MediaFile),
     /// [`Query::Group`]
     Group(Group),
     /// [`Query::Search`]
@@ -247,7 +260,7 @@ pub enum Event {
         /// The whole message.
         message: Message,
     },
-    /// A message was deleted here.
+    /// A message was deleted here, or its time was over.
     MessageRemoved {
         /// Where.
         chat: ChatId,

@@ -6,6 +6,9 @@
 //! `wishes` makes acts of what the person wants. Specified in `docs/protocol/13-content.md` (CON-*).
 //! Invariant: `message.text` is what is shown; the search index follows it in the same transaction.
 
+pub(crate) mod media;
+pub(crate) mod shown;
+pub(crate) mod vanish;
 pub(crate) mod wishes;
 
 use crate::api::{ChatId, Event, Fault, MessageKind};
@@ -242,7 +245,7 @@ fn empty(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
     step.tx
         .prepare_cached("DELETE FROM act WHERE target = ?")?
         .execute([id.as_bytes()])?;
-    Ok(())
+    media::forget(step, id)
 }
 
 /// Edits by others than the author, and deletions that were judged and do not count.

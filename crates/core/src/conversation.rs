@@ -18,7 +18,7 @@ pub(crate) mod renewal;
 pub(crate) mod wants;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
-use crate::content;
+use crate::content::{self, shown::Shown, vanish};
 use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
@@ -30,7 +30,6 @@ use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
-use stonechat_wire::content::TextAbout;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
 use stonechat_wire::message::{self, First, Kind, MessageHeader};
 
@@ -77,12 +76,9 @@ struct NewMessage<'a> {
     epoch: EpochId,
     sender: AccountId,
     mine: bool,
-    /// Nothing where there is nothing to show.
-    kind: Option<MessageKind>,
-    text: &'a str,
+    shown: &'a Shown,
     body: Option<&'a [u8]>,
     client_id: Option<&'a str>,
-    reply_to: Option<MessageId>,
 }
 
 /// Loads a conversation by its group.
@@ -307,53 +303,36 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     if text.is_empty() || text.len() > TEXT_MAX {
         return Err(Stop::Fault(Fault::BadText));
     }
-    if let Some(id) = sent_before(step, wish)? {
+    if let Some(id) = sent_before(step, wish.chat, wish.client_id.as_deref())? {
         return Ok(Reply::Message(Box::new(loaded(step, id)?)));
     }
-    let mut to = writable(step, wish.chat)?;
-    let reply_to = content::answered(step, to.chat, wish.reply_to.as_deref())?;
-    to.epoch = renewal::before_writing(step, &to)?;
-    let (kind, body) = encoded(text, reply_to);
-    let header = next_header(step, &to, kind)?;
-    let id = write(step, &to, &header, &body)?;
-    let new = NewMessage {
-        id,
-        header: &header,
-        leaf: to.leaf,
-        epoch: to.epoch,
-        sender: step.me()?,
-        mine: true,
+    let to = writable(step, wish.chat)?;
+    let shown = Shown {
         kind: Some(MessageKind::Text),
-        text,
-        body: None,
-        client_id: wish.client_id.as_deref(),
-        reply_to,
+        text: text.to_owned(),
+        reply_to: content::answered(step, to.chat, wish.reply_to.as_deref())?,
+        timer_s: vanish::of_chat(step, to.chat)?,
+        media: None,
     };
-    insert(step, &to, &new)?;
-    epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
-    receipts::told_by_message(step, &to, &header)?;
-    if to.accounts == 1 {
-        graph::nobody_left(step, &to, id)?;
-    }
     step.tx
         .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
+    show(step, to, &shown, wish.client_id.as_deref())
+}
+
+/// Writes a message that is something to show.
+pub(crate) fn show(
+    step: &mut Step<'_, '_>,
+    to: Conversation,
+    shown: &Shown,
+    client_id: Option<&str>,
+) -> Result<Reply, Stop> {
+    let (kind, body) = shown.encoded();
+    let id = put(step, to, kind, &body, (shown, client_id))?;
     let message = loaded(step, id)?;
     step.event(Event::MessageAdded {
         message: message.clone(),
     });
     Ok(Reply::Message(Box::new(message)))
-}
-
-/// A text, or one that answers a message.
-fn encoded(text: &str, reply_to: Option<MessageId>) -> (Kind, Vec<u8>) {
-    let Some(target) = reply_to else {
-        return (Kind::Text, message::encode_text(text));
-    };
-    let about = TextAbout {
-        target,
-        text: text.to_owned(),
-    };
-    (Kind::Reply, about.encode())
 }
 
 /// What a chat writes to, if its other side has not turned us away.
@@ -364,12 +343,13 @@ pub(crate) fn writable(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation
     written_to(step, chat)
 }
 
-fn sent_before(step: &Step<'_, '_>, wish: &api::Send) -> Result<Option<MessageId>, Stop> {
-    let Some(client) = &wish.client_id else { return Ok(None) };
+/// The message that was sent under this id of the caller's.
+pub(crate) fn sent_before(step: &Step<'_, '_>, chat: ChatId, client: Option<&str>) -> Result<Option<MessageId>, Stop> {
+    let Some(client) = client else { return Ok(None) };
     Ok(step
         .tx
         .prepare_cached("SELECT id FROM message WHERE chat = ? AND client_id = ?")?
-        .query_row(params![wish.chat, client], |row| row.get(0))
+        .query_row(params![chat, client], |row| row.get(0))
         .optional()?
         .map(MessageId::from_bytes))
 }
@@ -380,7 +360,18 @@ pub(crate) fn loaded(step: &Step<'_, '_>, id: MessageId) -> Result<api::Message,
 
 /// Writes a message that is nothing to show: key packages, a Welcome, "I leave", what is done to a message.
 pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body: &[u8]) -> Result<MessageId, Stop> {
-    let mut to = load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    let to = load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    put(step, to, kind, body, (&Shown::default(), None))
+}
+
+/// Writes a message in the conversation's newest epoch, and what it is here.
+fn put(
+    step: &mut Step<'_, '_>,
+    mut to: Conversation,
+    kind: Kind,
+    body: &[u8],
+    (shown, client_id): (&Shown, Option<&str>),
+) -> Result<MessageId, Stop> {
     to.epoch = renewal::before_writing(step, &to)?;
     let header = next_header(step, &to, kind)?;
     let id = write(step, &to, &header, body)?;
@@ -391,11 +382,9 @@ pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body:
         epoch: to.epoch,
         sender: step.me()?,
         mine: true,
-        kind: None,
-        text: "",
+        shown,
         body: None,
-        client_id: None,
-        reply_to: None,
+        client_id,
     };
     insert(step, &to, &new)?;
     epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
@@ -496,7 +485,8 @@ pub(crate) fn take_in(
         receipts::due(step, &from.group)?;
         return originals::came_encrypted_again(step, id).map(|()| None);
     }
-    let Shown { kind, text, reply_to } = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let shown = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let kind = shown.kind;
     let new = NewMessage {
         id,
         header: &header,
@@ -504,11 +494,9 @@ pub(crate) fn take_in(
         epoch: first.epoch,
         sender,
         mine: false,
-        kind,
-        text: &text,
+        shown: &shown,
         body: (kind == Some(MessageKind::Unknown)).then_some(body),
         client_id: None,
-        reply_to,
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
@@ -543,32 +531,6 @@ pub(crate) fn take_in(
     Ok(Some(id))
 }
 
-/// What a message is to a reader.
-#[derive(Default)]
-struct Shown {
-    /// Nothing where there is nothing to show.
-    kind: Option<MessageKind>,
-    text: String,
-    reply_to: Option<MessageId>,
-}
-
-impl Shown {
-    /// What does not read as a text is kept as something newer.
-    fn text(read: Option<(String, Option<MessageId>)>) -> Self {
-        let Some((text, reply_to)) = read else {
-            return Self {
-                kind: Some(MessageKind::Unknown),
-                ..Self::default()
-            };
-        };
-        Self {
-            kind: Some(MessageKind::Text),
-            text,
-            reply_to,
-        }
-    }
-}
-
 /// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
 fn shown_as(
     step: &Step<'_, '_>,
@@ -590,19 +552,9 @@ fn shown_as(
         return Err(Stop::Refused("may not write"));
     }
     Ok(match header.kind {
-        Kind::Text => Shown::text(message::decode_text(body).ok().map(|text| (text, None))),
-        Kind::Reply => {
-            let about = TextAbout::decode(body).ok();
-            Shown::text(about.map(|about| (about.text, Some(about.target))))
-        }
         Kind::Reaction | Kind::Edit | Kind::Deletion => Shown::default(),
-        Kind::Receipt
-        | Kind::KeyPackages
-        | Kind::Welcome
-        | Kind::Leave
-        | Kind::Want
-        | Kind::Behind
-        | Kind::Unknown(_) => Shown::text(None),
+        Kind::Timer if !group::may_edit(step, epoch, sender)? => Shown::default(),
+        kind => Shown::read(kind, body),
     })
 }
 
@@ -624,7 +576,14 @@ fn told(
         Kind::Behind => group::behind::take_in(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
         Kind::Reaction | Kind::Edit | Kind::Deletion => content::take_in(step, from.chat, id, kind, body),
-        Kind::Text | Kind::Reply | Kind::Receipt | Kind::Welcome | Kind::Want | Kind::Unknown(_) => Ok(()),
+        Kind::Text
+        | Kind::Reply
+        | Kind::Post
+        | Kind::Timer
+        | Kind::Receipt
+        | Kind::Welcome
+        | Kind::Want
+        | Kind::Unknown(_) => Ok(()),
     }
 }
 
@@ -671,7 +630,7 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
     let mut placed = graph::Placed {
         group: of.group,
         id: new.id,
-        chat: new.kind.map(|_| of.chat),
+        chat: new.shown.kind.map(|_| of.chat),
         sender: new.sender,
         hlc: new.header.hlc.cast_signed(),
         position: 0,
@@ -686,8 +645,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
     step.tx
         .prepare_cached(
             "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
-                                 sent_at, received_at, state, complete, acked, client_id, reply_to)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                 sent_at, received_at, state, complete, acked, client_id, reply_to, timer_s)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.id.as_bytes(),
@@ -700,8 +659,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             hlc,
             new.sender.as_bytes(),
             new.mine,
-            new.kind.map_or(NOTHING_SHOWN, |kind| kind as u8),
-            new.text,
+            new.shown.kind.map_or(NOTHING_SHOWN, |kind| kind as u8),
+            new.shown.text,
             new.body,
             hlc.min(time),
             time,
@@ -709,7 +668,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             complete,
             0,
             new.client_id,
-            new.reply_to.map(|id| *id.as_bytes()),
+            new.shown.reply_to.map(|id| *id.as_bytes()),
+            new.shown.timer_s(),
         ])?;
     // RCH-3: written where its sender's lost devices read.
     if of.gone && !of.grouped && !new.mine {
@@ -717,12 +677,15 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             .prepare_cached("UPDATE message SET late = 1 WHERE id = ?")?
             .execute([new.id.as_bytes()])?;
     }
+    if let Some(media) = &new.shown.media {
+        content::media::keep(step, new.id, media)?;
+    }
     push_down(step, of, placed)?;
     if complete && graph::completed(step, &of.group, new.id)? {
         // Of what stands on screen something is missing no more.
         step.event(Event::Ingested { messages: 0 });
     }
-    if new.kind.is_none() {
+    if new.shown.kind.is_none() {
         return Ok(());
     }
     step.tx
@@ -790,8 +753,8 @@ const fn position_of(clock_ms: i64) -> i64 {
 pub(crate) fn mark_read(step: &mut Step<'_, '_>, chat: ChatId, position: i64) -> Result<Reply, Stop> {
     let read = step
         .tx
-        .prepare_cached("UPDATE message SET state = 3 WHERE chat = ? AND state = 4 AND position <= ?")?
-        .execute(params![chat, position])?;
+        .prepare_cached(vanish::READ)?
+        .execute(params![chat, position, step.time.0.cast_signed()])?;
     step.tx
         .prepare_cached("UPDATE chat SET read_to = max(read_to, ?), unread = max(0, unread - ?) WHERE id = ?")?
         .execute(params![position, i64::try_from(read).unwrap_or(i64::MAX), chat])?;

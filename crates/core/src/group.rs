@@ -390,6 +390,14 @@ pub(crate) fn may_write(step: &Step<'_, '_>, epoch: EpochId, account: AccountId)
     })
 }
 
+/// Whether this account may say how long messages stay in this epoch (CON-10).
+pub(crate) fn may_edit(step: &Step<'_, '_>, epoch: EpochId, account: AccountId) -> Result<bool, Stop> {
+    Ok(match epochs::state(step, epoch)? {
+        None => true,
+        Some(state) => state.role(account).is_some_and(|role| role <= state.may_edit),
+    })
+}
+
 /// The conversation writes to another epoch: its chat shows what that says, and what was lost is done again.
 pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId]) -> Result<(), Stop> {
     let Some(of) = conversation::load(step, group)?.filter(|of| of.grouped) else {

@@ -41,7 +41,7 @@ mod watch;
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use content::wishes;
+use content::{media, vanish, wishes};
 use conversation::{originals, receipts, renewal, wants};
 use group::behind;
 use meeting::{accept, invite};
@@ -165,9 +165,11 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Approve(wish) => invite::approve(step, &wish.id),
         Command::Decline(wish) => invite::decline(step, &wish.id),
         Command::Send(wish) => conversation::send(step, &wish),
+        Command::MediaSend(wish) => media::send(step, &wish),
         Command::React(wish) => wishes::react(step, &wish),
         Command::Edit(wish) => wishes::edit(step, &wish),
         Command::Delete(wish) => wishes::delete(step, &wish),
+        Command::TimerSet(wish) => vanish::set(step, &wish),
         Command::GroupCreate(wish) => group::create(step, &wish),
         Command::GroupAdd(wish) => group::add(step, &wish),
         Command::GroupRemove(wish) => group::remove(step, &wish),
@@ -207,6 +209,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     behind::ask_due(step)?;
     behind::add_due(step)?;
     capsule::put_due(step)?;
+    vanish::go_due(step)?;
     Ok(slot)
 }
 
@@ -226,6 +229,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         invite::next_expiry(step)?,
         capsule::next_due(step)?,
         restore::next_due(step)?,
+        vanish::next_due(step)?,
     ];
     // Never in the past: a wake that changes nothing must not ask for another one at once.
     let floor = step.now.0.saturating_add(1);

@@ -10,6 +10,7 @@
 mod kept;
 
 use crate::api::{ChatId, Event, MessageState};
+use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs, originals, renewal};
 use crate::listening;
 use crate::mls::Gid;
@@ -695,6 +696,7 @@ fn carried(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
         .optional()?
         .flatten();
     if let (Some(chat), Some(id)) = (chat, MessageId::from_slice(about)) {
+        vanish::left(step, id)?;
         let id = hex::encode(id.as_bytes());
         step.event(Event::MessageState {
             chat,

@@ -77,6 +77,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Chats(page) => Answer::Chats(people::chats(db, check_page(page)?)?),
         Query::Messages(of) => Answer::Messages(messages::messages(db, &of)?),
         Query::Message(by) => Answer::Message(Box::new(messages::shown_message(db, &id(&by.id)?)?)),
+        Query::MediaGet(of) => Answer::MediaFile(content::media_file(db, &id(&of.id)?, of.preview)?),
         Query::History(by) => Answer::History(content::history(db, &id(&by.id)?)?),
         Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use stonechat_core::api::{Command, Fault, Query};
 use zeroize::Zeroizing;
 
-/// A request may have at most so many bytes: the longest text, escaped, and room.
-pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// A request may have at most so many bytes: the largest photo as base64, and room.
+pub const REQUEST_BYTES_MAX: usize = 384 * 1024;
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -192,9 +192,11 @@ const COMMANDS: &[&str] = &[
     "approve",
     "decline",
     "send",
+    "media.send",
     "react",
     "edit",
     "delete",
+    "timer.set",
     "group.create",
     "group.add",
     "group.remove",
@@ -221,6 +223,7 @@ const QUERIES: &[&str] = &[
     "messages",
     "message",
     "history",
+    "media.get",
     "group",
     "search",
     "safetyNumber",

@@ -7,6 +7,7 @@ mod account;
 mod content;
 mod find;
 mod group;
+mod media;
 mod meeting;
 mod profile;
 mod receive;
@@ -16,6 +17,7 @@ mod talk;
 use crate::client::{Client, IfMissing, Place};
 use crate::failure::CommandError;
 use crate::grammar::Verb;
+use stonechat_daemon::types::MediaKind;
 
 /// Does one command against the profile at `place`.
 pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
@@ -60,6 +62,10 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Edit(edit) => content::edit(client, &edit).await,
         Verb::Delete(delete) => content::delete(client, &delete).await,
         Verb::History(of) => content::history(client, &of).await,
+        Verb::Photo(wish) => media::send(client, &wish, MediaKind::Photo).await,
+        Verb::Voice(wish) => media::send(client, &wish, MediaKind::Voice).await,
+        Verb::Save(save) => media::save(client, &save).await,
+        Verb::Timer(timer) => content::timer(client, &timer).await,
         Verb::Send(send) => talk::send(client, &send).await,
         Verb::Messages(messages) => talk::messages(client, &messages).await,
         Verb::Receive(receive) => receive::receive(client, &receive).await,

@@ -63,6 +63,14 @@ pub(crate) enum Verb {
     Delete(Delete),
     /// Shows the texts that a message has had, the present one last.
     History(OfMessage),
+    /// Sends a photo: a JPEG file of at most 192 kB; where it was taken, and all else that is no picture, stays here.
+    Photo(Media),
+    /// Sends a voice note: an Ogg file with Opus of at most two minutes and 192 kB.
+    Voice(Media),
+    /// Writes the file of a photo or voice note.
+    Save(Save),
+    /// Says how long messages of a chat stay after they were read; without a time: shows it.
+    Timer(Timer),
     /// Shows the newest messages with a contact.
     Messages(Messages),
     /// Prints messages of others that were not printed before, and marks them read.
@@ -216,6 +224,66 @@ pub(crate) struct Delete {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Media {
+    /// Name or id of the contact or group.
+    pub(crate) contact: String,
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// What stands beside it.
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// One JSON object: the message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// Where to; a file that is there is not overwritten.
+    pub(crate) file: PathBuf,
+    /// One JSON object: id, kind, bytes.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Timer {
+    /// Name or id of the contact or group.
+    pub(crate) contact: String,
+    /// 30s, 5m, 1h, 1d, 2w (5 seconds to 366 days), or off.
+    #[arg(value_parser = timer)]
+    pub(crate) time: Option<TimerTime>,
+    /// One JSON object: chat, timer_s.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a timer is set to: seconds, or nothing for off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerTime(pub(crate) Option<u32>);
+
+fn timer(text: &str) -> Result<TimerTime, String> {
+    const WORDS: &str = "a time is 5s to 366d: a number and s, m, h, d or w; or off";
+    if text == "off" {
+        return Ok(TimerTime(None));
+    }
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or(WORDS)?;
+    let size = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _other => return Err(WORDS.to_owned()),
+    };
+    let number: u32 = number.parse().map_err(|_| WORDS)?;
+    let seconds = number.checked_mul(size).filter(|s| (5..=31_622_400).contains(s));
+    seconds.map(|s| TimerTime(Some(s))).ok_or_else(|| WORDS.to_owned())
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct OfMessage {
     /// Id of the message.
     pub(crate) id: String,
@@ -228,7 +296,7 @@ pub(crate) struct OfMessage {
 pub(crate) struct Messages {
     /// Name or id of the contact or group.
     pub(crate) contact: String,
-    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted.
+    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted, timer.
     #[arg(long)]
     pub(crate) json: bool,
     /// At most this many.
@@ -241,7 +309,7 @@ pub(crate) struct Receive {
     /// If there are none, wait this long for the first.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
-    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions.
+    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at, media.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -511,6 +579,12 @@ mod tests {
             "edit 12ab hello --json",
             "delete 12ab --everyone --json",
             "history 12ab --json",
+            "timer Bo 1d --json",
+            "timer Bo off",
+            "photo Bo p.jpg --text look --json",
+            "voice Bo v.ogg",
+            "save 12ab p.jpg --json",
+            "timer Bo",
             "messages Bo --json --limit 5",
             "receive --wait 3 --json",
             "safety-number Bo",
@@ -537,6 +611,21 @@ mod tests {
         ] {
             let words = std::iter::once("stonechat").chain(line.split(' '));
             assert!(Line::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_timer_is_a_number_and_a_unit_con_9() {
+        for (text, seconds) in [
+            ("5s", Some(5)),
+            ("90m", Some(5_400)),
+            ("2w", Some(1_209_600)),
+            ("off", None),
+        ] {
+            assert_eq!(timer(text), Ok(TimerTime(seconds)), "{text}");
+        }
+        for bad in ["", "5", "4s", "367d", "d", "1y", "-5s", "99999999999s", "5с"] {
+            assert!(timer(bad).is_err(), "{bad}");
         }
     }
 

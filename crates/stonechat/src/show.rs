@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, Message, MessageKind, MessageState};
+use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, MediaKind, Message, MessageKind, MessageState};
 
 use crate::failure::CommandError;
 
@@ -66,17 +66,21 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "quoted": message.reply.as_ref().and_then(|quote| quote.found.as_ref()).map(|quoted| &quoted.text),
         "edited_at": message.edited_at,
         "reactions": message.reactions,
+        "timer_s": message.timer_s,
+        "media": message.media,
+        "vanishes_at": message.vanishes_at,
     })
 }
 
 /// A message as a line for a person.
 pub(crate) fn message_line(message: &Message) -> String {
     let text = match message.kind {
-        MessageKind::Text => tame(&message.text),
+        MessageKind::Text => format!("{}{}", media_words(message), tame(&message.text)),
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
         MessageKind::Deleted => "(deleted)".to_owned(),
         MessageKind::NewDevice => "(has a new device, and lost the one before)".to_owned(),
+        MessageKind::Timer => timer_words(message.timer_s),
     };
     let state = if message.mine && message.kind == MessageKind::Text {
         format!("  [{}]", state_word(message.state))
@@ -89,6 +93,33 @@ pub(crate) fn message_line(message: &Message) -> String {
         time(message.sent_at),
         tame(&message.from_name)
     )
+}
+
+/// What is heard or seen, before the text.
+fn media_words(message: &Message) -> String {
+    match &message.media {
+        None => String::new(),
+        Some(media) if media.kind == MediaKind::Voice => {
+            format!("(voice note, {} s) ", media.duration_ms.unwrap_or(0).div_ceil(1000))
+        }
+        Some(media) => format!("(photo, {} x {}) ", media.width.unwrap_or(0), media.height.unwrap_or(0)),
+    }
+}
+
+/// What a line about the timer says.
+pub(crate) fn timer_words(timer_s: Option<u32>) -> String {
+    match timer_s {
+        None => "(messages stay)".to_owned(),
+        Some(seconds) => format!("(messages go {} after they were read)", timer(seconds)),
+    }
+}
+
+/// Seconds as `1d`, `90s`: in the largest unit that they are whole in.
+pub(crate) fn timer(seconds: u32) -> String {
+    let units = [(7 * 86_400, "w"), (86_400, "d"), (3_600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(size, _)| seconds.is_multiple_of(*size));
+    let (size, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / size)
 }
 
 /// What it answers, before the text.
@@ -227,6 +258,7 @@ mod tests {
             "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
             "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
             "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
+            "timerS": null, "vanishesAt": null, "media": null,
         }))
         .unwrap();
         assert_eq!(gap_line(&message), None);
@@ -234,6 +266,12 @@ mod tests {
         message.asked_for = true;
         assert_eq!(gap_line(&message).unwrap(), "(missing before this one: 2, asked for)");
         assert_eq!(message_json(&message)["asked_for"], true);
+    }
+
+    #[test]
+    fn timers_are_said_in_their_largest_unit() {
+        let said = [5, 90, 3_600, 86_400, 604_800, 31_622_400].map(timer);
+        assert_eq!(said, ["5s", "90s", "1h", "1d", "1w", "366d"]);
     }
 
     #[test]

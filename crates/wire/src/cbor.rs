@@ -1,13 +1,15 @@
-//! The corner of CBOR (RFC 8949) that message bodies use, in its shortest form only: unsigned lengths, byte strings,
-//! text, arrays, null.
+//! The corner of CBOR (RFC 8949) that message bodies use, in its shortest form only: unsigned numbers and lengths, byte
+//! strings, text, arrays, maps, null.
 
 use alloc::vec::Vec;
 
 use crate::codec::{DecodeError, Reader, Write};
 
+const NUMBER: u8 = 0;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
+const MAP: u8 = 5;
 const NULL: u8 = 0xf6;
 
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -24,6 +26,15 @@ pub(crate) fn put_array(out: &mut Vec<u8>, count: usize) {
     put_head(out, ARRAY, count);
 }
 
+pub(crate) fn put_map(out: &mut Vec<u8>, count: usize) {
+    put_head(out, MAP, count);
+}
+
+/// At most 2^32 - 1.
+pub(crate) fn put_number(out: &mut Vec<u8>, number: usize) {
+    put_head(out, NUMBER, number);
+}
+
 pub(crate) fn put_null(out: &mut Vec<u8>) {
     out.push(NULL);
 }
@@ -38,6 +49,20 @@ pub(crate) fn bytes<const N: usize>(reader: &mut Reader<'_>) -> Result<[u8; N], 
         return Err(DecodeError::Value("byte string"));
     }
     reader.array()
+}
+
+/// A byte string of any length up to `max`.
+pub(crate) fn blob<'a>(reader: &mut Reader<'a>, max: usize) -> Result<&'a [u8], DecodeError> {
+    let length = head(reader, BYTES, max)?;
+    reader.take(length)
+}
+
+pub(crate) fn number(reader: &mut Reader<'_>, max: usize) -> Result<usize, DecodeError> {
+    head(reader, NUMBER, max)
+}
+
+pub(crate) fn map(reader: &mut Reader<'_>, max: usize) -> Result<usize, DecodeError> {
+    head(reader, MAP, max)
 }
 
 pub(crate) fn array(reader: &mut Reader<'_>, max: usize) -> Result<usize, DecodeError> {

@@ -35,6 +35,9 @@ pub mod message;
 
 pub mod content;
 pub mod emoji;
+pub mod jpeg;
+pub mod opus;
+pub mod post;
 
 pub mod capsule;
 pub mod card;

@@ -54,6 +54,10 @@ pub enum Kind {
     Edit,
     /// A message is taken away from everybody (CON-5).
     Deletion,
+    /// A text with more than a text beside it (CON-8).
+    Post,
+    /// The chat's timer is set (CON-10).
+    Timer,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -73,6 +77,8 @@ impl Kind {
             7 => Self::Reaction,
             8 => Self::Edit,
             9 => Self::Deletion,
+            10 => Self::Post,
+            11 => Self::Timer,
             other => Self::Unknown(other),
         }
     }
@@ -91,6 +97,8 @@ impl Kind {
             Self::Reaction => 7,
             Self::Edit => 8,
             Self::Deletion => 9,
+            Self::Post => 10,
+            Self::Timer => 11,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

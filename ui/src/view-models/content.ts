@@ -2,8 +2,9 @@
 //!
 //! In: messages and the words of a language. Out: short texts for the eye and for a screen reader.
 
-import type { Message, Quote, Reaction } from '../core/gen/api';
+import type { MediaKind, Message, Quote, Reaction } from '../core/gen/api';
 import type { Dict } from '../i18n/en';
+import { isolate } from '../i18n/plural';
 
 /** The emojis offered first. */
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
@@ -12,8 +13,9 @@ export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const
 export function quoteWords({ found }: Quote, t: Dict): { name: string; text: string } {
   if (found === null) return { name: '', text: t.chat.quoteMissing };
   const name = found.mine ? t.chat.you : found.fromName;
+  if (found.kind === 'timer') return { name, text: t.timer.title };
   if (found.kind === 'deleted') return { name, text: t.chat.deleted };
-  return { name, text: found.kind === 'unknown' ? t.chat.newer : found.text };
+  return { name, text: found.kind === 'unknown' ? t.chat.newer : mediaText(found.media, found.text, t) };
 }
 
 /** "👍 2: Lena, Bo", and "and others" where not all are named. */
@@ -22,8 +24,42 @@ export function reactionWords({ emoji, count, names }: Reaction, t: Dict): strin
   return `${emoji} ${count}: ${[...names, ...more].join(', ')}`;
 }
 
+/** A text with the name of what is heard or seen before it. */
+export function mediaText(kind: MediaKind | null, text: string, t: Dict): string {
+  if (kind === null) return text;
+  const name = kind === 'photo' ? t.media.photo : t.media.voiceNote;
+  return text === '' ? name : `${name}: ${text}`;
+}
+
+/** Milliseconds as 1:05. */
+export function durationWords(ms: number, locale: string): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const two = new Intl.NumberFormat(locale, { minimumIntegerDigits: 2 });
+  return `${new Intl.NumberFormat(locale).format(Math.floor(seconds / 60))}:${two.format(seconds % 60)}`;
+}
+
+const UNITS = [
+  ['week', 604_800],
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1],
+] as const;
+
+/** A timer as people say it: "1 day", in the largest unit that it is whole in. */
+export function timerWords(seconds: number, locale: string): string {
+  const [unit, size] = UNITS.find(([, size]) => seconds % size === 0) ?? ['second', 1];
+  return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+}
+
+/** Who has said how long messages stay. */
+export function timerLine({ mine, fromName, timerS }: Message, t: Dict, locale: string): string {
+  const name = mine ? t.chat.you : isolate(fromName);
+  return timerS === null ? t.timer.off(name) : t.timer.on(name, timerWords(timerS, locale));
+}
+
 /** What stands where a message has no text of its own. */
-export function textOf(message: Message, began: string, t: Dict): string {
+export function textOf(message: Message, began: string, t: Dict, locale: string): string {
   switch (message.kind) {
     case 'began':
       return began;
@@ -34,6 +70,8 @@ export function textOf(message: Message, began: string, t: Dict): string {
     case 'deleted':
       return t.chat.deleted;
     case 'text':
-      return message.text;
+      return mediaText(message.media?.kind ?? null, message.text, t);
+    case 'timer':
+      return timerLine(message, t, locale);
   }
 }

@@ -60,9 +60,9 @@ function day(message: Message): number {
   return known;
 }
 
-/** A line by the app, and nobody's message. */
+/** A line by the app: no bubble. */
 export function isLine({ kind }: Pick<Message, 'kind'>): boolean {
-  return kind === 'began' || kind === 'newDevice';
+  return kind === 'began' || kind === 'newDevice' || kind === 'timer';
 }
 
 /** Two neighbours belong to one run: same sender, same day, a few minutes apart, nothing missing between. */
@@ -79,10 +79,10 @@ function joined(a: Message, b: Message): boolean {
 }
 
 function asMessage({ clientId, chat, text, sentAt, answers }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false };
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null };
 }
 
 /** What core will quote of a message. */
-function quote({ id, position, mine, fromName, kind, text }: Message): Quote {
-  return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join('') } };
+function quote({ id, position, mine, fromName, kind, text, media }: Message): Quote {
+  return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join(''), media: media?.kind ?? null } };
 }

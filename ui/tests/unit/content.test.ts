@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { en } from '../../src/i18n/en';
 import { change, fromPage, remove } from '../../src/view-models/window';
-import { quoteWords, reactionWords, textOf } from '../../src/view-models/content';
+import { quoteWords, reactionWords, textOf, timerWords } from '../../src/view-models/content';
 import { message, page } from './made';
 
 describe('words beside a message', () => {
   it('says what a message answers: its text, that it was deleted, that it is not here', () => {
-    const found = { position: 1, mine: false, fromName: 'Lena', kind: 'text' as const, text: 'at seven?' };
+    const found = { position: 1, mine: false, fromName: 'Lena', kind: 'text' as const, text: 'at seven?', media: null };
     expect(quoteWords({ id: 'a', found }, en)).toEqual({ name: 'Lena', text: 'at seven?' });
     expect(quoteWords({ id: 'a', found: { ...found, mine: true } }, en).name).toBe(en.chat.you);
     expect(quoteWords({ id: 'a', found: { ...found, kind: 'deleted', text: '' } }, en).text).toBe(en.chat.deleted);
@@ -18,10 +18,18 @@ describe('words beside a message', () => {
     expect(reactionWords({ emoji: '👍', count: 3, mine: false, names: ['Lena', 'Bo'] }, en)).toBe('👍 3: Lena, Bo, others');
   });
 
+  it('says a timer in its largest unit, and who has set it', () => {
+    expect([5, 90, 3600, 86_400, 604_800].map((seconds) => timerWords(seconds, 'en'))).toEqual(['5 seconds', '90 seconds', '1 hour', '1 day', '1 week']);
+    expect(timerWords(300, 'ru')).toBe('5 минут');
+    const line = message(1, { kind: 'timer', text: '', mine: true, timerS: null });
+    expect(textOf(line, '', en, 'en')).toBe('You: messages stay from now on');
+    expect(textOf({ ...line, timerS: 3600 }, '', en, 'en')).toBe('You: messages disappear 1 hour after they are read');
+  });
+
   it('has words for what has no text', () => {
-    expect(textOf(message(1, { kind: 'deleted', text: '' }), '', en)).toBe(en.chat.deleted);
-    expect(textOf(message(1, { kind: 'unknown', text: '' }), '', en)).toBe(en.chat.newer);
-    expect(textOf(message(1), '', en)).toBe('text 1');
+    expect(textOf(message(1, { kind: 'deleted', text: '' }), '', en, 'en')).toBe(en.chat.deleted);
+    expect(textOf(message(1, { kind: 'unknown', text: '' }), '', en, 'en')).toBe(en.chat.newer);
+    expect(textOf(message(1), '', en, 'en')).toBe('text 1');
   });
 });
 

@@ -71,6 +71,12 @@ pub enum Fault {
     /// Text empty or over the limit.
     #[error("a text has 1 to 16,384 bytes")]
     BadText,
+    /// No voice note or photo.
+    #[error("this is no voice note (Ogg with Opus) and no photo (JPEG)")]
+    BadMedia,
+    /// A voice note or photo over its limits.
+    #[error("a voice note has at most two minutes, a photo at most 4,096 pixels a side, and each at most 192 kB")]
+    MediaTooBig,
     /// Not exactly one emoji.
     #[error("this is not one emoji")]
     BadEmoji,

@@ -1,6 +1,6 @@
 //! Chats, their messages, and what can be done with them; search and drafts.
 
-use super::{ChatId, GroupBrief};
+use super::{ChatId, GroupBrief, Media, MediaKind};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -34,6 +34,8 @@ pub enum MessageKind {
     Deleted,
     /// A line by the app: its sender has a new device, and lost the ones before.
     NewDevice = 5,
+    /// Its sender said how long messages of this chat stay.
+    Timer = 6,
 }
 
 /// The message that another one answers, as it stands now.
@@ -60,6 +62,8 @@ pub struct Quoted {
     pub kind: MessageKind,
     /// The first 160 characters of its text.
     pub text: String,
+    /// What is heard or seen beside it.
+    pub media: Option<MediaKind>,
 }
 
 impl core::fmt::Debug for Quote {
@@ -150,6 +154,13 @@ pub struct Message {
     pub reactions: Vec<Reaction>,
     /// I may delete it for everybody.
     pub may_delete: bool,
+    /// It goes so many seconds after it was read (mine: after it has left). Of a line about the timer: what it sets; absent:
+    /// none.
+    pub timer_s: Option<u32>,
+    /// When it goes, where that counts already.
+    pub vanishes_at: Option<u64>,
+    /// What is heard or seen beside its text.
+    pub media: Option<Media>,
 }
 
 impl core::fmt::Debug for Message {
@@ -190,6 +201,8 @@ pub struct Chat {
     pub active_at: u64,
     /// When the contact was last heard of.
     pub heard_at: Option<u64>,
+    /// Messages written now go so many seconds after they were read.
+    pub timer_s: Option<u32>,
     /// What is wrong with its keys, if anything.
     pub alarms: Vec<Alarm>,
 }
@@ -342,6 +355,16 @@ pub struct Delete {
     pub id: String,
     /// For everybody; else only here.
     pub everyone: bool,
+}
+
+/// Parameters of `Command::TimerSet`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TimerSet {
+    /// The chat.
+    pub chat: ChatId,
+    /// 5 to 31,622,400 (366 days); absent: messages stay.
+    pub seconds: Option<u32>,
 }
 
 /// Parameters of `Query::Search`.

@@ -76,11 +76,16 @@ pub(crate) fn edit(step: &mut Step<'_, '_>, wish: &api::Edit) -> Result<Reply, S
 pub(crate) fn delete(step: &mut Step<'_, '_>, wish: &api::Delete) -> Result<Reply, Stop> {
     let id = message_id(&wish.id)?;
     let message = conversation::loaded(step, id)?;
-    if message.kind == MessageKind::Began || is_hidden(step, message.chat)? {
+    if matches!(message.kind, MessageKind::Began | MessageKind::Timer) || is_hidden(step, message.chat)? {
         return Err(Stop::Fault(Fault::NotFound));
     }
     if !wish.everyone {
-        return forget(step, id, message.chat);
+        forget(step, id, message.chat)?;
+        step.event(Event::MessageRemoved {
+            chat: message.chat,
+            id: wish.id.clone(),
+        });
+        return Ok(Reply::Done {});
     }
     let Found::Open(target) = super::find(step, message.chat, id)? else {
         return Ok(Reply::Done {});
@@ -94,7 +99,7 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, wish: &api::Delete) -> Result<Repl
 }
 
 /// CON-7: of the message its place in the graph stays, in no chat.
-fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) -> Result<Reply, Stop> {
+pub(super) fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) -> Result<(), Stop> {
     let unread = step
         .tx
         .prepare_cached("SELECT 1 FROM message WHERE id = ? AND state = 4")?
@@ -104,17 +109,16 @@ fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) -> Result<R
     }
     empty(step, id)?;
     step.tx
-        .prepare_cached("UPDATE message SET chat = NULL, kind = ?, client_id = NULL WHERE id = ?")?
+        .prepare_cached(
+            "UPDATE message SET chat = NULL, kind = ?, client_id = NULL, timer_s = NULL, vanish_from = NULL, vanish_at = NULL
+             WHERE id = ?",
+        )?
         .execute(params![NOTHING_SHOWN, id.as_bytes()])?;
     step.tx
         .prepare_cached("UPDATE chat SET unread = max(0, unread - ?) WHERE id = ?")?
         .execute(params![unread, chat])?;
-    step.event(Event::MessageRemoved {
-        chat,
-        id: hex::encode(id.as_bytes()),
-    });
     step.touch_chat(chat);
-    Ok(Reply::Done {})
+    Ok(())
 }
 
 /// Writes an act and takes it in here as everybody else will.

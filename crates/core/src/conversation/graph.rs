@@ -6,6 +6,7 @@
 
 use super::{Conversation, epochs};
 use crate::api::{ChatId, Event, MessageState};
+use crate::content::vanish;
 use crate::mls::Gid;
 use crate::outbox::{self, Waiting};
 use crate::step::{Step, Stop};
@@ -200,6 +201,7 @@ pub(crate) fn nobody_left(step: &mut Step<'_, '_>, of: &Conversation, id: Messag
         .prepare_cached("UPDATE message SET state = max(state, ?) WHERE id = ?")?
         .execute(params![MessageState::Delivered as u8, id.as_bytes()])?;
     outbox::done(step, Waiting::Message, id.as_bytes())?;
+    vanish::left(step, id)?;
     step.touch_chat(of.chat);
     Ok(())
 }
@@ -213,6 +215,7 @@ fn reached(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId, level: Rea
     step.tx
         .prepare_cached("UPDATE message SET state = ?1 WHERE id = ?2 AND state < ?1")?
         .execute(params![state as u8, id.as_bytes()])?;
+    vanish::left(step, id)?;
     outbox::confirmed(step, of, id)?;
     if !is_shown(step, id)? {
         return Ok(());

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::messages::{KINDS, shown_message};
 use super::{QueryError, choice_at, number_at};
-use crate::api::{ChatId, Message, MessageKind, Quoted, Reaction, Version};
+use crate::api::{ChatId, Media, MediaFile, MediaKind, Message, MessageKind, Quoted, Reaction, Version};
 use crate::store::StoreError;
 
 /// Different emojis of one message that are shown.
@@ -19,6 +21,8 @@ const NAMES_TOLD: usize = 16;
 /// Characters of a quoted text.
 const QUOTED_CHARS: usize = 160;
 
+const MEDIA: [MediaKind; 2] = [MediaKind::Voice, MediaKind::Photo];
+
 /// Newest last, of each account.
 pub(super) const REACTIONS: &str = "
     SELECT a.sender, a.content, a.sender = o.account AS mine, CASE a.sender WHEN o.account THEN o.name ELSE
@@ -26,7 +30,7 @@ pub(super) const REACTIONS: &str = "
                     (SELECT name FROM seat WHERE chat = a.chat AND account = a.sender)) END AS name
     FROM act a CROSS JOIN account o WHERE a.target = ? AND a.kind = 0 AND a.late = 0 ORDER BY a.sender, a.hlc, a.id";
 pub(super) const QUOTED: &str = "
-    SELECT m.position, m.mine, m.kind, substr(m.text, 1, 160) AS text, CASE m.mine WHEN 1 THEN (SELECT name FROM account)
+    SELECT m.position, m.mine, m.kind, (SELECT kind FROM attachment WHERE message = m.id) AS media, substr(m.text, 1, 160) AS text, CASE m.mine WHEN 1 THEN (SELECT name FROM account)
            ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
                          (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS name
     FROM message m WHERE m.id = ? AND m.chat = ?";
@@ -45,8 +49,39 @@ pub(super) fn dress(db: &Connection, message: &mut Message) -> Result<(), StoreE
     if message.kind == MessageKind::Text {
         let id = hex::decode(&message.id).map_err(|_| StoreError::Broken)?;
         message.reactions = reactions(db, &id)?;
+        message.media = media(db, &id)?;
     }
     Ok(())
+}
+
+fn media(db: &Connection, id: &[u8]) -> Result<Option<Media>, StoreError> {
+    let sql =
+        "SELECT kind, duration_ms, width, height, preview IS NOT NULL AS preview FROM attachment WHERE message = ?";
+    let mut statement = db.prepare_cached(sql)?;
+    let found = statement.query_row([id], |row| {
+        Ok(Media {
+            kind: choice_at(row, "kind", &MEDIA)?,
+            duration_ms: row.get("duration_ms")?,
+            width: row.get("width")?,
+            height: row.get("height")?,
+            preview: row.get("preview")?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+/// The file of a voice note or photo, or its preview.
+pub(super) fn media_file(db: &Connection, id: &[u8], preview: bool) -> Result<MediaFile, QueryError> {
+    shown_message(db, id)?;
+    let sql = "SELECT kind, iif(?2, coalesce(preview, bytes), bytes) AS file FROM attachment WHERE message = ?1";
+    let mut statement = db.prepare_cached(sql)?;
+    let found = statement.query_row((id, preview), |row| {
+        Ok(MediaFile {
+            kind: choice_at(row, "kind", &MEDIA)?,
+            data: STANDARD.encode(row.get::<_, Vec<u8>>("file")?),
+        })
+    });
+    found.optional()?.ok_or(QueryError::NotFound)
 }
 
 fn quoted(db: &Connection, id: &[u8], chat: ChatId) -> Result<Option<Quoted>, StoreError> {
@@ -62,6 +97,10 @@ fn quoted_row(row: &Row<'_>) -> rusqlite::Result<Quoted> {
         from_name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
         kind: choice_at(row, "kind", &KINDS)?,
         text: text.chars().take(QUOTED_CHARS).collect(),
+        media: match row.get::<_, Option<u8>>("media")? {
+            Some(_) => Some(choice_at(row, "media", &MEDIA)?),
+            None => None,
+        },
     })
 }
 

@@ -17,7 +17,7 @@ pub(super) const COLUMNS: &str = "
     CASE m.mine WHEN 1 THEN (SELECT name FROM account)
                 ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
                               (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS from_name,
-    m.late, m.reply_to, m.edited_at,
+    m.late, m.reply_to, m.edited_at, nullif(m.timer_s, 0) AS timer_s, m.vanish_at,
     m.kind < 2 AND (m.mine OR EXISTS (
         SELECT 1 FROM account o JOIN seat s ON s.chat = m.chat AND s.account = o.account
         LEFT JOIN seat w ON w.chat = m.chat AND w.account = m.sender
@@ -49,13 +49,14 @@ const STATES: [MessageState; 5] = [
     MessageState::Received,
 ];
 /// By their numbers; what is nothing to show (4) is in no chat.
-pub(super) const KINDS: [MessageKind; 6] = [
+pub(super) const KINDS: [MessageKind; 7] = [
     MessageKind::Text,
     MessageKind::Unknown,
     MessageKind::Began,
     MessageKind::Deleted,
     MessageKind::Unknown,
     MessageKind::NewDevice,
+    MessageKind::Timer,
 ];
 
 /// The message with this id (16 bytes), hidden chats included.
@@ -210,5 +211,8 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         edited_at: optional_number_at(row, "edited_at")?,
         reactions: Vec::new(),
         may_delete: row.get("may_delete")?,
+        timer_s: row.get("timer_s")?,
+        vanishes_at: optional_number_at(row, "vanish_at")?,
+        media: None,
     })
 }

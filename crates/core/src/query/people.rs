@@ -24,7 +24,9 @@ const CHAT: &str = "
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, coalesce(v.group_id, l.group_id) AS group_id,
            coalesce(v.accounts, (SELECT count(*) FROM seat WHERE chat = l.chat)) AS accounts,
            v.gone = 0 AND v.leaving = 0 AS member, coalesce(v.silent > 1, 1) AS behind,
-           EXISTS (SELECT 1 FROM coming_back b WHERE b.account = h.contact) AS coming_back
+           EXISTS (SELECT 1 FROM coming_back b WHERE b.account = h.contact) AS coming_back,
+           (SELECT nullif(t.timer_s, 0) FROM message t INDEXED BY message_timer
+            WHERE t.chat = h.id AND t.kind = 6 AND t.late = 0 ORDER BY t.position DESC LIMIT 1) AS timer_s
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
     LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL
     LEFT JOIN lost_group l ON l.chat = h.id AND h.contact IS NULL";
@@ -243,6 +245,7 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
         draft: row.get::<_, Option<String>>("draft")?.filter(|draft| !draft.is_empty()),
         active_at: number_at(row, "active_at")?,
         heard_at: optional_number_at(row, "heard_at")?,
+        timer_s: row.get("timer_s")?,
         alarms: Vec::new(),
     })
 }

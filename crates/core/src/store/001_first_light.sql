@@ -267,7 +267,7 @@ CREATE TABLE message(
   hlc          INTEGER NOT NULL,
   sender       BLOB NOT NULL,            -- account_id
   mine         INTEGER NOT NULL,
-  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show, 5 a new device
+  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show, 5 a new device, 6 timer
   text         TEXT NOT NULL,            -- as it is shown: after the newest edit
   original     TEXT,                     -- as it came, where an edit stands in its place
   edited_at    INTEGER,
@@ -280,6 +280,9 @@ CREATE TABLE message(
   acked        INTEGER NOT NULL,         -- enough others 0 may not have it, 1 have it and its ancestors, 2 have read them
   late         INTEGER NOT NULL DEFAULT 0, -- written after its sender was removed or lost the right to
   client_id    TEXT,
+  timer_s      INTEGER,                  -- it goes so many seconds after it was read; of kind 5: what it sets, 0 none
+  vanish_from  INTEGER,                  -- when that began to count, slot clock
+  vanish_at    INTEGER,                  -- when it goes, slot clock
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
@@ -289,6 +292,9 @@ CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;
 CREATE INDEX message_read ON message(group_id, position) WHERE mine = 0 AND state = 3 AND complete = 1;
 CREATE INDEX message_by_quote ON message(reply_to) WHERE reply_to IS NOT NULL;
+CREATE INDEX message_timer ON message(chat, position) WHERE kind = 6;
+CREATE INDEX message_vanishing ON message(vanish_at) WHERE vanish_at IS NOT NULL;
+CREATE INDEX message_counting ON message(vanish_from) WHERE vanish_from IS NOT NULL;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
 
 -- What messages do to messages: emojis, other texts, deletions. Each is a message that is nothing to show.
@@ -305,6 +311,18 @@ CREATE TABLE act(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX act_on ON act(target, kind, sender, hlc, id);
 CREATE INDEX act_waiting ON act(chat, sender, hlc, id) WHERE waiting = 1;
+
+-- What is heard or seen beside a text, checked.
+CREATE TABLE attachment(
+  rowid        INTEGER PRIMARY KEY,
+  message      BLOB NOT NULL UNIQUE REFERENCES message(id) ON DELETE CASCADE,
+  kind         INTEGER NOT NULL,         -- 0 voice, 1 photo
+  duration_ms  INTEGER,
+  width        INTEGER,
+  height       INTEGER,
+  preview      BLOB,
+  bytes        BLOB NOT NULL
+) STRICT;
 
 -- Edges of the causal graph: parents are known by the first 8 bytes of their id.
 CREATE TABLE message_parent(

@@ -14,7 +14,7 @@ async fn what_is_not_a_request_gets_its_typed_error_and_the_pipe_lives_on() {
     let mut ws = served.open_ws().await;
     let too_big = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"send","params":{{"text":"{}"}}}}"#,
-        "x".repeat(300_000)
+        "x".repeat(stonechat_daemon::rpc::REQUEST_BYTES_MAX)
     );
     for (text, code, kind) in [
         ("{", -32700, "badParams"),

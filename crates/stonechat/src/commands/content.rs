@@ -1,12 +1,12 @@
-//! `reply`, `react`, `edit`, `delete`, `history`: what is done to a message, by its id.
+//! `reply`, `react`, `edit`, `delete`, `history`: what is done to a message, by its id; `timer`.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Message, Version};
+use stonechat_daemon::types::{Chat, Message, Version};
 
-use super::receive;
+use super::{find, receive};
 use crate::client::Client;
 use crate::failure::CommandError;
-use crate::grammar::{Delete, Edit, OfMessage, React, Reply};
+use crate::grammar::{Delete, Edit, OfMessage, React, Reply, Timer, TimerTime};
 use crate::show;
 
 /// Answers a message in its chat.
@@ -69,8 +69,32 @@ pub(super) async fn history(client: &mut Client, of: &OfMessage) -> Result<(), C
     Ok(())
 }
 
+/// Sets a chat's timer, or says what it is.
+pub(super) async fn timer(client: &mut Client, timer: &Timer) -> Result<(), CommandError> {
+    let chat = find::chat(client, &timer.contact).await?;
+    let timer_s = match timer.time {
+        Some(TimerTime(seconds)) => {
+            let _line: Value = client
+                .call("timer.set", json!({ "chat": chat, "seconds": seconds }))
+                .await?;
+            leave(client).await?;
+            seconds
+        }
+        None => timer_of(client, chat).await?,
+    };
+    if timer.json {
+        return show::json_line(&json!({ "chat": chat, "timer_s": timer_s }));
+    }
+    show::line(&show::timer_words(timer_s))
+}
+
+async fn timer_of(client: &mut Client, chat: i64) -> Result<Option<u32>, CommandError> {
+    let chats: Vec<Chat> = client.call("chats", json!({ "limit": 1000 })).await?;
+    Ok(chats.iter().find(|one| one.id == chat).and_then(|one| one.timer_s))
+}
+
 /// A profile that is open for this command alone stays until what was written could leave.
-async fn leave(client: &mut Client) -> Result<(), CommandError> {
+pub(super) async fn leave(client: &mut Client) -> Result<(), CommandError> {
     if client.is_own() {
         receive::catch_up(client).await?;
     }

@@ -62,6 +62,82 @@ fn a_message_is_answered_liked_edited_and_deleted() {
 }
 
 #[test]
+fn a_timer_lets_messages_go() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    let set = ana.run(&["timer", "Bo", "5s", "--json"]).json();
+    assert_eq!(set[0]["timer_s"], 5);
+    let id = ana.run(&["send", "Bo", "not for long"]).line();
+    let there = until(&bo, "Ana", &id, |_| true);
+    assert_eq!((&there["timer_s"], &there["vanishes_at"]), (&5.into(), &Value::Null));
+    assert!(
+        bo.run(&["messages", "Ana"])
+            .ok()
+            .contains("Ana: (messages go 5s after they were read)")
+    );
+    assert!(bo.run(&["receive", "--json"]).ok().contains("not for long"));
+    for (person, other) in [(&ana, "Bo"), (&bo, "Ana")] {
+        eventually("the message to go", || {
+            let all = person.run(&["messages", other]).ok();
+            (!all.contains("not for long")).then_some(())
+        });
+    }
+    assert_eq!(
+        bo.run(&["timer", "Ana"]).line(),
+        "(messages go 5s after they were read)"
+    );
+    bo.run(&["timer", "Ana", "off"]).ok();
+    eventually("the timer to be off", || {
+        let timer = ana.run(&["timer", "Bo", "--json"]).json();
+        (timer[0]["timer_s"] == Value::Null).then_some(())
+    });
+    assert_eq!(ana.run(&["timer", "Bo", "4s"]).code, 2);
+}
+
+#[test]
+fn photos_and_voice_notes_arrive_without_what_is_no_picture_con_15() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    let photo: &[u8] = include_bytes!("../../../core/tests/fixtures/photo.jpg");
+    let note: &[u8] = include_bytes!("../../../core/tests/fixtures/note.ogg");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let told = b"\xff\xe1\x00\x11Exif\0\0GPS 59.93";
+    std::fs::write(path("p.jpg"), [&photo[..2], told, &photo[2..]].concat()).unwrap();
+    std::fs::write(path("v.ogg"), note).unwrap();
+    let sent = ana
+        .run(&["photo", "Bo", &path("p.jpg"), "--text", "our street", "--json"])
+        .json();
+    let seen = until(&bo, "Ana", sent[0]["id"].as_str().unwrap(), |_| true);
+    assert_eq!(
+        (&seen["media"]["kind"], &seen["media"]["width"]),
+        (&"photo".into(), &640.into())
+    );
+    let saved = bo
+        .run(&["save", sent[0]["id"].as_str().unwrap(), &path("got.jpg"), "--json"])
+        .json();
+    assert_eq!(saved[0]["bytes"], photo.len());
+    assert_eq!(std::fs::read(path("got.jpg")).unwrap(), photo);
+    let id = bo.run(&["voice", "Ana", &path("v.ogg")]).line();
+    until(&ana, "Bo", &id, |message| message["media"]["durationMs"] == 3_000);
+    assert!(ana.run(&["messages", "Bo"]).ok().contains("Bo: (voice note, 3 s)"));
+    assert!(
+        ana.run(&["messages", "Bo"])
+            .ok()
+            .contains("(photo, 640 x 480) our street")
+    );
+    for (words, saying) in [
+        (&["voice", "Bo", &path("p.jpg")][..], "no voice note"),
+        (&["photo", "Bo", &path("v.ogg")], "no photo"),
+        (&["photo", "Bo", &path("nowhere")], "reading"),
+        (&["save", &id, &path("v.ogg")], "writing"),
+    ] {
+        let done = ana.run(words);
+        assert!(done.code == 1 && done.err.contains(saying), "{words:?} {done:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_done_to_a_message_says_why() {
     let relay = Relay::start();
     let (ana, bo) = friends(&relay);

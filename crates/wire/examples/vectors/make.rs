@@ -20,6 +20,7 @@ use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
+use stonechat_wire::post::{Media, Post, encode_timer};
 use stonechat_wire::reach::ReachSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
@@ -125,6 +126,50 @@ fn meeting_seeds() -> Vec<Seed> {
             "deletion",
             6,
             &[text_header().encode(), encode_deletion(about("").target)].concat(),
+        ),
+        seed(
+            "meeting",
+            "post",
+            6,
+            &[text_header().encode(), post().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "voice",
+            6,
+            &[text_header().encode(), voice().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "photo",
+            6,
+            &[text_header().encode(), photo().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "timer",
+            6,
+            &[text_header().encode(), encode_timer(Some(86_400))].concat(),
+        ),
+        seed(
+            "meeting",
+            "voice file",
+            6,
+            &[
+                text_header().encode(),
+                include_bytes!("../../tests/fixtures/small.ogg").to_vec(),
+            ]
+            .concat(),
+        ),
+        seed(
+            "meeting",
+            "photo file",
+            6,
+            &[
+                text_header().encode(),
+                include_bytes!("../../tests/fixtures/small.jpg").to_vec(),
+            ]
+            .concat(),
         ),
         seed("meeting", "receipt", 7, &receipt().encode()),
         seed("meeting", "group state", 8, &group_state().encode()),
@@ -256,6 +301,34 @@ fn reaction() -> Reaction {
     }
 }
 
+fn post() -> Post {
+    Post {
+        text: "gone by noon".into(),
+        target: Some(about("").target),
+        timer_s: Some(3600),
+        media: None,
+    }
+}
+
+/// A note of 60 ms.
+fn voice() -> Post {
+    let note = include_bytes!("../../tests/fixtures/small.ogg").to_vec();
+    Post {
+        media: Some(Media::voice(note).expect("a note")),
+        ..Post::default()
+    }
+}
+
+/// A photo of 64 by 48 pixels with itself as its preview, and a text.
+fn photo() -> Post {
+    let photo = include_bytes!("../../tests/fixtures/small.jpg").to_vec();
+    Post {
+        text: "our street".into(),
+        media: Some(Media::photo(photo.clone(), Some(photo)).expect("a photo")),
+        ..Post::default()
+    }
+}
+
 /// Messages about messages.
 fn contents() -> Value {
     let one = |rule: &str, kind: Kind, body: Vec<u8>| {
@@ -271,7 +344,12 @@ fn contents() -> Value {
         "reaction": one("CON-3", Kind::Reaction, reaction().encode()),
         "reaction_taken_back": one("CON-3", Kind::Reaction, taken_back.encode()),
         "edit": one("CON-4", Kind::Edit, about("yes, at eight").encode()),
-        "deletion": one("CON-5", Kind::Deletion, encode_deletion(about("").target)) })
+        "deletion": one("CON-5", Kind::Deletion, encode_deletion(about("").target)),
+        "post": one("CON-8", Kind::Post, post().encode()),
+        "voice": one("CON-14", Kind::Post, voice().encode()),
+        "photo": one("CON-15", Kind::Post, photo().encode()),
+        "timer": one("CON-10", Kind::Timer, encode_timer(Some(86_400))),
+        "timer_off": one("CON-10", Kind::Timer, encode_timer(None)) })
 }
 
 fn messages() -> Value {

@@ -8,7 +8,7 @@ export type Command = { "method": "init", "params": Init } | { "method": "restor
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "history", "params": ByMessage } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -24,9 +24,11 @@ export type Answers = {
   "approve": Contact,
   "decline": Done,
   "send": Message,
+  "media.send": Message,
   "react": Message,
   "edit": Message,
   "delete": Done,
+  "timer.set": Done,
   "group.create": Group,
   "group.add": Group,
   "group.remove": Group,
@@ -49,6 +51,7 @@ export type Answers = {
   "messages": Messages,
   "message": Message,
   "history": Version[],
+  "media.get": MediaFile,
   "group": Group,
   "search": Hit[],
   "safetyNumber": SafetyNumber,
@@ -460,7 +463,11 @@ kind: MessageKind,
 /**
  * The first 160 characters of its text.
  */
-text: string, };
+text: string, 
+/**
+ * What is heard or seen beside it.
+ */
+media: MediaKind | null, };
 
 /**
  * An emoji on a message, and who put it there.
@@ -571,7 +578,20 @@ reactions: Array<Reaction>,
 /**
  * I may delete it for everybody.
  */
-mayDelete: boolean, };
+mayDelete: boolean, 
+/**
+ * It goes so many seconds after it was read (mine: after it has left). Of a line about the timer: what it sets; absent:
+ * none.
+ */
+timerS: number | null, 
+/**
+ * When it goes, where that counts already.
+ */
+vanishesAt: number | null, 
+/**
+ * What is heard or seen beside its text.
+ */
+media: Media | null, };
 
 /**
  * One entry of the chat list.
@@ -629,6 +649,10 @@ activeAt: number,
  * When the contact was last heard of.
  */
 heardAt: number | null, 
+/**
+ * Messages written now go so many seconds after they were read.
+ */
+timerS: number | null, 
 /**
  * What is wrong with its keys, if anything.
  */
@@ -760,6 +784,108 @@ id: string,
  * For everybody; else only here.
  */
 everyone: boolean, };
+
+/**
+ * Parameters of `Command::TimerSet`.
+ */
+export type TimerSet = { 
+/**
+ * The chat.
+ */
+chat: number, 
+/**
+ * 5 to 31,622,400 (366 days); absent: messages stay.
+ */
+seconds: number | null, };
+
+/**
+ * What is heard or seen beside a text.
+ */
+export type MediaKind = "voice" | "photo";
+
+/**
+ * What is known of it without its file.
+ */
+export type Media = { 
+/**
+ * Which.
+ */
+kind: MediaKind, 
+/**
+ * How long a voice note plays.
+ */
+durationMs: number | null, 
+/**
+ * A photo's width in pixels.
+ */
+width: number | null, 
+/**
+ * Its height.
+ */
+height: number | null, 
+/**
+ * It has a preview.
+ */
+preview: boolean, };
+
+/**
+ * Parameters of `Command::MediaSend`.
+ */
+export type MediaSend = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Which.
+ */
+kind: MediaKind, 
+/**
+ * The file, base64. With the preview at most 196,608 bytes; a voice note at most two minutes.
+ */
+data: string, 
+/**
+ * A smaller photo, base64: at most 61,440 bytes.
+ */
+preview?: string | null, 
+/**
+ * What stands beside it: at most 16,384 bytes of UTF-8 after trimming.
+ */
+text?: string | null, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, 
+/**
+ * The message of this chat that it answers, hex.
+ */
+replyTo?: string | null, };
+
+/**
+ * Parameters of `Query::MediaGet`.
+ */
+export type MediaGet = { 
+/**
+ * The message, hex.
+ */
+id: string, 
+/**
+ * The preview, where there is one; else the file itself.
+ */
+preview: boolean, };
+
+/**
+ * A file.
+ */
+export type MediaFile = { 
+/**
+ * Which.
+ */
+kind: MediaKind, 
+/**
+ * The file, base64.
+ */
+data: string, };
 
 /**
  * What a member of a group may do.

@@ -33,7 +33,7 @@ test.describe('on a desktop', () => {
       const { backend } = window.mock!;
       const first = backend.messages.get(2)!.at(-1)!;
       backend.emit({ kind: 'messageAdded', message: backend.place(backend.chats.get(2)!, 'to what is missing', { reply: { id: 'ab', found: null } }) });
-      const quoted = { position: first.position, mine: false, fromName: first.fromName, kind: first.kind, text: first.text };
+      const quoted = { position: first.position, mine: false, fromName: first.fromName, kind: first.kind, text: first.text, media: null };
       backend.emit({ kind: 'messageAdded', message: backend.place(backend.chats.get(2)!, 'to what will be gone', { reply: { id: first.id, found: quoted } }) });
       backend.deletes(first.id);
     });

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { AcceptanceState, Fault, InviteState } from '../../../src/core/gen/api';
 import { en } from '../../../src/i18n/en';
 import { ru } from '../../../src/i18n/ru';
@@ -10,10 +11,11 @@ const LANGUAGES = { en, ru };
 const LINK = 'http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#c29tZWJvZHkgZWxzZQ';
 
 /** Which call each fault can come from, and how to make it from the page. */
-const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'group' | 'role' | 'react' | 'edit' | 'unlock' | 'rename' | 'screen'> = {
+const PICTURE = fileURLToPath(new URL('../../../../docs/pictures/invite-light.png', import.meta.url));
+const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'photo' | 'group' | 'role' | 'react' | 'edit' | 'unlock' | 'rename' | 'screen'> = {
   noAccount: 'rename', accountExists: 'init', badName: 'init', badWords: 'words', brokenLink: 'accept', routeNotInvite: 'accept', inviteNotRoute: 'route',
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
-  badEmoji: 'react', tooManyReactions: 'react', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
+  badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
   notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
 };
@@ -72,6 +74,14 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
             await page.evaluate(() => window.mock!.backend.addRequest('Bo'));
             await fail('approve');
             await page.getByRole('button', { name: words.requests.approve }).click();
+            break;
+          }
+          case 'photo': {
+            await open({ scenario: 'talk', hash: '#/chat/2', lang });
+            await fail('media.send');
+            await page.locator('input[type=file]').setInputFiles(PICTURE);
+            await expect(page.getByAltText(words.media.chosen)).toBeVisible();
+            await page.getByRole('button', { name: words.chat.send }).click();
             break;
           }
           case 'send': {

@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import type { Answer, Method, Params } from '../../methods';
 
@@ -41,6 +41,7 @@ export class Backend {
   readonly chats = new Map<number, Chat>();
   readonly groups = new Map<number, Group>();
   readonly messages = new Map<number, Message[]>();
+  readonly files = new Map<string, MediaFile>();
   readonly requests = new Map<string, Request>();
   readonly invites = new Map<string, Invite>();
   readonly acceptances = new Map<string, Acceptance>();
@@ -87,7 +88,7 @@ export class Backend {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
       id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
-      waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+      waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
     this.chats.set(chat.id, chat);
@@ -99,7 +100,7 @@ export class Backend {
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
       id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
-      unread: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, alarms: [],
+      unread: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -132,7 +133,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, media: null, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -181,8 +182,8 @@ export class Backend {
     return message;
   }
 
-  #quote({ id, position, mine, fromName, kind, text }: Message): Quote {
-    return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join('') } };
+  #quote({ id, position, mine, fromName, kind, text, media }: Message): Quote {
+    return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join(''), media: media?.kind ?? null } };
   }
 
   /** A message that is here, by its id. */
@@ -214,6 +215,27 @@ export class Backend {
   /** A message is deleted for everybody. */
   deletes(id: string): Message {
     return this.becomes(this.#message(id), { kind: 'deleted', text: '', reactions: [], editedAt: null, reply: null, mayDelete: false });
+  }
+
+  /** The other side, or this one, sets a chat's timer. */
+  setsTimer(chatId: number, seconds: number | null, mine: boolean): Message {
+    const chat = this.chats.get(chatId)!;
+    chat.timerS = seconds;
+    const message = this.place(chat, '', { kind: 'timer', mine, mayDelete: false, timerS: seconds });
+    this.emit({ kind: 'messageAdded', message });
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    return message;
+  }
+
+  /** The time of a message is over. */
+  vanishes(id: string): void {
+    const old = this.#message(id);
+    const left = this.messages.get(old.chat)!.filter((message) => message.id !== id);
+    this.messages.set(old.chat, left);
+    const chat = this.chats.get(old.chat)!;
+    chat.last = left.at(-1) ?? null;
+    this.emit({ kind: 'messageRemoved', chat: old.chat, id });
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
   }
 
   setConnection(connection: Connection): void {
@@ -405,6 +427,23 @@ export class Backend {
       chat.last = list.at(-1) ?? null;
       this.emit({ kind: 'messageRemoved', chat: chat.id, id });
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return {};
+    },
+    'media.send': ({ chat: id, kind, data, preview, text, clientId }) => {
+      const chat = this.#need(this.chats.get(id));
+      if (data.length > 262_144) throw new CallError('mediaTooBig');
+      const media = { kind, durationMs: kind === 'voice' ? 3000 : null, width: kind === 'photo' ? 640 : null, height: kind === 'photo' ? 480 : null, preview: preview != null };
+      const message = this.place(chat, text ?? '', { mine: true, state: 'queued', clientId: clientId ?? null, media });
+      this.files.set(message.id, { kind, data });
+      this.emit({ kind: 'messageAdded', message });
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      this.#travel(message);
+      return message;
+    },
+    'media.get': ({ id }) => this.#need(this.files.get(id)),
+    'timer.set': ({ chat, seconds }) => {
+      this.#need(this.chats.get(chat));
+      this.setsTimer(chat, seconds, true);
       return {};
     },
     'group.create': ({ name, members = [] }) => {

@@ -1,0 +1,101 @@
+//! What a message is to a reader: a text and what stands beside it, something newer, or nothing to show.
+//!
+//! In: the kind and body of a message that came, or what the person wants to write. Out: [`Shown`], or kind and body.
+//! The smallest kind that says it is taken. Who may write what is judged elsewhere.
+
+use crate::api::MessageKind;
+use stonechat_wire::codec::DecodeError;
+use stonechat_wire::content::TextAbout;
+use stonechat_wire::ids::MessageId;
+use stonechat_wire::message::{self, Kind};
+use stonechat_wire::post::{Media, Post, decode_timer, encode_timer};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// Nothing where there is nothing to show.
+    pub(crate) kind: Option<MessageKind>,
+    pub(crate) text: String,
+    pub(crate) reply_to: Option<MessageId>,
+    /// It goes so many seconds after it was read; of a line about the timer: what it sets.
+    pub(crate) timer_s: Option<u32>,
+    /// What is heard or seen beside the text.
+    pub(crate) media: Option<Media>,
+}
+
+impl Shown {
+    /// What a body says. One that does not read is kept as something newer.
+    pub(crate) fn read(kind: Kind, body: &[u8]) -> Self {
+        let read = match kind {
+            Kind::Text => message::decode_text(body).map(Self::text),
+            Kind::Reply => TextAbout::decode(body).map(|about| Self {
+                reply_to: Some(about.target),
+                ..Self::text(about.text)
+            }),
+            Kind::Post => Post::decode(body).map(Self::post),
+            Kind::Timer => decode_timer(body).map(Self::timer),
+            _newer => Err(DecodeError::Value("kind")),
+        };
+        read.unwrap_or_else(|_| Self {
+            kind: Some(MessageKind::Unknown),
+            ..Self::default()
+        })
+    }
+
+    fn text(text: String) -> Self {
+        Self {
+            kind: Some(MessageKind::Text),
+            text,
+            ..Self::default()
+        }
+    }
+
+    fn post(post: Post) -> Self {
+        Self {
+            reply_to: post.target,
+            timer_s: post.timer_s,
+            media: post.media,
+            ..Self::text(post.text)
+        }
+    }
+
+    /// A line about the chat's timer.
+    pub(crate) fn timer(timer_s: Option<u32>) -> Self {
+        Self {
+            kind: Some(MessageKind::Timer),
+            timer_s,
+            ..Self::default()
+        }
+    }
+
+    /// The kind and body that say it.
+    pub(crate) fn encoded(&self) -> (Kind, Vec<u8>) {
+        if self.kind == Some(MessageKind::Timer) {
+            return (Kind::Timer, encode_timer(self.timer_s));
+        }
+        let text = self.text.clone();
+        match (self.timer_s, self.reply_to) {
+            _beside if self.media.is_some() => (Kind::Post, self.as_post().encode()),
+            (None, None) => (Kind::Text, message::encode_text(&text)),
+            (None, Some(target)) => (Kind::Reply, TextAbout { target, text }.encode()),
+            (Some(_), _) => (Kind::Post, self.as_post().encode()),
+        }
+    }
+
+    fn as_post(&self) -> Post {
+        Post {
+            text: self.text.clone(),
+            target: self.reply_to,
+            timer_s: self.timer_s,
+            media: self.media.clone(),
+        }
+    }
+
+    /// As the column has it: 0 where a line about the timer sets none.
+    pub(crate) fn timer_s(&self) -> Option<u32> {
+        match self.kind {
+            Some(MessageKind::Timer) => Some(self.timer_s.unwrap_or(0)),
+            _other => self.timer_s,
+        }
+    }
+}

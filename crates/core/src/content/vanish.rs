@@ -1,0 +1,103 @@
+//! Messages that go by themselves: some time after they were read, or after they have left.
+//!
+//! In: the chat's timer, reading and delivery news, the slot clock. Out: rows emptied as by a deletion for oneself
+//! (CON-7), and when the next one is due. Each message carries its own time: what a timer says later changes nothing of
+//! those that are written. Specified in `docs/protocol/13-content.md` (CON-9 to CON-12).
+//! Invariant: a message goes with its text, its index entry, its acts and what was kept beside it in one transaction.
+
+use super::shown::Shown;
+use super::wishes;
+use crate::api::{self, ChatId, Event, Fault, Reply};
+use crate::conversation;
+use crate::group;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::ids::MessageId;
+use stonechat_wire::post::{TIMER_S_MAX, TIMER_S_MIN};
+
+/// Messages that go in one step; the others a moment later.
+const GO_AT_ONCE: u32 = 500;
+/// Of more than these the interface reads all again.
+const TOLD_MAX: usize = 100;
+
+/// Messages of a chat up to a position are read at a time (CON-11).
+pub(crate) const READ: &str = "
+    UPDATE message SET state = 3, vanish_from = CASE WHEN timer_s > 0 AND kind <> 6 THEN ?3 END,
+                       vanish_at = CASE WHEN timer_s > 0 AND kind <> 6 THEN ?3 + timer_s * 1000 END
+    WHERE chat = ?1 AND state = 4 AND position <= ?2";
+const LEFT: &str = "
+    UPDATE message SET vanish_from = ?2, vanish_at = ?2 + timer_s * 1000
+    WHERE id = ?1 AND timer_s > 0 AND kind <> 6 AND mine = 1 AND vanish_at IS NULL";
+/// A clock that was set back lets none stay longer than its timer from then on (CON-12).
+const SET_BACK: &str = "
+    UPDATE message INDEXED BY message_counting SET vanish_from = ?1, vanish_at = ?1 + timer_s * 1000 WHERE vanish_from > ?1";
+const DUE: &str = "
+    SELECT id, chat FROM message INDEXED BY message_vanishing WHERE vanish_at <= ? ORDER BY vanish_at LIMIT ?";
+const OF_CHAT: &str = "
+    SELECT nullif(timer_s, 0) FROM message INDEXED BY message_timer
+    WHERE chat = ? AND kind = 6 AND late = 0 ORDER BY position DESC LIMIT 1";
+
+/// The timer of what is written in a chat now: what its lowest line about it says (CON-10).
+pub(crate) fn of_chat(step: &Step<'_, '_>, chat: ChatId) -> Result<Option<u32>, Stop> {
+    let timer: Option<Option<u32>> = step
+        .tx
+        .prepare_cached(OF_CHAT)?
+        .query_row([chat], |row| row.get(0))
+        .optional()?;
+    Ok(timer.flatten())
+}
+
+/// Sets the timer of a chat. What is so already stays so, and nobody is told.
+pub(crate) fn set(step: &mut Step<'_, '_>, wish: &api::TimerSet) -> Result<Reply, Stop> {
+    if wish.seconds.is_some_and(|s| !(TIMER_S_MIN..=TIMER_S_MAX).contains(&s)) {
+        return Err(Stop::Fault(Fault::BadParams));
+    }
+    let to = conversation::writable(step, wish.chat)?;
+    if !group::may_edit(step, to.epoch, step.me()?)? {
+        return Err(Stop::Fault(Fault::NotAllowed));
+    }
+    if of_chat(step, to.chat)? == wish.seconds {
+        return Ok(Reply::Done {});
+    }
+    conversation::show(step, to, &Shown::timer(wish.seconds), None)?;
+    Ok(Reply::Done {})
+}
+
+/// A message of mine is on its way: its time counts from here on (CON-11).
+pub(crate) fn left(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached(LEFT)?
+        .execute(params![id.as_bytes(), step.time.0.cast_signed()])?;
+    Ok(())
+}
+
+/// Lets go of what is due.
+pub(crate) fn go_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.time.0.cast_signed();
+    step.tx.prepare_cached(SET_BACK)?.execute([now])?;
+    let due: Vec<([u8; 16], ChatId)> = step
+        .tx
+        .prepare_cached(DUE)?
+        .query_map(params![now, GO_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, chat) in &due {
+        wishes::forget(step, MessageId::from_bytes(*id), *chat)?;
+    }
+    if due.len() > TOLD_MAX {
+        step.event(Event::Ingested { messages: 0 });
+        return Ok(());
+    }
+    for (id, chat) in due {
+        let id = hex::encode(id);
+        step.event(Event::MessageRemoved { chat, id });
+    }
+    Ok(())
+}
+
+/// When the next one goes, by the device clock.
+pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
+    let sql = "SELECT min(vanish_at) FROM message INDEXED BY message_vanishing WHERE vanish_at IS NOT NULL";
+    let next: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    let left = next.map(|at| at.saturating_sub(step.time.0.cast_signed()).max(0).unsigned_abs());
+    Ok(left.map(|left| step.now.0.saturating_add(left)))
+}
