@@ -107,7 +107,7 @@ test.describe('first screens', () => {
     await expect(page.getByText('24 words of 24')).toBeVisible();
     await page.getByLabel('Name').fill('Ana');
     await page.getByRole('button', { name: 'Restore my account' }).click();
-    await expect(page.getByText('Contacts and chats do not come back yet. Ask people to invite you again.')).toBeVisible();
+    await expect(page.getByText('Without its contacts and groups. Ask people to invite you again.')).toBeVisible();
   });
 });
 
