@@ -4,7 +4,9 @@
 //! answer, a line that says so. The side that asks is `restore`. Specified in `docs/protocol/14-devices.md` (RCH-*).
 //! Invariant: only the account's key brings a new device; what was written before it came stays as it was.
 
-use crate::api::{self, ChatId, Event};
+use crate::api::{ChatId, Event};
+use crate::content::shown::Shown;
+use crate::content::{vanish, wishes};
 use crate::conversation::{self, Conversation, alarms};
 use crate::devices::{self, Beside};
 use crate::group;
@@ -21,10 +23,11 @@ use rusqlite::{OptionalExtension, params};
 use stonechat_wire::capsule::CONTACT_RELAYS_MAX;
 use stonechat_wire::card::{Claim, ContactCard, DeviceChange, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
-use stonechat_wire::ids::{AccountId, RelayId};
+use stonechat_wire::ids::{AccountId, MessageId, RelayId};
+use stonechat_wire::message::MessageHeader;
 use stonechat_wire::reach::ReachSecret;
 
-/// Texts that are written anew at most (RCH-5).
+/// Messages that are written anew at most (RCH-5).
 const ANEW_MAX: u32 = 1_000;
 
 /// Keeps what a conversation of two is found again by (RCH-1).
@@ -155,7 +158,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
         params![card.device_log.encode(), card.name, at.account.as_bytes()],
     )?;
     let relays = meeting_places(step, &at.relays, card)?;
-    let waits = waiting_texts(step, of.chat)?;
+    let waits = take_waiting(step, of.chat)?;
     end_others(step, of.chat)?;
     forget_keys(step, at.account)?;
     step.tx.execute("UPDATE chat SET waiting = 0 WHERE id = ?", [of.chat])?;
@@ -163,6 +166,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
     let new = conversation::load(step, &entered.group)?.ok_or(Stop::Refused("no such conversation"))?;
     conversation::note_device(step, &new, at.account)?;
     group::supply::offer(step, &new, at.account)?;
+    say_timer(step, of.chat)?;
     write_anew(step, of.chat, waits)?;
     if let Some(contact) = query::load_contact(step.tx, at.account.as_bytes())? {
         step.event(Event::ContactChanged { contact });
@@ -218,41 +222,56 @@ fn forget_keys(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Texts of mine that nobody has confirmed, in their order (RCH-5).
-fn waiting_texts(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(String, Option<String>)>, Stop> {
-    let sql = "SELECT id, text, client_id FROM message WHERE chat = ? AND mine = 1 AND kind = 0 AND state < 2
-               AND id IN (SELECT about FROM outbox WHERE purpose = 0) ORDER BY position LIMIT ?";
-    let found: Vec<([u8; 16], String, Option<String>)> = step
+/// What is on screen of mine and nobody has confirmed, in its order, with its id at the caller; it stands there no more
+/// (RCH-5).
+fn take_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(Shown, Option<String>)>, Stop> {
+    let sql = "SELECT m.id, m.text, m.client_id, o.plain
+               FROM message m JOIN outbox o ON o.about = m.id AND o.purpose = 0 AND o.part = 0
+               WHERE m.chat = ? AND m.mine = 1 AND m.kind IN (0, 6) AND m.state < 2 AND o.plain IS NOT NULL
+               ORDER BY m.position LIMIT ?";
+    let found: Vec<([u8; 16], String, Option<String>, Vec<u8>)> = step
         .tx
         .prepare(sql)?
         .query_map(params![chat, ANEW_MAX], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<Result<_, _>>()?;
-    let mut texts = Vec::new();
-    for (id, text, client_id) in found {
-        step.tx.execute(
-            "UPDATE message SET chat = NULL, kind = ?, text = '', original = NULL, client_id = NULL WHERE id = ?",
-            params![conversation::NOTHING_SHOWN, id],
-        )?;
+    let mut waiting = Vec::new();
+    for (id, text, client_id, plain) in found {
+        waiting.push((as_it_stands(&plain, text)?, client_id));
+        wishes::forget(step, MessageId::from_bytes(id), chat)?;
         step.event(Event::MessageRemoved {
             chat,
             id: hex::encode(id),
         });
-        texts.push((text, client_id));
     }
-    Ok(texts)
+    Ok(waiting)
 }
 
-fn write_anew(step: &mut Step<'_, '_>, chat: ChatId, texts: Vec<(String, Option<String>)>) -> Result<(), Stop> {
-    for (text, client_id) in texts {
-        let wish = api::Send {
-            chat,
-            text,
-            client_id,
-            reply_to: None,
-        };
-        conversation::send(step, &wish)?;
+/// What a message of mine said, with the text as it was changed since; what it answered is not named any more.
+fn as_it_stands(plain: &[u8], text: String) -> Result<Shown, Stop> {
+    let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("own message"))?;
+    Ok(Shown {
+        text,
+        reply_to: None,
+        ..Shown::read(header.kind, body)
+    })
+}
+
+/// The device that came back knows of no timer: what is written to it would go, and what it writes would stay (RCH-5).
+fn say_timer(step: &mut Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
+    let timer_s = vanish::of_chat(step, chat)?;
+    if timer_s.is_some() {
+        let to = conversation::writable(step, chat)?;
+        conversation::show(step, to, &Shown::timer(timer_s), None)?;
+    }
+    Ok(())
+}
+
+fn write_anew(step: &mut Step<'_, '_>, chat: ChatId, waiting: Vec<(Shown, Option<String>)>) -> Result<(), Stop> {
+    for (shown, client_id) in waiting {
+        let to = conversation::writable(step, chat)?;
+        conversation::show(step, to, &shown, client_id.as_deref())?;
     }
     Ok(())
 }

@@ -99,7 +99,7 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, wish: &api::Delete) -> Result<Repl
 }
 
 /// CON-7: of the message its place in the graph stays, in no chat.
-pub(super) fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) -> Result<(), Stop> {
+pub(crate) fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) -> Result<(), Stop> {
     let unread = step
         .tx
         .prepare_cached("SELECT 1 FROM message WHERE id = ? AND state = 4")?

@@ -3,6 +3,8 @@
 use crate::bench::{Bench, Device, route};
 use crate::forks::number as count;
 use crate::groups::{circle, create, head, say};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use stonechat_core::api::{self, Command, ContactRename, Fault, How, Reply, Verify, Who};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot};
 use stonechat_wire::card::{ContactCard, DeviceChange};
@@ -252,6 +254,61 @@ fn what_waited_for_the_lost_device_is_written_anew_rch_5() {
         let state = format!("SELECT state FROM message WHERE mine = 1 AND text = '{text}'");
         assert_eq!(count(&mut bench, 1, &state), 2, "{text}");
     }
+}
+
+#[test]
+fn photos_and_timers_that_waited_for_the_lost_device_are_written_anew_rch_5() {
+    let (mut bench, words) = lost();
+    let ana = id(&mut bench, 0);
+    let chat = count(&mut bench, 1, &format!("SELECT id FROM chat WHERE contact = x'{ana}'"));
+    let timer = api::TimerSet {
+        chat,
+        seconds: Some(86_400),
+    };
+    bench.ask(1, Command::TimerSet(timer)).unwrap();
+    let photo = api::MediaSend {
+        chat,
+        kind: api::MediaKind::Photo,
+        data: STANDARD.encode(include_bytes!("../fixtures/photo.jpg")),
+        preview: None,
+        text: None,
+        client_id: None,
+        reply_to: None,
+    };
+    bench.ask(1, Command::MediaSend(photo)).unwrap();
+    bench.pass(HOUR);
+    let new = come_back(&mut bench, &words, &route());
+    bench.pass(2 * MINUTE);
+    let photos = "SELECT count(*) FROM attachment a JOIN message m ON m.id = a.message
+                  WHERE m.chat IS NOT NULL AND m.timer_s = 86400";
+    for device in [1, new] {
+        assert_eq!(count(&mut bench, device, photos), 1);
+        assert_eq!(count(&mut bench, device, "SELECT count(*) FROM attachment"), 1);
+        let lines = "SELECT count(*) FROM message WHERE chat IS NOT NULL AND kind = 6";
+        assert_eq!(count(&mut bench, device, lines), 1);
+    }
+}
+
+#[test]
+fn who_comes_back_hears_of_the_timer_rch_5() {
+    let (mut bench, words) = lost();
+    bench.reconnect(0);
+    let ana = id(&mut bench, 0);
+    let chat = count(&mut bench, 1, &format!("SELECT id FROM chat WHERE contact = x'{ana}'"));
+    let timer = api::TimerSet {
+        chat,
+        seconds: Some(3_600),
+    };
+    bench.ask(1, Command::TimerSet(timer)).unwrap();
+    bench.pass(MINUTE);
+    bench.devices[0].cut = true;
+    let new = come_back(&mut bench, &words, &route());
+    bench.pass(2 * MINUTE);
+    let bo = id(&mut bench, 1);
+    let chat = count(&mut bench, new, &format!("SELECT id FROM chat WHERE contact = x'{bo}'"));
+    bench.say(new, chat, "it goes too");
+    let timer = "SELECT timer_s FROM message WHERE text = 'it goes too'";
+    assert_eq!(count(&mut bench, new, timer), 3_600);
 }
 
 #[test]
