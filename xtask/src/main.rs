@@ -12,6 +12,7 @@ mod programs;
 mod sum;
 mod tidy;
 mod tree;
+mod trust;
 mod vectors;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ usage: cargo xtask CHORE
   bench [NAME...]   build and run benchmarks, print a table, write target/bench/NAME.json
   bench relay [--quick] [ROW...]   the same for the relay, beside the servers that are installed
   lab WORDS...      build the lab and run it: peers under censors, over real packets (docs/lab.md)
+  trust             run the proofs (about ten minutes) and write docs/trust.md
   sum DIR           add up the parts of a test run that left their reports in DIR";
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn run(words: &[&str]) -> anyhow::Result<bool> {
         ["notices", "--check"] => notices::check(),
         ["bench", names @ ..] => bench::run(names),
         ["lab", words @ ..] => lab::run(words),
+        ["trust"] => trust::write(),
         ["sum", directory] => sum::run(directory.as_ref()),
         _ => anyhow::bail!("{USAGE}"),
     }

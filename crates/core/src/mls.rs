@@ -555,3 +555,5 @@ fn create_config() -> MlsGroupCreateConfig {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;

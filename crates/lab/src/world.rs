@@ -100,6 +100,8 @@ pub struct Outcome {
     pub wire_bytes: usize,
     /// From healing until everything was right, ms.
     pub healed_ms: u64,
+    /// How long it lasted, simulated ms.
+    pub lasted_ms: u64,
 }
 
 /// Everything that can happen at a time.
@@ -347,6 +349,7 @@ impl World {
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),
             healed_ms,
+            lasted_ms: self.now,
         }
     }
 

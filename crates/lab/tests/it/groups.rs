@@ -38,7 +38,7 @@ fn every_group_ends_as_one() {
     }
     let count = number("STONECHAT_GROUP_SEEDS").unwrap_or(SEEDS);
     let (next, broken) = (AtomicU64::new(1), Mutex::new(Vec::new()));
-    let (texts, steps) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (texts, steps, lasted_ms) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let work = || loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed > count {
@@ -48,6 +48,7 @@ fn every_group_ends_as_one() {
             Ok(outcome) => {
                 texts.fetch_add(outcome.texts as u64, Ordering::Relaxed);
                 steps.fetch_add(outcome.steps, Ordering::Relaxed);
+                lasted_ms.fetch_add(outcome.lasted_ms, Ordering::Relaxed);
                 if !outcome.broken.is_empty() {
                     broken.lock().unwrap().push((seed, outcome.broken));
                 }
@@ -68,6 +69,7 @@ fn every_group_ends_as_one() {
         "{count} groups, {texts:?} texts, {steps:?} steps, {} broken",
         broken.len()
     );
+    println!("{} simulated hours", lasted_ms.into_inner() / 3_600_000);
     for (seed, what) in &broken {
         println!(
             "seed {seed}: replay with STONECHAT_GROUP_SEED={seed} cargo test -p stonechat-lab every_group -- --nocapture"

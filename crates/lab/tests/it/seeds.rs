@@ -25,6 +25,7 @@ pub(crate) struct Sum {
     pub(crate) totals: Totals,
     pub(crate) broken: Vec<(u64, Vec<String>)>,
     pub(crate) healed_ms_max: u64,
+    pub(crate) lasted_ms: u64,
 }
 
 impl Sum {
@@ -34,6 +35,7 @@ impl Sum {
         self.touches += outcome.touches;
         self.steps += outcome.steps;
         self.totals.merge(&outcome.totals);
+        self.lasted_ms += outcome.lasted_ms;
         self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms);
         if !outcome.broken.is_empty() {
             self.broken.push((outcome.seed, outcome.broken));
@@ -44,6 +46,11 @@ impl Sum {
         println!(
             "{} worlds, {} texts, {} things done to them, {} steps in {took:?}",
             self.worlds, self.texts, self.touches, self.steps
+        );
+        println!(
+            "{} simulated hours, {} worlds broke a promise",
+            self.lasted_ms / 3_600_000,
+            self.broken.len()
         );
         println!("slowest healing: {} h\n{}", self.healed_ms_max / 3_600_000, self.totals);
         for (seed, broken) in &self.broken {

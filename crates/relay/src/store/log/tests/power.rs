@@ -315,6 +315,7 @@ fn lose_power(seeds: std::ops::Range<u64>, steps: u64, fails_one_in: u64) -> u64
 #[test]
 fn power_loss_at_any_call_loses_nothing_acknowledged_rly_22() {
     let losses = lose_power(0..8, 300, 0);
+    println!("{losses} losses of power, none lost what was acknowledged");
     assert!(losses >= 10_000, "{losses}");
 }
 

@@ -1,0 +1,181 @@
+//! Writes docs/trust.md: what the proofs have tried, each figure under the command that printed it.
+//!
+//! In: the proofs below, run one after the other from this working tree (about ten minutes). Out: the page; an error if
+//! one of them fails, and then no page. What is in the page was printed by the proof itself: nothing is worked out here.
+
+use crate::programs;
+use anyhow::{Result, ensure};
+use std::fmt::Write as _;
+use std::process::Command;
+
+/// What is run, and which of its lines are kept.
+struct Proof {
+    title: &'static str,
+    says: &'static str,
+    run: Run,
+    /// A line with one of these is kept.
+    keep: &'static [&'static str],
+}
+
+enum Run {
+    /// Tests whose names have this in them.
+    Test(&'static str),
+    /// A program of the repository, and its words.
+    Program(&'static [&'static str]),
+}
+
+const PROOFS: [Proof; 8] = [
+    Proof {
+        title: "Worlds of few people",
+        says: "Everything in one process under one seed, with every fault: nothing lost, nothing doubled, nothing that \
+               does not open, nobody stuck. The lines below the first are how often each trouble happened.",
+        run: Run::Test("every_seed_keeps_every_promise"),
+        keep: &["worlds,", "simulated", "slowest", "  "],
+    },
+    Proof {
+        title: "Worlds of groups",
+        says: "3 to 12 people who add, remove, leave, change roles, write and are cut apart; at the end one membership and \
+               every message.",
+        run: Run::Test("every_group_ends_as_one"),
+        keep: &["groups,", "simulated"],
+    },
+    Proof {
+        title: "Attacks",
+        says: "Each is tried against the defence, and again without it: then it must work.",
+        run: Run::Test("every_attack_works_without_its_defence"),
+        keep: &["|"],
+    },
+    Proof {
+        title: "Power that fails at a relay",
+        says: "At any call to the disk, with every legal rest of what was not synced: nothing acknowledged is lost, nothing \
+               damaged is given out.",
+        run: Run::Test("power_loss_at_any_call_loses_nothing_acknowledged"),
+        keep: &["losses of power"],
+    },
+    Proof {
+        title: "Ciphers",
+        says: "The primitives as we call them, against the cases of Project Wycheproof.",
+        run: Run::Test("wycheproof"),
+        keep: &["cases of"],
+    },
+    Proof {
+        title: "A crowd",
+        says: "Receipts for one text, and commits and branches of people who write daily, at the sizes of an ordinary test \
+               run (`STONECHAT_CROWD=256 STONECHAT_WRITERS=40 STONECHAT_DAYS=30` for the whole).",
+        run: Run::Test("crowd::"),
+        keep: &["members:", "writers,"],
+    },
+    Proof {
+        title: "Fuzzing",
+        says: "Thirty seconds, as in every test run; a crash would end it.",
+        run: Run::Program(&["fuzz/run", "30"]),
+        keep: &["execs"],
+    },
+    Proof {
+        title: "Rules",
+        says: "Every rule of docs/protocol has a test; so do the other rules of the house that a program can check.",
+        run: Run::Program(&["cargo", "xtask", "tidy"]),
+        keep: &["findings"],
+    },
+];
+
+const MISSING: &str = "\
+## What is not here
+- No ledger of long runs: each figure is of one run. Mutants (`cargo mutants`) have not been counted.
+- No second implementation of MLS has been talked to, and the vectors of RFC 9420 are not run.
+- Nobody outside has audited anything. [The attack matrix](attacks.md) says which defences nobody has seen fail.
+";
+
+/// Runs every proof and writes the page.
+///
+/// Errors: a proof fails, or prints nothing of what it should.
+pub(crate) fn write() -> Result<bool> {
+    let commit = programs::output(Command::new("git").current_dir(programs::root()).args([
+        "show",
+        "--no-patch",
+        "--format=%h of %cs",
+    ]))?;
+    let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    let mut page = format!(
+        "# What has been tried\n\nWritten by `cargo xtask trust` at {commit}. Each block was printed by the command above it.\n"
+    );
+    for proof in &PROOFS {
+        section(&mut page, proof)?;
+    }
+    page.push('\n');
+    page.push_str(MISSING);
+    std::fs::write(programs::root().join("docs/trust.md"), page)?;
+    Ok(true)
+}
+
+fn section(page: &mut String, proof: &Proof) -> Result<()> {
+    println!("{} ...", proof.title);
+    let (mut command, words) = command(&proof.run);
+    let printed = programs::output(&mut command)?;
+    let printed = String::from_utf8_lossy(&printed);
+    let kept: Vec<&str> = printed.lines().filter(|line| is_kept(line, proof.keep)).collect();
+    ensure!(!kept.is_empty(), "`{words}` printed no figure");
+    writeln!(
+        page,
+        "\n## {}\n{}\n\n`{words}`\n\n```text\n{}\n```",
+        proof.title,
+        proof.says,
+        kept.join("\n")
+    )?;
+    Ok(())
+}
+
+fn is_kept(line: &str, keep: &[&str]) -> bool {
+    keep.iter().any(|part| {
+        if part.trim().is_empty() {
+            line.starts_with(part) && line.split_whitespace().count() == 2
+        } else {
+            line.contains(part)
+        }
+    })
+}
+
+/// The command, and how a person writes it.
+fn command(run: &Run) -> (Command, String) {
+    match run {
+        Run::Test(name) => {
+            let which = format!("test({name})");
+            let mut command = programs::cargo();
+            command.args([
+                "nextest",
+                "run",
+                "--workspace",
+                "--locked",
+                "--no-capture",
+                "-E",
+                &which,
+            ]);
+            let words = format!("cargo nextest run --workspace --locked --no-capture -E '{which}'");
+            (command, words)
+        }
+        Run::Program(words) => {
+            let (first, rest) = words.split_first().unwrap_or((&"true", &[]));
+            let mut command = Command::new(first);
+            command.current_dir(programs::root()).args(rest);
+            (command, words.join(" "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_figures_are_kept() {
+        let keep = ["worlds,", "  "];
+        for (line, kept) in [
+            ("2000 worlds, 40000 texts", true),
+            ("  Loss                     123", true),
+            ("  at crates/lab/src/world.rs in something", false),
+            ("test every_seed ... ok", false),
+        ] {
+            assert_eq!(is_kept(line, &keep), kept, "{line}");
+        }
+    }
+}
