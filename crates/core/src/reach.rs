@@ -222,6 +222,15 @@ fn forget_keys(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
     Ok(())
 }
 
+/// A message of mine that nobody has confirmed.
+struct Unconfirmed {
+    id: MessageId,
+    text: String,
+    client_id: Option<String>,
+    /// Header and body.
+    plain: Vec<u8>,
+}
+
 /// What is on screen of mine and nobody has confirmed, in its order, with its id at the caller; it stands there no more
 /// (RCH-5).
 fn take_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(Shown, Option<String>)>, Stop> {
@@ -229,20 +238,25 @@ fn take_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(Shown, Opt
                FROM message m JOIN outbox o ON o.about = m.id AND o.purpose = 0 AND o.part = 0
                WHERE m.chat = ? AND m.mine = 1 AND m.kind IN (0, 6) AND m.state < 2 AND o.plain IS NOT NULL
                ORDER BY m.position LIMIT ?";
-    let found: Vec<([u8; 16], String, Option<String>, Vec<u8>)> = step
+    let found: Vec<Unconfirmed> = step
         .tx
         .prepare(sql)?
         .query_map(params![chat, ANEW_MAX], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok(Unconfirmed {
+                id: MessageId::from_bytes(row.get(0)?),
+                text: row.get(1)?,
+                client_id: row.get(2)?,
+                plain: row.get(3)?,
+            })
         })?
         .collect::<Result<_, _>>()?;
     let mut waiting = Vec::new();
-    for (id, text, client_id, plain) in found {
-        waiting.push((as_it_stands(&plain, text)?, client_id));
-        wishes::forget(step, MessageId::from_bytes(id), chat)?;
+    for message in found {
+        waiting.push((as_it_stands(&message.plain, message.text)?, message.client_id));
+        wishes::forget(step, message.id, chat)?;
         step.event(Event::MessageRemoved {
             chat,
-            id: hex::encode(id),
+            id: hex::encode(message.id.as_bytes()),
         });
     }
     Ok(waiting)
