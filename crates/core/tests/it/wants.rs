@@ -58,6 +58,15 @@ fn group_texts(bench: &mut Bench, device: usize) -> Vec<String> {
     texts.collect::<Result<_, _>>().unwrap()
 }
 
+/// A member reads all of the group, and says so.
+fn read_all(bench: &mut Bench, device: usize) {
+    let read = stonechat_core::api::MarkRead {
+        chat: chat(bench, device),
+        position: i64::MAX / 2,
+    };
+    bench.ask(device, stonechat_core::api::Command::MarkRead(read)).unwrap();
+}
+
 /// How often the newest text says that something is missing before it, and whether it was asked for.
 fn gap(bench: &mut Bench, device: usize) -> (u32, bool) {
     let tx = bench.devices[device].store.begin().unwrap();
@@ -126,11 +135,7 @@ fn what_only_a_receipt_names_is_asked_for_too_wnt_1() {
     bench.devices[0].cut = true;
     bench.pass(MINUTE);
     // Another one reads it, and says so.
-    let read = stonechat_core::api::MarkRead {
-        chat: chat(&mut bench, 1),
-        position: i64::MAX / 2,
-    };
-    bench.ask(1, stonechat_core::api::Command::MarkRead(read)).unwrap();
+    read_all(&mut bench, 1);
     assert!(group_texts(&mut bench, 2).is_empty());
     bench.pass(3 * MINUTE);
     assert_eq!(group_texts(&mut bench, 2), ["the last word"]);
@@ -147,11 +152,7 @@ fn what_a_receipt_named_first_is_asked_for_again_when_a_message_waits_for_it_wnt
     for device in [1, 3] {
         change(&mut bench, device, "DELETE FROM original"); // they cannot help
     }
-    let read = stonechat_core::api::MarkRead {
-        chat: chat(&mut bench, 1),
-        position: i64::MAX / 2,
-    };
-    bench.ask(1, stonechat_core::api::Command::MarkRead(read)).unwrap();
+    read_all(&mut bench, 1);
     bench.pass(2 * HOUR);
     let given_up = "SELECT count(*) FROM want WHERE asked = 3 AND due_at IS NULL";
     assert_eq!(count(&mut bench, 2, given_up), 1);
