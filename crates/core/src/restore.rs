@@ -26,7 +26,6 @@ use rusqlite::{OptionalExtension, params};
 use stonechat_wire::capsule::{Capsule, KeptContact, KeptGroup};
 use stonechat_wire::card::{CardRelay, Claim, ContactCard, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
-use stonechat_wire::exchange::{Errand, Knock};
 use stonechat_wire::group::GroupState;
 use stonechat_wire::ids::{AccountId, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError};
@@ -111,23 +110,14 @@ fn ask_door(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
     let id: [u8; 16] = step.mls.crypto.bytes();
     step.tx
         .execute("UPDATE restore SET door = ?, knock = ?", params![link.to_code(), id])?;
-    knock(step, id, link);
+    accept::knock(step, id, link);
     Ok(())
-}
-
-fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
-    step.errand(Errand::Knock(Knock {
-        id,
-        hints: link.hints.clone(),
-        path: link.secret.path(),
-        proof: link.secret.proof(),
-    }));
 }
 
 /// Asks the door that has not answered: after a start.
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     match door(step)? {
-        Some((id, link)) => knock(step, id, &link),
+        Some((id, link)) => accept::knock(step, id, &link),
         None => return Ok(()),
     }
     Ok(())

@@ -141,7 +141,8 @@ fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
     }
 }
 
-fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
+/// Asks for what lies behind a link's door.
+pub(crate) fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
     step.errand(Errand::Knock(Knock {
         id,
         hints: link.hints.clone(),
