@@ -195,62 +195,64 @@ pub(crate) fn note_began(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(
     if began.is_some() {
         return Ok(());
     }
-    let id: [u8; 16] = step.mls.crypto.bytes();
-    let first: Option<i64> =
-        step.tx
-            .query_row("SELECT min(position) FROM message WHERE chat = ?", [of.chat], |row| {
-                row.get(0)
-            })?;
-    let time = step.time.0.cast_signed();
-    let position = first.map_or_else(|| position_of(time), |first| first - 1);
-    step.tx.execute(
-        "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
-                             sent_at, received_at, state, complete, acked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?8, 1, 2, '', ?7, ?7, 3, 1, 2)",
-        params![
-            id,
-            of.chat,
-            position,
-            of.group,
-            of.epoch.as_bytes(),
-            of.leaf,
-            time,
-            step.me()?.as_bytes()
-        ],
-    )?;
-    Ok(())
+    let sql = "SELECT min(position) FROM message WHERE chat = ?";
+    let first: Option<i64> = step.tx.query_row(sql, [of.chat], |row| row.get(0))?;
+    let position = first.map_or_else(|| position_of(step.time.0.cast_signed()), |first| first - 1);
+    let line = Line {
+        kind: MessageKind::Began,
+        by: step.me()?,
+        mine: true,
+        position,
+    };
+    insert_line(step, of, &line).map(|_| ())
 }
 
 /// A line by the app: somebody in this chat has a new device.
 pub(crate) fn note_device(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<(), Stop> {
-    let id: [u8; 16] = step.mls.crypto.bytes();
-    let time = step.time.0.cast_signed();
-    let newest: Option<i64> =
-        step.tx
-            .query_row("SELECT max(position) FROM message WHERE chat = ?", [of.chat], |row| {
-                row.get(0)
-            })?;
-    let position = newest.map_or_else(|| position_of(time), |newest| position_of(time).max(newest + ROOM));
-    step.tx.execute(
-        "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
-                             sent_at, received_at, state, complete, acked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?8, 0, ?9, '', ?7, ?7, 3, 1, 2)",
-        params![
-            id,
-            of.chat,
-            position,
-            of.group,
-            of.epoch.as_bytes(),
-            of.leaf,
-            time,
-            account.as_bytes(),
-            MessageKind::NewDevice as u8
-        ],
-    )?;
-    let message = loaded(step, MessageId::from_bytes(id))?;
+    let sql = "SELECT max(position) FROM message WHERE chat = ?";
+    let newest: Option<i64> = step.tx.query_row(sql, [of.chat], |row| row.get(0))?;
+    let now = position_of(step.time.0.cast_signed());
+    let line = Line {
+        kind: MessageKind::NewDevice,
+        by: account,
+        mine: false,
+        position: newest.map_or(now, |newest| now.max(newest + ROOM)),
+    };
+    let id = insert_line(step, of, &line)?;
+    let message = loaded(step, id)?;
     step.event(Event::MessageAdded { message });
     step.touch_chat(of.chat);
     Ok(())
+}
+
+/// What the app says in a chat: nobody's message, and nobody gets it.
+struct Line {
+    kind: MessageKind,
+    by: AccountId,
+    mine: bool,
+    position: i64,
+}
+
+fn insert_line(step: &Step<'_, '_>, of: &Conversation, line: &Line) -> Result<MessageId, Stop> {
+    let id: [u8; 16] = step.mls.crypto.bytes();
+    step.tx.execute(
+        "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text,
+                             sent_at, received_at, state, complete, acked)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, '', ?10, ?10, 3, 1, 2)",
+        params![
+            id,
+            of.chat,
+            line.position,
+            of.group,
+            of.epoch.as_bytes(),
+            of.leaf,
+            line.by.as_bytes(),
+            line.mine,
+            line.kind as u8,
+            step.time.0.cast_signed()
+        ],
+    )?;
+    Ok(MessageId::from_bytes(id))
 }
 
 /// Deletes a conversation; its chat and its person too, where nothing else holds them.
