@@ -408,7 +408,8 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       const id = await page.evaluate(() => {
         const { backend } = window.mock!;
         const chat = [...backend.chats.values()].find(({ group }) => group !== null)!;
-        backend.emit({ kind: 'chatChanged', chat: { ...chat, group: { ...chat.group!, behind: true } } });
+        backend.chats.set(chat.id, { ...chat, group: { ...chat.group!, behind: true } });
+        backend.emit({ kind: 'chatChanged', chat: backend.chats.get(chat.id)! });
         return chat.id;
       });
       await page.evaluate((chat) => void (location.hash = `#/chat/${String(chat)}`), id);
@@ -422,7 +423,8 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
         const { backend } = window.mock!;
         const chat = backend.chats.get(3)!;
         const alarms = [{ kind: 'twoCommits' as const, account: 'a1', name: 'Andry', at: 1 }, { kind: 'notMine' as const, account: 'a2', name: 'Ana', at: 2 }, { kind: 'twoLogs' as const, account: 'a3', name: 'Bo', at: 3 }];
-        backend.emit({ kind: 'chatChanged', chat: { ...chat, alarms } });
+        backend.chats.set(3, { ...chat, alarms });
+        backend.emit({ kind: 'chatChanged', chat: backend.chats.get(3)! });
       });
       await expect(page.getByText(words.alarms.twoCommits.title('Andry'))).toBeVisible();
       await expect(page.getByText(words.alarms.notMine.title(''))).toBeVisible();
