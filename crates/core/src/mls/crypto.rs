@@ -8,7 +8,7 @@
 //! share randomness only if they would produce the same ciphertext anyway. Outside a seal it refuses to be drawn from.
 //! Implements MLS-1 of `docs/protocol/07-conversation.md`.
 
-use super::SUITE;
+use super::suite;
 use hpke_rs::{Hpke, Mode};
 use hpke_rs_crypto::types as ht;
 use hpke_rs_crypto::{HpkeCrypto, error::Error as HpkeFault};
@@ -147,6 +147,9 @@ fn hpke(mode: Mode) -> Hpke<XWing> {
 fn checked(config: HpkeConfig) -> Result<Hpke<XWing>, CryptoError> {
     match (config.0, config.1, config.2) {
         (HpkeKemType::XWingKemDraft6, HpkeKdfType::HkdfSha256, HpkeAeadType::AesGcm128) => Ok(hpke(Mode::Base)),
+        // The suites of RFC 9420 that tests meet other implementations in.
+        #[cfg(test)]
+        (HpkeKemType::DhKem25519, HpkeKdfType::HkdfSha256, aead) => super::second::hpke(aead),
         _other_suites => Err(CryptoError::UnsupportedCiphersuite),
     }
 }
@@ -278,15 +281,15 @@ impl OpenMlsRand for Crypto {
 }
 
 impl OpenMlsCrypto for Crypto {
-    fn supports(&self, suite: Ciphersuite) -> Result<(), CryptoError> {
-        if suite == SUITE {
+    fn supports(&self, asked: Ciphersuite) -> Result<(), CryptoError> {
+        if asked == suite() {
             Ok(())
         } else {
             Err(CryptoError::UnsupportedCiphersuite)
         }
     }
     fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
-        vec![SUITE]
+        vec![suite()]
     }
     fn hkdf_extract(&self, h: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
         self.stock.hkdf_extract(h, salt, ikm)

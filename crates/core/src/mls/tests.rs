@@ -6,7 +6,7 @@ use rusqlite::Connection;
 const SCHEMA: &str = include_str!("../store/001_first_light.sql");
 
 /// One member's database and key.
-struct Side {
+pub(super) struct Side {
     db: Connection,
     signer: Signer,
     groups: Groups,
@@ -14,7 +14,7 @@ struct Side {
 }
 
 impl Side {
-    fn new(number: u8) -> Self {
+    pub(super) fn new(number: u8) -> Self {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(SCHEMA).unwrap();
         Self {
@@ -25,7 +25,7 @@ impl Side {
         }
     }
 
-    fn step<T>(&mut self, step: impl FnOnce(&Provider<'_>, &mut Groups, &Signer) -> T) -> T {
+    pub(super) fn step<T>(&mut self, step: impl FnOnce(&Provider<'_>, &mut Groups, &Signer) -> T) -> T {
         self.steps += 10;
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.steps.to_be_bytes());
