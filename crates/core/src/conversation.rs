@@ -753,10 +753,11 @@ const fn position_of(clock_ms: i64) -> i64 {
 
 /// Everything in the chat up to this position has been read.
 pub(crate) fn mark_read(step: &mut Step<'_, '_>, chat: ChatId, position: i64) -> Result<Reply, Stop> {
+    let (now, confirmed) = (step.time.0.cast_signed(), vanish::confirmed(step)?);
     let read = step
         .tx
         .prepare_cached(vanish::READ)?
-        .execute(params![chat, position, step.time.0.cast_signed()])?;
+        .execute(params![chat, position, now, confirmed])?;
     step.tx
         .prepare_cached("UPDATE chat SET read_to = max(read_to, ?), unread = max(0, unread - ?) WHERE id = ?")?
         .execute(params![position, i64::try_from(read).unwrap_or(i64::MAX), chat])?;

@@ -50,8 +50,8 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     let before = step.clock_offset_ms()?;
     let offset = time.0.cast_signed().saturating_sub(step.now.0.cast_signed());
     step.tx
-        .prepare_cached("UPDATE relay SET offset_ms = ? WHERE relay = ?")?
-        .execute(params![offset, relay.as_bytes()])?;
+        .prepare_cached("UPDATE relay SET offset_ms = ?, clock = ? WHERE relay = ?")?
+        .execute(params![offset, time.0.cast_signed(), relay.as_bytes()])?;
     let after = step.clock_offset_ms()?;
     step.read_clock()?;
     if (before == 0) != (after == 0) {

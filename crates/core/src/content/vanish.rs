@@ -10,7 +10,7 @@ use super::wishes;
 use crate::api::{self, ChatId, Event, Fault, Reply};
 use crate::conversation;
 use crate::group;
-use crate::step::{Step, Stop};
+use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::ids::MessageId;
 use stonechat_wire::post::{TIMER_S_MAX, TIMER_S_MIN};
@@ -20,19 +20,29 @@ const GO_AT_ONCE: u32 = 500;
 /// Of more than these the interface reads all again.
 const TOLD_MAX: usize = 100;
 
-/// Messages of a chat up to a position are read at a time (CON-11).
+/// Messages of a chat up to a position are read at a time (CON-11), which a relay's clock may be ahead of (CON-12).
 pub(crate) const READ: &str = "
-    UPDATE message SET state = 3, vanish_from = CASE WHEN timer_s > 0 AND kind <> 6 THEN ?3 END,
-                       vanish_at = CASE WHEN timer_s > 0 AND kind <> 6 THEN ?3 + timer_s * 1000 END
+    UPDATE message SET state = 3, (vanish_from, vanish_at, back_at) = (
+      SELECT since, since + timer_s * 1000, iif(since > ?3, ?3 + timer_s * 1000, NULL)
+      FROM (SELECT max(?3, ?4) AS since) WHERE timer_s > 0 AND kind <> 6)
     WHERE chat = ?1 AND state = 4 AND position <= ?2";
 const LEFT: &str = "
-    UPDATE message SET vanish_from = ?2, vanish_at = ?2 + timer_s * 1000
+    UPDATE message SET (vanish_from, vanish_at, back_at) = (
+      SELECT since, since + timer_s * 1000, iif(since > ?2, ?2 + timer_s * 1000, NULL) FROM (SELECT max(?2, ?3) AS since))
     WHERE id = ?1 AND timer_s > 0 AND kind <> 6 AND mine = 1 AND vanish_at IS NULL";
-/// A clock that was set back lets none stay longer than its timer from then on (CON-12).
-const SET_BACK: &str = "
-    UPDATE message INDEXED BY message_counting SET vanish_from = ?1, vanish_at = ?1 + timer_s * 1000 WHERE vanish_from > ?1";
+/// The clock is behind what it showed: none stays longer than its timer from then on (CON-12). Where it is far behind it may
+/// come forward again.
+const BACK: &str = "
+    UPDATE message INDEXED BY message_counting SET back_at = ?1 + timer_s * 1000
+    WHERE vanish_from > ?2 AND (back_at IS NULL OR back_at > ?1 + timer_s * 1000)";
+const BACK_A_LITTLE: &str = "
+    UPDATE message INDEXED BY message_counting SET vanish_from = ?1, vanish_at = ?1 + timer_s * 1000, back_at = NULL
+    WHERE vanish_from > ?1 AND vanish_from <= ?2";
+const BACK_NO_MORE: &str = "
+    UPDATE message INDEXED BY message_back SET back_at = NULL WHERE back_at IS NOT NULL AND vanish_from <= ?1";
 const DUE: &str = "
-    SELECT id, chat FROM message INDEXED BY message_vanishing WHERE vanish_at <= ? ORDER BY vanish_at LIMIT ?";
+    SELECT id, chat FROM message INDEXED BY message_vanishing WHERE vanish_at <= ?1
+    UNION ALL SELECT id, chat FROM message INDEXED BY message_back WHERE back_at <= ?1 LIMIT ?2";
 const OF_CHAT: &str = "
     SELECT nullif(timer_s, 0) FROM message INDEXED BY message_timer
     WHERE chat = ? AND kind = 6 AND late = 0 ORDER BY position DESC LIMIT 1";
@@ -65,16 +75,35 @@ pub(crate) fn set(step: &mut Step<'_, '_>, wish: &api::TimerSet) -> Result<Reply
 
 /// A message of mine is on its way: its time counts from here on (CON-11).
 pub(crate) fn left(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
+    let (now, confirmed) = (step.time.0.cast_signed(), confirmed(step)?);
     step.tx
         .prepare_cached(LEFT)?
-        .execute(params![id.as_bytes(), step.time.0.cast_signed()])?;
+        .execute(params![id.as_bytes(), now, confirmed])?;
+    Ok(())
+}
+
+/// What some relay said last that it is, where the slot clock is more than a day behind; else 0.
+pub(crate) fn confirmed(step: &Step<'_, '_>) -> Result<i64, Stop> {
+    let sql = "SELECT max(clock) FROM relay WHERE clock > ?";
+    let trusted = step.time.0.cast_signed().saturating_add(CLOCK_TRUSTED_MS);
+    let clock: Option<i64> = step.tx.prepare_cached(sql)?.query_row([trusted], |row| row.get(0))?;
+    Ok(clock.unwrap_or(0))
+}
+
+/// Counts anew what began to count later than it is now.
+fn go_back(step: &Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.time.0.cast_signed();
+    let far = now.saturating_add(CLOCK_TRUSTED_MS);
+    step.tx.prepare_cached(BACK_NO_MORE)?.execute([now])?;
+    step.tx.prepare_cached(BACK_A_LITTLE)?.execute([now, far])?;
+    step.tx.prepare_cached(BACK)?.execute([now, far])?;
     Ok(())
 }
 
 /// Lets go of what is due.
 pub(crate) fn go_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    go_back(step)?;
     let now = step.time.0.cast_signed();
-    step.tx.prepare_cached(SET_BACK)?.execute([now])?;
     let due: Vec<([u8; 16], ChatId)> = step
         .tx
         .prepare_cached(DUE)?
@@ -96,7 +125,10 @@ pub(crate) fn go_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// When the next one goes, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT min(vanish_at) FROM message INDEXED BY message_vanishing WHERE vanish_at IS NOT NULL";
+    let sql = "
+        SELECT min(at) FROM (
+          SELECT min(vanish_at) AS at FROM message INDEXED BY message_vanishing WHERE vanish_at IS NOT NULL
+          UNION ALL SELECT min(back_at) FROM message INDEXED BY message_back WHERE back_at IS NOT NULL)";
     let next: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     let left = next.map(|at| at.saturating_sub(step.time.0.cast_signed()).max(0).unsigned_abs());
     Ok(left.map(|left| step.now.0.saturating_add(left)))

@@ -110,7 +110,8 @@ pub(crate) fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) 
     empty(step, id)?;
     step.tx
         .prepare_cached(
-            "UPDATE message SET chat = NULL, kind = ?, client_id = NULL, timer_s = NULL, vanish_from = NULL, vanish_at = NULL
+            "UPDATE message SET chat = NULL, kind = ?, client_id = NULL, timer_s = NULL, vanish_from = NULL, vanish_at = NULL,
+             back_at = NULL
              WHERE id = ?",
         )?
         .execute(params![NOTHING_SHOWN, id.as_bytes()])?;

@@ -17,7 +17,8 @@ pub(super) const COLUMNS: &str = "
     CASE m.mine WHEN 1 THEN (SELECT name FROM account)
                 ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
                               (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS from_name,
-    m.late, m.reply_to, m.edited_at, nullif(m.timer_s, 0) AS timer_s, m.vanish_at,
+    m.late, m.reply_to, m.edited_at, nullif(m.timer_s, 0) AS timer_s,
+    coalesce(m.back_at, m.vanish_at) AS vanish_at,
     m.kind < 2 AND (m.mine OR EXISTS (
         SELECT 1 FROM account o JOIN seat s ON s.chat = m.chat AND s.account = o.account
         LEFT JOIN seat w ON w.chat = m.chat AND w.account = m.sender

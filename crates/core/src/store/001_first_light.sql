@@ -57,6 +57,7 @@ CREATE TABLE relay(
   watch_next   INTEGER NOT NULL DEFAULT 0, -- device clock: the next one is watched from then on
   withheld     INTEGER NOT NULL DEFAULT 0, -- watched ones that it called stored and did not give, one after the other
   offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
+  clock        INTEGER,                  -- relay clock at the last greeting
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -283,6 +284,7 @@ CREATE TABLE message(
   timer_s      INTEGER,                  -- it goes so many seconds after it was read; of kind 5: what it sets, 0 none
   vanish_from  INTEGER,                  -- when that began to count, slot clock
   vanish_at    INTEGER,                  -- when it goes, slot clock
+  back_at      INTEGER,                  -- when it goes as long as the slot clock is behind vanish_from
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
@@ -294,7 +296,8 @@ CREATE INDEX message_read ON message(group_id, position) WHERE mine = 0 AND stat
 CREATE INDEX message_by_quote ON message(reply_to) WHERE reply_to IS NOT NULL;
 CREATE INDEX message_timer ON message(chat, position) WHERE kind = 6;
 CREATE INDEX message_vanishing ON message(vanish_at) WHERE vanish_at IS NOT NULL;
-CREATE INDEX message_counting ON message(vanish_from) WHERE vanish_from IS NOT NULL;
+CREATE INDEX message_counting ON message(vanish_from, back_at, timer_s) WHERE vanish_from IS NOT NULL;
+CREATE INDEX message_back ON message(back_at, vanish_from) WHERE back_at IS NOT NULL;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
 
 -- What messages do to messages: emojis, other texts, deletions. Each is a message that is nothing to show.

@@ -301,6 +301,31 @@ fn a_wrong_clock_keeps_nothing_longer_than_its_timer_con_12() {
 }
 
 #[test]
+fn a_battery_that_was_empty_lets_nothing_go_early_con_12() {
+    let mut bench = Bench::friends();
+    let (relay, time) = (relay_keys().id(), Timestamp(START));
+    let began = bench.devices[1].now;
+    bench.devices[1].step(Input::News(News::Greeting { relay, time }));
+    set(&mut bench, 0, 1, Some(24 * 3600)).unwrap();
+    bench.say(0, 1, "read before");
+    read(&mut bench, 1, 1);
+    // The phone wakes up in 1970, and Bo reads what came before any relay says what time it is.
+    bench.say(0, 1, "read in 1970");
+    bench.devices[1].now = 1_000;
+    bench.devices[1].step(Input::Wake);
+    read(&mut bench, 1, 1);
+    bench.devices[1].now = began + HOUR;
+    bench.devices[1].step(Input::Wake);
+    assert_eq!(lines(&bench, 1).len(), 3);
+    bench.devices[1].now = began + DAY - 1;
+    bench.devices[1].step(Input::Wake);
+    assert_eq!(lines(&bench, 1).len(), 3);
+    bench.devices[1].now = began + DAY + MINUTE;
+    bench.devices[1].step(Input::Wake);
+    assert_eq!(lines(&bench, 1).len(), 1);
+}
+
+#[test]
 fn many_that_fall_due_at_once_go_in_several_steps_con_11() {
     let mut bench = Bench::friends();
     set(&mut bench, 0, 1, Some(60)).unwrap();

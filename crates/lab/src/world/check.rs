@@ -205,7 +205,7 @@ impl World {
 
     /// One message. Out: which text it is.
     fn check_message(&mut self, d: usize, other: usize, message: &Message) -> Option<usize> {
-        if message.kind == MessageKind::Began {
+        if matches!(message.kind, MessageKind::Began | MessageKind::Timer) {
             return None;
         }
         let Some(k) = self.text_of(message) else {

@@ -1,4 +1,5 @@
-//! What people do to messages: they answer, put emojis, change and delete what they wrote, while everything goes wrong.
+//! What people do to messages: they answer, put emojis, change and delete what they wrote, set timers, while everything
+//! goes wrong.
 //!
 //! In: touches of the plan. Out: commands; at the end sentences about what two people see differently, and about what
 //! somebody did that did not come of it.
@@ -8,12 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use stonechat_core::api::{self, Command, Fault as Refusal, Message, MessageKind};
 
 use super::groups::GROUP;
-use super::plan::{DAY, HOUR, MINUTE, Plan, SECOND};
+use super::plan::{DAY, HOUR, MINUTE, Plan, SECOND, Trouble};
 use super::roll::Roll;
 use super::tap;
 use super::trace::Actor;
 use super::{Event, World};
 
+/// 366 days.
+const TIMER_S: u32 = 31_622_400;
 const EMOJIS: [&str; 4] = ["👍", "❤️", "😂", "🇺🇦"];
 
 /// Something done to a text.
@@ -38,6 +41,8 @@ pub enum What {
     Edit(usize),
     /// It is deleted for everybody.
     Delete,
+    /// Its chat's timer is set to a year, longer than any world, or off.
+    Timer(bool),
 }
 
 /// What must come of a text, as its writer's device said.
@@ -59,6 +64,15 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether a clock jumps ahead so far that a timer is over before the world is.
+    fn jumps_a_year(&self) -> bool {
+        let far_ms = i64::from(TIMER_S) * 1000 - (60 * DAY).cast_signed();
+        let mut troubles = self.troubles.iter();
+        troubles.any(|(_, trouble)| matches!(trouble, Trouble::Jump(_, by) if *by > far_ms))
+    }
+}
+
 /// Several at the same few texts, so that they meet.
 fn touch(roll: &mut Roll, plan: &Plan) -> Touch {
     let few = plan.texts.len().min(5);
@@ -69,12 +83,15 @@ fn touch(roll: &mut Roll, plan: &Plan) -> Touch {
         45..85 => What::Edit(roll.index(300)),
         // Nobody keeps what was deleted, so that nobody could say who had to know of it.
         _ if text.to == GROUP => What::Like(0, true),
-        _ => What::Delete,
+        85..93 => What::Delete,
+        // A clock that jumps ahead lets messages go early (CON-12).
+        _ if plan.jumps_a_year() => What::Delete,
+        _ => What::Timer(roll.percent(60)),
     };
     let by = match what {
         What::Like(..) if text.to == GROUP => roll.index(plan.devices.len()),
-        What::Like(..) if roll.percent(50) => text.to,
-        What::Like(..) | What::Edit(_) | What::Delete => text.from,
+        What::Like(..) | What::Timer(_) if roll.percent(50) => text.to,
+        What::Like(..) | What::Timer(_) | What::Edit(_) | What::Delete => text.from,
     };
     Touch {
         text: number,
@@ -106,6 +123,10 @@ impl World {
                 text: tap::text(touch.text, padding),
             }),
             What::Delete => Command::Delete(api::Delete { id, everyone: true }),
+            What::Timer(on) => Command::TimerSet(api::TimerSet {
+                chat: self.chat_of(d, &id),
+                seconds: on.then_some(TIMER_S),
+            }),
         };
         match self.command(d, command) {
             Some(Ok(_)) => self.became(touch),
@@ -126,10 +147,16 @@ impl World {
         self.touched += 1;
         let became = self.became.entry(touch.text).or_default();
         match touch.what {
-            What::Like(..) => {}
+            What::Like(..) | What::Timer(_) => {}
             What::Edit(padding) => (became.padding, became.vague) = (Some(padding), false),
             What::Delete => (became.deleted, became.vague) = (true, false),
         }
+    }
+
+    fn chat_of(&mut self, d: usize, id: &str) -> api::ChatId {
+        let sql = format!("SELECT chat FROM message WHERE id = x'{id}'");
+        let chats = self.nodes[d].device.rows(&sql, |row| row.get(0));
+        chats.first().copied().unwrap_or_default()
     }
 
     /// The id of a text that stands in a chat of this device and can be changed.
@@ -243,7 +270,7 @@ impl World {
         };
         let mut all = seen(&self.messages_of(d, chat.id));
         // What is quoted may be what somebody removed made of it.
-        all.values_mut().for_each(|sight| sight.4 = None);
+        all.values_mut().for_each(|sight| sight.quote = None);
         all
     }
 
@@ -261,24 +288,30 @@ impl World {
 }
 
 /// What everybody must see alike of a message.
-type Sight = (String, bool, bool, Vec<(String, u32)>, Option<(String, Option<String>)>);
+#[derive(Debug, PartialEq, Eq)]
+struct Sight {
+    text: String,
+    kind: MessageKind,
+    edited: bool,
+    timer_s: Option<u32>,
+    emojis: Vec<(String, u32)>,
+    quote: Option<(String, Option<String>)>,
+}
 
 fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
     let sight = |message: &Message| {
-        let mut emojis: Vec<(String, u32)> = message
-            .reactions
-            .iter()
-            .map(|reaction| (reaction.emoji.clone(), reaction.count))
-            .collect();
+        let emojis = message.reactions.iter();
+        let mut emojis: Vec<_> = emojis.map(|one| (one.emoji.clone(), one.count)).collect();
         emojis.sort();
         let quote = message.reply.clone();
-        (
-            message.text.clone(),
-            message.kind == MessageKind::Deleted,
-            message.edited_at.is_some(),
+        Sight {
+            text: message.text.clone(),
+            kind: message.kind,
+            edited: message.edited_at.is_some(),
+            timer_s: message.timer_s,
             emojis,
-            quote.map(|quote| (quote.id, quote.found.map(|found| found.text))),
-        )
+            quote: quote.map(|quote| (quote.id, quote.found.map(|found| found.text))),
+        }
     };
     messages
         .iter()
