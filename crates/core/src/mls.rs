@@ -566,4 +566,6 @@ mod second;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod vectors;
+#[cfg(test)]
 mod wycheproof;
