@@ -5,8 +5,12 @@
 
 use crate::programs;
 use anyhow::{Result, ensure};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
+
+/// A line for each long run (crates/lab/tests/it/ledger.rs).
+const LEDGER: &str = "docs/ledger.tsv";
 
 /// What is run, and which of its lines are kept.
 struct Proof {
@@ -95,7 +99,7 @@ const PROOFS: [Proof; 10] = [
 
 const MISSING: &str = "\
 ## What is not here
-- No ledger of long runs: each figure is of one run. Mutants (`cargo mutants`) have not been counted.
+- Mutants (`cargo mutants`) have not been counted.
 - Nobody outside has audited anything. [The attack matrix](attacks.md) says which defences nobody has seen fail.
 ";
 
@@ -115,10 +119,38 @@ pub(crate) fn write() -> Result<bool> {
     for proof in &PROOFS {
         section(&mut page, proof)?;
     }
+    long_runs(&mut page)?;
     page.push('\n');
     page.push_str(MISSING);
     std::fs::write(programs::root().join("docs/trust.md"), page)?;
     Ok(true)
+}
+
+/// What the ledger of `./test --long` adds up to: (runs, seeds, simulated hours, texts, seeds that broke a promise).
+fn added_up(ledger: &str) -> BTreeMap<&str, [u64; 5]> {
+    let mut sums: BTreeMap<&str, [u64; 5]> = BTreeMap::new();
+    for line in ledger.lines() {
+        let words: Vec<&str> = line.split('\t').collect();
+        let number = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        let seeds = (number(2) + 1).saturating_sub(number(1));
+        let sum = sums.entry(words.first().copied().unwrap_or_default()).or_default();
+        for (sum, more) in sum.iter_mut().zip([1, seeds, number(4), number(5), number(7)]) {
+            *sum += more;
+        }
+    }
+    sums
+}
+
+fn long_runs(page: &mut String) -> Result<()> {
+    page.push_str(
+        "\n## Long runs\nEach tries seeds that nobody has tried; [the ledger](ledger.tsv) has a line of each, with its commit. Summed up:\n\n\
+         `./test --long --minutes M`\n\n| worlds of | runs | seeds | simulated hours | texts | seeds that broke a promise |\n|---|---|---|---|---|---|\n",
+    );
+    let ledger = std::fs::read_to_string(programs::root().join(LEDGER)).unwrap_or_default();
+    for (kind, [runs, seeds, hours, texts, broken]) in added_up(&ledger) {
+        writeln!(page, "| {kind} | {runs} | {seeds} | {hours} | {texts} | {broken} |")?;
+    }
+    Ok(())
 }
 
 fn section(page: &mut String, proof: &Proof) -> Result<()> {
@@ -178,6 +210,15 @@ fn command(run: &Run) -> (Command, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ledger_is_added_up_by_kind() {
+        let ledger =
+            "worlds\t1\t20\tabc\t9\t300\t5\t0\ngroups\t1\t2\tabc\t1\t2\t3\t1\nworlds\t21\t30\tdef\t1\t3\t5\t0\n";
+        let sums = added_up(ledger);
+        assert_eq!(sums.get("worlds"), Some(&[2, 30, 10, 303, 0]));
+        assert_eq!(sums.get("groups"), Some(&[1, 2, 1, 2, 1]));
+    }
 
     #[test]
     fn only_figures_are_kept() {

@@ -188,5 +188,8 @@ fn a_second_implementation_talks_with_ours_mls_1() {
     theirs.process_incoming_message(as_theirs(&made.commit)).unwrap();
     let sent = ana.step(|p, groups, signer| groups.write(p, (at.0, made.child), signer, b"alone").unwrap());
     assert!(theirs.process_incoming_message(as_theirs(&sent)).is_err());
-    println!("mls-rs and ours: {said} messages, and the same exports, through {} epochs", theirs.current_epoch());
+    println!(
+        "mls-rs and ours: {said} messages, and the same exports, through {} epochs",
+        theirs.current_epoch()
+    );
 }

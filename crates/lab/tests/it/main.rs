@@ -4,6 +4,7 @@
 mod away;
 mod groups;
 mod late;
+mod ledger;
 mod planted;
 mod replay;
 mod seeds;

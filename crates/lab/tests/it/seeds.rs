@@ -1,5 +1,9 @@
 //! Runs seeds on two threads, adds up what went wrong on purpose, and names every seed that broke a promise.
+//!
+//! `STONECHAT_SEEDS` or `STONECHAT_MINUTES` says how many. Where `STONECHAT_LEDGER` names a ledger, those are tried that
+//! no line of it has, and a line is added.
 
+use crate::ledger;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -42,24 +46,38 @@ impl Sum {
         }
     }
 
-    fn say(&self, took: Duration) {
+    fn say(&self, kind: &Kind, took: Duration) {
         println!(
-            "{} worlds, {} texts, {} things done to them, {} steps in {took:?}",
-            self.worlds, self.texts, self.touches, self.steps
+            "{} {}, {} texts, {} things done to them, {} steps in {took:?}",
+            self.worlds, kind.name, self.texts, self.touches, self.steps
         );
         println!(
-            "{} simulated hours, {} worlds broke a promise",
-            self.lasted_ms / 3_600_000,
+            "{} simulated hours, {} broke a promise",
+            self.hours(),
             self.broken.len()
         );
         println!("slowest healing: {} h\n{}", self.healed_ms_max / 3_600_000, self.totals);
         for (seed, broken) in &self.broken {
             println!(
-                "seed {seed}: replay with STONECHAT_SEED={seed} cargo test -p stonechat-lab every_seed -- --nocapture"
+                "seed {seed}: replay with {}={seed} cargo test -p stonechat-lab {} -- --nocapture",
+                kind.replay, kind.test
             );
             broken.iter().take(8).for_each(|what| println!("    {what}"));
         }
     }
+
+    pub(crate) const fn hours(&self) -> u64 {
+        self.lasted_ms / 3_600_000
+    }
+}
+
+/// A kind of world, and how one of it is run again.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) test: &'static str,
+    /// The variable that names one seed.
+    pub(crate) replay: &'static str,
+    pub(crate) run: fn(u64, bool) -> Outcome,
 }
 
 pub(crate) fn one(seed: u64, planted: Option<Planted>, loud: bool) -> Outcome {
@@ -80,9 +98,10 @@ pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Seeds from `first` on, `count` of them or until the time is over.
-pub(crate) fn many(first: u64, count: u64, time: Option<Duration>) -> Sum {
-    let began = Instant::now();
+/// Seeds from `first` on, `count` of them or until the time is over. None of them may break a promise.
+pub(crate) fn many(kind: &Kind, count: u64) -> Sum {
+    let time = number("STONECHAT_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
+    let (began, first) = (Instant::now(), ledger::first_untried(kind.name));
     let (next, sum) = (AtomicU64::new(first), Mutex::new(Sum::default()));
     let work = || loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +109,7 @@ pub(crate) fn many(first: u64, count: u64, time: Option<Duration>) -> Sum {
         if over {
             return;
         }
-        match std::panic::catch_unwind(|| world::run(seed, None, false)) {
+        match std::panic::catch_unwind(|| (kind.run)(seed, false)) {
             Ok(outcome) => sum.lock().unwrap().add(outcome),
             Err(_) => sum.lock().unwrap().broken.push((seed, vec!["panicked".into()])),
         }
@@ -104,29 +123,41 @@ pub(crate) fn many(first: u64, count: u64, time: Option<Duration>) -> Sum {
         }
     });
     let sum = sum.into_inner().unwrap();
-    sum.say(began.elapsed());
+    sum.say(kind, began.elapsed());
+    ledger::add(kind.name, first, &sum);
+    let broken: Vec<u64> = sum.broken.iter().map(|(seed, _)| *seed).collect();
+    assert!(broken.is_empty(), "{} that broke a promise: {broken:?}", kind.name);
     sum
 }
 
+/// One seed, loud. None of its promises may break.
+pub(crate) fn again(kind: &Kind, seed: u64) {
+    let run = kind.run;
+    let outcome = in_a_big_stack(move || run(seed, true));
+    outcome.lines.iter().for_each(|line| println!("{line}"));
+    println!(
+        "{}\nsteps {}, trace {:02x?}",
+        outcome.totals,
+        outcome.steps,
+        &outcome.trace[..8]
+    );
+    assert_eq!(outcome.broken, [] as [String; 0]);
+}
+
+const FEW: Kind = Kind {
+    name: "worlds",
+    test: "every_seed",
+    replay: "STONECHAT_SEED",
+    run: |seed, loud| world::run(seed, None, loud),
+};
+
 #[test]
 fn every_seed_keeps_every_promise() {
-    if let Some(seed) = number("STONECHAT_SEED") {
-        let outcome = one(seed, None, true);
-        outcome.lines.iter().for_each(|line| println!("{line}"));
-        println!(
-            "{}\nsteps {}, trace {:02x?}",
-            outcome.totals,
-            outcome.steps,
-            &outcome.trace[..8]
-        );
-        assert_eq!(outcome.broken, [] as [String; 0]);
-        return;
+    if let Some(seed) = number(FEW.replay) {
+        return again(&FEW, seed);
     }
-    let time = number("STONECHAT_MINUTES").map(|minutes| Duration::from_secs(60 * minutes));
     let count = number("STONECHAT_SEEDS").unwrap_or(SEEDS);
-    let sum = many(1, count, time);
-    let broken: Vec<u64> = sum.broken.iter().map(|(seed, _)| *seed).collect();
-    assert!(broken.is_empty(), "worlds that broke a promise: {broken:?}");
+    let sum = many(&FEW, count);
     if count >= SEEDS {
         let rare = sum.totals.below(EACH_FAULT_MIN);
         assert!(rare.is_empty(), "faults that hardly happened: {rare:?}");
