@@ -36,6 +36,8 @@ pub enum What {
     Like(usize, bool),
     /// It becomes a text with so much padding.
     Edit(usize),
+    /// It is pinned, or taken off.
+    Pin(bool),
     /// It is deleted for everybody.
     Delete,
 }
@@ -66,15 +68,18 @@ fn touch(roll: &mut Roll, plan: &Plan) -> Touch {
     let text = plan.texts[number];
     let what = match roll.below(100) {
         0..45 => What::Like(roll.index(EMOJIS.len()), roll.percent(70)),
-        45..85 => What::Edit(roll.index(300)),
+        45..75 => What::Edit(roll.index(300)),
+        // In the group few may; who does is not in the plan.
+        75..85 if text.to == GROUP => What::Edit(roll.index(300)),
+        75..85 => What::Pin(roll.percent(60)),
         // Nobody keeps what was deleted, so that nobody could say who had to know of it.
         _ if text.to == GROUP => What::Like(0, true),
         _ => What::Delete,
     };
     let by = match what {
         What::Like(..) if text.to == GROUP => roll.index(plan.devices.len()),
-        What::Like(..) if roll.percent(50) => text.to,
-        What::Like(..) | What::Edit(_) | What::Delete => text.from,
+        What::Like(..) | What::Pin(_) if roll.percent(50) => text.to,
+        What::Like(..) | What::Edit(_) | What::Pin(_) | What::Delete => text.from,
     };
     Touch {
         text: number,
@@ -104,7 +109,9 @@ impl World {
             What::Edit(padding) => Command::Edit(api::Edit {
                 id,
                 text: tap::text(touch.text, padding),
+                marked: true,
             }),
+            What::Pin(on) => Command::Pin(api::Pin { id, on }),
             What::Delete => Command::Delete(api::Delete { id, everyone: true }),
         };
         match self.command(d, command) {
@@ -126,7 +133,7 @@ impl World {
         self.touched += 1;
         let became = self.became.entry(touch.text).or_default();
         match touch.what {
-            What::Like(..) => {}
+            What::Like(..) | What::Pin(_) => {}
             What::Edit(padding) => (became.padding, became.vague) = (Some(padding), false),
             What::Delete => (became.deleted, became.vague) = (true, false),
         }
@@ -261,7 +268,13 @@ impl World {
 }
 
 /// What everybody must see alike of a message.
-type Sight = (String, bool, bool, Vec<(String, u32)>, Option<(String, Option<String>)>);
+type Sight = (
+    String,
+    bool,
+    (bool, bool),
+    Vec<(String, u32)>,
+    Option<(String, Option<String>)>,
+);
 
 fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
     let sight = |message: &Message| {
@@ -275,7 +288,7 @@ fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
         (
             message.text.clone(),
             message.kind == MessageKind::Deleted,
-            message.edited_at.is_some(),
+            (message.edited_at.is_some(), message.pinned),
             emojis,
             quote.map(|quote| (quote.id, quote.found.map(|found| found.text))),
         )
