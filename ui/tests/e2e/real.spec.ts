@@ -336,6 +336,24 @@ test('a group: made, written in by both, left', async ({ browser, house }) => {
   await expect(ana.getByRole('article', { name: /Bo, I do/ })).toBeVisible({ timeout: 20_000 });
   await expectAccessible(bo);
 
+  // Who types is seen; a name and a mark arrive as such; a vote is counted on both sides.
+  await expect(async () => {
+    await bo.locator('textarea').pressSequentially('x');
+    await expect(ana.locator('.head .writing')).toContainText('Bo', { timeout: 1_500 });
+  }).toPass({ timeout: 30_000 });
+  await bo.locator('textarea').fill('@Ana **bring matches**');
+  await bo.getByRole('button', { name: en.chat.send, exact: true }).click();
+  const asked = ana.getByRole('article', { name: /bring matches/ });
+  await expect(asked.locator('.mention.me')).toHaveText('@Ana', { timeout: 20_000 });
+  await expect(asked.locator('strong')).toHaveText('bring matches');
+  await ana.locator('.who').click();
+  await ana.getByRole('button', { name: en.polls.start }).click();
+  await ana.getByLabel(en.polls.question).fill('When?');
+  for (const [number, choice] of [[1, 'at seven'], [2, 'at eight']] as const) await ana.getByLabel(en.polls.choice(number)).fill(choice);
+  await ana.getByRole('button', { name: en.polls.ask }).click();
+  await bo.getByRole('button', { name: /^at eight/ }).click({ timeout: 20_000 });
+  await expect(ana.getByRole('button', { name: 'at eight, 1 vote: Bo' })).toBeVisible({ timeout: 20_000 });
+
   await bo.locator('.who').click();
   await bo.getByRole('button', { name: en.groups.leave }).click();
   await bo.getByRole('button', { name: en.groups.leaveDo, exact: true }).click();
