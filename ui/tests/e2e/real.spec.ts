@@ -447,8 +447,8 @@ test('the program goes away and comes back: the page says so, and is in again by
   await expect(page.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 20_000 });
   await page.getByRole('button', { name: en.settings.title }).click();
   await page.getByLabel(en.settings.name, { exact: true }).fill('Ana Maria');
-  await page.getByRole('button', { name: en.app.save }).click();
-  await expect(page.getByText(en.contact.saved)).toBeVisible();
+  await page.getByRole('button', { name: en.app.save, exact: true }).click();
+  await expect(page.getByText(en.contact.saved, { exact: true })).toBeVisible();
 });
 
 test('the demonstration: two profiles in one browser chat both ways, and neither enters the other', async ({ browser, house }) => {
@@ -505,7 +505,7 @@ test('bad links, a passphrase, and destruction, with the real program', async ({
   await page.getByRole('button', { name: en.settings.setPassphrase }).click();
   await page.getByLabel(en.settings.newPassphrase, { exact: true }).fill('several ordinary words');
   await page.getByLabel(en.settings.againPassphrase).fill('several ordinary words');
-  await page.getByRole('button', { name: en.app.save }).click();
+  await page.getByRole('button', { name: en.app.save, exact: true }).click();
   await expect(page.getByText(en.settings.passphraseDone)).toBeVisible({ timeout: 20_000 });
   await page.getByRole('button', { name: en.settings.lock }).click();
   await page.getByLabel(en.lock.passphrase).fill('wrong passphrase');

@@ -345,10 +345,10 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await page.getByRole('button', { name: words.settings.setPassphrase }).click();
       await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('short');
       await page.getByLabel(words.settings.againPassphrase).fill('short');
-      await page.getByRole('button', { name: words.app.save }).click();
+      await page.getByRole('button', { name: words.app.save, exact: true }).click();
       await expect(page.getByRole('alert')).toContainText(words.settings.tooShort);
       await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('several ordinary words');
-      await page.getByRole('button', { name: words.app.save }).click();
+      await page.getByRole('button', { name: words.app.save, exact: true }).click();
       await expect(page.getByRole('alert')).toContainText(words.settings.differ);
       await expectAccessibleIn(page, lang);
     });
