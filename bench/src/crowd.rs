@@ -273,7 +273,11 @@ impl Crowd {
                     id: knock.id,
                     card: self.door.clone(),
                 }),
-                Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::CloseDoor { .. } | Errand::ForgetKnock(_) => {}
+                Errand::UseRelay(..)
+                | Errand::Signal(_)
+                | Errand::ForgetRelay(_)
+                | Errand::CloseDoor { .. }
+                | Errand::ForgetKnock(_) => {}
             }
         }
         Ok((outputs.reply, cost))

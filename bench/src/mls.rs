@@ -92,6 +92,7 @@ impl Measured<'_> {
                 chat,
                 text: TEXT.into(),
                 client_id: None,
+                marked: false,
                 reply_to: None,
             };
             written.push(self.crowd.ask(FOUNDER, Command::Send(wish))?.1);

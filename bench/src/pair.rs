@@ -112,6 +112,7 @@ impl Pair {
                 chat: 1,
                 text: text.into(),
                 client_id: None,
+                marked: false,
                 reply_to: None,
             }),
         )
@@ -169,7 +170,11 @@ impl Pair {
                     id: knock.id,
                     card: self.door.clone(),
                 }),
-                Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::CloseDoor { .. } | Errand::ForgetKnock(_) => {}
+                Errand::UseRelay(..)
+                | Errand::Signal(_)
+                | Errand::ForgetRelay(_)
+                | Errand::CloseDoor { .. }
+                | Errand::ForgetKnock(_) => {}
             }
         }
         Ok(outputs.reply)

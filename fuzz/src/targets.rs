@@ -4,7 +4,7 @@
 
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
-use stonechat_wire::content::{Reaction, TextAbout, decode_deletion, encode_deletion};
+use stonechat_wire::content::{Edit, Reaction, TextAbout, decode_deletion, decode_pin, encode_deletion, encode_pin};
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
@@ -15,6 +15,7 @@ use stonechat_wire::invite::InviteLink;
 use stonechat_wire::message::{
     MessageHeader, Receipt, decode_again, decode_text, decode_want, encode_again, encode_text, encode_want,
 };
+use stonechat_wire::poll::Vote;
 use stonechat_wire::post::{Post, decode_timer, encode_timer};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::spoken::normalise_words;
@@ -187,6 +188,9 @@ fn message(bytes: &[u8]) {
         same(body, TextAbout::decode(body).ok().map(|about| about.encode()));
         same(body, Reaction::decode(body).ok().map(|reaction| reaction.encode()));
         same(body, decode_deletion(body).ok().map(encode_deletion));
+        same(body, Edit::decode(body).ok().map(|edit| edit.encode()));
+        same(body, Vote::decode(body).ok().map(|vote| vote.encode()));
+        same(body, decode_pin(body).ok().map(|(target, on)| encode_pin(target, on)));
         same(body, Post::decode(body).ok().map(|post| post.encode()));
         same(body, decode_timer(body).ok().map(encode_timer));
         files(body);

@@ -5,6 +5,7 @@
 //! TypeScript types are generated from here into `ui/src/core/gen/`; a test fails when they drift.
 //! Carrying these over a pipe is the daemon's job. Specified in `docs/protocol/10-api.md`.
 
+mod content;
 mod device;
 mod fault;
 mod groups;
@@ -14,6 +15,7 @@ mod people;
 #[cfg(test)]
 mod typescript;
 
+pub use content::*;
 pub use device::*;
 pub use fault::*;
 pub use groups::*;
@@ -81,6 +83,27 @@ pub enum Command {
     /// Says how long messages of a chat stay after they were read.
     #[serde(rename = "timer.set")]
     TimerSet(TimerSet),
+    /// Puts a message on top of its chat, or takes it off.
+    #[serde(rename = "pin")]
+    Pin(Pin),
+    /// Asks something with choices.
+    #[serde(rename = "poll.send")]
+    PollSend(PollSend),
+    /// Says what I choose in a poll.
+    #[serde(rename = "poll.vote")]
+    PollVote(PollVote),
+    /// Ends a poll of mine.
+    #[serde(rename = "poll.close")]
+    PollClose(ByMessage),
+    /// Writes a message of one chat in another.
+    #[serde(rename = "forward")]
+    Forward(Forward),
+    /// Something is being written in a chat: tells whoever is there, unless receipts are off. Say it every few seconds.
+    #[serde(rename = "typing")]
+    Typing(ByChat),
+    /// Opens the chat with oneself, and makes it where there is none yet.
+    #[serde(rename = "saved.open")]
+    SavedOpen,
     /// Makes a group with some contacts.
     #[serde(rename = "group.create")]
     GroupCreate(GroupCreate),
@@ -165,6 +188,9 @@ pub enum Query {
     /// One message: [`Message`].
     #[serde(rename = "message")]
     Message(ByMessage),
+    /// What is pinned in a chat, newest pin first, at most 32: list of [`Message`].
+    #[serde(rename = "pins")]
+    Pins(ByChat),
     /// What stood in the place of an edited text, oldest first, what stands there now last: list of [`Version`].
     #[serde(rename = "history")]
     History(ByMessage),
@@ -204,10 +230,12 @@ pub enum Reply {
     Acceptance(Acceptance),
     /// [`Command::Approve`]
     Contact(Contact),
-    /// [`Command::Send`], [`Command::MediaSend`], [`Command::React`], [`Command::Edit`]
+    /// [`Command::Send`], [`Command::MediaSend`], [`Command::React`], [`Command::Edit`], pins, polls, forwarding
     Message(Box<Message>),
     /// [`Command::GroupCreate`] and the other commands about groups
     Group(Group),
+    /// [`Command::SavedOpen`]
+    Chat(ByChat),
 }
 
 /// What a query answers.
@@ -230,6 +258,8 @@ pub enum Answer {
     Messages(Messages),
     /// [`Query::Message`]
     Message(Box<Message>),
+    /// [`Query::Pins`]
+    Pins(Vec<Message>),
     /// [`Query::History`]
     History(Vec<Version>),
     /// [`Query::MediaGet`]
@@ -275,6 +305,17 @@ pub enum Event {
         id: String,
         /// The state it has reached.
         state: MessageState,
+    },
+    /// Somebody writes in a chat at this moment. It is over after 6 seconds, or when their message comes.
+    Typing {
+        /// Where.
+        chat: ChatId,
+        /// Who, hex.
+        account: String,
+        /// Their name.
+        name: String,
+        /// When, by this device's clock.
+        at: u64,
     },
     /// A chat appeared or changed (name, unread count, last message).
     ChatChanged {

@@ -1,13 +1,19 @@
-//! What messages do to messages: emojis on them, other texts in their place, deletions.
+//! What messages do to messages: emojis on them, other texts in their place, deletions, pins, votes.
 //!
 //! In: *acts* (messages of these kinds), their targets, late or not as `epochs` marks them. Out: the target's row as it
 //! is shown, and word of it to the interface. An act may come before its target: it waits for it. What is shown is a
 //! function of the acts that are kept, so that the order they came in changes nothing; only a deletion is for good.
-//! `wishes` makes acts of what the person wants. Specified in `docs/protocol/13-content.md` (CON-*).
+//! `wishes` makes acts of what the person wants; `pins` and `polls` do so for theirs. Specified in `docs/protocol/13-content.md` (CON-*).
 //! Invariant: `message.text` is what is shown; the search index follows it in the same transaction.
 
+pub(crate) mod forward;
+pub(crate) mod links;
 pub(crate) mod media;
+pub(crate) mod mentions;
+pub(crate) mod pins;
+pub(crate) mod polls;
 pub(crate) mod shown;
+pub(crate) mod signs;
 pub(crate) mod vanish;
 pub(crate) mod wishes;
 
@@ -18,10 +24,11 @@ use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::BTreeSet;
-use stonechat_wire::content::{Reaction, TextAbout, decode_deletion};
+use stonechat_wire::content::{Edit, Reaction, decode_deletion, decode_pin};
 use stonechat_wire::group::Role;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 use stonechat_wire::message::Kind;
+use stonechat_wire::poll::Vote;
 
 /// Acts of one account in one chat that wait for their targets (CON-2).
 pub(crate) const WAITING_MAX: i64 = 256;
@@ -44,6 +51,17 @@ pub(crate) enum Does {
     React = 0,
     Edit = 1,
     Delete = 2,
+    Pin = 3,
+    Vote = 4,
+    Close = 5,
+}
+
+/// An act as its message says it.
+struct Act {
+    target: MessageId,
+    does: Does,
+    content: String,
+    spans: Option<Vec<u8>>,
 }
 
 /// A message that acts change.
@@ -54,6 +72,7 @@ pub(crate) struct Target {
     pub(crate) sender: AccountId,
     pub(crate) mine: bool,
     pub(crate) is_text: bool,
+    pub(crate) is_poll: bool,
     hidden: bool,
 }
 
@@ -73,59 +92,97 @@ pub(crate) fn take_in(
     kind: Kind,
     body: &[u8],
 ) -> Result<(), Stop> {
-    let (target, does, content) = read(kind, body)?;
-    match find(step, chat, target)? {
+    let act = read(step, id, kind, body)?;
+    if act.does == Does::Pin && !pins::counts(step, id)? {
+        return Ok(());
+    }
+    match find(step, chat, act.target)? {
         Found::Closed => Ok(()),
         Found::Nothing => {
-            keep(step, chat, id, (target, does, &content), true)?;
+            keep(step, chat, id, &act, true)?;
             forget_oldest_waiting(step, chat, id)
         }
         Found::Open(here) => {
-            keep(step, chat, id, (target, does, &content), false)?;
+            keep(step, chat, id, &act, false)?;
             forget_oldest(step, id)?;
             settle(step, &here)?;
             touch(step, &here);
-            if does == Does::React {
-                return Ok(());
+            if matches!(act.does, Does::Edit | Does::Delete) {
+                touch_quotes(step, &here)?;
             }
-            touch_quotes(step, &here)
+            Ok(())
         }
     }
 }
 
-fn read(kind: Kind, body: &[u8]) -> Result<(MessageId, Does, String), Stop> {
+fn read(step: &Step<'_, '_>, id: MessageId, kind: Kind, body: &[u8]) -> Result<Act, Stop> {
+    let act = |target, does, content| Act {
+        target,
+        does,
+        content,
+        spans: None,
+    };
     match kind {
         Kind::Reaction => {
             let read = Reaction::decode(body).map_err(|_| Stop::Refused("reaction"))?;
             let emojis: Vec<String> = read.emojis.into_iter().collect();
-            Ok((read.target, Does::React, emojis.join(" ")))
+            Ok(act(read.target, Does::React, emojis.join(" ")))
         }
-        Kind::Edit => match TextAbout::decode(body) {
-            Ok(read) if !read.text.trim().is_empty() => Ok((read.target, Does::Edit, read.text)),
-            Ok(_) | Err(_) => Err(Stop::Refused("edit")),
-        },
+        Kind::Edit => read_edit(step, id, body),
         Kind::Deletion => {
             let target = decode_deletion(body).map_err(|_| Stop::Refused("deletion"))?;
-            Ok((target, Does::Delete, String::new()))
+            Ok(act(target, Does::Delete, String::new()))
+        }
+        Kind::Pin => {
+            let (target, on) = decode_pin(body).map_err(|_| Stop::Refused("pin"))?;
+            Ok(act(target, Does::Pin, u8::from(on).to_string()))
+        }
+        Kind::Vote => {
+            let read = Vote::decode(body).map_err(|_| Stop::Refused("vote"))?;
+            let choices: Vec<String> = read.choices.iter().map(u8::to_string).collect();
+            Ok(act(read.target, Does::Vote, choices.join(" ")))
+        }
+        Kind::Close => {
+            let target = decode_deletion(body).map_err(|_| Stop::Refused("end of a poll"))?;
+            Ok(act(target, Does::Close, String::new()))
         }
         _other => Err(Stop::Refused("no act")),
     }
 }
 
-fn keep(
-    step: &Step<'_, '_>,
-    chat: ChatId,
-    id: MessageId,
-    (target, does, content): (MessageId, Does, &str),
-    waiting: bool,
-) -> Result<(), Stop> {
-    let sql = "INSERT OR IGNORE INTO act(id, chat, target, sender, kind, hlc, content, waiting, late)
-               SELECT id, ?, ?, sender, ?, hlc, ?, ?, late FROM message WHERE id = ?";
+fn read_edit(step: &Step<'_, '_>, id: MessageId, body: &[u8]) -> Result<Act, Stop> {
+    let read = Edit::decode(body).map_err(|_| Stop::Refused("edit"))?;
+    if read.text.trim().is_empty() {
+        return Err(Stop::Refused("edit"));
+    }
+    let (epoch, sender) = origin(step, id)?;
+    let spans = mentions::counting(step, epoch, sender, &read.spans)?;
+    Ok(Act {
+        target: read.target,
+        does: Does::Edit,
+        content: read.text,
+        spans: (!spans.is_empty()).then(|| spans.encode()),
+    })
+}
+
+/// In which epoch a message was written first, and by whom.
+pub(crate) fn origin(step: &Step<'_, '_>, id: MessageId) -> Result<(EpochId, AccountId), Stop> {
+    let sql = "SELECT epoch_id, sender FROM message WHERE id = ?";
+    let found = step.tx.prepare_cached(sql)?.query_row([id.as_bytes()], |row| {
+        Ok((EpochId::from_bytes(row.get(0)?), AccountId::from_bytes(row.get(1)?)))
+    });
+    found.optional()?.ok_or(Stop::Refused("no such message"))
+}
+
+fn keep(step: &Step<'_, '_>, chat: ChatId, id: MessageId, act: &Act, waiting: bool) -> Result<(), Stop> {
+    let sql = "INSERT OR IGNORE INTO act(id, chat, target, sender, kind, hlc, content, spans, waiting, late)
+               SELECT id, ?, ?, sender, ?, hlc, ?, ?, ?, late FROM message WHERE id = ?";
     step.tx.prepare_cached(sql)?.execute(params![
         chat,
-        target.as_bytes(),
-        does as u8,
-        content,
+        act.target.as_bytes(),
+        act.does as u8,
+        act.content,
+        act.spans,
         waiting,
         id.as_bytes()
     ])?;
@@ -197,10 +254,10 @@ fn settle(step: &Step<'_, '_>, target: &Target) -> Result<(), Stop> {
         return empty(step, target.id);
     }
     forget_void(step, target)?;
-    if target.is_text {
+    if target.is_text && !target.is_poll {
         set_text(step, target)?;
     }
-    Ok(())
+    pins::settle(step, target)
 }
 
 fn is_deleted(step: &Step<'_, '_>, target: &Target) -> Result<bool, Stop> {
@@ -238,7 +295,8 @@ fn may_delete(step: &Step<'_, '_>, epoch: EpochId, by: AccountId, author: Accoun
 fn empty(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
     step.tx
         .prepare_cached(
-            "UPDATE message SET kind = ?, text = '', body = NULL, original = NULL, edited_at = NULL, reply_to = NULL
+            "UPDATE message SET kind = ?, text = '', spans = NULL, body = NULL, original = NULL, original_spans = NULL,
+                 edited_at = NULL, reply_to = NULL, mentions = 0, pinned = NULL, poll = NULL, forwarded = NULL
              WHERE id = ?",
         )?
         .execute(params![MessageKind::Deleted as u8, id.as_bytes()])?;
@@ -248,43 +306,45 @@ fn empty(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
     media::forget(step, id)
 }
 
-/// Edits by others than the author, and deletions that were judged and do not count.
+/// Edits and ends of polls by others than the author, and deletions that were judged and do not count.
 fn forget_void(step: &Step<'_, '_>, target: &Target) -> Result<(), Stop> {
     step.tx
         .prepare_cached(
-            "DELETE FROM act WHERE target = ?1 AND ((kind = 1 AND sender <> ?2) OR (kind = 2 AND late = 0))",
+            "DELETE FROM act WHERE target = ?1
+             AND ((kind IN (1, 5) AND sender <> ?2) OR (kind = 2 AND late = 0))",
         )?
         .execute(params![target.id.as_bytes(), target.sender.as_bytes()])?;
     Ok(())
 }
 
+const NEWEST_EDIT: &str = "
+    SELECT content, spans, hlc FROM act WHERE target = ? AND kind = 1 AND sender = ? AND late = 0
+    ORDER BY hlc DESC, id DESC LIMIT 1";
+const PUT_EDIT: &str = "
+    UPDATE message SET original_spans = iif(original IS NULL, spans, original_spans), original = coalesce(original, text),
+                       text = ?2, spans = ?3, edited_at = ?4
+    WHERE id = ?1 AND (text <> ?2 OR spans IS NOT ?3 OR edited_at IS NOT ?4)";
+const TAKE_EDIT_BACK: &str = "
+    UPDATE message SET text = original, spans = original_spans, original = NULL, original_spans = NULL, edited_at = NULL
+    WHERE id = ? AND original IS NOT NULL";
+
 /// The newest edit that counts stands in the place of the text, or the text as it came (CON-4).
 fn set_text(step: &Step<'_, '_>, target: &Target) -> Result<(), Stop> {
-    let sql = "SELECT content, hlc FROM act WHERE target = ? AND kind = 1 AND sender = ? AND late = 0
-               ORDER BY hlc DESC, id DESC LIMIT 1";
-    let newest: Option<(String, i64)> = step
+    let newest: Option<(String, Option<Vec<u8>>, i64)> = step
         .tx
-        .prepare_cached(sql)?
+        .prepare_cached(NEWEST_EDIT)?
         .query_row(params![target.id.as_bytes(), target.sender.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
     let (id, now) = (target.id.as_bytes(), step.time.0.cast_signed());
     match newest {
-        Some((text, hlc)) => step
-            .tx
-            .prepare_cached(
-                "UPDATE message SET original = coalesce(original, text), text = ?2, edited_at = ?3
-                 WHERE id = ?1 AND (text <> ?2 OR edited_at IS NOT ?3)",
-            )?
-            .execute(params![id, text, hlc.min(now)])?,
-        None => step
-            .tx
-            .prepare_cached(
-                "UPDATE message SET text = original, original = NULL, edited_at = NULL
-                 WHERE id = ? AND original IS NOT NULL",
-            )?
-            .execute([id])?,
+        Some((text, spans, hlc)) => {
+            step.tx
+                .prepare_cached(PUT_EDIT)?
+                .execute(params![id, text, spans, hlc.min(now)])?
+        }
+        None => step.tx.prepare_cached(TAKE_EDIT_BACK)?.execute([id])?,
     };
     Ok(())
 }
@@ -325,7 +385,7 @@ fn touch_quotes(step: &mut Step<'_, '_>, target: &Target) -> Result<(), Stop> {
 }
 
 const TARGET: &str = "
-    SELECT m.id, m.chat, m.sender, m.mine, m.kind, c.hidden FROM message m LEFT JOIN chat c ON c.id = m.chat
+    SELECT m.id, m.chat, m.sender, m.mine, m.kind, c.hidden, m.poll IS NOT NULL FROM message m LEFT JOIN chat c ON c.id = m.chat
     WHERE m.id = ?";
 
 fn find(step: &Step<'_, '_>, chat: ChatId, id: MessageId) -> Result<Found, Stop> {
@@ -355,6 +415,7 @@ fn target(row: &Row<'_>) -> rusqlite::Result<Option<Target>> {
         mine: row.get(3)?,
         is_text: row.get::<_, u8>(4)? == MessageKind::Text as u8,
         hidden: row.get(5)?,
+        is_poll: row.get(6)?,
     }))
 }
 

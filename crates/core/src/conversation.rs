@@ -4,6 +4,7 @@
 //! `graph` keeps the causal graph and what it proves about delivery; `receipts` says it where no message does;
 //! `alarms` tells of commits that no honest device makes;
 //! `wants` asks for what is missing, `originals` keeps what others may ask for;
+//! `saved` is the one with oneself;
 //! `epochs` keeps the branches that commits make, and `renewal` says when this device makes one.
 //! Opening envelopes is the inbox's job, sealing and resending the outbox's.
 //! Specified in `docs/protocol/05-message.md` and `07-conversation.md`.
@@ -15,10 +16,11 @@ pub(crate) mod graph;
 pub(crate) mod originals;
 pub(crate) mod receipts;
 pub(crate) mod renewal;
+pub(crate) mod saved;
 pub(crate) mod wants;
 
 use crate::api::{self, ChatId, Event, Fault, MessageKind, MessageState, Reply};
-use crate::content::{self, shown::Shown, vanish};
+use crate::content::{self, mentions, shown::Shown, vanish};
 use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
@@ -32,6 +34,7 @@ use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
 use stonechat_wire::message::{self, First, Kind, MessageHeader};
+use stonechat_wire::poll::Poll;
 
 /// Longest text, bytes of UTF-8 (CNV-5).
 pub(crate) const TEXT_MAX: usize = 16_384;
@@ -66,6 +69,8 @@ pub(crate) struct Conversation {
     pub(crate) gone: bool,
     /// I have said that I leave.
     pub(crate) leaving: bool,
+    /// With oneself: nothing leaves this device.
+    pub(crate) own: bool,
 }
 
 /// A message as it goes into its row.
@@ -88,7 +93,7 @@ pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversati
 }
 
 const CONVERSATION: &str = "
-    SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving
+    SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving, c.own
     FROM conversation v JOIN chat c ON c.id = v.chat";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
@@ -103,6 +108,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
         accounts: usize::try_from(row.get::<_, u32>(7)?).unwrap_or(usize::MAX),
         gone: row.get(8)?,
         leaving: row.get(9)?,
+        own: row.get(10)?,
     })
 }
 
@@ -310,11 +316,9 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::Send) -> Result<Reply, S
     }
     let to = writable(step, wish.chat)?;
     let shown = Shown {
-        kind: Some(MessageKind::Text),
-        text: text.to_owned(),
         reply_to: content::answered(step, to.chat, wish.reply_to.as_deref())?,
         timer_s: vanish::of_chat(step, to.chat)?,
-        media: None,
+        ..mentions::typed(step, &to, text, wish.marked)?
     };
     step.tx
         .execute("UPDATE chat SET draft = NULL WHERE id = ?", [to.chat])?;
@@ -374,6 +378,9 @@ fn put(
     body: &[u8],
     (shown, client_id): (&Shown, Option<&str>),
 ) -> Result<MessageId, Stop> {
+    if to.own {
+        return saved::put(step, &to, kind, body, (shown, client_id));
+    }
     to.epoch = renewal::before_writing(step, &to)?;
     let header = next_header(step, &to, kind)?;
     let id = write(step, &to, &header, body)?;
@@ -554,9 +561,9 @@ fn shown_as(
         return Err(Stop::Refused("may not write"));
     }
     Ok(match header.kind {
-        Kind::Reaction | Kind::Edit | Kind::Deletion => Shown::default(),
+        Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => Shown::default(),
         Kind::Timer if !group::may_edit(step, epoch, sender)? => Shown::default(),
-        kind => Shown::read(kind, body),
+        kind => mentions::judged(step, epoch, sender, Shown::read(kind, body))?,
     })
 }
 
@@ -577,7 +584,9 @@ fn told(
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Behind => group::behind::take_in(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
-        Kind::Reaction | Kind::Edit | Kind::Deletion => content::take_in(step, from.chat, id, kind, body),
+        Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => {
+            content::take_in(step, from.chat, id, kind, body)
+        }
         Kind::Text
         | Kind::Reply
         | Kind::Post
@@ -647,8 +656,9 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
     step.tx
         .prepare_cached(
             "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
-                                 sent_at, received_at, state, complete, acked, client_id, reply_to, timer_s)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                 sent_at, received_at, state, complete, acked, client_id, reply_to, timer_s,
+                                 spans, mentions, poll, forwarded)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.id.as_bytes(),
@@ -672,6 +682,10 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.client_id,
             new.shown.reply_to.map(|id| *id.as_bytes()),
             new.shown.timer_s(),
+            new.shown.spans(),
+            new.shown.mentions_me,
+            new.shown.poll.as_ref().map(Poll::encode),
+            new.shown.forwarded(),
         ])?;
     // RCH-3: written where its sender's lost devices read.
     if of.gone && !of.grouped && !new.mine {

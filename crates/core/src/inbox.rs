@@ -10,11 +10,12 @@ use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipt
 use crate::group;
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
-use crate::mls::Read;
+use crate::mls::{Gid, Read};
 use crate::outbox;
 use crate::reach;
 use crate::restore;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
+use crate::typing;
 use crate::watch;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -27,6 +28,13 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
     match news {
         News::Greeting { relay, time } => greeting(step, relay, time),
         News::Arrived(arrivals) => arrivals.into_iter().try_for_each(|arrival| arrived(step, arrival)),
+        News::Signalled { relay, tag, envelope } => {
+            let heard = step.attempt(|step| typing::take_in(step, relay, tag, envelope));
+            if let Err(Stop::Refused(why)) = heard.map_err(Stop::Store)? {
+                step.out.refused.push(why);
+            }
+            Ok(())
+        }
         News::Stored { relay, ids } => outbox::stored(step, relay, &ids),
         News::DoorOpen { relay, path } => meeting::door_open(step, relay, path),
         News::Knocked { id, card } if restore::door_said(step, id, Some(&card))? => Ok(()),
@@ -140,24 +148,42 @@ fn open_commit(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Resu
     }
 }
 
+/// Whose epoch that is, and what its envelopes are sealed with; nothing where it is closed.
+fn key_of(step: &Step<'_, '_>, about: &[u8]) -> Result<Option<(Gid, EnvelopeKey)>, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
+        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
+        .optional()?)
+}
+
 /// What an epoch's envelope holds, and whose it is; nothing where the epoch is closed.
 fn opened(
     step: &mut Step<'_, '_>,
     about: &[u8],
     sealed: &Envelope,
 ) -> Result<Option<(Conversation, EpochId, Vec<u8>)>, Stop> {
-    let found = step
-        .tx
-        .prepare_cached("SELECT group_id, envelope_key FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
-        .query_row([about], |row| Ok((row.get(0)?, EnvelopeKey::new(row.get(1)?))))
-        .optional()?;
-    let (Some((group, key)), Some(epoch)) = (found, EpochId::from_slice(about)) else {
+    let (Some((group, key)), Some(epoch)) = (key_of(step, about)?, EpochId::from_slice(about)) else {
         return Ok(None);
     };
     let Some(content) = gathered(step, &key, sealed)? else {
         return Ok(None);
     };
     Ok(conversation::load(step, &group)?.map(|of| (of, epoch, content)))
+}
+
+/// What a signal's envelope holds, and whose it is. A signal has no parts.
+pub(crate) fn signal(
+    step: &Step<'_, '_>,
+    about: &[u8],
+    sealed: &Envelope,
+) -> Result<Option<(Conversation, EpochId, Vec<u8>)>, Stop> {
+    let Some((group, key)) = key_of(step, about)? else {
+        return Ok(None);
+    };
+    let (content, epoch) = (whole(&key, sealed)?, EpochId::from_slice(about));
+    let of = conversation::load(step, &group)?;
+    Ok(of.zip(epoch).map(|(of, epoch)| (of, epoch, content)))
 }
 
 /// What an envelope holds, or what it completes; nothing while parts are missing.

@@ -36,13 +36,14 @@ mod reach;
 mod restore;
 mod roles;
 mod step;
+mod typing;
 mod watch;
 
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use content::{media, vanish, wishes};
-use conversation::{originals, receipts, renewal, wants};
+use content::{forward, media, pins, polls, vanish, wishes};
+use conversation::{originals, receipts, renewal, saved, wants};
 use group::behind;
 use meeting::{accept, invite};
 use mls::{Crypto, Groups, Provider, Rows};
@@ -170,6 +171,13 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Edit(wish) => wishes::edit(step, &wish),
         Command::Delete(wish) => wishes::delete(step, &wish),
         Command::TimerSet(wish) => vanish::set(step, &wish),
+        Command::Pin(wish) => pins::pin(step, &wish),
+        Command::PollSend(wish) => polls::ask(step, &wish),
+        Command::PollVote(wish) => polls::vote(step, &wish),
+        Command::PollClose(wish) => polls::close(step, &wish),
+        Command::Forward(wish) => forward::forward(step, &wish),
+        Command::SavedOpen => saved::open(step),
+        Command::Typing(wish) => typing::say(step, &wish),
         Command::GroupCreate(wish) => group::create(step, &wish),
         Command::GroupAdd(wish) => group::add(step, &wish),
         Command::GroupRemove(wish) => group::remove(step, &wish),

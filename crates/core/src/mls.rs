@@ -30,6 +30,7 @@ use openmls_traits::storage::StorageProvider;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
+use stonechat_wire::ephemeral::EphemeralKey;
 use stonechat_wire::ids::{AccountId, EpochId};
 use tls_codec::{Deserialize as _, Serialize as _};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -436,6 +437,15 @@ impl Groups {
             mailbox_root: secret("stonechat/mailbox")?,
             envelope_key: secret("stonechat/env")?,
         })
+    }
+
+    /// What signals of this epoch are sealed with (EPH-1).
+    pub(crate) fn ephemeral(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<EphemeralKey, MlsError> {
+        let group = self.at(p, at)?;
+        let bytes = group.export_secret(&p.crypto, "stonechat/eph", at.1.as_bytes(), 32);
+        let bytes = Zeroizing::new(bytes.map_err(|_| MlsError::Refused("export"))?);
+        let secret = bytes.as_slice().try_into().map_err(|_| MlsError::Refused("export"))?;
+        Ok(EphemeralKey::new(secret))
     }
 
     /// What two people find each other again by (RCH-1).

@@ -659,6 +659,13 @@ fn again(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Seals a signal for the app lane of an epoch: one envelope, of which no row is kept.
+pub(crate) fn seal_signal(step: &Step<'_, '_>, epoch: EpochId, content: &[u8]) -> Result<(Envelope, Token), Stop> {
+    let (mut envelopes, token) = seal(step, Lane::App, epoch, step.slot(), content)?;
+    let envelope = envelopes.pop().ok_or(Stop::Refused("signal"))?;
+    Ok((envelope, token))
+}
+
 fn seal(
     step: &Step<'_, '_>,
     lane: Lane,

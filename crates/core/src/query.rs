@@ -5,9 +5,11 @@
 //! that wait for approval (hidden chats) are seen only as requests. Specified in `docs/protocol/10-api.md` (API-*).
 
 mod content;
+mod format;
 mod groups;
 mod messages;
 mod people;
+mod polls;
 mod search;
 mod settings;
 mod status;
@@ -18,6 +20,7 @@ use stonechat_wire::ids::RelayId;
 use crate::api::{Answer, Connection as Link, Fault, Page, Query};
 use crate::store::{Reader, StoreError};
 
+pub use format::load_name;
 pub use groups::load_group;
 pub use messages::load_message;
 pub use people::{load_acceptance, load_chat, load_contact, load_invite, load_request};
@@ -78,6 +81,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Messages(of) => Answer::Messages(messages::messages(db, &of)?),
         Query::Message(by) => Answer::Message(Box::new(messages::shown_message(db, &id(&by.id)?)?)),
         Query::MediaGet(of) => Answer::MediaFile(content::media_file(db, &id(&of.id)?, of.preview)?),
+        Query::Pins(by) => Answer::Pins(messages::pins(db, by.chat)?),
         Query::History(by) => Answer::History(content::history(db, &id(&by.id)?)?),
         Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),

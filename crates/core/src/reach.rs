@@ -24,6 +24,7 @@ use stonechat_wire::capsule::CONTACT_RELAYS_MAX;
 use stonechat_wire::card::{Claim, ContactCard, DeviceChange, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::ids::{AccountId, MessageId, RelayId};
+use stonechat_wire::marks::Spans;
 use stonechat_wire::message::MessageHeader;
 use stonechat_wire::reach::ReachSecret;
 
@@ -226,6 +227,8 @@ fn forget_keys(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
 struct Unconfirmed {
     id: MessageId,
     text: String,
+    /// What is marked in it.
+    spans: Option<Vec<u8>>,
     client_id: Option<String>,
     /// Header and body.
     plain: Vec<u8>,
@@ -234,7 +237,7 @@ struct Unconfirmed {
 /// What is on screen of mine and nobody has confirmed, in its order, with its id at the caller; it stands there no more
 /// (RCH-5).
 fn take_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(Shown, Option<String>)>, Stop> {
-    let sql = "SELECT m.id, m.text, m.client_id, o.plain
+    let sql = "SELECT m.id, m.text, m.client_id, o.plain, m.spans
                FROM message m JOIN outbox o ON o.about = m.id AND o.purpose = 0 AND o.part = 0
                WHERE m.chat = ? AND m.mine = 1 AND m.kind IN (0, 6) AND m.state < 2 AND o.plain IS NOT NULL
                ORDER BY m.position LIMIT ?";
@@ -247,12 +250,14 @@ fn take_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(Shown, Opt
                 text: row.get(1)?,
                 client_id: row.get(2)?,
                 plain: row.get(3)?,
+                spans: row.get(4)?,
             })
         })?
         .collect::<Result<_, _>>()?;
     let mut waiting = Vec::new();
-    for message in found {
-        waiting.push((as_it_stands(&message.plain, message.text)?, message.client_id));
+    for mut message in found {
+        let client_id = message.client_id.take();
+        waiting.push((as_it_stands(&message)?, client_id));
         wishes::forget(step, message.id, chat)?;
         step.event(Event::MessageRemoved {
             chat,
@@ -263,10 +268,15 @@ fn take_waiting(step: &mut Step<'_, '_>, chat: ChatId) -> Result<Vec<(Shown, Opt
 }
 
 /// What a message of mine said, with the text as it was changed since; what it answered is not named any more.
-fn as_it_stands(plain: &[u8], text: String) -> Result<Shown, Stop> {
-    let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("own message"))?;
+fn as_it_stands(message: &Unconfirmed) -> Result<Shown, Stop> {
+    let (header, body) = MessageHeader::decode(&message.plain).map_err(|_| Stop::Refused("own message"))?;
+    let spans = message
+        .spans
+        .as_deref()
+        .map(|spans| Spans::decode(&message.text, spans));
     Ok(Shown {
-        text,
+        text: message.text.clone(),
+        spans: spans.and_then(Result::ok).unwrap_or_default(),
         reply_to: None,
         ..Shown::read(header.kind, body)
     })

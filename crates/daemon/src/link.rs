@@ -26,6 +26,7 @@ impl Link {
                 self.answering.remove(relay);
             }
             Errand::Send(_)
+            | Errand::Signal(_)
             | Errand::Listen(_)
             | Errand::OpenDoor(_)
             | Errand::CloseDoor { .. }
@@ -47,6 +48,7 @@ impl Link {
                 self.tried_in_vain = true;
             }
             News::Arrived(_)
+            | News::Signalled { .. }
             | News::Stored { .. }
             | News::Full { .. }
             | News::Refused { .. }

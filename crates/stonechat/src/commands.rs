@@ -9,6 +9,7 @@ mod find;
 mod group;
 mod media;
 mod meeting;
+mod polls;
 mod profile;
 mod receive;
 mod restoring;
@@ -65,6 +66,10 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Photo(wish) => media::send(client, &wish, MediaKind::Photo).await,
         Verb::Voice(wish) => media::send(client, &wish, MediaKind::Voice).await,
         Verb::Save(save) => media::save(client, &save).await,
+        Verb::Pin(pin) => polls::pin(client, &pin).await,
+        Verb::Pins(of) => polls::pins(client, &of).await,
+        Verb::Poll(poll) => polls::poll(client, &poll).await,
+        Verb::Forward(wish) => polls::forward(client, &wish).await,
         Verb::Timer(timer) => content::timer(client, &timer).await,
         Verb::Send(send) => talk::send(client, &send).await,
         Verb::Messages(messages) => talk::messages(client, &messages).await,

@@ -51,7 +51,7 @@ pub(crate) enum Verb {
     /// Makes a group, changes who is in it and what they may do.
     #[command(subcommand)]
     Group(Group),
-    /// Sends a text and prints its message id; waits up to 5 s for a relay to take it.
+    /// Sends a text and prints its message id; waits up to 5 s for a relay to take it. `saved` is the chat with yourself.
     Send(Send),
     /// Answers a message, by the id that `send` and `messages --json` print, and prints the answer's id.
     Reply(Reply),
@@ -69,6 +69,15 @@ pub(crate) enum Verb {
     Voice(Media),
     /// Writes the file of a photo or voice note.
     Save(Save),
+    /// Puts a message on top of its chat for everybody, or takes it off.
+    Pin(Pin),
+    /// Shows what is pinned in a chat, newest pin first.
+    Pins(Listed),
+    /// Asks something with choices, chooses, ends a poll.
+    #[command(subcommand)]
+    Poll(Poll),
+    /// Writes a message of one chat in another, and prints the new one's id.
+    Forward(Forward),
     /// Says how long messages of a chat stay after they were read; without a time: shows it.
     Timer(Timer),
     /// Shows the newest messages with a contact.
@@ -173,6 +182,9 @@ pub(crate) struct Send {
     pub(crate) contact: String,
     /// The text.
     pub(crate) text: String,
+    /// Signs in the text are marks: **bold**, __italic__, ~~struck~~, ||spoiler||, `fixed`, "> " for quotes, @name, @all.
+    #[arg(long)]
+    pub(crate) marks: bool,
 }
 
 #[derive(Debug, Args)]
@@ -181,6 +193,9 @@ pub(crate) struct Reply {
     pub(crate) id: String,
     /// The text.
     pub(crate) text: String,
+    /// Signs in the text are marks: **bold**, __italic__, ~~struck~~, ||spoiler||, `fixed`, "> " for quotes, @name, @all.
+    #[arg(long)]
+    pub(crate) marks: bool,
     /// One JSON object: the answer.
     #[arg(long)]
     pub(crate) json: bool,
@@ -206,6 +221,9 @@ pub(crate) struct Edit {
     pub(crate) id: String,
     /// The text that shall stand there.
     pub(crate) text: String,
+    /// Signs in the text are marks: **bold**, __italic__, ~~struck~~, ||spoiler||, `fixed`, "> " for quotes, @name, @all.
+    #[arg(long)]
+    pub(crate) marks: bool,
     /// One JSON object: the message.
     #[arg(long)]
     pub(crate) json: bool,
@@ -244,6 +262,83 @@ pub(crate) struct Save {
     /// Where to; a file that is there is not overwritten.
     pub(crate) file: PathBuf,
     /// One JSON object: id, kind, bytes.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pin {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// Take it off.
+    #[arg(long)]
+    pub(crate) remove: bool,
+    /// One JSON object: the message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Listed {
+    /// Name or id of the contact or group.
+    pub(crate) contact: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Poll {
+    /// Asks, and prints the poll's id.
+    Ask(Ask),
+    /// Says all that you choose; without a number: takes your vote back.
+    Vote {
+        /// Id of the poll.
+        id: String,
+        /// Numbers of choices, from 1.
+        #[arg(value_parser = clap::value_parser!(u8).range(1..=12))]
+        choices: Vec<u8>,
+        /// One JSON object: the poll's message.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ends a poll of yours.
+    End {
+        /// Id of the poll.
+        id: String,
+        /// One JSON object: the poll's message.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// Name or id of the contact or group.
+    pub(crate) contact: String,
+    /// The question.
+    pub(crate) question: String,
+    /// 2 to 12 choices.
+    #[arg(required = true)]
+    pub(crate) choices: Vec<String>,
+    /// Several may be chosen.
+    #[arg(long)]
+    pub(crate) several: bool,
+    /// One JSON object: the poll's message.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forward {
+    /// Id of the message.
+    pub(crate) id: String,
+    /// Name or id of the contact or group it goes to.
+    pub(crate) contact: String,
+    /// Say who wrote it.
+    #[arg(long)]
+    pub(crate) named: bool,
+    /// One JSON object: the new message.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -309,7 +404,7 @@ pub(crate) struct Receive {
     /// If there are none, wait this long for the first.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
-    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at, media.
+    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at, media, format, typed, mentions_me, pinned, poll, forwarded.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -573,6 +668,15 @@ mod tests {
             "group lock House --to moderator",
             "group leave House",
             "send Bo hello",
+            "send Bo **hello** --marks",
+            "pin 12ab",
+            "pin 12ab --remove --json",
+            "pins Bo --json",
+            "poll ask House when? seven eight --several --json",
+            "poll vote 12ab 1 2 --json",
+            "poll vote 12ab",
+            "poll end 12ab --json",
+            "forward 12ab Cy --named --json",
             "reply 12ab yes --json",
             "react 12ab 👍",
             "react 12ab 👍 --remove --json",

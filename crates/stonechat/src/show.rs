@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, MediaKind, Message, MessageKind, MessageState};
+use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, Choice, MediaKind, Message, MessageKind, MessageState, Poll};
 
 use crate::failure::CommandError;
 
@@ -69,13 +69,19 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "timer_s": message.timer_s,
         "media": message.media,
         "vanishes_at": message.vanishes_at,
+        "format": message.format,
+        "typed": message.typed,
+        "mentions_me": message.mentions_me,
+        "pinned": message.pinned,
+        "poll": message.poll,
+        "forwarded": message.forwarded,
     })
 }
 
 /// A message as a line for a person.
 pub(crate) fn message_line(message: &Message) -> String {
     let text = match message.kind {
-        MessageKind::Text => format!("{}{}", media_words(message), tame(&message.text)),
+        MessageKind::Text => words(message),
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
         MessageKind::Deleted => "(deleted)".to_owned(),
@@ -93,6 +99,31 @@ pub(crate) fn message_line(message: &Message) -> String {
         time(message.sent_at),
         tame(&message.from_name)
     )
+}
+
+/// A text with the signs of its marks, and what stands beside it.
+fn words(message: &Message) -> String {
+    let from = match &message.forwarded {
+        None => String::new(),
+        Some(from) => match &from.name {
+            None => "(forwarded) ".to_owned(),
+            Some(name) => format!("(forwarded from {}) ", tame(name)),
+        },
+    };
+    let text = tame(message.typed.as_ref().unwrap_or(&message.text));
+    let poll = message.poll.as_ref().map(choices).unwrap_or_default();
+    format!("{from}{}{text}{poll}", media_words(message))
+}
+
+/// The choices of a poll, a line each.
+fn choices(poll: &Poll) -> String {
+    let one = |(number, choice): (usize, &Choice)| {
+        let mine = if choice.mine { " (yours)" } else { "" };
+        format!("\n    {number}. {}: {}{mine}", tame(&choice.text), choice.count)
+    };
+    let all: String = (1..).zip(&poll.choices).map(one).collect();
+    let over = if poll.closed { "\n    (over)" } else { "" };
+    all + over
 }
 
 /// What is heard or seen, before the text.
@@ -258,7 +289,8 @@ mod tests {
             "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
             "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
             "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
-            "timerS": null, "vanishesAt": null, "media": null,
+            "timerS": null, "vanishesAt": null, "media": null, "format": [], "typed": null, "mentionsMe": false,
+            "pinned": false, "poll": null, "forwarded": null,
         }))
         .unwrap();
         assert_eq!(gap_line(&message), None);

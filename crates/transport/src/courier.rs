@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use stonechat_wire::exchange::{Arrival, Errand, Listen, News, Parcel};
+use stonechat_wire::exchange::{Arrival, Errand, Listen, News, Parcel, Signal};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -295,6 +295,7 @@ impl Courier {
             Errand::UseRelay(route, keys) => self.use_relay(now, route, keys),
             Errand::ForgetRelay(relay) => self.forget_relay(relay),
             Errand::Send(parcel) => self.send(now, parcel),
+            Errand::Signal(signal) => self.signal(&signal),
             Errand::Listen(Listen { relay, add, drop }) => {
                 if let Some(relay) = self.relay(relay) {
                     relay.listen(add, drop);
@@ -339,6 +340,22 @@ impl Courier {
         }
         if relay.is_up() {
             self.news(News::Gone { relay: id });
+        }
+    }
+
+    /// Said on every steady connection that is up, and forgotten.
+    fn signal(&mut self, signal: &Signal) {
+        for id in &signal.relays {
+            let Some(link) = self.relays.get(id).and_then(Relay::steady_link) else {
+                continue;
+            };
+            self.outputs.push_back(Output::Send {
+                link,
+                frame: ToRelay::Ephemeral {
+                    token: signal.token.clone(),
+                    envelope: signal.envelope.clone(),
+                },
+            });
         }
     }
 

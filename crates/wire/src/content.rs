@@ -1,4 +1,4 @@
-//! Bodies of messages that stand to another message: a reply, a reaction, an edit, a deletion.
+//! Bodies of messages that stand to another message: a reply, a reaction, an edit, a deletion, a pin.
 //!
 //! In: a body in CBOR. Out: which message it is about, and what it says. Whether its sender may do that, and what comes
 //! of it, is core's job. Specified in `docs/protocol/13-content.md` (CON-*).
@@ -11,17 +11,18 @@ use crate::cbor;
 use crate::codec::{DecodeError, Reader};
 use crate::emoji::{EMOJI_BYTES_MAX, is_emoji};
 use crate::ids::MessageId;
+use crate::marks::Spans;
 use crate::message::TEXT_BYTES_MAX;
 
 /// Most emojis that one account has on one message (CON-3).
 pub const EMOJIS_MAX: usize = 8;
 
-/// A text about a message: the body of a reply or an edit (CON-1, CON-4).
+/// A text about a message: the body of a reply (CON-1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextAbout {
-    /// The message answered or changed.
+    /// The message answered.
     pub target: MessageId,
-    /// The answer, or what shall stand there.
+    /// The answer.
     pub text: String,
 }
 
@@ -42,6 +43,48 @@ impl TextAbout {
         let text = String::from(cbor::text(&mut reader, TEXT_BYTES_MAX)?);
         reader.end()?;
         Ok(Self { target, text })
+    }
+}
+
+/// Another text for a message: the body of an edit (CON-4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The message changed.
+    pub target: MessageId,
+    /// What shall stand there.
+    pub text: String,
+    /// What is marked in it (CON-16).
+    pub spans: Spans,
+}
+
+impl Edit {
+    /// CBOR array of two or three: message id (byte string of 16), text, and spans where there are some.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        cbor::put_array(&mut out, if self.spans.is_empty() { 2 } else { 3 });
+        cbor::put_bytes(&mut out, self.target.as_bytes());
+        cbor::put_text(&mut out, &self.text);
+        if !self.spans.is_empty() {
+            self.spans.put(&mut out);
+        }
+        out
+    }
+
+    /// Reads such a body. Errors: any other shape, a text over [`TEXT_BYTES_MAX`].
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        let fields = cbor::array(&mut reader, 3)?;
+        if fields < 2 {
+            return Err(DecodeError::Value("about"));
+        }
+        let target = MessageId::from_bytes(cbor::bytes(&mut reader)?);
+        let text = String::from(cbor::text(&mut reader, TEXT_BYTES_MAX)?);
+        let spans = match fields {
+            3 => Spans::some(&text, &mut reader)?,
+            _two => Spans::default(),
+        };
+        reader.end()?;
+        Ok(Self { target, text, spans })
     }
 }
 
@@ -102,7 +145,25 @@ pub fn decode_deletion(body: &[u8]) -> Result<MessageId, DecodeError> {
     Ok(target)
 }
 
-fn target_of_two(reader: &mut Reader<'_>) -> Result<MessageId, DecodeError> {
+/// The body of a pin: CBOR array of two: message id (byte string of 16), 1 to pin, 0 to take off (CON-19).
+pub fn encode_pin(target: MessageId, on: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    cbor::put_array(&mut out, 2);
+    cbor::put_bytes(&mut out, target.as_bytes());
+    cbor::put_number(&mut out, usize::from(on));
+    out
+}
+
+/// Reads such a body. Errors: any other shape.
+pub fn decode_pin(body: &[u8]) -> Result<(MessageId, bool), DecodeError> {
+    let mut reader = Reader::new(body);
+    let target = target_of_two(&mut reader)?;
+    let on = cbor::number(&mut reader, 1)? == 1;
+    reader.end()?;
+    Ok((target, on))
+}
+
+pub(crate) fn target_of_two(reader: &mut Reader<'_>) -> Result<MessageId, DecodeError> {
     if cbor::array(reader, 2)? != 2 {
         return Err(DecodeError::Value("about"));
     }
@@ -112,6 +173,7 @@ fn target_of_two(reader: &mut Reader<'_>) -> Result<MessageId, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::marks::{Mark, Span};
     use proptest::prelude::*;
     use std::vec;
 
@@ -180,6 +242,38 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_edit_has_spans_or_leaves_them_out_con_4() {
+        let edit = |spans: &[Span]| Edit {
+            target: TARGET,
+            text: "so".into(),
+            spans: Spans::over("so", spans.to_vec()).unwrap(),
+        };
+        let bold = Span {
+            from: 0,
+            length: 2,
+            mark: Mark::Bold,
+        };
+        for edit in [edit(&[]), edit(&[bold])] {
+            assert_eq!(Edit::decode(&edit.encode()), Ok(edit));
+        }
+        let mut none = edit(&[]).encode();
+        none[0] = 0x83;
+        none.push(0x80);
+        assert_eq!(Edit::decode(&none), Err(DecodeError::Value("no span")));
+        assert_eq!(Edit::decode(&[0x81, 0x50]), Err(DecodeError::Value("about")));
+    }
+
+    #[test]
+    fn a_pin_is_put_or_taken_off_con_19() {
+        for on in [true, false] {
+            assert_eq!(decode_pin(&encode_pin(TARGET, on)), Ok((TARGET, on)));
+        }
+        let mut third = encode_pin(TARGET, true);
+        third[18] = 2;
+        assert_eq!(decode_pin(&third), Err(DecodeError::Limit("cbor length")));
+    }
+
     proptest! {
         #[test]
         fn bodies_about_messages_read_back_con_1(target in any::<[u8; 16]>(), text in ".{0,300}") {
@@ -193,6 +287,12 @@ mod tests {
             let _ = TextAbout::decode(&bytes);
             let _ = Reaction::decode(&bytes);
             let _ = decode_deletion(&bytes);
+            if let Ok(edit) = Edit::decode(&bytes) {
+                prop_assert_eq!(edit.encode(), bytes.clone());
+            }
+            if let Ok((target, on)) = decode_pin(&bytes) {
+                prop_assert_eq!(encode_pin(target, on), bytes);
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Errand {
     ForgetRelay(RelayId),
     /// Carry an envelope.
     Send(Parcel),
+    /// Pass on to whoever reads that mailbox now, or drop it: said at once or never (EPH-3).
+    Signal(Signal),
     /// Read these mailboxes.
     Listen(Listen),
     /// Set up an invite's door.
@@ -62,6 +64,17 @@ pub struct Parcel {
     pub ttl_s: u32,
     /// When to stop trying.
     pub deadline: Timestamp,
+}
+
+/// An envelope that nobody keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// What is passed on.
+    pub envelope: Envelope,
+    /// The right to put; its tag is the mailbox.
+    pub token: Token,
+    /// Relays of the mailbox.
+    pub relays: Vec<RelayId>,
 }
 
 /// A change of what is read on one relay. Cursors are core's: the courier keeps none beyond the live connection.
@@ -135,6 +148,15 @@ pub enum News {
     Offline,
     /// Envelopes came.
     Arrived(Vec<Arrival>),
+    /// A signal was passed on.
+    Signalled {
+        /// By which relay.
+        relay: RelayId,
+        /// Out of which mailbox.
+        tag: Tag,
+        /// Its bytes as they came.
+        envelope: Vec<u8>,
+    },
     /// A relay has synced these to disk. A hint, not a delivery.
     Stored {
         /// Which relay.

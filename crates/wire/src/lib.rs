@@ -36,7 +36,9 @@ pub mod message;
 pub mod content;
 pub mod emoji;
 pub mod jpeg;
+pub mod marks;
 pub mod opus;
+pub mod poll;
 pub mod post;
 
 pub mod capsule;

@@ -58,6 +58,12 @@ pub enum Kind {
     Post,
     /// The chat's timer is set (CON-10).
     Timer,
+    /// A message is put on top of its chat, or taken off (CON-19).
+    Pin,
+    /// The sender's choices in a poll (CON-21).
+    Vote,
+    /// A poll is over (CON-22).
+    Close,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -79,6 +85,9 @@ impl Kind {
             9 => Self::Deletion,
             10 => Self::Post,
             11 => Self::Timer,
+            12 => Self::Pin,
+            13 => Self::Vote,
+            14 => Self::Close,
             other => Self::Unknown(other),
         }
     }
@@ -99,6 +108,9 @@ impl Kind {
             Self::Deletion => 9,
             Self::Post => 10,
             Self::Timer => 11,
+            Self::Pin => 12,
+            Self::Vote => 13,
+            Self::Close => 14,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

@@ -11,8 +11,10 @@ use crate::cbor;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::MessageId;
 use crate::jpeg::{self, Measures};
+use crate::marks::Spans;
 use crate::message::TEXT_BYTES_MAX;
 use crate::opus;
+use crate::poll::Poll;
 
 /// Shortest timer, in seconds (CON-9).
 pub const TIMER_S_MIN: u32 = 5;
@@ -29,8 +31,13 @@ const TIMER: usize = 2;
 const VOICE: usize = 3;
 const PHOTO: usize = 4;
 const PREVIEW: usize = 5;
+const SPANS: usize = 6;
+const POLL: usize = 7;
+const FORWARDED: usize = 8;
 /// Greatest key of a post's map.
-const KEY_MAX: usize = PREVIEW;
+const KEY_MAX: usize = FORWARDED;
+/// Most bytes of the name of whoever wrote what is forwarded (CON-23).
+pub const AUTHOR_BYTES_MAX: usize = 128;
 
 /// A text, and whatever stands beside it (CON-8).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +50,40 @@ pub struct Post {
     pub timer_s: Option<u32>,
     /// What is heard or seen (CON-13).
     pub media: Option<Media>,
+    /// What is marked in the text (CON-16).
+    pub spans: Spans,
+    /// What is to choose from; the text is the question (CON-20).
+    pub poll: Option<Poll>,
+    /// It was written elsewhere (CON-23).
+    pub forwarded: Option<Forwarded>,
+}
+
+/// Who wrote what is forwarded, if whoever forwards it says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It is not said.
+    Unnamed,
+    /// This is the name; nothing proves it.
+    By(String),
+}
+
+impl Forwarded {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Unnamed => cbor::put_null(out),
+            Self::By(name) => cbor::put_text(out, name),
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        if cbor::null(reader) {
+            return Ok(Self::Unnamed);
+        }
+        match cbor::text(reader, AUTHOR_BYTES_MAX)? {
+            "" => Err(DecodeError::Value("author")),
+            name => Ok(Self::By(String::from(name))),
+        }
+    }
 }
 
 /// What is heard or seen beside a text; each was checked.
@@ -135,7 +176,14 @@ impl Post {
     /// CBOR map: small numbers, ascending, to what each is; what there is none of is left out.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let some = [!self.text.is_empty(), self.target.is_some(), self.timer_s.is_some()];
+        let some = [
+            !self.text.is_empty(),
+            self.target.is_some(),
+            self.timer_s.is_some(),
+            !self.spans.is_empty(),
+            self.poll.is_some(),
+            self.forwarded.is_some(),
+        ];
         let fields = some.iter().filter(|some| **some).count();
         let media = self.media.as_ref().map_or(0, Media::fields);
         cbor::put_map(&mut out, fields.saturating_add(media));
@@ -153,6 +201,18 @@ impl Post {
         }
         if let Some(media) = &self.media {
             media.encode(&mut out);
+        }
+        if !self.spans.is_empty() {
+            cbor::put_number(&mut out, SPANS);
+            self.spans.put(&mut out);
+        }
+        if let Some(poll) = &self.poll {
+            cbor::put_number(&mut out, POLL);
+            poll.put(&mut out);
+        }
+        if let Some(forwarded) = &self.forwarded {
+            cbor::put_number(&mut out, FORWARDED);
+            forwarded.put(&mut out);
         }
         out
     }
@@ -174,6 +234,9 @@ impl Post {
         if post.text.is_empty() && post.media.is_none() {
             return Err(DecodeError::Value("empty post"));
         }
+        if post.poll.is_some() && (post.text.is_empty() || post.media.is_some() || post.forwarded.is_some()) {
+            return Err(DecodeError::Value("poll"));
+        }
         Ok(post)
     }
 
@@ -188,6 +251,9 @@ impl Post {
                 Some(Media::Photo { bytes, .. }) => self.media = Some(Media::photo(bytes, Some(file(reader)?))?),
                 _none => return Err(DecodeError::Value("preview")),
             },
+            SPANS => self.spans = Spans::some(&self.text, reader)?,
+            POLL => self.poll = Some(Poll::take(reader)?),
+            FORWARDED => self.forwarded = Some(Forwarded::take(reader)?),
             _unknown => return Err(DecodeError::Value("post key")),
         }
         Ok(())
@@ -252,7 +318,7 @@ mod tests {
             text: "gone by noon".into(),
             target: Some(MessageId::from_bytes([7; 16])),
             timer_s: Some(3600),
-            media: None,
+            ..Post::default()
         }
     }
 
@@ -260,7 +326,7 @@ mod tests {
     fn bad_posts_give_their_errors_con_8() {
         let bytes = post().encode();
         assert_eq!(Post::decode(&bytes), Ok(post()));
-        let cases: [(&str, Vec<u8>, DecodeError); 8] = [
+        let cases: [(&str, Vec<u8>, DecodeError); 9] = [
             ("cut", bytes[..bytes.len() - 1].to_vec(), DecodeError::Short),
             ("longer", [bytes.as_slice(), &[0]].concat(), DecodeError::Trailing),
             ("nothing", vec![0xa0], DecodeError::Value("empty post")),
@@ -276,6 +342,11 @@ mod tests {
                 DecodeError::Value("post key"),
             ),
             ("a key of later", vec![0xa1, 0x17, 0], DecodeError::Limit("cbor length")),
+            (
+                "no span",
+                vec![0xa2, 0, 0x61, b'a', 6, 0x80],
+                DecodeError::Value("no span"),
+            ),
             ("an array", vec![0x81, 0], DecodeError::Value("cbor type")),
         ];
         for (name, body, error) in cases {
@@ -359,15 +430,56 @@ mod tests {
         assert_eq!(raw(&[(VOICE, &photo)]), Err(DecodeError::Value("ogg page")));
     }
 
+    #[test]
+    fn a_poll_has_a_question_and_nothing_else_beside_it_con_20() {
+        let poll = Poll::of(false, vec!["yes".into(), "no".into()]).unwrap();
+        let asked = Post {
+            poll: Some(poll),
+            ..post()
+        };
+        assert_eq!(Post::decode(&asked.encode()), Ok(asked.clone()));
+        let media = Some(Media::voice(opus::samples::note(3, 4)).unwrap());
+        for bad in [
+            Post {
+                text: String::new(),
+                media: media.clone(),
+                ..asked.clone()
+            },
+            Post { media, ..asked.clone() },
+            Post {
+                forwarded: Some(Forwarded::Unnamed),
+                ..asked
+            },
+        ] {
+            assert_eq!(Post::decode(&bad.encode()), Err(DecodeError::Value("poll")));
+        }
+    }
+
+    #[test]
+    fn what_is_forwarded_may_name_its_author_con_23() {
+        for (forwarded, good) in [
+            (Forwarded::Unnamed, true),
+            (Forwarded::By("Bo".into()), true),
+            (Forwarded::By(String::new()), false),
+            (Forwarded::By("x".repeat(AUTHOR_BYTES_MAX)), true),
+            (Forwarded::By("x".repeat(AUTHOR_BYTES_MAX + 1)), false),
+        ] {
+            let post = Post {
+                forwarded: Some(forwarded),
+                ..post()
+            };
+            assert_eq!(Post::decode(&post.encode()).is_ok(), good, "{post:?}");
+        }
+    }
+
     /// What stands beside the text takes little room (ENV-2).
     #[test]
     fn a_timed_text_of_thirty_bytes_is_no_longer_than_eight_more_con_8() {
         let text = "thirty bytes of text, exactly.";
         let timed = Post {
             text: text.into(),
-            target: None,
             timer_s: Some(TIMER_S_MAX),
-            media: None,
+            ..Post::default()
         };
         assert!(timed.encode().len() <= crate::message::encode_text(text).len() + 8);
     }
@@ -378,8 +490,14 @@ mod tests {
             text in ".{1,300}",
             target in any::<Option<[u8; 16]>>(),
             timer in prop::option::of(TIMER_S_MIN..=TIMER_S_MAX),
+            wild in prop::collection::vec((0..40_usize, 1..12_usize, any::<u8>()), 0..9),
+            forwarded in prop::option::of(prop::option::of(".{1,30}")),
+            choices in prop::option::of(prop::collection::btree_set("[a-z]{1,9}", 2..5)),
         ) {
-            let post = Post { text, target: target.map(MessageId::from_bytes), timer_s: timer, media: None };
+            let spans = crate::marks::tests::spans(&text, wild);
+            let poll = choices.map(|choices| Poll::of(true, choices.into_iter().collect()).unwrap());
+            let forwarded = forwarded.filter(|_| poll.is_none()).map(|name| name.map_or(Forwarded::Unnamed, Forwarded::By));
+            let post = Post { text, target: target.map(MessageId::from_bytes), timer_s: timer, media: None, spans, poll, forwarded };
             prop_assert_eq!(Post::decode(&post.encode()), Ok(post));
             prop_assert_eq!(decode_timer(&encode_timer(timer)), Ok(timer));
         }

@@ -154,6 +154,7 @@ export const en = {
     heard: (name: string, text: string) => `${isolate(name)}: ${text}`,
     incoming: 'New message',
     deleted: 'Message deleted',
+    writing: (names: readonly string[]) => (names.length === 1 ? `${isolate(names[0]!)} is writing…` : n(names.length, { one: '# person is writing…', other: '# people are writing…' })),
     edited: 'edited',
     reply: 'Reply',
     others: 'others',
@@ -197,6 +198,61 @@ export const en = {
     notPhoto: 'This file is not a picture that can be read here. Nothing was sent.',
     noMicrophone: 'There is no microphone, or the browser does not allow it. Nothing was recorded.',
     nothingHeard: 'Nothing was recorded. Try again.',
+  },
+
+  marks: {
+    hidden: 'hidden text',
+    show: 'Hidden text. Show it',
+    quote: 'Quote',
+    all: 'Everyone',
+    allName: 'all',
+    whom: 'Mention someone',
+    mentionsYou: 'mentions you',
+  },
+
+  pins: {
+    title: 'Pinned messages',
+    none: 'Nothing is pinned here any more.',
+    count: (count: number) => n(count, { one: '# pinned message', other: '# pinned messages' }),
+    mark: 'pinned',
+    on: 'Pin for everyone',
+    off: 'Unpin for everyone',
+  },
+
+  polls: {
+    title: 'Poll',
+    start: 'Ask a question',
+    question: 'Question',
+    choice: (number: number) => `Choice ${number}`,
+    more: 'One more choice',
+    allowSeveral: 'Several choices are allowed',
+    hint: 'Everyone here sees who chose what. You can end the poll; its question stays as it is.',
+    ask: 'Send the poll',
+    one: 'Poll: choose one',
+    several: 'several choices are allowed',
+    votes: (count: number) => n(count, { one: '# vote', other: '# votes' }),
+    voters: (count: number) => (count === 0 ? 'Nobody has voted yet' : n(count, { one: '# person voted', other: '# people voted' })),
+    over: (count: number) => `The poll is over · ${n(count, { one: '# person voted', other: '# people voted' })}`,
+    end: 'End the poll',
+  },
+
+  forward: {
+    title: 'Forward',
+    action: 'Forward',
+    named: 'Say who wrote it',
+    hint: 'Otherwise it says only that it was forwarded. Where people are mentioned, their names stay as words.',
+    find: 'Find a chat',
+    to: 'Forward to',
+    mark: 'Forwarded',
+    by: (name: string) => `Forwarded from ${isolate(name)}`,
+  },
+
+  saved: {
+    title: 'Saved messages',
+    where: 'Only you, on this device',
+    empty: 'Keep here what you want to find again. It stays on this device.',
+    action: 'Save',
+    done: 'Saved',
   },
 
   timer: {
@@ -536,6 +592,8 @@ export const en = {
     badMedia: 'This file is not a photo or a voice note that can be sent. Nothing was sent.',
     mediaTooBig: 'This is too big: a voice note has at most two minutes, and a photo at most 192 KB. Nothing was sent.',
     badEmoji: 'This is not a single emoji. Nothing was changed.',
+    badPoll: 'A poll has 2 to 12 different choices, each of at most a hundred letters. It was not sent.',
+    pollClosed: 'This poll is over. Your vote was not changed.',
     tooManyReactions: 'You have already put 8 emojis on this message. Take one back first.',
     notYours: 'Only its author can do that. Nothing was changed.',
     badText: 'A message holds at most 16 KB of text. It was not sent; shorten it and try again.',

@@ -9,7 +9,8 @@ import { Client } from '../core/client';
 import { faultOf, isScreenFault, type ScreenFault } from '../core/faults';
 import type { Answer, Arguments, Method } from '../core/methods';
 import type { OpenPipe } from '../core/pipe';
-import { language } from '../i18n/index.svelte';
+import { language, t } from '../i18n/index.svelte';
+import { named } from '../view-models/small';
 import { forget, inOrder, reduce, unfinished, type Lists } from './reduce';
 import { theme } from './theme.svelte';
 
@@ -47,7 +48,7 @@ class App implements Lists {
   readonly invites = new SvelteMap<string, Invite>();
   readonly acceptances = new SvelteMap<string, Acceptance>();
 
-  readonly chatList: Chat[] = $derived(inOrder(this.chats.values()));
+  readonly chatList: Chat[] = $derived(inOrder(this.chats.values()).map((chat) => named(chat, t)));
   readonly pendingAcceptances: Acceptance[] = $derived(unfinished(this.acceptances.values()));
   readonly unread: number = $derived(this.chatList.reduce((sum, chat) => sum + chat.unread, 0));
 

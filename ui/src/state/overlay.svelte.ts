@@ -1,6 +1,7 @@
 //! The dialog that lies over the page: one at a time.
 
 import type { UiFault } from '../core/faults';
+import type { Message } from '../core/gen/api';
 import type { Row } from '../view-models/rows';
 
 export type Overlay =
@@ -8,6 +9,8 @@ export type Overlay =
   | { kind: 'accept' }
   | { kind: 'connection' }
   | { kind: 'keys' }
+  | { kind: 'pins'; chat: number }
+  | { kind: 'forward'; message: Message }
   | { kind: 'message'; row: Row; name: string; fault?: UiFault };
 
 class OverlayState {

@@ -49,6 +49,8 @@ export function reduce(lists: Lists, event: Event): Again {
     case 'messageAdded':
       lists.diskFull = false;
       return event.message.mine ? 'status' : 'nothing';
+    case 'typing':
+      return 'nothing';
     case 'messageChanged':
       return 'nothing'; // its chat, where it is the last one, comes as an event of its own
     case 'messageRemoved':

@@ -54,7 +54,7 @@ class Outgoing {
 
   async #try({ clientId, chat, text, answers }: Sending): Promise<void> {
     try {
-      const message = await app.call('send', { chat, text, clientId, ...(answers === null ? {} : { replyTo: answers.id }) });
+      const message = await app.call('send', { chat, text, marked: true, clientId, ...(answers === null ? {} : { replyTo: answers.id }) });
       for (const timeline of open) timeline.added(message);
       this.drop(clientId);
     } catch (error) {

@@ -2,9 +2,10 @@
 //!
 //! In: messages and the words of a language. Out: short texts for the eye and for a screen reader.
 
-import type { MediaKind, Message, Quote, Reaction } from '../core/gen/api';
+import type { Choice, ForwardedFrom, MediaKind, Message, Quote, Reaction } from '../core/gen/api';
 import type { Dict } from '../i18n/en';
 import { isolate } from '../i18n/plural';
+import { spokenText } from './marks';
 
 /** The emojis offered first. */
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
@@ -22,6 +23,17 @@ export function quoteWords({ found }: Quote, t: Dict): { name: string; text: str
 export function reactionWords({ emoji, count, names }: Reaction, t: Dict): string {
   const more = count > names.length ? [t.chat.others] : [];
   return `${emoji} ${count}: ${[...names, ...more].join(', ')}`;
+}
+
+/** "at seven, 2 votes: Lena, Bo". */
+export function choiceWords({ text, count, names }: Choice, t: Dict): string {
+  const more = count > names.length ? [t.chat.others] : [];
+  return names.length === 0 ? `${text}, ${t.polls.votes(count)}` : `${text}, ${t.polls.votes(count)}: ${[...names, ...more].join(', ')}`;
+}
+
+/** That a message was written elsewhere, and by whom if that is said. */
+export function forwardedWords({ name }: ForwardedFrom, t: Dict): string {
+  return name === null ? t.forward.mark : t.forward.by(name);
 }
 
 /** A text with the name of what is heard or seen before it. */
@@ -70,7 +82,7 @@ export function textOf(message: Message, began: string, t: Dict, locale: string)
     case 'deleted':
       return t.chat.deleted;
     case 'text':
-      return mediaText(message.media?.kind ?? null, message.text, t);
+      return mediaText(message.media?.kind ?? null, spokenText(message, t), t);
     case 'timer':
       return timerLine(message, t, locale);
   }

@@ -4,6 +4,7 @@
 
 import type { Message, MessageState, Quote } from '../core/gen/api';
 import type { Sending } from '../state/timeline.svelte';
+import { previewText } from './marks';
 import { dayOf } from './time';
 
 export type RowState = MessageState | 'sending' | 'failed';
@@ -79,10 +80,11 @@ function joined(a: Message, b: Message): boolean {
 }
 
 function asMessage({ clientId, chat, text, sentAt, answers }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null };
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null, format: [], typed: null, mentionsMe: false, pinned: false, poll: null, forwarded: null };
 }
 
 /** What core will quote of a message. */
-function quote({ id, position, mine, fromName, kind, text, media }: Message): Quote {
-  return { id, found: { position, mine, fromName, kind, text: [...text].slice(0, 160).join(''), media: media?.kind ?? null } };
+function quote(message: Message): Quote {
+  const { id, position, mine, fromName, kind, media } = message;
+  return { id, found: { position, mine, fromName, kind, text: [...previewText(message)].slice(0, 160).join(''), media: media?.kind ?? null } };
 }

@@ -1,6 +1,7 @@
 //! Small pure answers the components need.
 
 import type { Chat, Message, Status } from '../core/gen/api';
+import type { Dict } from '../i18n/en';
 
 /** Largest text in bytes of UTF-8 (api: `Send`). */
 export const TEXT_BYTES_MAX = 16_384;
@@ -13,6 +14,11 @@ export function textBytes(text: string): number {
 /** Kilobytes in words, one digit after the point: "17.2". Rounded up, so that too long never reads as fitting. */
 export function kilobytes(bytes: number, locale: string): string {
   return new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(Math.ceil(bytes / 102.4) / 10);
+}
+
+/** A chat as it is called on screen: the one with oneself has no name of its own. */
+export function named(chat: Chat, t: Dict): Chat {
+  return chat.own ? { ...chat, name: t.saved.title } : chat;
 }
 
 const AVATARS = 8;

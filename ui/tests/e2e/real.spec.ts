@@ -336,6 +336,24 @@ test('a group: made, written in by both, left', async ({ browser, house }) => {
   await expect(ana.getByRole('article', { name: /Bo, I do/ })).toBeVisible({ timeout: 20_000 });
   await expectAccessible(bo);
 
+  // Who types is seen; a name and a mark arrive as such; a vote is counted on both sides.
+  await expect(async () => {
+    await bo.locator('textarea').pressSequentially('x');
+    await expect(ana.locator('.head .writing')).toContainText('Bo', { timeout: 1_500 });
+  }).toPass({ timeout: 30_000 });
+  await bo.locator('textarea').fill('@Ana **bring matches**');
+  await bo.getByRole('button', { name: en.chat.send, exact: true }).click();
+  const asked = ana.getByRole('article', { name: /bring matches/ });
+  await expect(asked.locator('.mention.me')).toHaveText('@Ana', { timeout: 20_000 });
+  await expect(asked.locator('strong')).toHaveText('bring matches');
+  await ana.locator('.who').click();
+  await ana.getByRole('button', { name: en.polls.start }).click();
+  await ana.getByLabel(en.polls.question).fill('When?');
+  for (const [number, choice] of [[1, 'at seven'], [2, 'at eight']] as const) await ana.getByLabel(en.polls.choice(number)).fill(choice);
+  await ana.getByRole('button', { name: en.polls.ask }).click();
+  await bo.getByRole('button', { name: /^at eight/ }).click({ timeout: 20_000 });
+  await expect(ana.getByRole('button', { name: 'at eight, 1 vote: Bo' })).toBeVisible({ timeout: 20_000 });
+
   await bo.locator('.who').click();
   await bo.getByRole('button', { name: en.groups.leave }).click();
   await bo.getByRole('button', { name: en.groups.leaveDo, exact: true }).click();
@@ -429,8 +447,8 @@ test('the program goes away and comes back: the page says so, and is in again by
   await expect(page.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 20_000 });
   await page.getByRole('button', { name: en.settings.title }).click();
   await page.getByLabel(en.settings.name, { exact: true }).fill('Ana Maria');
-  await page.getByRole('button', { name: en.app.save }).click();
-  await expect(page.getByText(en.contact.saved)).toBeVisible();
+  await page.getByRole('button', { name: en.app.save, exact: true }).click();
+  await expect(page.getByText(en.contact.saved, { exact: true })).toBeVisible();
 });
 
 test('the demonstration: two profiles in one browser chat both ways, and neither enters the other', async ({ browser, house }) => {
@@ -487,7 +505,7 @@ test('bad links, a passphrase, and destruction, with the real program', async ({
   await page.getByRole('button', { name: en.settings.setPassphrase }).click();
   await page.getByLabel(en.settings.newPassphrase, { exact: true }).fill('several ordinary words');
   await page.getByLabel(en.settings.againPassphrase).fill('several ordinary words');
-  await page.getByRole('button', { name: en.app.save }).click();
+  await page.getByRole('button', { name: en.app.save, exact: true }).click();
   await expect(page.getByText(en.settings.passphraseDone)).toBeVisible({ timeout: 20_000 });
   await page.getByRole('button', { name: en.settings.lock }).click();
   await page.getByLabel(en.lock.passphrase).fill('wrong passphrase');

@@ -77,6 +77,12 @@ pub enum Fault {
     /// A voice note or photo over its limits.
     #[error("a voice note has at most two minutes, a photo at most 4,096 pixels a side, and each at most 192 kB")]
     MediaTooBig,
+    /// Choices of a poll: too few, too many, too long, empty, or the same twice.
+    #[error("a poll has 2 to 12 different choices of at most 200 bytes each")]
+    BadPoll,
+    /// The poll is over.
+    #[error("this poll is over")]
+    PollClosed,
     /// Not exactly one emoji.
     #[error("this is not one emoji")]
     BadEmoji,

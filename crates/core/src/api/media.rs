@@ -47,6 +47,10 @@ pub struct MediaSend {
     /// What stands beside it: at most 16,384 bytes of UTF-8 after trimming.
     #[serde(default)]
     pub text: Option<String>,
+    /// Signs in the text are marks, as in [`super::Send::marked`].
+    #[serde(default)]
+    #[ts(as = "Option<bool>", optional)]
+    pub marked: bool,
     /// The caller's own id: sending twice with the same one sends once.
     #[serde(default)]
     pub client_id: Option<String>,

@@ -1,6 +1,6 @@
 //! Chats, their messages, and what can be done with them; search and drafts.
 
-use super::{ChatId, GroupBrief, Media, MediaKind};
+use super::{ChatId, ForwardedFrom, GroupBrief, Media, MediaKind, Node, Poll};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -60,7 +60,7 @@ pub struct Quoted {
     pub from_name: String,
     /// Its kind.
     pub kind: MessageKind,
-    /// The first 160 characters of its text.
+    /// The first 160 characters of its text; spoilers are blotted out.
     pub text: String,
     /// What is heard or seen beside it.
     pub media: Option<MediaKind>,
@@ -104,6 +104,8 @@ impl core::fmt::Debug for Reaction {
 pub struct Version {
     /// The text.
     pub text: String,
+    /// As in [`Message::format`].
+    pub format: Vec<Node>,
     /// By its author's clock.
     pub at: u64,
 }
@@ -161,6 +163,18 @@ pub struct Message {
     pub vanishes_at: Option<u64>,
     /// What is heard or seen beside its text.
     pub media: Option<Media>,
+    /// The text as a tree; empty where it is words alone.
+    pub format: Vec<Node>,
+    /// The text with the signs of its marks, to be changed ([`Send::marked`]); absent where nothing is marked.
+    pub typed: Option<String>,
+    /// I am meant in it.
+    pub mentions_me: bool,
+    /// It stands on top of the chat.
+    pub pinned: bool,
+    /// What is to choose from; the text is the question.
+    pub poll: Option<Poll>,
+    /// It was written elsewhere.
+    pub forwarded: Option<ForwardedFrom>,
 }
 
 impl core::fmt::Debug for Message {
@@ -179,6 +193,8 @@ pub struct Chat {
     pub id: ChatId,
     /// The contact, hex (64 characters); of a group: its id (32 characters).
     pub contact: String,
+    /// It is the chat with oneself: saved messages. It has no name; `contact` is the own account.
+    pub own: bool,
     /// Present where it is a group.
     pub group: Option<GroupBrief>,
     /// Shown name.
@@ -189,6 +205,10 @@ pub struct Chat {
     pub last: Option<Message>,
     /// Messages of others not read yet.
     pub unread: u32,
+    /// Those of them in which I am meant.
+    pub mentions: u32,
+    /// Messages on top of it (at most 32).
+    pub pins: u32,
     /// First unread message's position, if any.
     pub first_unread: Option<i64>,
     /// The inviter has not approved yet: what I write waits there.
@@ -299,6 +319,11 @@ pub struct Send {
     pub chat: ChatId,
     /// 1 to 16,384 bytes of UTF-8 after trimming.
     pub text: String,
+    /// Signs in the text are marks: `**bold**`, `__italic__`, `~~struck~~`, `||spoiler||`, the first three with one sign
+    /// each too, `` `fixed` ``, code between lines of three backticks, quotes behind `> `, `@name`, `@all`.
+    #[serde(default)]
+    #[ts(as = "Option<bool>", optional)]
+    pub marked: bool,
     /// The caller's own id: sending twice with the same one sends once.
     #[serde(default)]
     pub client_id: Option<String>,
@@ -339,6 +364,10 @@ pub struct Edit {
     pub id: String,
     /// What shall stand there: 1 to 16,384 bytes of UTF-8 after trimming.
     pub text: String,
+    /// Signs in the text are marks, as in [`Send::marked`].
+    #[serde(default)]
+    #[ts(as = "Option<bool>", optional)]
+    pub marked: bool,
 }
 
 impl core::fmt::Debug for Edit {

@@ -5,9 +5,10 @@
 //! Specified in `docs/protocol/13-content.md` (CON-13 to CON-15).
 //! Invariant: what is kept here goes with its message, in the same transaction.
 
+use super::mentions::typed;
 use super::shown::Shown;
 use super::{answered, vanish};
-use crate::api::{self, Fault, MediaKind, MessageKind, Reply};
+use crate::api::{self, Fault, MediaKind, Reply};
 use crate::conversation::{self, TEXT_MAX};
 use crate::step::{Step, Stop};
 use base64::Engine as _;
@@ -30,11 +31,10 @@ pub(crate) fn send(step: &mut Step<'_, '_>, wish: &api::MediaSend) -> Result<Rep
     let media = media(wish)?;
     let to = conversation::writable(step, wish.chat)?;
     let shown = Shown {
-        kind: Some(MessageKind::Text),
-        text: text.to_owned(),
         reply_to: answered(step, to.chat, wish.reply_to.as_deref())?,
         timer_s: vanish::of_chat(step, to.chat)?,
         media: Some(media),
+        ..typed(step, &to, text, wish.marked)?
     };
     conversation::show(step, to, &shown, wish.client_id.as_deref())
 }

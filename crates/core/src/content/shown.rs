@@ -7,8 +7,10 @@ use crate::api::MessageKind;
 use stonechat_wire::codec::DecodeError;
 use stonechat_wire::content::TextAbout;
 use stonechat_wire::ids::MessageId;
+use stonechat_wire::marks::Spans;
 use stonechat_wire::message::{self, Kind};
-use stonechat_wire::post::{Media, Post, decode_timer, encode_timer};
+use stonechat_wire::poll::Poll;
+use stonechat_wire::post::{Forwarded, Media, Post, decode_timer, encode_timer};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -21,6 +23,14 @@ pub(crate) struct Shown {
     pub(crate) timer_s: Option<u32>,
     /// What is heard or seen beside the text.
     pub(crate) media: Option<Media>,
+    /// What is marked in the text.
+    pub(crate) spans: Spans,
+    /// What is to choose from; the text is the question.
+    pub(crate) poll: Option<Poll>,
+    /// It was written elsewhere.
+    pub(crate) forwarded: Option<Forwarded>,
+    /// I am meant.
+    pub(crate) mentions_me: bool,
 }
 
 impl Shown {
@@ -42,7 +52,7 @@ impl Shown {
         })
     }
 
-    fn text(text: String) -> Self {
+    pub(crate) fn text(text: String) -> Self {
         Self {
             kind: Some(MessageKind::Text),
             text,
@@ -55,6 +65,9 @@ impl Shown {
             reply_to: post.target,
             timer_s: post.timer_s,
             media: post.media,
+            spans: post.spans,
+            poll: post.poll,
+            forwarded: post.forwarded,
             ..Self::text(post.text)
         }
     }
@@ -75,11 +88,16 @@ impl Shown {
         }
         let text = self.text.clone();
         match (self.timer_s, self.reply_to) {
-            _beside if self.media.is_some() => (Kind::Post, self.as_post().encode()),
+            _beside if self.has_more() => (Kind::Post, self.as_post().encode()),
             (None, None) => (Kind::Text, message::encode_text(&text)),
             (None, Some(target)) => (Kind::Reply, TextAbout { target, text }.encode()),
             (Some(_), _) => (Kind::Post, self.as_post().encode()),
         }
+    }
+
+    /// More stands beside the text than a target and a timer.
+    fn has_more(&self) -> bool {
+        self.media.is_some() || !self.spans.is_empty() || self.poll.is_some() || self.forwarded.is_some()
     }
 
     fn as_post(&self) -> Post {
@@ -88,7 +106,23 @@ impl Shown {
             target: self.reply_to,
             timer_s: self.timer_s,
             media: self.media.clone(),
+            spans: self.spans.clone(),
+            poll: self.poll.clone(),
+            forwarded: self.forwarded.clone(),
         }
+    }
+
+    /// As the column has them.
+    pub(crate) fn spans(&self) -> Option<Vec<u8>> {
+        (!self.spans.is_empty()).then(|| self.spans.encode())
+    }
+
+    /// As the column has it: empty where nobody is named.
+    pub(crate) fn forwarded(&self) -> Option<&str> {
+        self.forwarded.as_ref().map(|forwarded| match forwarded {
+            Forwarded::Unnamed => "",
+            Forwarded::By(name) => name.as_str(),
+        })
     }
 
     /// As the column has it: 0 where a line about the timer sets none.

@@ -3,13 +3,15 @@
 //! In: the interface's wishes. Out: acts, written as ordinary messages and taken in here as everywhere; and what is
 //! deleted for oneself alone, of which nobody is told.
 
+use super::mentions::typed;
 use super::{Found, Target, empty, may_delete, take_in, touch_quotes};
 use crate::api::{self, Event, Fault, MessageKind, Reply};
+use crate::content::shown::Shown;
 use crate::conversation::{self, NOTHING_SHOWN, TEXT_MAX};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
-use stonechat_wire::content::{EMOJIS_MAX, Reaction, TextAbout, encode_deletion};
+use stonechat_wire::content::{EMOJIS_MAX, Edit, Reaction, encode_deletion};
 use stonechat_wire::emoji::is_emoji;
 use stonechat_wire::ids::MessageId;
 use stonechat_wire::message::Kind;
@@ -62,14 +64,28 @@ pub(crate) fn edit(step: &mut Step<'_, '_>, wish: &api::Edit) -> Result<Reply, S
     if text.is_empty() || text.len() > TEXT_MAX {
         return Err(Stop::Fault(Fault::BadText));
     }
-    if conversation::loaded(step, target.id)?.text != text {
-        let about = TextAbout {
+    if target.is_poll {
+        return Err(Stop::Fault(Fault::NotFound));
+    }
+    let to = conversation::writable(step, target.chat)?;
+    let says = typed(step, &to, text, wish.marked)?;
+    if !says_already(&conversation::loaded(step, target.id)?, text, &says) {
+        let edit = Edit {
             target: target.id,
-            text: text.to_owned(),
+            text: says.text,
+            spans: says.spans,
         };
-        act(step, &target, Kind::Edit, &about.encode())?;
+        act(step, &target, Kind::Edit, &edit.encode())?;
     }
     shown(step, target.id)
+}
+
+/// What is typed is what stands there: as it was given to be changed, or with nothing marked.
+fn says_already(now: &api::Message, typed: &str, says: &Shown) -> bool {
+    match &now.typed {
+        Some(before) => before == typed,
+        None => now.text == says.text && says.spans.is_empty(),
+    }
 }
 
 /// Deletes a message, for everybody or here alone.
@@ -123,14 +139,14 @@ pub(crate) fn forget(step: &mut Step<'_, '_>, id: MessageId, chat: api::ChatId) 
 }
 
 /// Writes an act and takes it in here as everybody else will.
-fn act(step: &mut Step<'_, '_>, target: &Target, kind: Kind, body: &[u8]) -> Result<(), Stop> {
+pub(super) fn act(step: &mut Step<'_, '_>, target: &Target, kind: Kind, body: &[u8]) -> Result<(), Stop> {
     let to = conversation::writable(step, target.chat)?;
     let id = conversation::tell(step, &to, kind, body)?;
     take_in(step, target.chat, id, kind, body)
 }
 
 /// A text in a chat that is shown.
-fn open(step: &Step<'_, '_>, hex: &str) -> Result<Target, Stop> {
+pub(super) fn open(step: &Step<'_, '_>, hex: &str) -> Result<Target, Stop> {
     let id = message_id(hex)?;
     let chat = conversation::loaded(step, id)?.chat;
     match super::find(step, chat, id)? {
@@ -146,7 +162,7 @@ fn is_hidden(step: &Step<'_, '_>, chat: api::ChatId) -> Result<bool, Stop> {
         .exists([chat])?)
 }
 
-fn shown(step: &Step<'_, '_>, id: MessageId) -> Result<Reply, Stop> {
+pub(super) fn shown(step: &Step<'_, '_>, id: MessageId) -> Result<Reply, Stop> {
     Ok(Reply::Message(Box::new(conversation::loaded(step, id)?)))
 }
 

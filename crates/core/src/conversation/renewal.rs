@@ -42,7 +42,8 @@ fn jitter(step: &Step<'_, '_>) -> u64 {
 pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let now = step.now.0;
     let sql = "SELECT v.group_id FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND v.gone = 0 AND c.hidden = 0";
+               WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND v.gone = 0 AND c.hidden = 0
+                     AND c.own = 0";
     let due: Vec<Gid> = step
         .tx
         .prepare_cached(sql)?
@@ -65,7 +66,7 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     let sql =
         "SELECT min(v.renew_at) FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0";
+               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.own = 0";
     let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(at.map(i64::unsigned_abs))
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::messages::{KINDS, shown_message};
-use super::{QueryError, choice_at, number_at};
+use super::{QueryError, choice_at, format, number_at, polls};
 use crate::api::{ChatId, Media, MediaFile, MediaKind, Message, MessageKind, Quoted, Reaction, Version};
 use crate::store::StoreError;
 
@@ -30,13 +30,14 @@ pub(super) const REACTIONS: &str = "
                     (SELECT name FROM seat WHERE chat = a.chat AND account = a.sender)) END AS name
     FROM act a CROSS JOIN account o WHERE a.target = ? AND a.kind = 0 AND a.late = 0 ORDER BY a.sender, a.hlc, a.id";
 pub(super) const QUOTED: &str = "
-    SELECT m.position, m.mine, m.kind, (SELECT kind FROM attachment WHERE message = m.id) AS media, substr(m.text, 1, 160) AS text, CASE m.mine WHEN 1 THEN (SELECT name FROM account)
+    SELECT m.position, m.mine, m.kind, (SELECT kind FROM attachment WHERE message = m.id) AS media, iif(m.spans IS NULL, substr(m.text, 1, 160), m.text) AS text, m.spans, CASE m.mine WHEN 1 THEN (SELECT name FROM account)
            ELSE coalesce((SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = m.sender),
                          (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS name
     FROM message m WHERE m.id = ? AND m.chat = ?";
 const HISTORY: &str = "
-    SELECT coalesce(original, text) AS text, sent_at AS at, 0 AS hlc, x'' AS act FROM message WHERE id = ?1
-    UNION ALL SELECT a.content, a.hlc, a.hlc, a.id FROM act a JOIN message m ON m.id = a.target
+    SELECT coalesce(original, text) AS text, iif(original IS NULL, spans, original_spans) AS spans, sent_at AS at,
+           0 AS hlc, x'' AS act FROM message WHERE id = ?1
+    UNION ALL SELECT a.content, a.spans, a.hlc, a.hlc, a.id FROM act a JOIN message m ON m.id = a.target
     WHERE a.target = ?1 AND a.kind = 1 AND a.sender = m.sender AND a.late = 0 ORDER BY hlc, act";
 
 /// Adds to a message what stands in other rows.
@@ -50,6 +51,10 @@ pub(super) fn dress(db: &Connection, message: &mut Message) -> Result<(), StoreE
         let id = hex::decode(&message.id).map_err(|_| StoreError::Broken)?;
         message.reactions = reactions(db, &id)?;
         message.media = media(db, &id)?;
+        format::name(db, chat, &mut message.format)?;
+        if let Some(poll) = &mut message.poll {
+            polls::count(db, &id, poll)?;
+        }
     }
     Ok(())
 }
@@ -91,12 +96,13 @@ fn quoted(db: &Connection, id: &[u8], chat: ChatId) -> Result<Option<Quoted>, St
 
 fn quoted_row(row: &Row<'_>) -> rusqlite::Result<Quoted> {
     let text: String = row.get("text")?;
+    let spans = format::spans(&text, row.get::<_, Option<Vec<u8>>>("spans")?.as_deref());
     Ok(Quoted {
         position: row.get("position")?,
         mine: row.get("mine")?,
         from_name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),
         kind: choice_at(row, "kind", &KINDS)?,
-        text: text.chars().take(QUOTED_CHARS).collect(),
+        text: format::blotted(&text, &spans).chars().take(QUOTED_CHARS).collect(),
         media: match row.get::<_, Option<u8>>("media")? {
             Some(_) => Some(choice_at(row, "media", &MEDIA)?),
             None => None,
@@ -151,15 +157,25 @@ fn counted(said: impl Iterator<Item = Said>) -> Vec<Reaction> {
 
 /// The texts of a message, the one that is shown last.
 pub(super) fn history(db: &Connection, id: &[u8]) -> Result<Vec<Version>, QueryError> {
-    if shown_message(db, id)?.kind != MessageKind::Text {
+    let message = shown_message(db, id)?;
+    if message.kind != MessageKind::Text {
         return Err(QueryError::NotFound);
     }
     let mut statement = db.prepare_cached(HISTORY)?;
-    let versions = statement.query_map([id], |row| {
-        Ok(Version {
-            text: row.get("text")?,
-            at: number_at(row, "at")?,
-        })
-    })?;
-    Ok(versions.collect::<Result<_, _>>()?)
+    let rows = statement.query_map([id], version_row)?;
+    let mut versions: Vec<Version> = rows.collect::<Result<_, _>>()?;
+    for version in &mut versions {
+        format::name(db, message.chat, &mut version.format)?;
+    }
+    Ok(versions)
+}
+
+fn version_row(row: &Row<'_>) -> rusqlite::Result<Version> {
+    let text: String = row.get("text")?;
+    let spans = format::spans(&text, row.get::<_, Option<Vec<u8>>>("spans")?.as_deref());
+    Ok(Version {
+        format: format::nodes(&text, &spans),
+        text,
+        at: number_at(row, "at")?,
+    })
 }

@@ -5,8 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
-use super::{QueryError, check_limit, choice_at, content, hex_at, number_at, optional_number_at};
-use crate::api::{ChatId, Message, MessageKind, MessageState, Messages, MessagesOf, Quote};
+use super::{QueryError, check_limit, choice_at, content, format, hex_at, number_at, optional_number_at, polls};
+use crate::api::{ChatId, ForwardedFrom, Message, MessageKind, MessageState, Messages, MessagesOf, Quote};
+use crate::content::signs;
 use crate::store::StoreError;
 
 /// What one [`message_row`] needs, from `message m`.
@@ -19,6 +20,7 @@ pub(super) const COLUMNS: &str = "
                               (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS from_name,
     m.late, m.reply_to, m.edited_at, nullif(m.timer_s, 0) AS timer_s,
     coalesce(m.back_at, m.vanish_at) AS vanish_at,
+    m.spans, m.mentions, m.pinned IS NOT NULL AS pinned, m.poll, m.forwarded,
     m.kind < 2 AND (m.mine OR EXISTS (
         SELECT 1 FROM account o JOIN seat s ON s.chat = m.chat AND s.account = o.account
         LEFT JOIN seat w ON w.chat = m.chat AND w.account = m.sender
@@ -91,6 +93,22 @@ fn dressed(db: &Connection, mut found: Option<Message>) -> Result<Option<Message
         content::dress(db, message)?;
     }
     Ok(found)
+}
+
+/// The newest pins of a chat, in the order all agree on (CON-19).
+pub(super) const PINS: &str = "m.pinned IS NOT NULL ORDER BY m.pinned DESC, m.id DESC";
+const PINS_MAX: u32 = 32;
+
+/// What is pinned in a chat.
+pub(super) fn pins(db: &Connection, chat: ChatId) -> Result<Vec<Message>, QueryError> {
+    check_shown(db, chat)?;
+    let mut statement = db.prepare_cached(&stretch_sql(PINS))?;
+    let asked = named_params! {":chat": chat, ":limit": PINS_MAX};
+    let mut messages: Vec<Message> = statement.query_map(asked, message_row)?.collect::<Result<_, _>>()?;
+    for message in &mut messages {
+        content::dress(db, message)?;
+    }
+    Ok(messages)
 }
 
 /// Where the first message of others stands that has not been read.
@@ -190,6 +208,8 @@ fn count(db: &Connection, chat: ChatId, first: i64, end: i64) -> Result<u32, Sto
 
 /// A row of [`COLUMNS`], without what [`content::dress`] adds.
 pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let text: String = row.get("text")?;
+    let spans = format::spans(&text, row.get::<_, Option<Vec<u8>>>("spans")?.as_deref());
     Ok(Message {
         id: hex_at(row, "id")?,
         chat: row.get("chat")?,
@@ -198,7 +218,9 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         from_name: row.get::<_, Option<String>>("from_name")?.unwrap_or_default(),
         mine: row.get("mine")?,
         kind: choice_at(row, "kind", &KINDS)?,
-        text: row.get("text")?,
+        format: format::nodes(&text, &spans),
+        typed: (!spans.is_empty()).then(|| signs::written(&text, &spans)),
+        text,
         sent_at: number_at(row, "sent_at")?,
         state: choice_at(row, "state", &STATES)?,
         client_id: row.get("client_id")?,
@@ -215,5 +237,11 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         timer_s: row.get("timer_s")?,
         vanishes_at: optional_number_at(row, "vanish_at")?,
         media: None,
+        mentions_me: row.get("mentions")?,
+        pinned: row.get("pinned")?,
+        poll: polls::poll(row.get::<_, Option<Vec<u8>>>("poll")?.as_deref()),
+        forwarded: row.get::<_, Option<String>>("forwarded")?.map(|name| ForwardedFrom {
+            name: (!name.is_empty()).then_some(name),
+        }),
     })
 }

@@ -20,16 +20,22 @@ const WAITING: &str = "2";
 const FIRST_MESSAGES: u32 = 3;
 
 const CHAT: &str = "
-    SELECT h.id, h.contact, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
+    SELECT h.id, h.contact, h.own, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, coalesce(v.group_id, l.group_id) AS group_id,
            coalesce(v.accounts, (SELECT count(*) FROM seat WHERE chat = l.chat)) AS accounts,
            v.gone = 0 AND v.leaving = 0 AS member, coalesce(v.silent > 1, 1) AS behind,
            EXISTS (SELECT 1 FROM coming_back b WHERE b.account = h.contact) AS coming_back,
            (SELECT nullif(t.timer_s, 0) FROM message t INDEXED BY message_timer
-            WHERE t.chat = h.id AND t.kind = 6 AND t.late = 0 ORDER BY t.position DESC LIMIT 1) AS timer_s
+            WHERE t.chat = h.id AND t.kind = 6 AND t.late = 0 ORDER BY t.position DESC LIMIT 1) AS timer_s,
+           (SELECT count(*) FROM message t INDEXED BY message_mention
+            WHERE t.chat = h.id AND t.state = 4 AND t.mentions = 1 AND t.late = 0) AS mentions
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
-    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL
+    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL AND h.own = 0
     LEFT JOIN lost_group l ON l.chat = h.id AND h.contact IS NULL";
+/// How many are pinned, as far as they are shown (CON-19).
+pub(super) const PINNED: &str = "
+    SELECT count(*) FROM (SELECT 1 FROM message INDEXED BY message_pinned
+                          WHERE chat = ? AND pinned IS NOT NULL LIMIT 32)";
 const CONTACT: &str = "
     SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
            h.id AS chat
@@ -190,6 +196,11 @@ fn with_messages(db: &Connection, mut chat: Chat) -> Result<Chat, StoreError> {
     if chat.unread > 0 {
         chat.first_unread = first_unread(db, chat.id)?;
     }
+    if chat.own {
+        let mut me = db.prepare_cached("SELECT account FROM account")?;
+        chat.contact = me.query_row([], |row| hex_at(row, "account"))?;
+    }
+    chat.pins = db.prepare_cached(PINNED)?.query_row([chat.id], |row| row.get(0))?;
     let mut alarms = db.prepare_cached(ALARMS)?;
     chat.alarms = alarms.query_map([chat.id], alarm_row)?.collect::<Result<_, _>>()?;
     Ok(chat)
@@ -232,13 +243,17 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
         contact: if group.is_some() {
             hex_at(row, "group_id")?
         } else {
-            hex_at(row, "contact")?
+            let contact: Option<Vec<u8>> = row.get("contact")?;
+            contact.map(hex::encode).unwrap_or_default()
         },
+        own: row.get("own")?,
         group,
         name: row.get("name")?,
         verified: row.get("verified")?,
         last: None,
         unread: number_at(row, "unread")?,
+        mentions: number_at(row, "mentions")?,
+        pins: 0,
         first_unread: None,
         waiting: row.get("waiting")?,
         coming_back: row.get("coming_back")?,

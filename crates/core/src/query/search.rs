@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Row, named_params};
 
 use super::messages::{COLUMNS, message_row};
-use super::{QueryError, check_limit, content};
+use super::{QueryError, check_limit, content, format};
 use crate::api::{Hit, Piece, Search};
 
 /// Words beyond these are not looked for.
@@ -66,16 +66,19 @@ fn pattern(typed: &str) -> Option<String> {
 
 fn hit_row(row: &Row<'_>) -> rusqlite::Result<Hit> {
     let marked: String = row.get("marked")?;
+    let message = message_row(row)?;
+    let spans = format::spans(&message.text, row.get::<_, Option<Vec<u8>>>("spans")?.as_deref());
+    let mut letters = read_marks(&marked);
+    format::blot(&mut letters, &message.text, &spans);
     Ok(Hit {
-        message: message_row(row)?,
+        message,
         chat_name: row.get("chat_name")?,
-        pieces: pieces(&marked),
+        pieces: pieces(&letters),
     })
 }
 
 /// The text around the first match, in plain and marked pieces; an ellipsis where it was cut.
-fn pieces(marked: &str) -> Vec<Piece> {
-    let chars = read_marks(marked);
+fn pieces(chars: &[(char, bool)]) -> Vec<Piece> {
     let first = chars.iter().position(|(_, marked)| *marked).unwrap_or(0);
     let start = first
         .saturating_sub(LEAD_CHARS)

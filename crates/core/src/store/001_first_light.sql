@@ -75,7 +75,8 @@ CREATE TABLE contact(
 
 CREATE TABLE chat(
   id           INTEGER PRIMARY KEY,
-  contact      BLOB UNIQUE REFERENCES contact(account), -- NULL: a group
+  contact      BLOB UNIQUE REFERENCES contact(account), -- NULL: a group, or saved messages
+  own          INTEGER NOT NULL DEFAULT 0, -- saved messages: a chat with oneself
   name         TEXT,                     -- of a group, as its head says
   hidden       INTEGER NOT NULL,         -- a claim that waits for approval here
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
@@ -84,6 +85,7 @@ CREATE TABLE chat(
   draft        TEXT,
   active_at    INTEGER NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX chat_own ON chat(own) WHERE own = 1;
 CREATE INDEX chat_by_activity ON chat(hidden, active_at DESC);
 
 -- Contacts of an account that came back, who have not answered yet (RCH-2).
@@ -270,7 +272,9 @@ CREATE TABLE message(
   mine         INTEGER NOT NULL,
   kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show, 5 a new device, 6 timer
   text         TEXT NOT NULL,            -- as it is shown: after the newest edit
+  spans        BLOB,                     -- what is marked in it, as it is shown (CON-16)
   original     TEXT,                     -- as it came, where an edit stands in its place
+  original_spans BLOB,
   edited_at    INTEGER,
   reply_to     BLOB,                     -- message id
   body         BLOB,                     -- of an unknown kind, kept as it came
@@ -285,6 +289,10 @@ CREATE TABLE message(
   vanish_from  INTEGER,                  -- when that began to count, slot clock
   vanish_at    INTEGER,                  -- when it goes, slot clock
   back_at      INTEGER,                  -- when it goes as long as the slot clock is behind vanish_from
+  mentions     INTEGER NOT NULL DEFAULT 0, -- I am meant in it, as it came
+  pinned       INTEGER,                  -- by a pin of this HLC
+  poll         BLOB,                     -- what is to choose from, encoded
+  forwarded    TEXT,                     -- who wrote it, if that is said; empty: not said
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
@@ -298,17 +306,20 @@ CREATE INDEX message_timer ON message(chat, position) WHERE kind = 6;
 CREATE INDEX message_vanishing ON message(vanish_at) WHERE vanish_at IS NOT NULL;
 CREATE INDEX message_counting ON message(vanish_from, back_at, timer_s) WHERE vanish_from IS NOT NULL;
 CREATE INDEX message_back ON message(back_at, vanish_from) WHERE back_at IS NOT NULL;
+CREATE INDEX message_mention ON message(chat, position) WHERE state = 4 AND mentions = 1;
+CREATE INDEX message_pinned ON message(chat, pinned, id) WHERE pinned IS NOT NULL;
 CREATE INDEX message_incomplete ON message(group_id) WHERE complete = 0;
 
--- What messages do to messages: emojis, other texts, deletions. Each is a message that is nothing to show.
+-- What messages do to messages: emojis, other texts, deletions, pins, votes. Each is a message that is nothing to show.
 CREATE TABLE act(
   id           BLOB PRIMARY KEY,         -- message id
   chat         INTEGER NOT NULL REFERENCES chat(id) ON DELETE CASCADE,
   target       BLOB NOT NULL,            -- message id; it may not be here yet
   sender       BLOB NOT NULL,
-  kind         INTEGER NOT NULL,         -- 0 reaction, 1 edit, 2 deletion
+  kind         INTEGER NOT NULL,         -- 0 reaction, 1 edit, 2 deletion, 3 pin, 4 vote, 5 end of a poll
   hlc          INTEGER NOT NULL,
-  content      TEXT NOT NULL,            -- emojis with a space between; the text
+  content      TEXT NOT NULL,            -- emojis, or numbers of choices, with a space between; the text; 1 pinned, 0 not
+  spans        BLOB,                     -- of an edit: what is marked in it
   waiting      INTEGER NOT NULL,         -- the target is not here
   late         INTEGER NOT NULL          -- as its message: it does nothing
 ) STRICT, WITHOUT ROWID;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use stonechat_core::api::{self, Command, Event, Fault, Reply};
 use stonechat_core::store::{Store, StoreKey};
 use stonechat_core::{Core, Dice, Input, Outputs, World};
-use stonechat_wire::exchange::{Arrival, Class, Errand, News, Parcel};
+use stonechat_wire::exchange::{Arrival, Class, Errand, News, Parcel, Signal};
 use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -219,6 +219,7 @@ impl Bench {
                         self.put(device, parcel);
                     }
                 }
+                Errand::Signal(signal) => self.signal(device, &signal),
                 Errand::Listen(listen) => {
                     for (tag, cursor) in listen.add {
                         d.listening.insert(tag, cursor);
@@ -243,6 +244,20 @@ impl Bench {
                     _ => News::DoorSpent { id: knock.id },
                 })),
                 Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
+            }
+        }
+    }
+
+    /// To all others who read the mailbox now.
+    fn signal(&mut self, from: usize, signal: &Signal) {
+        let (relay, tag) = (relay_keys().id(), signal.token.tag());
+        let envelope = signal.envelope.bytes().to_vec();
+        for (number, device) in self.devices.iter_mut().enumerate() {
+            if number != from && device.listening.contains_key(&tag) {
+                let envelope = envelope.clone();
+                device
+                    .queue
+                    .push_back(Input::News(News::Signalled { relay, tag, envelope }));
             }
         }
     }
@@ -321,6 +336,7 @@ impl Bench {
                 chat,
                 text: text.into(),
                 client_id: None,
+                marked: false,
                 reply_to: None,
             }),
         ) {

@@ -22,13 +22,13 @@ fn live() -> Live {
     }
 }
 
-fn query(bench: &Bench, device: usize, query: Query) -> Answer {
+pub(crate) fn query(bench: &Bench, device: usize, query: Query) -> Answer {
     let reader = bench.devices[device].store.reader().unwrap();
     reader.query(query, &live()).unwrap()
 }
 
 /// The messages of a chat but for its beginning.
-fn page(bench: &Bench, device: usize, chat: i64) -> Vec<Message> {
+pub(crate) fn page(bench: &Bench, device: usize, chat: i64) -> Vec<Message> {
     let of = MessagesOf {
         chat,
         before: None,
@@ -45,20 +45,20 @@ fn page(bench: &Bench, device: usize, chat: i64) -> Vec<Message> {
     }
 }
 
-fn only(bench: &Bench, device: usize) -> Message {
+pub(crate) fn only(bench: &Bench, device: usize) -> Message {
     let mut all = page(bench, device, 1);
     assert_eq!(all.len(), 1, "{all:?}");
     all.remove(0)
 }
 
-fn history(bench: &Bench, device: usize, id: &str) -> Vec<String> {
+pub(crate) fn history(bench: &Bench, device: usize, id: &str) -> Vec<String> {
     match query(bench, device, Query::History(ByMessage { id: id.into() })) {
         Answer::History(all) => all.into_iter().map(|version| version.text).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn found(bench: &Bench, device: usize, words: &str) -> usize {
+pub(crate) fn found(bench: &Bench, device: usize, words: &str) -> usize {
     let search = Search {
         words: words.into(),
         chat: None,
@@ -86,6 +86,7 @@ fn answer(bench: &mut Bench, device: usize, to: &str, text: &str) -> Result<Repl
             chat: 1,
             text: text.into(),
             client_id: None,
+            marked: false,
             reply_to: Some(to.into()),
         }),
     )
@@ -96,12 +97,19 @@ fn react(bench: &mut Bench, device: usize, id: &str, emoji: &str, on: bool) -> R
     bench.ask(device, Command::React(React { id, emoji, on }))
 }
 
-fn edit(bench: &mut Bench, device: usize, id: &str, text: &str) -> Result<Reply, Fault> {
+pub(crate) fn edit(bench: &mut Bench, device: usize, id: &str, text: &str) -> Result<Reply, Fault> {
     let (id, text) = (id.into(), text.into());
-    bench.ask(device, Command::Edit(Edit { id, text }))
+    bench.ask(
+        device,
+        Command::Edit(Edit {
+            id,
+            text,
+            marked: false,
+        }),
+    )
 }
 
-fn delete(bench: &mut Bench, device: usize, id: &str, everyone: bool) -> Result<Reply, Fault> {
+pub(crate) fn delete(bench: &mut Bench, device: usize, id: &str, everyone: bool) -> Result<Reply, Fault> {
     bench.ask(
         device,
         Command::Delete(Delete {
@@ -111,13 +119,13 @@ fn delete(bench: &mut Bench, device: usize, id: &str, everyone: bool) -> Result<
     )
 }
 
-fn count(bench: &mut Bench, device: usize, sql: &str) -> i64 {
+pub(crate) fn count(bench: &mut Bench, device: usize, sql: &str) -> i64 {
     let tx = bench.devices[device].store.begin().unwrap();
     tx.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 /// What device 0 does meanwhile reaches device 1 in the opposite order.
-fn backwards(bench: &mut Bench, body: impl FnOnce(&mut Bench)) {
+pub(crate) fn backwards(bench: &mut Bench, body: impl FnOnce(&mut Bench)) {
     bench.relay.silent = true;
     body(bench);
     bench.relay.silent = false;
@@ -383,7 +391,7 @@ fn group_text(bench: &mut Bench, device: usize, text: &str) -> String {
     }
 }
 
-fn group_page(bench: &mut Bench, device: usize) -> Vec<Message> {
+pub(crate) fn group_page(bench: &mut Bench, device: usize) -> Vec<Message> {
     let chat = chat(bench, device);
     page(bench, device, chat)
 }

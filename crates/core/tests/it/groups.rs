@@ -97,6 +97,7 @@ pub(crate) fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply,
             chat,
             text: text.into(),
             client_id: None,
+            marked: false,
             reply_to: None,
         }),
     )

@@ -20,6 +20,7 @@ fn ask(bench: &mut Bench, kind: MediaKind, file: &[u8], preview: Option<&[u8]>) 
         preview: preview.map(|preview| STANDARD.encode(preview)),
         text: Some("look".into()),
         client_id: None,
+        marked: false,
         reply_to: None,
     };
     match bench.ask(0, Command::MediaSend(wish))? {
@@ -98,6 +99,7 @@ fn a_voice_note_is_measured_and_quoted_con_14() {
         chat: 1,
         text: "heard".into(),
         client_id: None,
+        marked: false,
         reply_to: Some(sent.id),
     };
     bench.ask(1, Command::Send(answer)).unwrap();

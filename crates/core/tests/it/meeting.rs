@@ -120,6 +120,7 @@ fn who_was_turned_away_is_told_so_instead_of_writing_to_nobody() {
             chat: 1,
             text: "hello?".into(),
             client_id: None,
+            marked: false,
             reply_to: None,
         };
         bench.ask(device, Command::Send(wish)).map(drop)

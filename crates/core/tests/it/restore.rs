@@ -227,6 +227,7 @@ fn the_device_before_is_told_and_says_nothing_more_cap_5() {
         chat: 1,
         text: "I am the old one".into(),
         client_id: None,
+        marked: false,
         reply_to: None,
     };
     assert_eq!(bench.ask(0, Command::Send(wish)).unwrap_err(), Fault::Revoked);
@@ -273,6 +274,7 @@ fn photos_and_timers_that_waited_for_the_lost_device_are_written_anew_rch_5() {
         preview: None,
         text: None,
         client_id: None,
+        marked: false,
         reply_to: None,
     };
     bench.ask(1, Command::MediaSend(photo)).unwrap();
@@ -382,6 +384,7 @@ fn an_old_capsule_brings_back_whom_it_knew_and_the_next_alarm_says_so_cap_8() {
         chat: 1,
         text: "not yet".into(),
         client_id: None,
+        marked: false,
         reply_to: None,
     };
     assert_eq!(bench.ask(second, Command::Send(wish)).unwrap_err(), Fault::NotBackYet);

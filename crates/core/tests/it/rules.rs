@@ -17,6 +17,7 @@ fn send(text: &str, client_id: Option<&str>) -> Command {
         chat: 1,
         text: text.into(),
         client_id: client_id.map(str::to_owned),
+        marked: false,
         reply_to: None,
     })
 }

@@ -89,6 +89,7 @@ fn a_restart_hands_out_what_was_not_stored_out_4() {
         chat: 1,
         text: "lost on the way out".into(),
         client_id: None,
+        marked: false,
         reply_to: None,
     })));
     drop(outputs); // crashed after the commit, before anything was released

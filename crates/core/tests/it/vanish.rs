@@ -152,6 +152,7 @@ fn what_was_done_to_a_message_goes_with_it_con_11() {
         Edit {
             id: id.clone(),
             text: "other words".into(),
+            marked: false,
         },
         React {
             id: id.clone(),
@@ -166,6 +167,7 @@ fn what_was_done_to_a_message_goes_with_it_con_11() {
         chat: 1,
         text: "an answer".into(),
         client_id: None,
+        marked: false,
         reply_to: Some(id.clone()),
     };
     bench.ask(1, Command::Send(answer)).unwrap();
@@ -182,6 +184,7 @@ fn what_was_done_to_a_message_goes_with_it_con_11() {
     let late = Edit {
         id,
         text: "back".into(),
+        marked: false,
     };
     assert_eq!(bench.ask(0, Command::Edit(late)).err(), Some(Fault::NotFound));
 }

@@ -39,6 +39,8 @@ pub enum What {
     Like(usize, bool),
     /// It becomes a text with so much padding.
     Edit(usize),
+    /// It is pinned, or taken off.
+    Pin(bool),
     /// It is deleted for everybody.
     Delete,
     /// Its chat's timer is set to a year, longer than any world, or off.
@@ -80,7 +82,10 @@ fn touch(roll: &mut Roll, plan: &Plan) -> Touch {
     let text = plan.texts[number];
     let what = match roll.below(100) {
         0..45 => What::Like(roll.index(EMOJIS.len()), roll.percent(70)),
-        45..85 => What::Edit(roll.index(300)),
+        45..75 => What::Edit(roll.index(300)),
+        // In the group few may; who does is not in the plan.
+        75..85 if text.to == GROUP => What::Edit(roll.index(300)),
+        75..85 => What::Pin(roll.percent(60)),
         // Nobody keeps what was deleted, so that nobody could say who had to know of it.
         _ if text.to == GROUP => What::Like(0, true),
         85..93 => What::Delete,
@@ -90,8 +95,8 @@ fn touch(roll: &mut Roll, plan: &Plan) -> Touch {
     };
     let by = match what {
         What::Like(..) if text.to == GROUP => roll.index(plan.devices.len()),
-        What::Like(..) | What::Timer(_) if roll.percent(50) => text.to,
-        What::Like(..) | What::Timer(_) | What::Edit(_) | What::Delete => text.from,
+        What::Like(..) | What::Pin(_) | What::Timer(_) if roll.percent(50) => text.to,
+        _ => text.from,
     };
     Touch {
         text: number,
@@ -121,7 +126,9 @@ impl World {
             What::Edit(padding) => Command::Edit(api::Edit {
                 id,
                 text: tap::text(touch.text, padding),
+                marked: true,
             }),
+            What::Pin(on) => Command::Pin(api::Pin { id, on }),
             What::Delete => Command::Delete(api::Delete { id, everyone: true }),
             What::Timer(on) => Command::TimerSet(api::TimerSet {
                 chat: self.chat_of(d, &id),
@@ -147,7 +154,7 @@ impl World {
         self.touched += 1;
         let became = self.became.entry(touch.text).or_default();
         match touch.what {
-            What::Like(..) | What::Timer(_) => {}
+            What::Like(..) | What::Pin(_) | What::Timer(_) => {}
             What::Edit(padding) => (became.padding, became.vague) = (Some(padding), false),
             What::Delete => (became.deleted, became.vague) = (true, false),
         }
@@ -293,6 +300,7 @@ struct Sight {
     text: String,
     kind: MessageKind,
     edited: bool,
+    pinned: bool,
     timer_s: Option<u32>,
     emojis: Vec<(String, u32)>,
     quote: Option<(String, Option<String>)>,
@@ -308,6 +316,7 @@ fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
             text: message.text.clone(),
             kind: message.kind,
             edited: message.edited_at.is_some(),
+            pinned: message.pinned,
             timer_s: message.timer_s,
             emojis,
             quote: quote.map(|quote| (quote.id, quote.found.map(|found| found.text))),

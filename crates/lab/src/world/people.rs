@@ -338,6 +338,7 @@ impl World {
             chat,
             text: tap::text(k, text.padding),
             client_id: Some(format!("t{k}")),
+            marked: true,
             reply_to,
         };
         match self.command(d, Command::Send(wish)) {

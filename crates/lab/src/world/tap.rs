@@ -29,7 +29,10 @@ impl Tap {
 
     /// An input, as a log might print it. Arrivals are left out: what they hold went over the wire.
     pub fn log_input(&mut self, input: &Input) {
-        if !matches!(input, Input::News(News::Arrived(_) | News::Knocked { .. })) {
+        if !matches!(
+            input,
+            Input::News(News::Arrived(_) | News::Signalled { .. } | News::Knocked { .. })
+        ) {
             let _ = write!(self.log, "{input:?}");
         }
     }

@@ -12,7 +12,7 @@ use crate::show;
 /// Answers a message in its chat.
 pub(super) async fn reply(client: &mut Client, reply: &Reply) -> Result<(), CommandError> {
     let about: Message = client.call("message", json!({ "id": reply.id })).await?;
-    let wish = json!({ "chat": about.chat, "text": reply.text, "replyTo": reply.id });
+    let wish = json!({ "chat": about.chat, "text": reply.text, "marked": reply.marks, "replyTo": reply.id });
     let message: Message = client.call("send", wish).await?;
     leave(client).await?;
     if reply.json {
@@ -32,7 +32,8 @@ pub(super) async fn react(client: &mut Client, react: &React) -> Result<(), Comm
 
 /// Writes another text in the place of one's own.
 pub(super) async fn edit(client: &mut Client, edit: &Edit) -> Result<(), CommandError> {
-    let message: Message = client.call("edit", json!({ "id": edit.id, "text": edit.text })).await?;
+    let wish = json!({ "id": edit.id, "text": edit.text, "marked": edit.marks });
+    let message: Message = client.call("edit", wish).await?;
     leave(client).await?;
     changed(&message, edit.json)
 }

@@ -1,13 +1,15 @@
 //! Finds what a person means by a name or the beginning of an id.
 
 use serde_json::json;
-use stonechat_daemon::types::{Alarm, Chat, ChatId, Contact, Group, Member, Request};
+use stonechat_daemon::types::{Alarm, ByChat, Chat, ChatId, Contact, Group, Member, Request};
 
 use crate::client::Client;
 use crate::failure::CommandError;
 
 /// An id's beginning must have at least so many characters, so that no short name is taken for one.
 const ID_CHARACTERS_MIN: usize = 8;
+/// What the chat with oneself is called here, where nobody else is called so.
+const SAVED: &str = "saved";
 /// Chats that are asked for at once.
 const PAGE: usize = 500;
 
@@ -46,9 +48,18 @@ pub(super) async fn chat(client: &mut Client, wanted: &str) -> Result<ChatId, Co
     let missing = || CommandError::NoContact(wanted.to_owned());
     match contact(client, wanted).await {
         Ok(contact) => contact.chat.ok_or_else(missing),
-        Err(CommandError::NoContact(_)) => Ok(group(client, wanted).await?.id),
+        Err(CommandError::NoContact(_)) => match group(client, wanted).await {
+            Err(CommandError::NoContact(_)) if wanted == SAVED => saved(client).await,
+            found => Ok(found?.id),
+        },
         Err(other) => Err(other),
     }
+}
+
+/// The chat with oneself.
+async fn saved(client: &mut Client) -> Result<ChatId, CommandError> {
+    let open: ByChat = client.call("saved.open", json!({})).await?;
+    Ok(open.chat)
 }
 
 /// All chats.

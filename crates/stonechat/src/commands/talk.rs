@@ -36,7 +36,8 @@ pub(super) async fn send(client: &mut Client, send: &Send) -> Result<(), Command
     }
     let chat = find::chat(client, &send.contact).await?;
     client.subscribe().await?;
-    let message: Message = client.call("send", json!({ "chat": chat, "text": send.text })).await?;
+    let wish = json!({ "chat": chat, "text": send.text, "marked": send.marks });
+    let message: Message = client.call("send", wish).await?;
     show::line(&message.id)?;
     if state_in_time(client, &message).await? == MessageState::Queued {
         show::line("queued")?;

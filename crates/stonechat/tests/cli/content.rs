@@ -156,3 +156,54 @@ fn what_cannot_be_done_to_a_message_says_why() {
         assert!(done.err.contains(saying), "{words:?} {done:?}");
     }
 }
+
+#[test]
+fn marks_pins_polls_and_what_is_forwarded_go_by_command_con_16() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    let id = ana.run(&["send", "Bo", "**now** or ||never||", "--marks"]).line();
+    let seen = until(&bo, "Ana", &id, |_| true);
+    assert_eq!(
+        (&seen["text"], &seen["format"][0]["kind"]),
+        (&"now or never".into(), &"bold".into())
+    );
+    assert!(bo.run(&["messages", "Ana"]).ok().contains("Ana: **now** or ||never||"));
+    bo.run(&["pin", &id]).ok();
+    until(&ana, "Bo", &id, |message| message["pinned"] == true);
+    assert_eq!(ana.run(&["pins", "Bo", "--json"]).json()[0]["id"], id);
+    let poll = ana.run(&["poll", "ask", "Bo", "when?", "at seven", "at eight"]).line();
+    until(&bo, "Ana", &poll, |_| true);
+    let voted = bo.run(&["poll", "vote", &poll, "2", "--json"]).json();
+    assert_eq!(voted[0]["poll"]["choices"][1]["mine"], true);
+    until(&ana, "Bo", &poll, |message| message["poll"]["choices"][1]["count"] == 1);
+    let over = ana.run(&["poll", "end", &poll]).ok();
+    assert!(over.contains("2. at eight: 1\n    (over)"), "{over}");
+    until(&bo, "Ana", &poll, |message| message["poll"]["closed"] == true);
+    for (words, code, saying) in [
+        (&["poll", "vote", &poll, "1"][..], 1, "over"),
+        (
+            &["poll", "ask", "Ana", "when?", "never", "never"],
+            1,
+            "2 to 12 different",
+        ),
+        (&["poll", "vote", &poll, "0"], 2, "0 is not in"),
+    ] {
+        let done = bo.run(words);
+        assert!(done.code == code && done.err.contains(saying), "{words:?} {done:?}");
+    }
+    let kept = bo.run(&["forward", &id, "saved", "--named", "--json"]).json();
+    assert_eq!(kept[0]["state"], "read");
+    assert_eq!(
+        bo.run(&["send", "saved", "buy tea"]).ok().lines().count(),
+        1,
+        "it waits for nobody"
+    );
+    assert!(bo.run(&["messages", "saved"]).ok().contains("Bo: buy tea"));
+    let sent = bo.run(&["forward", &id, "Ana", "--named", "--json"]).json();
+    assert_eq!(sent[0]["forwarded"]["name"], "Ana");
+    assert!(
+        bo.run(&["messages", "Ana"])
+            .ok()
+            .contains("Bo: (forwarded from Ana) **now**")
+    );
+}

@@ -40,6 +40,10 @@ const FULL_PAUSE_MS: u64 = 600_000;
 /// A connection that lasted so long was a good one, in ms.
 const GOOD_AFTER_MS: u64 = 5_000;
 
+/// Most signals of one relay in so many ms; the others are dropped.
+pub(super) const SIGNALS_MAX: u32 = 32;
+pub(super) const SIGNALS_MS: u64 = 10_000;
+
 /// What a frame meant.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -54,6 +58,9 @@ pub(super) enum Heard {
 #[derive(Debug)]
 pub(super) struct Relay {
     id: RelayId,
+    /// Signals taken since then.
+    signals: u32,
+    signals_since: Timestamp,
     addresses: Vec<String>,
     /// Which of them is dialled next, or is connected.
     current: usize,
@@ -195,6 +202,8 @@ impl Relay {
             link: Link::Down { retry_at: Timestamp(0) },
             habit: Habit::default(),
             failures: 0,
+            signals: 0,
+            signals_since: Timestamp(0),
             listening: BTreeMap::new(),
             listen_order: 0,
             unsaid: BTreeMap::new(),
@@ -231,6 +240,14 @@ impl Relay {
     /// Whether there is an address to reach it at.
     pub(super) fn is_wanted(&self) -> bool {
         !self.addresses.is_empty()
+    }
+
+    /// Where a signal may go: a connection that does not count its bytes, and is not known to stand still.
+    pub(super) const fn steady_link(&self) -> Option<LinkId> {
+        match &self.link {
+            Link::Up(up) if up.is_greeted && up.load_max == 0 && up.frozen_at.is_none() => Some(up.link),
+            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => None,
+        }
     }
 
     /// Whether it has greeted us and is there.
@@ -683,8 +700,25 @@ impl Relay {
                 None => Heard::Nothing,
             },
             FromRelay::DoorOpen { request } => self.door_done(request),
-            FromRelay::Fetched { .. } | FromRelay::Ephemeral { .. } | FromRelay::Quota { .. } => Heard::Nothing,
+            FromRelay::Ephemeral { tag, envelope } => self.signalled(now, tag, envelope),
+            FromRelay::Fetched { .. } | FromRelay::Quota { .. } => Heard::Nothing,
         }
+    }
+
+    /// Signals of mailboxes that are read; of many the first, for they are nothing to wait for.
+    fn signalled(&mut self, now: Timestamp, tag: Tag, envelope: Vec<u8>) -> Heard {
+        if now.since_ms(self.signals_since) >= SIGNALS_MS {
+            (self.signals, self.signals_since) = (0, now);
+        }
+        if self.signals >= SIGNALS_MAX || !self.listening.contains_key(&tag) {
+            return Heard::Nothing;
+        }
+        self.signals += 1;
+        Heard::News(News::Signalled {
+            relay: self.id,
+            tag,
+            envelope,
+        })
     }
 
     const fn greeted(&mut self, time: Timestamp) -> Heard {

@@ -6,7 +6,7 @@ use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
     HOW_SPOKEN, Verdict, WHO_FAMILY,
 };
-use stonechat_wire::content::{Reaction, TextAbout, encode_deletion};
+use stonechat_wire::content::{Edit, Reaction, TextAbout, encode_deletion, encode_pin};
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
@@ -17,10 +17,12 @@ use stonechat_wire::group::{
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
+use stonechat_wire::marks::{Mark, Span, Spans};
 use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
-use stonechat_wire::post::{Media, Post, encode_timer};
+use stonechat_wire::poll::{Poll, Vote};
+use stonechat_wire::post::{Forwarded, Media, Post, encode_timer};
 use stonechat_wire::reach::ReachSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
@@ -132,6 +134,30 @@ fn meeting_seeds() -> Vec<Seed> {
             "post",
             6,
             &[text_header().encode(), post().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "marks",
+            6,
+            &[text_header().encode(), marked().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "edit",
+            6,
+            &[text_header().encode(), edit().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "poll",
+            6,
+            &[text_header().encode(), poll().encode()].concat(),
+        ),
+        seed(
+            "meeting",
+            "vote",
+            6,
+            &[text_header().encode(), vote().encode()].concat(),
         ),
         seed(
             "meeting",
@@ -306,7 +332,50 @@ fn post() -> Post {
         text: "gone by noon".into(),
         target: Some(about("").target),
         timer_s: Some(3600),
-        media: None,
+        ..Post::default()
+    }
+}
+
+const MARKED: &str = "@Bo: see you at eight";
+
+/// A mention, and a stress in what is bold.
+fn spans() -> Spans {
+    let mention = Mark::Mention(AccountId::from_bytes(bytes(20)));
+    let spans = [(0, 3, mention), (5, 16, Mark::Bold), (16, 5, Mark::Italic)];
+    let spans = spans.map(|(from, length, mark)| Span { from, length, mark });
+    Spans::over(MARKED, spans.to_vec()).expect("a tree")
+}
+
+fn marked() -> Post {
+    Post {
+        text: MARKED.into(),
+        spans: spans(),
+        forwarded: Some(Forwarded::By("Cy".into())),
+        ..Post::default()
+    }
+}
+
+fn edit() -> Edit {
+    Edit {
+        target: about("").target,
+        text: MARKED.into(),
+        spans: spans(),
+    }
+}
+
+fn poll() -> Post {
+    let choices = ["at seven", "at eight"].map(String::from).to_vec();
+    Post {
+        text: "When?".into(),
+        poll: Some(Poll::of(true, choices).expect("two choices")),
+        ..Post::default()
+    }
+}
+
+fn vote() -> Vote {
+    Vote {
+        target: about("").target,
+        choices: [0, 1].into(),
     }
 }
 
@@ -343,7 +412,13 @@ fn contents() -> Value {
         "reply": one("CON-1", Kind::Reply, about("yes").encode()),
         "reaction": one("CON-3", Kind::Reaction, reaction().encode()),
         "reaction_taken_back": one("CON-3", Kind::Reaction, taken_back.encode()),
-        "edit": one("CON-4", Kind::Edit, about("yes, at eight").encode()),
+        "edit": one("CON-4", Kind::Edit, Edit { spans: Spans::default(), ..edit() }.encode()),
+        "edit_with_marks": one("CON-16", Kind::Edit, edit().encode()),
+        "marks": one("CON-16, CON-23", Kind::Post, marked().encode()),
+        "pin": one("CON-19", Kind::Pin, encode_pin(about("").target, true)),
+        "poll": one("CON-20", Kind::Post, poll().encode()),
+        "vote": one("CON-21", Kind::Vote, vote().encode()),
+        "close": one("CON-22", Kind::Close, encode_deletion(about("").target)),
         "deletion": one("CON-5", Kind::Deletion, encode_deletion(about("").target)),
         "post": one("CON-8", Kind::Post, post().encode()),
         "voice": one("CON-14", Kind::Post, voice().encode()),

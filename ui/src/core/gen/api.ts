@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -29,6 +29,13 @@ export type Answers = {
   "edit": Message,
   "delete": Done,
   "timer.set": Done,
+  "pin": Message,
+  "poll.send": Message,
+  "poll.vote": Message,
+  "poll.close": Message,
+  "forward": Message,
+  "typing": Done,
+  "saved.open": ByChat,
   "group.create": Group,
   "group.add": Group,
   "group.remove": Group,
@@ -50,6 +57,7 @@ export type Answers = {
   "chats": Chat[],
   "messages": Messages,
   "message": Message,
+  "pins": Message[],
   "history": Version[],
   "media.get": MediaFile,
   "group": Group,
@@ -93,7 +101,23 @@ id: string,
 /**
  * The state it has reached.
  */
-state: MessageState, } | { "kind": "chatChanged", 
+state: MessageState, } | { "kind": "typing", 
+/**
+ * Where.
+ */
+chat: number, 
+/**
+ * Who, hex.
+ */
+account: string, 
+/**
+ * Their name.
+ */
+name: string, 
+/**
+ * When, by this device's clock.
+ */
+at: number, } | { "kind": "chatChanged", 
 /**
  * The whole entry.
  */
@@ -138,7 +162,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -461,7 +485,7 @@ fromName: string,
  */
 kind: MessageKind, 
 /**
- * The first 160 characters of its text.
+ * The first 160 characters of its text; spoilers are blotted out.
  */
 text: string, 
 /**
@@ -499,9 +523,107 @@ export type Version = {
  */
 text: string, 
 /**
+ * As in [`Message::format`].
+ */
+format: Array<Node>, 
+/**
  * By its author's clock.
  */
 at: number, };
+
+/**
+ * What a part of a text is.
+ */
+export type NodeKind = "text" | "quote" | "code" | "bold" | "italic" | "strike" | "spoiler" | "mono" | "mention" | "link";
+
+/**
+ * A part of a text as a tree. Code, fixed width, mentions, links and words have a text; the others hold parts.
+ */
+export type Node = { 
+/**
+ * What it is.
+ */
+kind: NodeKind, 
+/**
+ * Its text.
+ */
+text: string, 
+/**
+ * What it holds.
+ */
+inside: Array<Node>, 
+/**
+ * Who is meant.
+ */
+mention: Mentioned | null, };
+
+/**
+ * Who is meant.
+ */
+export type Mentioned = { 
+/**
+ * The account, hex; absent: all members.
+ */
+account: string | null, 
+/**
+ * What that account is called here.
+ */
+name: string, 
+/**
+ * It is me, or I am one of all.
+ */
+me: boolean, };
+
+/**
+ * Where a message was written first.
+ */
+export type ForwardedFrom = { 
+/**
+ * By whom, as whoever forwarded it says; absent: it is not said.
+ */
+name: string | null, };
+
+/**
+ * What is to choose from. The message's text is the question.
+ */
+export type Poll = { 
+/**
+ * One may choose several.
+ */
+several: boolean, 
+/**
+ * Its author has ended it.
+ */
+closed: boolean, 
+/**
+ * How many have chosen something.
+ */
+voters: number, 
+/**
+ * The choices, as they are numbered.
+ */
+choices: Array<Choice>, };
+
+/**
+ * One choice of a poll.
+ */
+export type Choice = { 
+/**
+ * What it says.
+ */
+text: string, 
+/**
+ * How many chose it.
+ */
+count: number, 
+/**
+ * I am one of them.
+ */
+mine: boolean, 
+/**
+ * Names of the first of them (at most 16).
+ */
+names: Array<string>, };
 
 /**
  * One message.
@@ -591,7 +713,31 @@ vanishesAt: number | null,
 /**
  * What is heard or seen beside its text.
  */
-media: Media | null, };
+media: Media | null, 
+/**
+ * The text as a tree; empty where it is words alone.
+ */
+format: Array<Node>, 
+/**
+ * The text with the signs of its marks, to be changed ([`Send::marked`]); absent where nothing is marked.
+ */
+typed: string | null, 
+/**
+ * I am meant in it.
+ */
+mentionsMe: boolean, 
+/**
+ * It stands on top of the chat.
+ */
+pinned: boolean, 
+/**
+ * What is to choose from; the text is the question.
+ */
+poll: Poll | null, 
+/**
+ * It was written elsewhere.
+ */
+forwarded: ForwardedFrom | null, };
 
 /**
  * One entry of the chat list.
@@ -605,6 +751,10 @@ id: number,
  * The contact, hex (64 characters); of a group: its id (32 characters).
  */
 contact: string, 
+/**
+ * It is the chat with oneself: saved messages. It has no name; `contact` is the own account.
+ */
+own: boolean, 
 /**
  * Present where it is a group.
  */
@@ -625,6 +775,14 @@ last: Message | null,
  * Messages of others not read yet.
  */
 unread: number, 
+/**
+ * Those of them in which I am meant.
+ */
+mentions: number, 
+/**
+ * Messages on top of it (at most 32).
+ */
+pins: number, 
 /**
  * First unread message's position, if any.
  */
@@ -734,6 +892,11 @@ chat: number,
  */
 text: string, 
 /**
+ * Signs in the text are marks: `**bold**`, `__italic__`, `~~struck~~`, `||spoiler||`, the first three with one sign
+ * each too, `` `fixed` ``, code between lines of three backticks, quotes behind `> `, `@name`, `@all`.
+ */
+marked?: boolean, 
+/**
  * The caller's own id: sending twice with the same one sends once.
  */
 clientId?: string | null, 
@@ -770,7 +933,11 @@ id: string,
 /**
  * What shall stand there: 1 to 16,384 bytes of UTF-8 after trimming.
  */
-text: string, };
+text: string, 
+/**
+ * Signs in the text are marks, as in [`Send::marked`].
+ */
+marked?: boolean, };
 
 /**
  * Parameters of `Command::Delete`.
@@ -797,6 +964,78 @@ chat: number,
  * 5 to 31,622,400 (366 days); absent: messages stay.
  */
 seconds: number | null, };
+
+/**
+ * Parameters of `Command::Pin`.
+ */
+export type Pin = { 
+/**
+ * The message, hex.
+ */
+id: string, 
+/**
+ * Put it on top; else take it off.
+ */
+on: boolean, };
+
+/**
+ * Parameters of `Command::PollSend`.
+ */
+export type PollSend = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * 1 to 16,384 bytes of UTF-8 after trimming.
+ */
+question: string, 
+/**
+ * 2 to 12 different texts of 1 to 200 bytes after trimming.
+ */
+choices: Array<string>, 
+/**
+ * One may choose several.
+ */
+several: boolean, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, };
+
+/**
+ * Parameters of `Command::PollVote`.
+ */
+export type PollVote = { 
+/**
+ * The poll, hex.
+ */
+id: string, 
+/**
+ * Numbers of all that I choose, from 0; none takes my vote back.
+ */
+choices: Array<number>, };
+
+/**
+ * Parameters of `Command::Forward`.
+ */
+export type Forward = { 
+/**
+ * The message, hex. No poll.
+ */
+id: string, 
+/**
+ * The chat it goes to.
+ */
+chat: number, 
+/**
+ * Say who wrote it.
+ */
+named: boolean, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, };
 
 /**
  * What is heard or seen beside a text.
@@ -852,6 +1091,10 @@ preview?: string | null,
  * What stands beside it: at most 16,384 bytes of UTF-8 after trimming.
  */
 text?: string | null, 
+/**
+ * Signs in the text are marks, as in [`super::Send::marked`].
+ */
+marked?: boolean, 
 /**
  * The caller's own id: sending twice with the same one sends once.
  */

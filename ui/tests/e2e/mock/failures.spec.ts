@@ -12,10 +12,10 @@ const LINK = 'http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#c29tZWJvZHkgZWxzZQ';
 
 /** Which call each fault can come from, and how to make it from the page. */
 const PICTURE = fileURLToPath(new URL('../../../../docs/pictures/invite-light.png', import.meta.url));
-const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'photo' | 'group' | 'role' | 'react' | 'edit' | 'unlock' | 'rename' | 'screen'> = {
+const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'photo' | 'group' | 'poll' | 'role' | 'react' | 'edit' | 'unlock' | 'rename' | 'screen'> = {
   noAccount: 'rename', accountExists: 'init', badName: 'init', badWords: 'words', brokenLink: 'accept', routeNotInvite: 'accept', inviteNotRoute: 'route',
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
-  badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
+  badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', badPoll: 'poll', pollClosed: 'poll', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
   notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
 };
@@ -96,6 +96,15 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
             await page.getByLabel(words.groups.name).fill('The dacha');
             await fail('group.create');
             await page.getByRole('button', { name: words.groups.create }).click();
+            break;
+          }
+          case 'poll': {
+            await open({ scenario: 'talk', hash: '#/chat/2/contact', lang });
+            await page.getByRole('button', { name: words.polls.start }).click();
+            await page.getByLabel(words.polls.question).fill('When?');
+            for (const number of [1, 2]) await page.getByLabel(words.polls.choice(number)).fill(`at ${number}`);
+            await fail('poll.send');
+            await page.getByRole('button', { name: words.polls.ask }).click();
             break;
           }
           case 'role': {
@@ -336,10 +345,10 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await page.getByRole('button', { name: words.settings.setPassphrase }).click();
       await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('short');
       await page.getByLabel(words.settings.againPassphrase).fill('short');
-      await page.getByRole('button', { name: words.app.save }).click();
+      await page.getByRole('button', { name: words.app.save, exact: true }).click();
       await expect(page.getByRole('alert')).toContainText(words.settings.tooShort);
       await page.getByLabel(words.settings.newPassphrase, { exact: true }).fill('several ordinary words');
-      await page.getByRole('button', { name: words.app.save }).click();
+      await page.getByRole('button', { name: words.app.save, exact: true }).click();
       await expect(page.getByRole('alert')).toContainText(words.settings.differ);
       await expectAccessibleIn(page, lang);
     });

@@ -584,7 +584,7 @@ test.describe('settings', () => {
     await page.getByRole('button', { name: 'Set a passphrase' }).click();
     await page.getByLabel('New passphrase', { exact: true }).fill('short');
     await page.getByLabel('New passphrase once more').fill('short');
-    const save = page.getByRole('button', { name: 'Save' });
+    const save = page.getByRole('button', { name: 'Save', exact: true });
     await save.click();
     await expect(page.getByRole('alert')).toContainText('at least 8');
     await page.getByLabel('New passphrase', { exact: true }).fill('several ordinary words');

@@ -6,6 +6,7 @@
 
 import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
+import { marked } from './marks';
 import type { Answer, Method, Params } from '../../methods';
 
 export type Emit = (seq: number, event: Event) => void;
@@ -87,7 +88,7 @@ export class Backend {
   addContact(name: string, change: Partial<Chat & Contact> = {}): Chat {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
-      id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
+      id: this.chats.size + 1, contact: id, own: false, group: null, name, verified: false, last: null, unread: 0, mentions: 0, pins: 0, firstUnread: null,
       waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
     this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
@@ -99,8 +100,8 @@ export class Backend {
   /** A group with these contacts; the first role is mine. */
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
-      id: this.chats.size + 1, contact: this.hex(32), group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
-      unread: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
+      id: this.chats.size + 1, contact: this.hex(32), own: false, group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
+      unread: 0, mentions: 0, pins: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -133,12 +134,13 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, media: null, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, media: null, format: [], typed: null, mentionsMe: false, pinned: false, poll: null, forwarded: null, ...change,
     };
     list.push(message);
     chat.last = message;
     chat.activeAt = message.sentAt;
     if (message.state === 'received') {
+      if (message.mentionsMe) chat.mentions += 1;
       chat.unread += 1;
       chat.firstUnread ??= message.position;
     }
@@ -146,9 +148,9 @@ export class Backend {
   }
 
   /** A message of the other side arrives. */
-  peerSays(chatId: number, text: string): Message {
+  peerSays(chatId: number, text: string, change: Partial<Message> = {}): Message {
     const chat = this.chats.get(chatId)!;
-    const message = this.place(chat, text, { state: 'received' });
+    const message = this.place(chat, text, { state: 'received', ...change });
     chat.heardAt = this.now();
     this.emit({ kind: 'messageAdded', message });
     this.emit({ kind: 'chatChanged', chat: { ...chat } });
@@ -205,16 +207,17 @@ export class Backend {
   }
 
   /** The other side, or this one, writes another text. */
-  edits(id: string, text: string): Message {
+  edits(id: string, typed: string): Message {
     const old = this.#message(id);
-    const history = this.#histories.get(id) ?? [{ text: old.text, at: old.sentAt }];
-    this.#histories.set(id, [...history, { text, at: this.now() }]);
-    return this.becomes(old, { text, editedAt: this.now() });
+    const says = marked(typed);
+    const history = this.#histories.get(id) ?? [{ text: old.text, format: old.format, at: old.sentAt }];
+    this.#histories.set(id, [...history, { text: says.text, format: says.format, at: this.now() }]);
+    return this.becomes(old, { ...says, editedAt: this.now() });
   }
 
   /** A message is deleted for everybody. */
   deletes(id: string): Message {
-    return this.becomes(this.#message(id), { kind: 'deleted', text: '', reactions: [], editedAt: null, reply: null, mayDelete: false });
+    return this.becomes(this.#message(id), { kind: 'deleted', text: '', format: [], typed: null, poll: null, pinned: false, reactions: [], editedAt: null, reply: null, mayDelete: false });
   }
 
   /** The other side, or this one, sets a chat's timer. */
@@ -224,6 +227,36 @@ export class Backend {
     const message = this.place(chat, '', { kind: 'timer', mine, mayDelete: false, timerS: seconds });
     this.emit({ kind: 'messageAdded', message });
     this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    return message;
+  }
+
+  /** A message is put on top of its chat, or taken off. */
+  pins(id: string, on: boolean): Message {
+    const message = this.becomes(this.#message(id), { pinned: on });
+    const chat = this.chats.get(message.chat)!;
+    chat.pins = this.messages.get(message.chat)!.filter(({ pinned }) => pinned).length;
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    return message;
+  }
+
+  /** Somebody says all that they choose. */
+  votes(id: string, numbers: readonly number[], name: string, mine: boolean): Message {
+    const message = this.#message(id);
+    const poll = this.#need(message.poll);
+    if (poll.closed) throw new CallError('pollClosed');
+    const choices = poll.choices.map((choice, at) => {
+      const names = [...choice.names.filter((other) => other !== name), ...(numbers.includes(at) ? [name] : [])];
+      return { ...choice, names, count: names.length, mine: mine ? numbers.includes(at) : choice.mine };
+    });
+    return this.becomes(message, { poll: { ...poll, choices, voters: new Set(choices.flatMap((choice) => choice.names)).size } });
+  }
+
+  /** Something of mine is written and goes its way. */
+  #written(chat: Chat, text: string, change: Partial<Message>): Message {
+    const message = this.place(chat, text, { mine: true, state: 'queued', ...change });
+    this.emit({ kind: 'messageAdded', message });
+    this.emit({ kind: 'chatChanged', chat: { ...chat } });
+    this.#travel(message);
     return message;
   }
 
@@ -392,13 +425,14 @@ export class Backend {
       this.emit({ kind: 'requestRemoved', id });
       return {};
     },
-    send: ({ chat: chatId, text, clientId, replyTo }) => {
+    send: ({ chat: chatId, text, marked: read, clientId, replyTo }) => {
       const chat = this.#need(this.chats.get(chatId));
       const body = text.trim();
       if (body === '' || new TextEncoder().encode(body).length > 16_384) throw new CallError('badText');
       const twin = this.messages.get(chatId)!.find((message) => clientId != null && message.clientId === clientId);
       if (twin !== undefined) return twin;
-      const message = this.place(chat, body, { mine: true, state: 'queued', clientId: clientId ?? null, reply: replyTo == null ? null : this.#quote(this.#message(replyTo)) });
+      const says = read === true ? marked(body) : {};
+      const message = this.place(chat, body, { ...says, mine: true, state: 'queued', clientId: clientId ?? null, reply: replyTo == null ? null : this.#quote(this.#message(replyTo)) });
       this.emit({ kind: 'messageAdded', message });
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
       this.#travel(message);
@@ -445,6 +479,37 @@ export class Backend {
       this.#need(this.chats.get(chat));
       this.setsTimer(chat, seconds, true);
       return {};
+    },
+    pin: ({ id, on }) => this.pins(id, on),
+    pins: ({ chat }) => this.#need(this.messages.get(chat)).filter(({ pinned }) => pinned).reverse(),
+    'poll.send': ({ chat: chatId, question, choices, several, clientId }) => {
+      const chat = this.#need(this.chats.get(chatId));
+      if (choices.length < 2) throw new CallError('badPoll');
+      const poll = { several, closed: false, voters: 0, choices: choices.map((text) => ({ text, count: 0, mine: false, names: [] })) };
+      return this.#written(chat, question, { clientId: clientId ?? null, poll });
+    },
+    'poll.vote': ({ id, choices }) => this.votes(id, choices, this.me!.name, true),
+    'poll.close': ({ id }) => {
+      const message = this.#message(id);
+      return this.becomes(message, { poll: { ...this.#need(message.poll), closed: true } });
+    },
+    forward: ({ id, chat: chatId, named, clientId }) => {
+      const { text, format, typed, media, fromName } = this.#message(id);
+      const chat = this.#need(this.chats.get(chatId));
+      return this.#written(chat, text, { format, typed, media, clientId: clientId ?? null, forwarded: { name: named ? fromName : null } });
+    },
+    typing: () => ({}),
+    'saved.open': () => {
+      const known = [...this.chats.values()].find(({ own }) => own);
+      if (known !== undefined) return { chat: known.id };
+      const chat: Chat = {
+        id: this.chats.size + 1, contact: this.me!.id, own: true, group: null, name: '', verified: false, last: null, unread: 0, mentions: 0, pins: 0,
+        firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
+      };
+      this.chats.set(chat.id, chat);
+      this.messages.set(chat.id, []);
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
+      return { chat: chat.id };
     },
     'group.create': ({ name, members = [] }) => {
       if (name.trim() === '') throw new CallError('badName');
@@ -548,7 +613,7 @@ export class Backend {
       return { messages, moreBefore: from > 0, moreAfter: to < all.length, total: all.length, index: from };
     },
     message: ({ id }) => this.#need([...this.messages.values()].flat().find((message) => message.id === id)),
-    history: ({ id }) => this.#histories.get(id) ?? [{ text: this.#message(id).text, at: this.#message(id).sentAt }],
+    history: ({ id }) => this.#histories.get(id) ?? [{ text: this.#message(id).text, format: [], at: this.#message(id).sentAt }],
     search: ({ words, chat, limit }) => {
       const wanted = words.toLocaleLowerCase().split(/\s+/).filter((word) => word !== '');
       if (wanted.length === 0) return [];
