@@ -97,7 +97,7 @@ fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
 /// RNW-6: on the head no commit of mine is there.
 fn may_here(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
-    Ok(!epochs::has_committed(step, of.epoch)?)
+    Ok(!epochs::has_committed(step, &of)?)
 }
 
 /// RNW-5: something of mine has waited for long, and no relay of the conversation has stored it. What I commit now others
@@ -156,7 +156,7 @@ pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Resu
         .tx
         .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?
         .query_row([of.group], |row| row.get(0))?;
-    if !lost || epochs::has_committed(step, of.epoch)? {
+    if !lost || epochs::has_committed(step, of)? {
         return Ok(of.epoch);
     }
     renew(step, &of.group)?;

@@ -39,6 +39,8 @@ impl Sketch {
                 rank,
                 hash: [child; 32],
                 unseats: unseats.iter().copied().map(account).collect(),
+                leaf: [author; 8],
+                ousts: vec![],
             }),
         });
         self

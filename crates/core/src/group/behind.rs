@@ -171,11 +171,13 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, account: AccountId, body: &[u8]) 
 /// The account has this leaf in the head: nobody has given it another one.
 fn is_leaf_of(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf: &[u8; 32]) -> Result<bool, Stop> {
     let members = epochs::members(step, of.epoch)?;
-    let Some(member) = members.iter().find(|member| member.account == account) else {
-        return Ok(false);
-    };
-    let found = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
-    Ok(found.public == leaf)
+    for member in members.iter().filter(|member| member.account == account) {
+        let found = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
+        if found.public == leaf {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn hears(step: &Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<bool, Stop> {
@@ -225,7 +227,7 @@ fn add(step: &mut Step<'_, '_>, account: AccountId, behind: &Behind, lost: bool)
     // RCH-6: a lost device cannot follow, wherever it stands.
     if lost {
         return if is_leaf_of(step, &of, account, &behind.leaf)? {
-            bring_back(step, &of, account)?;
+            bring_back(step, &of, account, None)?;
             let of = conversation::load(step, &behind.group)?.ok_or(Stop::Refused("no such conversation"))?;
             conversation::note_device(step, &of, account)
         } else {
@@ -239,7 +241,7 @@ fn add(step: &mut Step<'_, '_>, account: AccountId, behind: &Behind, lost: bool)
         return Ok(());
     }
     if is_leaf_of(step, &of, account, &behind.leaf)? {
-        bring_back(step, &of, account)?;
+        bring_back(step, &of, account, Some(&behind.leaf))?;
     }
     Ok(())
 }

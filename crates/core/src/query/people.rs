@@ -58,7 +58,7 @@ const HOW: [How; 3] = [How::InPerson, How::Spoken, How::Plain];
 ///
 /// Errors: the database's own.
 pub fn load_chat(db: &Connection, id: ChatId) -> Result<Option<Chat>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("{CHAT} WHERE h.id = ?"))?;
+    let mut statement = db.prepare_cached(&format!("{CHAT} WHERE h.id = ? AND h.own = 0"))?;
     let chat = statement.query_row([id], chat_row).optional()?;
     chat.map(|chat| with_messages(db, chat)).transpose()
 }
@@ -107,7 +107,7 @@ pub(super) fn chats(db: &Connection, page: Page) -> Result<Vec<Chat>, StoreError
 }
 
 pub(super) fn chats_sql() -> String {
-    format!("{CHAT} WHERE h.hidden = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset")
+    format!("{CHAT} WHERE h.hidden = 0 AND h.own = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset")
 }
 
 /// All contacts that were let in, by name.
