@@ -7,6 +7,7 @@
 
 use super::bring_back;
 use crate::conversation::{self, Conversation, epochs, originals, receipts};
+use crate::meeting;
 use crate::mls::Gid;
 use crate::roles;
 use crate::step::{Step, Stop};
@@ -123,6 +124,10 @@ fn ask(step: &mut Step<'_, '_>, group: &Gid, silent: u32) -> Result<(), Stop> {
 /// Contacts who could bring me back, by what I know of the group, the highest authority first.
 fn helpers(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<AccountId>, Stop> {
     let me = step.me()?;
+    // Key packages of mine that lie with contacts are the home device's: a linked one would not come back by them.
+    if !meeting::me(step)?.is_home() {
+        return Ok(vec![]);
+    }
     let Some(state) = epochs::state(step, of.epoch)? else {
         return Ok(vec![]);
     };
