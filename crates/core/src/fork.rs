@@ -168,7 +168,10 @@ impl<'a> Tree<'a> {
     /// FORK-2: commits whose author is unseated by a valid commit beside them, and all that descends from them.
     /// Judged from the highest authority down, so a void commit unseats nobody.
     fn void(&self) -> BTreeSet<EpochId> {
-        let mut unseating: Vec<(EpochId, &Commit)> = self.commits().filter(|(_, c)| !c.unseats.is_empty() || !c.ousts.is_empty()).collect();
+        let mut unseating: Vec<(EpochId, &Commit)> = self
+            .commits()
+            .filter(|(_, c)| !c.unseats.is_empty() || !c.ousts.is_empty())
+            .collect();
         unseating.sort_by_key(|(_, commit)| (commit.rank, commit.hash));
         let mut void = BTreeSet::new();
         for (epoch, commit) in unseating {

@@ -27,8 +27,8 @@ use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::ids::{DeviceId, RelayId};
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::link::{
-    Challenge, DeviceLink, Grant, GrantSealed, HELLO_BYTES_MAX, LinkRequest, RELAYS_MAX, ROLE_REQUEST, answer_role, code,
-    link_pin,
+    Challenge, DeviceLink, Grant, GrantSealed, HELLO_BYTES_MAX, LinkRequest, RELAYS_MAX, ROLE_REQUEST, answer_role,
+    code, link_pin,
 };
 use stonechat_wire::own::LEAVES_MAX;
 use zeroize::Zeroizing;
@@ -330,7 +330,9 @@ fn relays(step: &Step<'_, '_>) -> Result<Vec<(bool, CardRelay)>, Stop> {
     for relay in meeting::own_relays(step)?.into_iter().take(RELAYS_MAX) {
         let own: bool = step
             .tx
-            .query_row("SELECT own FROM relay WHERE relay = ?", [relay.as_bytes()], |row| row.get(0))?;
+            .query_row("SELECT own FROM relay WHERE relay = ?", [relay.as_bytes()], |row| {
+                row.get(0)
+            })?;
         let mut relay = meeting::name_relay(step, relay)?;
         relay.keys = None;
         named.push((own, relay));
@@ -436,7 +438,8 @@ struct NewSide {
 }
 
 fn asking(step: &Step<'_, '_>, state: u8) -> Result<Option<NewSide>, Stop> {
-    let sql = "SELECT id, link, device_key, seal_private, request, ed25519, mldsa_hash, name FROM linking WHERE state = ?";
+    let sql =
+        "SELECT id, link, device_key, seal_private, request, ed25519, mldsa_hash, name FROM linking WHERE state = ?";
     let found = step.tx.query_row(sql, [state], |row| {
         Ok((
             row.get(0)?,
@@ -464,7 +467,9 @@ fn asking(step: &Step<'_, '_>, state: u8) -> Result<Option<NewSide>, Stop> {
 
 /// The home device has said who it is: the number is shown (LNK-3).
 pub(crate) fn challenged(step: &mut Step<'_, '_>, sealed: &Envelope) -> Result<(), Stop> {
-    let Some(side) = asking(step, ASKING)? else { return Ok(()) };
+    let Some(side) = asking(step, ASKING)? else {
+        return Ok(());
+    };
     let secret = &side.link.secret;
     let content = inbox::whole(&secret.key(&answer_role(CHALLENGE, &side.request)), sealed)?;
     let said = Challenge::decode(&content).map_err(|_| Stop::Refused("challenge"))?;
@@ -496,7 +501,9 @@ fn check_signature(key: &[u8; 32], bytes: &[u8], signature: &[u8; 64]) -> Result
 
 /// The home device has let this one in (LNK-6).
 pub(crate) fn granted(step: &mut Step<'_, '_>, sealed: &Envelope) -> Result<(), Stop> {
-    let Some(side) = asking(step, SHOWING)? else { return Ok(()) };
+    let Some(side) = asking(step, SHOWING)? else {
+        return Ok(());
+    };
     let Some(keys) = side.keys else {
         return Err(Stop::Refused("no account yet"));
     };
@@ -526,12 +533,7 @@ pub(crate) fn granted(step: &mut Step<'_, '_>, sealed: &Envelope) -> Result<(), 
     settle_down(step, &side, keys, &grant)
 }
 
-fn settle_down(
-    step: &mut Step<'_, '_>,
-    side: &NewSide,
-    keys: ([u8; 32], [u8; 32]),
-    grant: &Grant,
-) -> Result<(), Stop> {
+fn settle_down(step: &mut Step<'_, '_>, side: &NewSide, keys: ([u8; 32], [u8; 32]), grant: &Grant) -> Result<(), Stop> {
     let log = grant.device_log.clone();
     let me = Account::linked(step.tx, keys, &grant.name, &side.device_key, log, step.time)?;
     for (own, named) in &grant.relays {

@@ -74,7 +74,8 @@ fn soon(step: &Step<'_, '_>) -> i64 {
 /// Looks at the conversations whose time has come.
 pub(crate) fn spread_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let (now, far) = (step.now.0, step.now.0.saturating_add(LATEST_MS));
-    let sql = "SELECT group_id FROM spread WHERE due_at <= ? UNION SELECT group_id FROM spread WHERE due_at > ? LIMIT ?";
+    let sql =
+        "SELECT group_id FROM spread WHERE due_at <= ? UNION SELECT group_id FROM spread WHERE due_at > ? LIMIT ?";
     let groups: Vec<Gid> = step
         .tx
         .prepare_cached(sql)?
@@ -117,7 +118,10 @@ fn spread_one(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         .iter()
         .map(|logged| logged.entry.device_id)
         .collect();
-    let there: BTreeSet<DeviceId> = mine.iter().map(|leaf| leaf::device_of(leaf)).collect::<Result<_, _>>()?;
+    let there: BTreeSet<DeviceId> = mine
+        .iter()
+        .map(|leaf| leaf::device_of(leaf))
+        .collect::<Result<_, _>>()?;
     let goes: Vec<&Leaf> = mine
         .iter()
         .copied()
@@ -151,10 +155,7 @@ fn commit(
     let me = meeting::me(step)?;
     let note = OwnNote {
         log: me.device_log().clone(),
-        cuts: goes
-            .iter()
-            .map(|leaf| cut(step, of, leaf))
-            .collect::<Result<_, _>>()?,
+        cuts: goes.iter().map(|leaf| cut(step, of, leaf)).collect::<Result<_, _>>()?,
     };
     let judged = judged(group::rank(step, of)?, note.cuts.iter().map(|cut| cut.leaf).collect());
     let packages: Vec<Vec<u8>> = comes.iter().map(|(_, package)| package.clone()).collect();
@@ -286,7 +287,10 @@ pub(crate) fn judge(before: Option<&GroupState>, taken: &Taken, note: &OwnNote) 
         ousts.push(key_of(leaf)?);
     }
     let told: Vec<[u8; 8]> = note.cuts.iter().map(|cut| cut.leaf).collect();
-    let left = taken.after.iter().filter(|leaf| mls::account_in(&leaf.identity) == Some(author));
+    let left = taken
+        .after
+        .iter()
+        .filter(|leaf| mls::account_in(&leaf.identity) == Some(author));
     if BTreeSet::from_iter(&told) != BTreeSet::from_iter(&ousts) || left.count() > LEAVES_MAX {
         return Err(REFUSED);
     }
@@ -727,7 +731,8 @@ fn end_lost(step: &mut Step<'_, '_>, chat: i64, contact: &OwnContact) -> Result<
         let theirs = leaves
             .iter()
             .filter(|leaf| mls::account_in(&leaf.identity) == Some(contact.account()));
-        let mut live = theirs.map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&contact.device_log, device)));
+        let mut live =
+            theirs.map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&contact.device_log, device)));
         if !live.any(|live| live.unwrap_or(true)) {
             step.tx.execute(
                 "UPDATE conversation SET gone = 1, receipt_due = NULL WHERE group_id = ?",

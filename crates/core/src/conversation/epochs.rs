@@ -427,14 +427,11 @@ fn keep_cuts(step: &Step<'_, '_>, made: EpochId, judged: &Judged, note: &Note) -
 /// Marks what unseated accounts wrote after their cut, outside what descends from it (GRP-6): as the canonical branch
 /// says at this moment.
 pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let sql =
-        "SELECT c.epoch_id, c.account, c.seq, c.leaf FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
+    let sql = "SELECT c.epoch_id, c.account, c.seq, c.leaf FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
     let cuts: Vec<([u8; 16], [u8; 32], u32, Vec<u8>)> = step
         .tx
         .prepare_cached(sql)?
-        .query_map([group], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
+        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<Result<_, _>>()?;
     let ended = load(step, group)?.is_some_and(|of| of.gone && !of.grouped);
     if cuts.is_empty() || ended || !defence::holds(Defence::Cuts) {

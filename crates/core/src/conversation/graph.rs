@@ -295,14 +295,7 @@ pub(crate) fn followers(step: &Step<'_, '_>, of: &Placed) -> Result<Vec<Placed>,
                         AND (group_id <> ?1 OR leaf = coalesce(?6, leaf)) ORDER BY hlc LIMIT 1)",
     )?;
     let found = rows.query_map(
-        params![
-            of.group,
-            of.id.short(),
-            of.chat,
-            of.sender.as_bytes(),
-            of.hlc,
-            of.leaf
-        ],
+        params![of.group, of.id.short(), of.chat, of.sender.as_bytes(), of.hlc, of.leaf],
         placed,
     )?;
     Ok(found.collect::<Result<_, _>>()?)

@@ -38,7 +38,9 @@ pub(crate) fn keys_came(step: &mut Step<'_, '_>, account: AccountId) -> Result<(
             continue;
         };
         let leaves = leaves_in_head(step, &of, account)?;
-        let mut live = leaves.iter().map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&log, device)));
+        let mut live = leaves
+            .iter()
+            .map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&log, device)));
         // Where one is live, that account's own devices take out the others (OWN-4).
         if live.any(|live| live.unwrap_or(true)) {
             continue;

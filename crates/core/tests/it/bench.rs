@@ -255,7 +255,9 @@ impl Bench {
         let there = self.relay.boxes.entry(tag).or_default();
         let bytes = parcel.envelope.bytes().to_vec();
         let (percent, dice) = &mut self.relay.loses;
-        *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         if (*dice >> 33) % 100 < *percent {
             there.push(vec![]);
         } else if !there.contains(&bytes) {

@@ -106,7 +106,11 @@ fn nothing_waits(bench: &mut Bench, all: &[usize]) {
     for device in all {
         let waiting = "SELECT count(*) FROM outbox WHERE purpose <> 7";
         assert_eq!(count(bench, *device, waiting), 0, "{device}");
-        assert_eq!(count(bench, *device, "SELECT count(*) FROM want WHERE due_at IS NOT NULL"), 0, "{device}");
+        assert_eq!(
+            count(bench, *device, "SELECT count(*) FROM want WHERE due_at IS NOT NULL"),
+            0,
+            "{device}"
+        );
     }
 }
 
@@ -139,7 +143,10 @@ fn a_linked_device_reads_and_writes_what_the_first_does_own_4() {
         bench.texts(0),
         ["> before", "> from the phone", "> from the laptop", "from Bo"]
     );
-    assert_eq!(bench.texts(1), ["before", "from the phone", "from the laptop", "> from Bo"]);
+    assert_eq!(
+        bench.texts(1),
+        ["before", "from the phone", "from the laptop", "> from Bo"]
+    );
     // proves: OWN-5
     assert_eq!(bench.texts(2), ["> from the phone", "> from the laptop", "from Bo"]);
     assert_eq!(bench.states(0), [2, 2, 2]);
@@ -169,7 +176,10 @@ fn days_pass_and_all_three_renew_and_read_everything_own_4() {
     assert_eq!(bench.texts(2).len(), 18);
     for device in 0..3 {
         assert_eq!(count(&mut bench, device, "SELECT count(*) FROM alarm"), 0, "{device}");
-        assert_eq!(count(&mut bench, device, "SELECT count(*) FROM message WHERE complete = 0"), 0);
+        assert_eq!(
+            count(&mut bench, device, "SELECT count(*) FROM message WHERE complete = 0"),
+            0
+        );
     }
     nothing_waits(&mut bench, &[0, 1, 2]);
 }
@@ -179,15 +189,19 @@ fn a_contact_with_several_devices_has_them_all_own_4() {
     let mut bench = two_and_bo();
     let other = link(&mut bench, 1);
     bench.pass(MINUTE);
-    assert_eq!(
-        [0, 1, 2, other].map(|device| leaves(&mut bench, device)),
-        [4, 4, 4, 4]
-    );
+    assert_eq!([0, 1, 2, other].map(|device| leaves(&mut bench, device)), [4, 4, 4, 4]);
     say(&mut bench, other, "from Bo's laptop");
     say(&mut bench, 2, "from Ana's laptop");
     bench.pass(MINUTE);
     for device in [0, 2] {
-        assert_eq!(bench.texts(device).iter().filter(|text| text.ends_with("laptop")).count(), 2);
+        assert_eq!(
+            bench
+                .texts(device)
+                .iter()
+                .filter(|text| text.ends_with("laptop"))
+                .count(),
+            2
+        );
     }
     assert!(bench.texts(1).contains(&"> from Bo's laptop".into()));
     assert_eq!(bench.states(other), [2]);
@@ -228,13 +242,13 @@ fn who_is_met_later_and_groups_come_to_the_linked_device_own_4() {
     assert_eq!(count(&mut bench, laptop, "SELECT count(*) FROM contact"), 3);
     // And what is said of a contact on one device is known on the other. proves: OWN-8
     let bo = groups::account(&mut bench, 1);
-    let verify = Verify {
-        id: bo,
-        verified: true,
-    };
+    let verify = Verify { id: bo, verified: true };
     bench.ask(laptop, Command::Verify(verify)).unwrap();
     bench.pass(MINUTE);
-    assert_eq!(count(&mut bench, 0, "SELECT count(*) FROM contact WHERE verified = 1"), 1);
+    assert_eq!(
+        count(&mut bench, 0, "SELECT count(*) FROM contact WHERE verified = 1"),
+        1
+    );
 }
 
 #[test]
@@ -481,7 +495,10 @@ struct Roll(u64);
 
 impl Roll {
     fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % most
     }
 }
@@ -519,12 +536,19 @@ fn weeks(seed: u64) {
         assert_eq!(leaves(&mut bench, device), 4, "seed {seed}: {device}");
         let texts = bench.texts(device);
         for text in (0..said).map(|text| format!("text {text}")) {
-            let times = texts.iter().filter(|shown| shown.trim_start_matches("> ") == text).count();
+            let times = texts
+                .iter()
+                .filter(|shown| shown.trim_start_matches("> ") == text)
+                .count();
             assert_eq!(times, 1, "seed {seed}: {device} {text} of {said}");
         }
         let open = "SELECT count(*) FROM message WHERE mine = 1 AND kind = 0 AND state < 2";
         assert_eq!(count(&mut bench, device, open), 0, "seed {seed}: {device}");
-        assert_eq!(count(&mut bench, device, "SELECT count(*) FROM alarm"), 0, "seed {seed}: {device}");
+        assert_eq!(
+            count(&mut bench, device, "SELECT count(*) FROM alarm"),
+            0,
+            "seed {seed}: {device}"
+        );
         let incomplete = "SELECT count(*) FROM message WHERE complete = 0";
         assert_eq!(count(&mut bench, device, incomplete), 0, "seed {seed}: {device}");
     }

@@ -50,7 +50,9 @@ async fn link(client: &mut Client, wish: &grammar::DeviceLink) -> Result<(), Com
     } else if wish.to.is_none() {
         show::line(&made.link)?;
     }
-    show::note("on the other device: `device accept LINK`; then here: `device confirm NUMBER`, the number that it shows");
+    show::note(
+        "on the other device: `device accept LINK`; then here: `device confirm NUMBER`, the number that it shows",
+    );
     Ok(())
 }
 

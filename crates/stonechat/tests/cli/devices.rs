@@ -26,9 +26,15 @@ fn a_second_device_is_linked_talks_and_is_removed() {
     let number = shown["number"].as_str().unwrap().to_owned();
     let wrong = if number == "000000" { "000001" } else { "000000" };
     let refused = ana.run(&["device", "confirm", wrong]);
-    assert!(refused.code == 1 && refused.err.contains("not the number"), "{refused:?}");
+    assert!(
+        refused.code == 1 && refused.err.contains("not the number"),
+        "{refused:?}"
+    );
     let done = ana.run(&["device", "confirm", &number, "--json"]).json();
-    assert_eq!((done[0]["state"].as_str(), done[0]["name"].as_str()), (Some("done"), Some("Laptop")));
+    assert_eq!(
+        (done[0]["state"].as_str(), done[0]["name"].as_str()),
+        (Some("done"), Some("Laptop"))
+    );
     let linked: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(linked["state"], "linked");
     assert!(lines.next().is_none());
@@ -37,7 +43,9 @@ fn a_second_device_is_linked_talks_and_is_removed() {
         (laptop.run(&["send", "Bo", "from the laptop"]).code == 0).then_some(())
     });
     let has = |person: &crate::harness::Person, chat: &str, text: &str| {
-        eventually(text, || person.run(&["messages", chat]).ok().contains(text).then_some(()));
+        eventually(text, || {
+            person.run(&["messages", chat]).ok().contains(text).then_some(())
+        });
     };
     has(&bo, "Ana", "from the laptop");
     has(&ana, "Bo", "from the laptop");
@@ -52,7 +60,10 @@ fn a_second_device_is_linked_talks_and_is_removed() {
     assert!(words.code == 1 && words.err.contains("first device"), "{words:?}");
     let listed = laptop.run(&["device", "list", "--json"]).json();
     assert_eq!(listed.len(), 2);
-    assert_eq!((&listed[0]["name"], &listed[1]["this"]), (&"Phone".into(), &true.into()));
+    assert_eq!(
+        (&listed[0]["name"], &listed[1]["this"]),
+        (&"Phone".into(), &true.into())
+    );
 
     let left = ana.run(&["device", "remove", "Laptop", "--json"]).json();
     assert_eq!(left.len(), 1);

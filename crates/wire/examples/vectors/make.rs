@@ -853,7 +853,11 @@ fn own_welcome() -> Own {
 }
 
 fn links() -> Value {
-    let (secret, account, nonce) = (InviteSecret::from_bytes(bytes(1)), AccountId::from_bytes(bytes(2)), bytes(3));
+    let (secret, account, nonce) = (
+        InviteSecret::from_bytes(bytes(1)),
+        AccountId::from_bytes(bytes(2)),
+        bytes(3),
+    );
     let link = DeviceLink {
         secret: secret.clone(),
         pin: link_pin(&secret, account),
