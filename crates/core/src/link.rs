@@ -7,6 +7,7 @@
 
 use crate::account::{self, Account};
 use crate::api::{self, Event, Fault, Reply};
+use crate::defence::{self, Defence};
 use crate::devices;
 use crate::inbox;
 use crate::leaf;
@@ -192,7 +193,7 @@ pub(crate) fn requested(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope
         OPEN if link.expires_at >= step.time.0 => {}
         ASKED if link.request == Some(hash) => return challenge(step, &link, &hash),
         // A second device: one of the two is not the owner's (LNK-4).
-        ASKED => {
+        ASKED if defence::holds(Defence::LinkOnce) => {
             listening::drop_about(step, &link.id)?;
             return set_state(step, CLOSED);
         }
@@ -258,7 +259,7 @@ pub(crate) fn confirm(step: &mut Step<'_, '_>, number: &str) -> Result<Reply, St
         return Err(Stop::Fault(Fault::NotFound));
     };
     let typed: String = number.chars().filter(char::is_ascii_digit).collect();
-    if typed == code(&link.secret, &request, &nonce) {
+    if typed == code(&link.secret, &request, &nonce) || !defence::holds(Defence::LinkNumber) {
         grant(step, &link, &request)?;
         return Ok(Reply::Done {});
     }
@@ -474,7 +475,7 @@ pub(crate) fn challenged(step: &mut Step<'_, '_>, sealed: &Envelope) -> Result<(
     let content = inbox::whole(&secret.key(&answer_role(CHALLENGE, &side.request)), sealed)?;
     let said = Challenge::decode(&content).map_err(|_| Stop::Refused("challenge"))?;
     let account = account::account_id(&said.ed25519, &said.mldsa_hash);
-    if link_pin(secret, account) != side.link.pin {
+    if link_pin(secret, account) != side.link.pin && defence::holds(Defence::LinkPin) {
         return Err(Stop::Refused("another account"));
     }
     let signed = Challenge::signed_bytes(&side.request, &said.nonce);
