@@ -163,6 +163,13 @@ fn load(step: &Step<'_, '_>) -> Result<Option<HomeSide>, Stop> {
 
 fn set_state(step: &mut Step<'_, '_>, state: u8) -> Result<(), Stop> {
     step.tx.execute("UPDATE device_link SET state = ?", [state])?;
+    if state >= DONE {
+        // What it opened is over.
+        step.tx.execute(
+            "UPDATE device_link SET secret = zeroblob(20), link = '', nonce = NULL",
+            [],
+        )?;
+    }
     step.event(Event::StatusChanged {});
     Ok(())
 }
@@ -557,7 +564,7 @@ fn settle_down(step: &mut Step<'_, '_>, side: &NewSide, keys: ([u8; 32], [u8; 32
     let relay = side.link.route.relay;
     listening::drop_about(step, &side.id)?;
     step.tx.execute(
-        "UPDATE linking SET state = ?, number = NULL, device_key = NULL, seal_private = NULL",
+        "UPDATE linking SET state = ?, number = NULL, device_key = NULL, seal_private = NULL, link = ''",
         [LINKED],
     )?;
     let role = answer_role(HELLO, &side.request);

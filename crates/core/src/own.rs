@@ -813,3 +813,163 @@ pub(crate) fn remove(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     step.event(Event::StatusChanged {});
     Ok(Reply::Done {})
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Dice;
+    use crate::account::{Account, Origin};
+    use crate::store::{Store, StoreKey};
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use stonechat_wire::card::LeafIdentity;
+    use stonechat_wire::ids::{EpochId, Timestamp};
+
+    struct Family {
+        me: Account,
+        keys: Vec<SigningKey>,
+    }
+
+    /// An account with a home device (place 0) and some more; those named are revoked.
+    fn family(dice: u8, more: u8, revoked: &[usize]) -> Family {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::create(home.path(), &StoreKey::from_bytes([1; 32])).unwrap();
+        let tx = store.begin().unwrap();
+        let mut dice = Dice::seeded([dice; 32]);
+        let mut me = Account::found(&tx, Origin::Fresh, "Ana", Timestamp(5_000), &mut dice).unwrap();
+        let mut keys = vec![me.device_key().clone()];
+        for n in 1..=more {
+            let key = SigningKey::from_bytes(&[n; 32]);
+            let public = key.verifying_key().to_bytes();
+            assert!(
+                me.log_device(&tx, DeviceChange::Added, &public, Timestamp(6_000))
+                    .unwrap()
+            );
+            keys.push(key);
+        }
+        for n in revoked {
+            let public = keys[*n].verifying_key().to_bytes();
+            assert!(
+                me.log_device(&tx, DeviceChange::Revoked, &public, Timestamp(7_000))
+                    .unwrap()
+            );
+        }
+        Family { me, keys }
+    }
+
+    impl Family {
+        fn leaf(&self, device: usize) -> Leaf {
+            let public = [u8::try_from(device).unwrap() + 100; 32];
+            let key = &self.keys[device];
+            let id = account::device_id(&key.verifying_key().to_bytes());
+            let entries = &self.me.device_log().entries;
+            let entry = entries.iter().find(|logged| logged.entry.device_id == id).unwrap();
+            let mut identity = LeafIdentity {
+                account: self.me.id(),
+                account_ed25519: self.me.ed25519_public(),
+                mldsa_hash: *self.me.mldsa_hash(),
+                device: entry.clone(),
+                signature: [0; 64],
+            };
+            identity.signature = key.sign(&identity.signed_bytes(&public)).to_bytes();
+            Leaf {
+                index: u32::try_from(device).unwrap(),
+                identity: identity.encode(),
+                public: public.to_vec(),
+            }
+        }
+
+        /// Device `by` adds and removes leaves of these devices.
+        fn commit(&self, by: usize, before: &[usize], adds: &[usize], removes: &[usize]) -> Taken {
+            let leaves = |devices: &[usize]| devices.iter().map(|device| self.leaf(*device)).collect::<Vec<_>>();
+            let stay: Vec<usize> = before
+                .iter()
+                .filter(|device| !removes.contains(device))
+                .copied()
+                .collect();
+            Taken {
+                child: EpochId::from_bytes([1; 16]),
+                author: self.leaf(by),
+                before: leaves(before),
+                after: leaves(&[stay.as_slice(), adds].concat()),
+                added: leaves(adds),
+                removed: removes.iter().map(|device| u32::try_from(*device).unwrap()).collect(),
+                changed_state: false,
+                state: None,
+                renewed: true,
+                note: vec![],
+                with_me: true,
+            }
+        }
+
+        fn note(&self, cuts: &[usize]) -> OwnNote {
+            let cut = |device: &usize| LeafCut {
+                leaf: key_of(&self.leaf(*device)).unwrap(),
+                seq: 3,
+            };
+            OwnNote {
+                log: self.me.device_log().clone(),
+                cuts: cuts.iter().map(cut).collect(),
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_changes_its_own_leaves_as_its_log_says_and_nothing_else_dev_4() {
+        let all = family(3, 2, &[2]);
+        let verdict = |taken: &Taken, note: &OwnNote| judge(None, taken, note);
+        let added = verdict(&all.commit(0, &[0], &[1], &[]), &all.note(&[])).unwrap();
+        assert_eq!((added.class, added.ousts.len()), (Class::Admin, 0));
+        // Any live device may; the log is the account's.
+        let taken_out = verdict(&all.commit(1, &[0, 1, 2], &[], &[2]), &all.note(&[2])).unwrap();
+        assert_eq!((taken_out.class, taken_out.ousts), (Class::Unseats, vec![[102; 8]]));
+        assert!(verdict(&all.commit(0, &[0, 2], &[1], &[2]), &all.note(&[2])).is_ok());
+        let refused = [
+            (
+                "a revoked device is added",
+                all.commit(0, &[0], &[2], &[]),
+                all.note(&[]),
+            ),
+            (
+                "a revoked device adds",
+                all.commit(2, &[0, 2], &[1], &[]),
+                all.note(&[]),
+            ),
+            (
+                "a live one is removed",
+                all.commit(1, &[0, 1], &[], &[0]),
+                all.note(&[0]),
+            ),
+            ("no cut", all.commit(0, &[0, 2], &[], &[2]), all.note(&[])),
+            ("a cut too many", all.commit(0, &[0], &[1], &[]), all.note(&[1])),
+            ("nothing", all.commit(0, &[0], &[], &[]), all.note(&[])),
+        ];
+        for (what, taken, note) in refused {
+            assert!(verdict(&taken, &note).is_err(), "{what}");
+        }
+        for change in [
+            |taken: &mut Taken| taken.renewed = false,
+            |taken: &mut Taken| taken.changed_state = true,
+        ] {
+            let mut taken = all.commit(0, &[0], &[1], &[]);
+            change(&mut taken);
+            assert!(verdict(&taken, &all.note(&[])).is_err());
+        }
+        // Somebody else's leaf, and somebody else's log.
+        let other = family(9, 1, &[]);
+        let mut taken = all.commit(0, &[0], &[1], &[]);
+        taken.added = vec![other.leaf(1)];
+        assert!(verdict(&taken, &all.note(&[])).is_err());
+        assert!(verdict(&all.commit(0, &[0], &[1], &[]), &other.note(&[])).is_err());
+        let mut broken = all.note(&[]);
+        broken.log.entries[1].signature[0] ^= 1;
+        assert!(verdict(&all.commit(0, &[0], &[1], &[]), &broken).is_err());
+    }
+
+    #[test]
+    fn an_account_has_at_most_eight_leaves_dev_4() {
+        let all = family(3, 8, &[]);
+        let seven: Vec<usize> = (0..7).collect();
+        assert!(judge(None, &all.commit(0, &seven, &[7], &[]), &all.note(&[])).is_ok());
+        assert!(judge(None, &all.commit(0, &seven, &[7, 8], &[]), &all.note(&[])).is_err());
+    }
+}

@@ -365,9 +365,21 @@ fn a_linked_device_links_removes_and_invites_nobody_acc_6() {
 
 #[test]
 fn who_has_the_link_and_all_traffic_reads_no_grant_lnk_5() {
-    let mut bench = two_and_bo();
-    let text = count_text(&mut bench, 2, "SELECT link FROM linking");
+    let mut bench = Bench::friends();
+    let text = link_of(&mut bench, 0);
+    let device = empty(&mut bench);
+    accept(&mut bench, device, &text, "Laptop").unwrap();
+    let number = linking(&mut bench, device).number.unwrap();
+    confirm(&mut bench, 0, &number).unwrap();
+    assert_eq!(linking(&mut bench, device).state, LinkState::Linked);
     let secret = DeviceLink::parse(&text).unwrap().secret;
+    // Neither side keeps it.
+    let kept = "SELECT count(*) FROM device_link WHERE secret <> zeroblob(20) OR link <> ''";
+    assert_eq!(count(&mut bench, 0, kept), 0);
+    assert_eq!(
+        count(&mut bench, device, "SELECT count(*) FROM linking WHERE link <> ''"),
+        0
+    );
     let request = letter(&bench, &secret, ROLE_REQUEST).expect("the request");
     let hash = <[u8; 32]>::from(Sha256::digest(&request));
     let sealed = letter(&bench, &secret, &answer_role(b"link/grant", &hash)).expect("the grant");
@@ -375,15 +387,8 @@ fn who_has_the_link_and_all_traffic_reads_no_grant_lnk_5() {
     assert!(Grant::decode(&sealed.ciphertext).is_err());
     assert!(!sealed.ciphertext.windows(3).any(|three| three == b"Ana"));
     // Nor does any letter hold the seed or the words: there is none on the new device.
-    assert_eq!(
-        count(&mut bench, 2, "SELECT count(*) FROM account WHERE seed IS NULL"),
-        1
-    );
-}
-
-fn count_text(bench: &mut Bench, device: usize, sql: &str) -> String {
-    let tx = bench.devices[device].store.begin().unwrap();
-    tx.query_row(sql, [], |row| row.get(0)).unwrap()
+    let seedless = "SELECT count(*) FROM account WHERE seed IS NULL";
+    assert_eq!(count(&mut bench, device, seedless), 1);
 }
 
 /// What lies in a mailbox of a link, opened as whoever has the link can.
