@@ -424,11 +424,14 @@ fn keep_cuts(step: &Step<'_, '_>, made: EpochId, judged: &Judged, note: &Note) -
     Ok(())
 }
 
+/// Epoch that the commit makes, account, seq, and the leaf's key where it is one leaf's.
+type KeptCut = ([u8; 16], [u8; 32], u32, Vec<u8>);
+
 /// Marks what unseated accounts wrote after their cut, outside what descends from it (GRP-6): as the canonical branch
 /// says at this moment.
 pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let sql = "SELECT c.epoch_id, c.account, c.seq, c.leaf FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
-    let cuts: Vec<([u8; 16], [u8; 32], u32, Vec<u8>)> = step
+    let cuts: Vec<KeptCut> = step
         .tx
         .prepare_cached(sql)?
         .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
