@@ -14,14 +14,14 @@ fn a_second_device_is_linked_talks_and_is_removed() {
     assert!(link.starts_with("stone:d"), "{link}");
     let mut laptop = crate::harness::Person::nobody();
     // The new device waits for its number to be typed: beside the test, as beside the person.
-    let accepting = Command::new(env!("CARGO_BIN_EXE_stonechat"))
+    let mut accepting = Command::new(env!("CARGO_BIN_EXE_stonechat"))
         .args(["device", "accept", &link, "--name", "Laptop", "--json"])
         .env("STONECHAT_HOME", laptop.home())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(accepting.stdout.unwrap()));
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(accepting.stdout.take().unwrap()));
     let shown: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     let number = shown["number"].as_str().unwrap().to_owned();
     let wrong = if number == "000000" { "000001" } else { "000000" };
@@ -38,6 +38,7 @@ fn a_second_device_is_linked_talks_and_is_removed() {
     let linked: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(linked["state"], "linked");
     assert!(lines.next().is_none());
+    assert!(accepting.wait().unwrap().success());
     laptop.serve();
     eventually("Bo is known there", || {
         (laptop.run(&["send", "Bo", "from the laptop"]).code == 0).then_some(())
