@@ -12,9 +12,11 @@ use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::group::{GroupState, Invitation, Note, decode_supply, encode_supply};
 use stonechat_wire::ids::{RelayId, Tag};
 use stonechat_wire::invite::InviteLink;
+use stonechat_wire::link::{Grant, LinkRequest};
 use stonechat_wire::message::{
     MessageHeader, Receipt, decode_again, decode_text, decode_want, encode_again, encode_text, encode_want,
 };
+use stonechat_wire::own::{Own, OwnNote};
 use stonechat_wire::poll::Vote;
 use stonechat_wire::post::{Post, decode_timer, encode_timer};
 use stonechat_wire::route::RelayRoute;
@@ -139,7 +141,7 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 16 {
+    match choice % 20 {
         0 => texts(bytes),
         1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
         2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),
@@ -148,6 +150,10 @@ pub(crate) fn meeting(input: &[u8]) {
         5 => same(bytes, DeviceLog::decode(bytes).ok().map(|log| log.encode())),
         6 => message(bytes),
         15 => same(bytes, Capsule::decode(bytes).ok().map(|capsule| capsule.encode())),
+        16 => same(bytes, Own::decode(bytes).ok().map(|own| own.encode())),
+        17 => same(bytes, OwnNote::decode(bytes).ok().flatten().map(|note| note.encode())),
+        18 => same(bytes, Grant::decode(bytes).ok().map(|grant| grant.encode())),
+        19 => same(bytes, LinkRequest::decode(bytes).ok().map(|request| request.encode())),
         14 => same(bytes, decode_want(bytes).ok().map(|wanted| encode_want(&wanted))),
         7 => same(bytes, Receipt::decode(bytes).ok().map(|receipt| receipt.encode())),
         8 => same(bytes, GroupState::decode(bytes).ok().map(|state| state.encode())),

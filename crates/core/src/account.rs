@@ -42,10 +42,11 @@ pub struct Keys {
     mldsa_hash: [u8; 32],
 }
 
-/// An account on this device, with all its secrets.
+/// An account on this device. Only its home device holds the seed, and what signs for the account (ACC-6).
 pub struct Account {
-    seed: RootSeed,
-    keys: Keys,
+    home: Option<(RootSeed, Keys)>,
+    ed25519: [u8; 32],
+    mldsa_hash: [u8; 32],
     name: String,
     device: Device,
     log: DeviceLog,
@@ -200,13 +201,14 @@ impl Account {
                 &keys.signing,
                 &DeviceLog::default(),
                 DeviceChange::Added,
-                &device,
+                &device.key.verifying_key().to_bytes(),
                 now,
             )],
         };
         let account = Self {
-            seed,
-            keys,
+            ed25519: keys.ed25519_public(),
+            mldsa_hash: *keys.mldsa_hash(),
+            home: Some((seed, keys)),
             name: name.to_owned(),
             device,
             log,
@@ -216,13 +218,38 @@ impl Account {
         Ok(account)
     }
 
+    /// Keeps an account whose home is another device: this one was linked (LNK-6). Its log, checked, has this device.
+    pub(crate) fn linked(
+        db: &Connection,
+        (ed25519, mldsa_hash): ([u8; 32], [u8; 32]),
+        name: &str,
+        device_key: &[u8; 32],
+        log: DeviceLog,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let account = Self {
+            home: None,
+            ed25519,
+            mldsa_hash,
+            name: name.to_owned(),
+            device: Device::from_seed(device_key),
+            log,
+            restored: false,
+        };
+        account.insert(db, now)?;
+        Ok(account)
+    }
+
     fn insert(&self, db: &Connection, now: Timestamp) -> Result<(), StoreError> {
         db.execute(
-            "INSERT INTO account(one, account, seed, name, device, device_key, device_log, restored, created_at)
-             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO account(one, account, ed25519, mldsa_hash, seed, name, device, device_key, device_log, restored,
+                                 created_at)
+             VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 self.id().as_bytes(),
-                *self.seed.0,
+                self.ed25519,
+                self.mldsa_hash,
+                self.home.as_ref().map(|(seed, _)| *seed.0),
                 self.name,
                 self.device.id.as_bytes(),
                 self.device.key.as_bytes(),
@@ -237,25 +264,32 @@ impl Account {
     /// Who this is.
     #[must_use]
     pub fn id(&self) -> AccountId {
-        self.keys.id()
+        account_id(&self.ed25519, &self.mldsa_hash)
     }
 
     /// The key that the account's signatures are checked with.
     #[must_use]
-    pub fn ed25519_public(&self) -> [u8; 32] {
-        self.keys.ed25519_public()
+    pub const fn ed25519_public(&self) -> [u8; 32] {
+        self.ed25519
     }
 
     /// SHA-256 of the ML-DSA-65 public key.
     #[must_use]
     pub const fn mldsa_hash(&self) -> &[u8; 32] {
-        self.keys.mldsa_hash()
+        &self.mldsa_hash
     }
 
-    /// Signs as the account, Ed25519.
+    /// This device holds what signs for the account (ACC-6).
     #[must_use]
-    pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.keys.signing.sign(bytes).to_bytes()
+    pub const fn is_home(&self) -> bool {
+        self.home.is_some()
+    }
+
+    /// Signs as the account, Ed25519; nothing where that is another device's to do.
+    #[must_use]
+    pub fn sign(&self, bytes: &[u8]) -> Option<[u8; 64]> {
+        let (_, keys) = self.home.as_ref()?;
+        Some(keys.signing.sign(bytes).to_bytes())
     }
 
     /// What the person calls themselves.
@@ -264,10 +298,10 @@ impl Account {
         &self.name
     }
 
-    /// The words to write down.
+    /// The words to write down, on the home device.
     #[must_use]
-    pub fn words(&self) -> Vec<String> {
-        self.seed.to_words()
+    pub fn words(&self) -> Option<Vec<String>> {
+        self.home.as_ref().map(|(seed, _)| seed.to_words())
     }
 
     /// This device.
@@ -297,19 +331,49 @@ impl Account {
         mut log: DeviceLog,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        if check_log(&log, &self.ed25519_public()).is_err() || log.entries.len() >= LOG_ENTRIES_MAX {
+        let Some((_, keys)) = &self.home else { return Ok(false) };
+        if check_log(&log, &self.ed25519).is_err() || log.entries.len() >= LOG_ENTRIES_MAX {
             return Ok(false);
         }
-        let entry = next_entry(&self.keys.signing, &log, DeviceChange::Restored, &self.device, now);
+        let key = self.device.key.verifying_key().to_bytes();
+        let entry = next_entry(&keys.signing, &log, DeviceChange::Restored, &key, now);
         log.entries.push(entry);
-        db.execute("UPDATE account SET device_log = ?", [log.encode()])?;
-        self.log = log;
+        self.keep_log(db, log)?;
         Ok(true)
     }
 
-    /// What opens the account's capsule, and where it lies (CAP-1).
-    pub(crate) fn capsule_root(&self) -> CapsuleRoot {
-        CapsuleRoot::new(*self.seed.derive(CAPSULE_LABEL))
+    /// Continues the log by what becomes of the device with this key (DEV-1).
+    ///
+    /// Errors: the database's own. Out: false where this is not the home device, or the log is full.
+    pub(crate) fn log_device(
+        &mut self,
+        db: &Connection,
+        change: DeviceChange,
+        device_ed25519: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some((_, keys)) = &self.home else { return Ok(false) };
+        if self.log.entries.len() >= LOG_ENTRIES_MAX {
+            return Ok(false);
+        }
+        let mut log = self.log.clone();
+        log.entries
+            .push(next_entry(&keys.signing, &log, change, device_ed25519, now));
+        self.keep_log(db, log)?;
+        Ok(true)
+    }
+
+    /// Keeps a log that continues the one known; the caller has checked that it does.
+    pub(crate) fn keep_log(&mut self, db: &Connection, log: DeviceLog) -> Result<(), StoreError> {
+        db.execute("UPDATE account SET device_log = ?", [log.encode()])?;
+        self.log = log;
+        Ok(())
+    }
+
+    /// What opens the account's capsule, and where it lies (CAP-1); the home device's only.
+    pub(crate) fn capsule_root(&self) -> Option<CapsuleRoot> {
+        let (seed, _) = self.home.as_ref()?;
+        Some(CapsuleRoot::new(*seed.derive(CAPSULE_LABEL)))
     }
 
     /// It came back from recovery words.
@@ -347,13 +411,13 @@ fn next_entry(
     account: &SigningKey,
     log: &DeviceLog,
     change: DeviceChange,
-    device: &Device,
+    device_ed25519: &[u8; 32],
     now: Timestamp,
 ) -> DeviceLogEntry {
     let entry = DeviceEntry {
         change,
-        device_id: device.id,
-        device_ed25519: device.key.verifying_key().to_bytes(),
+        device_id: device_id(device_ed25519),
+        device_ed25519: *device_ed25519,
         added_at_s: now.seconds(),
     };
     let mut entry = DeviceLogEntry {
@@ -395,16 +459,21 @@ fn check_entry(entry: &DeviceLogEntry, key: &VerifyingKey) -> Result<(), LogErro
 ///
 /// Derives all keys anew (about a millisecond). Errors: the database's own.
 pub fn load(db: &Connection) -> Result<Option<Account>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT seed, name, device_key, device_log, restored FROM account")?;
+    let sql = "SELECT seed, name, device_key, device_log, restored, ed25519, mldsa_hash FROM account";
+    let mut statement = db.prepare_cached(sql)?;
     Ok(statement.query_row([], account_row).optional()?)
 }
 
 fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
-    let seed = RootSeed::from_bytes(row.get(0)?);
+    let seed = row.get::<_, Option<[u8; 32]>>(0)?.map(RootSeed::from_bytes);
     let log = DeviceLog::decode(row.get_ref(3)?.as_blob()?);
     Ok(Account {
-        keys: Keys::of(&seed),
-        seed,
+        home: seed.map(|seed| {
+            let keys = Keys::of(&seed);
+            (seed, keys)
+        }),
+        ed25519: row.get(5)?,
+        mldsa_hash: row.get(6)?,
         name: row.get(1)?,
         device: Device::from_seed(&Zeroizing::new(row.get(2)?)),
         log: log.map_err(|_| rusqlite::Error::IntegralValueOutOfRange(3, 0))?,
@@ -414,13 +483,11 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
 
 /// The public side of the account, for safety numbers.
 pub(crate) fn load_public(db: &Connection) -> Result<Option<Person>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT account, seed FROM account")?;
+    let mut statement = db.prepare_cached("SELECT account, ed25519 FROM account")?;
     let person = statement.query_row([], |row| {
-        let seed = RootSeed::from_bytes(row.get(1)?);
-        let ed25519 = seed.signing_key().verifying_key().to_bytes();
         Ok(Person {
             account: row.get::<_, [u8; 32]>(0)?.into(),
-            ed25519,
+            ed25519: row.get(1)?,
         })
     });
     Ok(person.optional()?)

@@ -11,6 +11,7 @@ mod fault;
 mod groups;
 mod media;
 mod messages;
+mod own;
 mod people;
 #[cfg(test)]
 mod typescript;
@@ -21,6 +22,7 @@ pub use fault::*;
 pub use groups::*;
 pub use media::*;
 pub use messages::*;
+pub use own::*;
 pub use people::*;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -131,6 +133,18 @@ pub enum Command {
     /// Changes what a contact is called here. An empty name restores the contact's own.
     #[serde(rename = "contact.rename")]
     ContactRename(ContactRename),
+    /// Makes a link for another device of this account.
+    #[serde(rename = "device.link")]
+    DeviceLink(DeviceLinkWish),
+    /// Asks, on an empty profile, to become a device of the account that made the link.
+    #[serde(rename = "device.accept")]
+    DeviceAccept(DeviceAccept),
+    /// Lets the device in that asks, by the number that it shows.
+    #[serde(rename = "device.confirm")]
+    DeviceConfirm(DeviceConfirm),
+    /// Takes a device away from the account.
+    #[serde(rename = "device.remove")]
+    DeviceRemove(ById),
     /// Adds a relay by its route (`stone:r...`).
     #[serde(rename = "relay.add")]
     RelayAdd(RelayAdd),
@@ -206,6 +220,9 @@ pub enum Query {
     /// The 60-digit number of a contact: [`SafetyNumber`].
     #[serde(rename = "safetyNumber")]
     SafetyNumber(ById),
+    /// The account's devices, and how linking stands: [`Devices`].
+    #[serde(rename = "devices")]
+    Devices,
     /// Interface settings: [`Settings`].
     #[serde(rename = "settings.get")]
     SettingsGet,
@@ -236,6 +253,10 @@ pub enum Reply {
     Group(Group),
     /// [`Command::SavedOpen`]
     Chat(ByChat),
+    /// [`Command::DeviceLink`]
+    DeviceLink(DeviceLink),
+    /// [`Command::DeviceConfirm`] with another number than the device shows
+    Linking(Linking),
 }
 
 /// What a query answers.
@@ -270,6 +291,8 @@ pub enum Answer {
     Hits(Vec<Hit>),
     /// [`Query::SafetyNumber`]
     SafetyNumber(SafetyNumber),
+    /// [`Query::Devices`]
+    Devices(Devices),
     /// [`Query::SettingsGet`]
     Settings(Settings),
     /// [`Query::DraftGet`]

@@ -20,7 +20,8 @@ use rusqlite::params;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use stonechat_wire::capsule::{
-    CAPSULE_BYTES_MAX, CONTACT_RELAYS_MAX, CONTACTS_MAX, Capsule, GROUPS_MAX, KeptContact, KeptGroup, RELAYS_MAX,
+    CAPSULE_BYTES_MAX, CONTACT_RELAYS_MAX, CONTACTS_MAX, Capsule, CapsuleRoot, GROUPS_MAX, KeptContact, KeptGroup,
+    RELAYS_MAX,
 };
 use stonechat_wire::card::{CardRelay, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
@@ -58,7 +59,7 @@ struct Due {
 
 /// Puts the capsule where that is due (CAP-4).
 pub(crate) fn put_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    if step.me().is_err() || restore::is_looking(step)? {
+    if !is_home(step)? || restore::is_looking(step)? {
         return Ok(());
     }
     let (mut due, now) = (load(step)?, step.now.0.cast_signed());
@@ -74,6 +75,16 @@ pub(crate) fn put_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         put(step, &due)?;
     }
     Ok(())
+}
+
+/// There is an account, and its words are here (ACC-6).
+fn is_home(step: &Step<'_, '_>) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM account WHERE seed IS NOT NULL";
+    Ok(step.tx.prepare_cached(sql)?.exists([])?)
+}
+
+fn root(me: &Account) -> Result<CapsuleRoot, Stop> {
+    me.capsule_root().ok_or(Stop::Refused("not the home device"))
 }
 
 fn is_old(due: &Due, now: i64) -> bool {
@@ -96,7 +107,7 @@ const fn is_same_day(due: &Due, now: i64) -> bool {
 
 /// When the next one is due, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    if step.me().is_err() || restore::is_looking(step)? {
+    if !is_home(step)? || restore::is_looking(step)? {
         return Ok(None);
     }
     let due = load(step)?;
@@ -151,7 +162,7 @@ fn put(step: &mut Step<'_, '_>, due: &Due) -> Result<(), Stop> {
 
 /// A new one takes the place of one that no relay has yet.
 fn seal(step: &mut Step<'_, '_>, me: &Account, relays: &[RelayId], content: &[u8]) -> Result<(), Stop> {
-    let (root, slot) = (me.capsule_root(), step.slot());
+    let (root, slot) = (root(me)?, step.slot());
     let token = root.token(slot);
     outbox::done(step, Waiting::Capsule, ABOUT)?;
     for relay in relays {
@@ -335,7 +346,7 @@ fn shortened(mut state: GroupState, me: AccountId) -> GroupState {
 
 /// Reads the account's capsule at these relays, in the mailboxes of the moment (CAP-1).
 pub(crate) fn listen(step: &mut Step<'_, '_>, me: &Account, relays: &[RelayId]) -> Result<(), Stop> {
-    for token in me.capsule_root().tokens(step.slot()) {
+    for token in root(me)?.tokens(step.slot()) {
         for relay in relays {
             listening::add(step, *relay, token.tag(), Purpose::Capsule, ABOUT)?;
         }
@@ -345,11 +356,11 @@ pub(crate) fn listen(step: &mut Step<'_, '_>, me: &Account, relays: &[RelayId]) 
 
 /// The slot has changed: reads where the capsule may lie now, and no more where it lay long ago.
 pub(crate) fn turn_slot(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let Some(me) = account::load(step.tx)? else {
+    let Some(me) = account::load(step.tx)?.filter(Account::is_home) else {
         return Ok(());
     };
     let slot: Slot = step.slot();
-    let now: BTreeSet<Tag> = me.capsule_root().tokens(slot).iter().map(|token| token.tag()).collect();
+    let now: BTreeSet<Tag> = root(&me)?.tokens(slot).iter().map(|token| token.tag()).collect();
     let read: Vec<([u8; 16], [u8; 16])> = step
         .tx
         .prepare_cached("SELECT relay, tag FROM listening WHERE about = ? AND purpose = 4")?
@@ -374,7 +385,7 @@ pub(crate) fn turn_slot(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 /// A capsule of this account has come: mine of long ago, or one of another device.
 pub(crate) fn arrived(step: &mut Step<'_, '_>, sealed: &Envelope) -> Result<(), Stop> {
     let me = meeting::me(step)?;
-    let Some(content) = inbox::gathered(step, &me.capsule_root().key(), sealed)? else {
+    let Some(content) = inbox::gathered(step, &root(&me)?.key(), sealed)? else {
         return Ok(());
     };
     let capsule = Capsule::decode(&content).map_err(|_| Stop::Refused("capsule"))?;
@@ -412,7 +423,7 @@ fn is_later(me: &Account, capsule: &Capsule) -> bool {
 }
 
 /// The account lives on another device: this one says nothing any more (CAP-5).
-fn revoke(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+pub(crate) fn revoke(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     step.tx.execute("UPDATE account SET revoked = 1", [])?;
     step.tx.execute("DELETE FROM outbox", [])?;
     listening::drop_all(step)?;

@@ -27,6 +27,7 @@ use crate::listening;
 use crate::meeting;
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
+use crate::own;
 use crate::query;
 use crate::reach;
 use crate::step::{Step, Stop};
@@ -70,7 +71,18 @@ pub(crate) struct Conversation {
     /// I have said that I leave.
     pub(crate) leaving: bool,
     /// With oneself: nothing leaves this device.
+    pub(crate) saved: bool,
+    /// With another device of mine: two leaves of one account (OWN-1).
     pub(crate) own: bool,
+    /// Some account has, or had, several leaves.
+    pub(crate) shared: bool,
+}
+
+impl Conversation {
+    /// Whoever it is, there is a third leaf that may lack what two have.
+    pub(crate) const fn is_crowd(&self) -> bool {
+        self.accounts > 2 || self.shared
+    }
 }
 
 /// A message as it goes into its row.
@@ -93,7 +105,8 @@ pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversati
 }
 
 const CONVERSATION: &str = "
-    SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving, c.own
+    SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving,
+           v.own, v.shared, c.saved
     FROM conversation v JOIN chat c ON c.id = v.chat";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
@@ -109,6 +122,8 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
         gone: row.get(8)?,
         leaving: row.get(9)?,
         own: row.get(10)?,
+        shared: row.get(11)?,
+        saved: row.get(12)?,
     })
 }
 
@@ -160,9 +175,27 @@ pub(crate) fn begin(
     waiting: bool,
     relays: &[RelayId],
 ) -> Result<(), Stop> {
+    enter(step, (chat, false), entered, signer, waiting, relays)?;
+    // A conversation of two has no state of its own.
+    if entered.state.is_none() {
+        reach::keep(step, entered)?;
+    }
+    Ok(())
+}
+
+/// The same, where nobody is found again by it: others founded it, or it is with another device of mine.
+pub(crate) fn enter(
+    step: &mut Step<'_, '_>,
+    (chat, own): (ChatId, bool),
+    entered: &crate::mls::Entered,
+    signer: &Signer,
+    waiting: bool,
+    relays: &[RelayId],
+) -> Result<(), Stop> {
     step.tx.execute(
-        "INSERT INTO conversation(group_id, chat, root, head, leaf, seq, signer, waiting, renew_at, created_at)
-         VALUES (?1, ?2, ?3, ?3, ?4, 0, ?5, ?6, ?7, ?8)",
+        "INSERT INTO conversation(group_id, chat, root, head, leaf, seq, signer, waiting, renew_at, created_at,
+                                  own)
+         VALUES (?1, ?2, ?3, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)",
         params![
             entered.group,
             chat,
@@ -171,18 +204,14 @@ pub(crate) fn begin(
             signer.seed(),
             waiting,
             renewal::first(step),
-            step.time.0.cast_signed()
+            step.time.0.cast_signed(),
+            own
         ],
     )?;
     for relay in relays {
         join_relay(step, entered.group, *relay)?;
     }
-    epochs::plant(step, entered)?;
-    // A conversation of two has no state of its own.
-    if entered.state.is_none() {
-        reach::keep(step, entered)?;
-    }
-    Ok(())
+    epochs::plant(step, entered)
 }
 
 /// Listens on all relays that carry this conversation by now.
@@ -221,7 +250,7 @@ pub(crate) fn note_device(step: &mut Step<'_, '_>, of: &Conversation, account: A
     let line = Line {
         kind: MessageKind::NewDevice,
         by: account,
-        mine: false,
+        mine: account == step.me()?,
         position: newest.map_or(now, |newest| now.max(newest + ROOM)),
     };
     let id = insert_line(step, of, &line)?;
@@ -378,7 +407,7 @@ fn put(
     body: &[u8],
     (shown, client_id): (&Shown, Option<&str>),
 ) -> Result<MessageId, Stop> {
-    if to.own {
+    if to.saved {
         return saved::put(step, &to, kind, body, (shown, client_id));
     }
     to.epoch = renewal::before_writing(step, &to)?;
@@ -429,7 +458,7 @@ fn next_header(step: &Step<'_, '_>, to: &Conversation, kind: Kind) -> Result<Mes
 /// Of these, those that every member of the head was there for: who came later would wait for the others for ever
 /// (CNV-6). What is left out a receipt confirms.
 fn readable_by_all(step: &Step<'_, '_>, to: &Conversation, heads: Vec<MessageId>) -> Result<Vec<MessageId>, Stop> {
-    if !to.grouped {
+    if !to.grouped && !to.shared {
         return Ok(heads);
     }
     let now = epochs::readers(step, to.epoch)?;
@@ -480,8 +509,11 @@ pub(crate) fn take_in(
     let (first, plain) = message::decode_again(plain).map_err(|_| Stop::Refused("message"))?;
     let (header, body) = MessageHeader::decode(plain).map_err(|_| Stop::Refused("message header"))?;
     let sender = by.account;
+    // Written on another device of mine (OWN-5); between two of them it is the other one's.
+    let mine = sender == step.me()? && !from.own;
     heard(step, from, by)?;
     match header.kind {
+        Kind::Receipt if mine => return receipts::by_own_device(step, from, body).map(|()| None),
         Kind::Receipt => return receipts::take_in(step, from, sender, body).map(|()| None),
         Kind::Want => return wants::take_in(step, from, by, body).map(|()| None),
         _durable => {}
@@ -502,7 +534,7 @@ pub(crate) fn take_in(
         leaf: first.leaf,
         epoch: first.epoch,
         sender,
-        mine: false,
+        mine,
         shown: &shown,
         body: (kind == Some(MessageKind::Unknown)).then_some(body),
         client_id: None,
@@ -517,16 +549,20 @@ pub(crate) fn take_in(
     wants::arrived(step, &from.group, id)?;
     wants::note(step, from, &header.parents, wants::Named::AsParent)?;
     epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
-    if from.grouped {
+    if from.grouped || from.shared {
         epochs::mark_late(step, &from.group)?;
         content::judge_late(step, &from.group)?;
     }
-    let level = if header.read_through {
-        graph::Reached::Read
+    if mine {
+        by_own_device(step, from, id, &header)?;
     } else {
-        graph::Reached::Delivered
-    };
-    graph::acknowledge(step, from, sender, &header.parents, level)?;
+        let level = if header.read_through {
+            graph::Reached::Read
+        } else {
+            graph::Reached::Delivered
+        };
+        graph::acknowledge(step, from, sender, &header.parents, level)?;
+    }
     if kind.is_none() {
         // It is confirmed whatever comes of it: what does not fit would not fit when it comes again.
         let _refused = step.attempt(|step| told(step, from, by, id, header.kind, body))?;
@@ -540,6 +576,40 @@ pub(crate) fn take_in(
     Ok(Some(id))
 }
 
+/// A message of mine by another device: a relay has it, or it would not be here; it says what was read there (OWN-6).
+fn by_own_device(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    id: MessageId,
+    header: &MessageHeader,
+) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE conversation SET seq = max(seq, ?) WHERE group_id = ?")?
+        .execute(params![header.seq, of.group])?;
+    vanish::left(step, id)?;
+    if header.read_through {
+        for parent in &header.parents {
+            read_elsewhere(step, of, *parent)?;
+        }
+    }
+    Ok(())
+}
+
+/// Another device of mine has read up to this message.
+pub(crate) fn read_elsewhere(step: &mut Step<'_, '_>, of: &Conversation, upto: [u8; 8]) -> Result<(), Stop> {
+    let Some(held) = graph::held(step, &of.group, upto)? else {
+        return Ok(());
+    };
+    let position: i64 = step
+        .tx
+        .prepare_cached("SELECT position FROM message WHERE id = ?")?
+        .query_row([held.id.as_bytes()], |row| row.get(0))?;
+    if note_read(step, of.chat, position)? > 0 {
+        step.touch_chat(of.chat);
+    }
+    Ok(())
+}
+
 /// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
 fn shown_as(
     step: &Step<'_, '_>,
@@ -550,6 +620,7 @@ fn shown_as(
     body: &[u8],
 ) -> Result<Shown, Stop> {
     let served = match header.kind {
+        _any if from.own => true,
         Kind::KeyPackages | Kind::Welcome | Kind::Behind => !from.grouped,
         Kind::Leave => from.grouped,
         _other => false,
@@ -579,7 +650,12 @@ fn told(
     if from.gone && !from.grouped {
         return Ok(());
     }
+    let mine = by.account == step.me()?;
     match kind {
+        Kind::Own if from.own => own::take_in(step, from, body),
+        _other if from.own => Ok(()),
+        // Another device of mine says it to somebody else.
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind if mine => Ok(()),
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Behind => group::behind::take_in(step, by.account, body),
@@ -594,6 +670,7 @@ fn told(
         | Kind::Receipt
         | Kind::Welcome
         | Kind::Want
+        | Kind::Own
         | Kind::Unknown(_) => Ok(()),
     }
 }
@@ -624,6 +701,9 @@ fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(),
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
         .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
     originals::heard_in(step, from, by.account, by.epoch)?;
+    if by.account == step.me()? && !from.own {
+        return Ok(());
+    }
     epochs::heard(step, &from.group, by.account, by.epoch)
 }
 
@@ -643,13 +723,16 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         id: new.id,
         chat: new.shown.kind.map(|_| of.chat),
         sender: new.sender,
+        leaf: of.shared.then_some(new.leaf),
         hlc: new.header.hlc.cast_signed(),
         position: 0,
     };
     placed.position = place(step, of, &placed)?;
     let (hlc, time) = (new.header.hlc.cast_signed(), step.time.0.cast_signed());
-    let state = if new.mine {
+    let state = if new.mine && new.leaf == of.leaf {
         MessageState::Queued
+    } else if new.mine {
+        MessageState::Carried
     } else {
         MessageState::Received
     };
@@ -767,6 +850,14 @@ const fn position_of(clock_ms: i64) -> i64 {
 
 /// Everything in the chat up to this position has been read.
 pub(crate) fn mark_read(step: &mut Step<'_, '_>, chat: ChatId, position: i64) -> Result<Reply, Stop> {
+    if note_read(step, chat, position)? > 0 {
+        step.touch_chat(chat);
+        receipts::reading(step, chat)?;
+    }
+    Ok(Reply::Done {})
+}
+
+fn note_read(step: &Step<'_, '_>, chat: ChatId, position: i64) -> Result<usize, Stop> {
     let (now, confirmed) = (step.time.0.cast_signed(), vanish::confirmed(step)?);
     let read = step
         .tx
@@ -775,9 +866,5 @@ pub(crate) fn mark_read(step: &mut Step<'_, '_>, chat: ChatId, position: i64) ->
     step.tx
         .prepare_cached("UPDATE chat SET read_to = max(read_to, ?), unread = max(0, unread - ?) WHERE id = ?")?
         .execute(params![position, i64::try_from(read).unwrap_or(i64::MAX), chat])?;
-    if read > 0 {
-        step.touch_chat(chat);
-        receipts::reading(step, chat)?;
-    }
-    Ok(Reply::Done {})
+    Ok(read)
 }

@@ -34,6 +34,14 @@ pub enum Defence {
     ClockAhead,
     /// A parent of mine forgets the commit that was staged in it (MLS-9).
     StagedCleared,
+    /// Only the account's key brings a device or takes one away (DEV-4).
+    OwnLeaves,
+    /// A device link is its account's (LNK-3).
+    LinkPin,
+    /// The person types what the new device shows (LNK-4).
+    LinkNumber,
+    /// A link that two devices ask by is closed (LNK-4).
+    LinkOnce,
 }
 
 #[cfg(any(test, feature = "lab"))]

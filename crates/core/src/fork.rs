@@ -46,6 +46,17 @@ pub struct Commit {
     pub hash: [u8; 32],
     /// Accounts that it removes or takes rights from.
     pub unseats: Vec<AccountId>,
+    /// Beginning of the author's leaf key.
+    pub leaf: [u8; 8],
+    /// Beginnings of the keys of leaves of its author's account that it takes out, their device being revoked.
+    pub ousts: Vec<[u8; 8]>,
+}
+
+impl Commit {
+    /// It takes rights from whoever made this other one.
+    fn unseats_author_of(&self, other: &Self) -> bool {
+        self.unseats.contains(&other.author) || self.ousts.contains(&other.leaf)
+    }
 }
 
 /// What a fork is decided by.
@@ -157,7 +168,10 @@ impl<'a> Tree<'a> {
     /// FORK-2: commits whose author is unseated by a valid commit beside them, and all that descends from them.
     /// Judged from the highest authority down, so a void commit unseats nobody.
     fn void(&self) -> BTreeSet<EpochId> {
-        let mut unseating: Vec<(EpochId, &Commit)> = self.commits().filter(|(_, c)| !c.unseats.is_empty()).collect();
+        let mut unseating: Vec<(EpochId, &Commit)> = self
+            .commits()
+            .filter(|(_, c)| !c.unseats.is_empty() || !c.ousts.is_empty())
+            .collect();
         unseating.sort_by_key(|(_, commit)| (commit.rank, commit.hash));
         let mut void = BTreeSet::new();
         for (epoch, commit) in unseating {
@@ -165,7 +179,7 @@ impl<'a> Tree<'a> {
                 continue;
             }
             let after = self.below(epoch);
-            for (other, _) in self.commits().filter(|(_, c)| commit.unseats.contains(&c.author)) {
+            for (other, _) in self.commits().filter(|(_, c)| commit.unseats_author_of(c)) {
                 let beside = !after.contains(&other) && !self.below(other).contains(&epoch);
                 if beside {
                     void.extend(self.below(other));
@@ -221,6 +235,10 @@ impl<'a> Tree<'a> {
 
     /// FORK-5: the author wrote on another child's branch.
     fn moved_on(&self, votes: &Votes, siblings: &[(EpochId, &Commit)], child: EpochId, commit: &Commit) -> bool {
+        // A revoked device writes on another branch so that its removal be void: that does not count.
+        if !commit.ousts.is_empty() {
+            return false;
+        }
         siblings.iter().filter(|(other, _)| *other != child).any(|(other, _)| {
             let branch = self.below(*other);
             let wrote = votes

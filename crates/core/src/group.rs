@@ -17,6 +17,7 @@ use crate::conversation::{self, Conversation, epochs, graph, renewal};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Gid, Signer, Wish};
+use crate::own;
 use crate::query;
 use crate::restore;
 use crate::roles::{self, Change};
@@ -70,7 +71,18 @@ fn begin(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &Signer, relay
         [entered.group],
     )?;
     head_moved(step, &entered.group, &[])?;
+    own::spread(step, &entered.group)?;
     Ok(chat)
+}
+
+/// The same, where another device of mine has taken this one in (OWN-3).
+pub(crate) fn begin_elsewhere(
+    step: &mut Step<'_, '_>,
+    entered: &mls::Entered,
+    signer: &Signer,
+    relays: &[RelayId],
+) -> Result<ChatId, Stop> {
+    begin(step, entered, signer, relays)
 }
 
 /// A new chat, or the one that the capsule has made for this group (RCH-6).
@@ -258,7 +270,12 @@ fn change(
 }
 
 /// A new leaf for a member that fell behind, in one commit; everything else stays (GRP-12).
-fn bring_back(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<(), Stop> {
+fn bring_back(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    account: AccountId,
+    behind: Option<&[u8; 32]>,
+) -> Result<(), Stop> {
     let state = state(step, of)?;
     let both: BTreeSet<AccountId> = [account].into();
     let change = Change {
@@ -273,8 +290,15 @@ fn bring_back(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) ->
     let judged = roles::judge(&change).map_err(|_| Stop::Fault(Fault::NotAllowed))?;
     let packages = [supply::take(step, account)?];
     let members = epochs::members(step, of.epoch)?;
-    let old = members.iter().find(|member| member.account == account);
-    let old = [old.ok_or(Stop::Fault(Fault::NotFound))?.leaf];
+    // Of several leaves the one that is behind; all where the account came back from its words (RCH-6).
+    let old: Vec<u32> = members
+        .iter()
+        .filter(|member| member.account == account && behind.is_none_or(|leaf| leaf.starts_with(&member.key)))
+        .map(|member| member.leaf)
+        .collect();
+    if old.is_empty() {
+        return Err(Stop::Fault(Fault::NotFound));
+    }
     let wish = Wish {
         add: &packages,
         remove: &old,
@@ -314,6 +338,12 @@ pub(crate) fn leave_said(
     step.tx
         .prepare_cached("INSERT OR REPLACE INTO leaving VALUES (?, ?, ?)")?
         .execute(params![of.group, by.account.as_bytes(), signature])?;
+    if by.account == step.me()? {
+        // Said on another device of mine.
+        step.tx
+            .execute("UPDATE conversation SET leaving = 1 WHERE group_id = ?", [of.group])?;
+        return Ok(());
+    }
     let admin = state(step, of)?
         .role(step.me()?)
         .is_some_and(|role| role <= Role::Admin);
@@ -336,12 +366,13 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
     let mut leaves = Vec::new();
     for (account, signature) in said {
         let account = AccountId::from_bytes(account);
-        let Some(member) = members.iter().find(|member| member.account == account) else {
-            continue;
-        };
-        let leaf = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
-        if check_leave(&of.group, account, &leaf, &signature).is_ok() {
-            leaves.push(Leave { account, signature });
+        // Any of its leaves may have said it.
+        for member in members.iter().filter(|member| member.account == account) {
+            let leaf = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
+            if check_leave(&of.group, account, &leaf, &signature).is_ok() {
+                leaves.push(Leave { account, signature });
+                break;
+            }
         }
     }
     Ok(leaves)

@@ -8,6 +8,7 @@ use crate::api::{Connection, Event};
 use crate::capsule;
 use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts};
 use crate::group;
+use crate::link;
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting;
 use crate::mls::{Gid, Read};
@@ -115,6 +116,10 @@ fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> 
         Purpose::Capsule => capsule::arrived(step, envelope),
         Purpose::ReachRequest => reach::requested(step, &listening.about, envelope),
         Purpose::ReachAnswer => restore::answered(step, &listening.about, envelope),
+        Purpose::LinkRequest => link::requested(step, &listening.about, envelope),
+        Purpose::LinkHello => link::said_hello(step, &listening.about, envelope),
+        Purpose::LinkAnswer => link::challenged(step, envelope),
+        Purpose::LinkGrant => link::granted(step, envelope),
     }
 }
 
@@ -123,7 +128,7 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
         return Ok(());
     };
     match step.groups.read(&step.mls, (of.group, epoch), &content)? {
-        Read::Message { leaf, account, plain } if account != step.me()? => {
+        Read::Message { leaf, account, plain } => {
             let by = Sealed { epoch, leaf, account };
             match conversation::take_in(step, &of, by, &plain)? {
                 Some(new) => originals::keep(step, &of, epoch, new, &content),
@@ -136,7 +141,7 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
             receipts::due(step, &of.group)
         }
         // MLS-6: beyond the window; its sender puts it again until we confirm it.
-        Read::Ahead | Read::Own | Read::Message { .. } => Ok(()),
+        Read::Ahead | Read::Own => Ok(()),
         Read::Refused(why) => Err(Stop::Refused(why)),
     }
 }

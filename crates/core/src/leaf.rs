@@ -34,6 +34,12 @@ pub(crate) fn account_of(leaf: &Leaf) -> Result<AccountId, Stop> {
     certified(&identity, &leaf.public).ok_or(Stop::Refused("leaf"))
 }
 
+/// The Ed25519 key of a leaf's account; the leaf's credential is checked elsewhere.
+pub(crate) fn account_key(leaf: &Leaf) -> Result<[u8; 32], Stop> {
+    let identity = LeafIdentity::decode(&leaf.identity).map_err(|_| Stop::Refused("credential"))?;
+    Ok(identity.account_ed25519)
+}
+
 /// The device that a leaf belongs to; the leaf's credential is checked elsewhere.
 pub(crate) fn device_of(leaf: &Leaf) -> Result<DeviceId, Stop> {
     let identity = LeafIdentity::decode(&leaf.identity).map_err(|_| Stop::Refused("credential"))?;
@@ -98,7 +104,7 @@ mod tests {
         entry.entry.change = change;
         entry.seq = u32::try_from(log.entries.len()).unwrap();
         entry.prev = log.entries.last().map_or([0; 32], DeviceLogEntry::hash);
-        entry.signature = me.sign(&entry.signed_bytes());
+        entry.signature = me.sign(&entry.signed_bytes()).unwrap();
         entry
     }
 
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn a_leaf_of_a_device_that_is_not_live_is_not_let_in_dev_3() {
         let old = account(Origin::Fresh, 3);
-        let seed = RootSeed::from_words(&old.words().join(" ")).unwrap();
+        let seed = RootSeed::from_words(&old.words().unwrap().join(" ")).unwrap();
         let new = account(Origin::Restored(seed), 4);
         let mut log = old.device_log().clone();
         let of_old = leaf(identity(&old, &LEAF).unwrap());

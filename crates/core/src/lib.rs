@@ -9,7 +9,7 @@
 //! The way in: `inbox` (envelope, purpose) → `mls` → `conversation::take_in` (graph, receipts) → event.
 //! What messages do to messages (replies, reactions, edits, deletions): `content`.
 //! Commits: `conversation::renewal` (when) → `conversation::epochs` (the tree) → `mls::commit`; `fork` picks the head.
-//! Meeting people: `meeting` (invites, claims, answers).
+//! Meeting people: `meeting` (invites, claims, answers). Another device of one's own: `link`, then `own`.
 
 pub mod account;
 pub mod api;
@@ -27,10 +27,12 @@ mod dice;
 mod group;
 mod inbox;
 mod leaf;
+mod link;
 mod listening;
 mod meeting;
 mod mls;
 mod outbox;
+mod own;
 mod profile;
 mod reach;
 mod restore;
@@ -187,6 +189,10 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),
+        Command::DeviceLink(wish) => link::create(step, &wish),
+        Command::DeviceAccept(wish) => link::accept(step, &wish),
+        Command::DeviceConfirm(wish) => link::confirm(step, &wish.number),
+        Command::DeviceRemove(wish) => own::remove(step, &wish.id),
         Command::RelayAdd(wish) => profile::add_relay(step, &wish.route),
         Command::ProfileRename(wish) => profile::rename(step, &wish.name),
         Command::SettingsSet(wish) => profile::set_settings(step, &wish),
@@ -209,6 +215,8 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     restore::ask_due(step)?;
     invite::expire(step)?;
     accept::expire(step)?;
+    link::expire(step)?;
+    own::spread_due(step)?;
     renewal::renew_due(step)?;
     outbox::reseal_due(step)?;
     receipts::flush(step)?;
@@ -235,6 +243,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         behind::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
+        own::next_due(step)?,
         capsule::next_due(step)?,
         restore::next_due(step)?,
         vanish::next_due(step)?,

@@ -32,6 +32,14 @@ pub(crate) enum Purpose {
     ReachRequest = 5,
     /// The answer to a request of mine.
     ReachAnswer = 6,
+    /// Requests by a device link of mine.
+    LinkRequest = 20,
+    /// The Welcome of a device that I have linked.
+    LinkHello = 21,
+    /// What the home device says to my request.
+    LinkAnswer = 22,
+    /// What makes this device one of the account's.
+    LinkGrant = 23,
 }
 
 /// What a tag is read for.
@@ -195,6 +203,10 @@ pub(crate) fn find(step: &Step<'_, '_>, relay: RelayId, tag: Tag) -> Result<Opti
                 3 => Purpose::Commit,
                 4 => Purpose::Capsule,
                 5 => Purpose::ReachRequest,
+                20 => Purpose::LinkRequest,
+                21 => Purpose::LinkHello,
+                22 => Purpose::LinkAnswer,
+                23 => Purpose::LinkGrant,
                 _answer => Purpose::ReachAnswer,
             };
             Ok(Listening {

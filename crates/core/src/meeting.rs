@@ -81,9 +81,10 @@ pub(crate) fn my_card(step: &Step<'_, '_>, me: &Account, relays: Vec<CardRelay>)
     }
 }
 
-pub(crate) fn sign(me: &Account, mut card: ContactCard) -> ContactCard {
-    card.signature = me.sign(&card.signed_bytes());
-    card
+/// Errors: [`Fault::NotHome`].
+pub(crate) fn sign(me: &Account, mut card: ContactCard) -> Result<ContactCard, Stop> {
+    card.signature = me.sign(&card.signed_bytes()).ok_or(Stop::Fault(Fault::NotHome))?;
+    Ok(card)
 }
 
 /// HPKE's pre-shared key of a claim: nobody opens it without the link's secret and the spoken words (MEET-6).

@@ -462,6 +462,11 @@ impl Groups {
         found.ok_or(MlsError::Refused("no such leaf"))
     }
 
+    /// All leaves of an epoch.
+    pub(crate) fn leaves(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<Vec<Leaf>, MlsError> {
+        Ok(leaves(self.at(p, at)?))
+    }
+
     /// An epoch's number in MLS: it grows along every branch.
     pub(crate) fn number(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<u64, MlsError> {
         Ok(self.at(p, at)?.epoch().as_u64())

@@ -30,6 +30,8 @@ const SOON_MS: u64 = 60 * 1000;
 /// The tries that encrypt again. The others repeat the MLS message: one would help a reader whose window has passed it,
 /// the other one whose window does not reach so far ahead yet. Few, so that generations do not run away (OUT-5).
 const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
+/// So often a revoked device is told that it is: once a day (DEV-7).
+const TOLD_REVOKED: u8 = 60;
 /// A message is put to at most this many relays of its conversation (OUT-3).
 const PUT_RELAYS: usize = 2;
 /// How long a relay keeps what is put (RLY): 30 days.
@@ -594,6 +596,10 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
     let Some(plain) = inside.plain.clone() else {
         return Ok(Some(inside));
     };
+    // DEV-7: what a revoked device of mine was told last, and nobody confirms.
+    if inside.tries >= TOLD_REVOKED && conversation::load(step, &inside.group)?.is_none_or(|of| of.own && of.gone) {
+        return done(step, inside.waiting, &inside.about).map(|()| None);
+    }
     let closed = is_closed(step, inside.epoch)?;
     // OUT-9: what was kept as plain text has no MLS message to be sealed.
     let bare = inside.content.is_empty();

@@ -10,6 +10,7 @@ use crate::conversation;
 use crate::listening;
 use crate::meeting::{accept, invite};
 use crate::outbox;
+use crate::own;
 use crate::query;
 use crate::restore;
 use crate::step::{Step, Stop};
@@ -117,7 +118,7 @@ fn route_of(text: &str) -> Result<RelayRoute, Fault> {
 pub(crate) fn words(step: &Step<'_, '_>) -> Result<Reply, Stop> {
     let me = account::load(step.tx)?.ok_or(Stop::Fault(Fault::NoAccount))?;
     Ok(Reply::Words(Words {
-        words: me.words(),
+        words: me.words().ok_or(Stop::Fault(Fault::NotHome))?,
         doors: restore::doors(step)?,
     }))
 }
@@ -194,6 +195,7 @@ fn change_contact(
         }
         step.event(Event::ContactChanged { contact });
     }
+    own::contact_changed(step, &account)?;
     Ok(Reply::Done {})
 }
 

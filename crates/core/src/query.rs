@@ -8,6 +8,7 @@ mod content;
 mod format;
 mod groups;
 mod messages;
+mod own;
 mod people;
 mod polls;
 mod search;
@@ -86,6 +87,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),
         Query::SafetyNumber(by) => Answer::SafetyNumber(people::safety_number(db, &id(&by.id)?)?),
+        Query::Devices => Answer::Devices(own::devices(db)?),
         Query::SettingsGet => Answer::Settings(load_settings(db)?),
         Query::DraftGet(by) => Answer::Draft(people::draft(db, by.chat)?),
     })

@@ -16,6 +16,7 @@ use crate::listening::{self, Purpose};
 use crate::meeting;
 use crate::mls::{self, Entered, Gid, Signer};
 use crate::outbox::{self, Waiting};
+use crate::own;
 use crate::query;
 use crate::restore;
 use crate::step::{Step, Stop};
@@ -167,6 +168,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
     let new = conversation::load(step, &entered.group)?.ok_or(Stop::Refused("no such conversation"))?;
     conversation::note_device(step, &new, at.account)?;
     group::supply::offer(step, &new, at.account)?;
+    own::spread(step, &new.group)?;
     say_timer(step, of.chat)?;
     write_anew(step, of.chat, waits)?;
     if let Some(contact) = query::load_contact(step.tx, at.account.as_bytes())? {
@@ -175,7 +177,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
     step.touch_chat(of.chat);
     let mine = meeting::my_card(step, &me, restore::named(step)?);
     let answer = Claim {
-        card: meeting::sign(&me, mine),
+        card: meeting::sign(&me, mine)?,
         welcomes: vec![welcome],
     };
     Ok(answer.encode())
@@ -199,7 +201,7 @@ pub(crate) fn meeting_places(
 }
 
 /// Nothing is written any more where only lost devices read (RCH-3). They stay read: what comes late is shown apart.
-fn end_others(step: &mut Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
+pub(crate) fn end_others(step: &mut Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
     for sql in [
         "DELETE FROM outbox WHERE group_id IN (SELECT group_id FROM conversation WHERE chat = ?)",
         "UPDATE conversation SET gone = 1, receipt_due = NULL WHERE chat = ?",
@@ -210,7 +212,7 @@ fn end_others(step: &mut Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
 }
 
 /// Key packages of the lost device open nothing any more; mine that it had are lost with it.
-fn forget_keys(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
+pub(crate) fn forget_keys(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
     let mine: Vec<Vec<u8>> = step
         .tx
         .prepare("DELETE FROM supply WHERE account = ? RETURNING package, mine")?

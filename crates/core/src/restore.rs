@@ -435,7 +435,7 @@ pub(crate) fn ask_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 fn request(step: &Step<'_, '_>, me: &Account, package: &[u8]) -> Result<Vec<u8>, Stop> {
     let mut card = meeting::my_card(step, me, named(step)?);
     card.key_packages = vec![package.to_vec()];
-    Ok(meeting::sign(me, card).encode())
+    Ok(meeting::sign(me, card)?.encode())
 }
 
 /// The relays that a card of mine names.
@@ -564,6 +564,19 @@ fn settle_down(step: &mut Step<'_, '_>, asked: &Asked, card: &ContactCard, enter
         step.event(Event::ContactChanged { contact });
     }
     Ok(())
+}
+
+/// The route of a relay.
+pub(crate) fn route(step: &Step<'_, '_>, relay: RelayId) -> Result<RelayRoute, Stop> {
+    let sql = "SELECT address, relay, secret, lan FROM relay WHERE relay = ?";
+    Ok(step.tx.prepare_cached(sql)?.query_row([relay.as_bytes()], |row| {
+        Ok(RelayRoute {
+            address: row.get(0)?,
+            relay: RelayId::from_bytes(row.get(1)?),
+            secret: row.get(2)?,
+            lan: row.get(3)?,
+        })
+    })?)
 }
 
 /// The routes that this account can come back by: of its own relays.

@@ -31,6 +31,8 @@ pub(crate) struct Judged {
     pub(crate) rank: u32,
     /// Accounts that are removed or lose rights.
     pub(crate) unseats: Vec<AccountId>,
+    /// Leaves of the author's revoked devices: beginnings of their keys (DEV-4).
+    pub(crate) ousts: Vec<[u8; 8]>,
 }
 
 impl Judged {
@@ -40,6 +42,7 @@ impl Judged {
             class: Class::Renewal,
             rank,
             unseats: Vec::new(),
+            ousts: Vec::new(),
         }
     }
 }
@@ -82,7 +85,12 @@ fn judged(rank: u32, unseats: Vec<AccountId>) -> Judged {
     } else {
         Class::Unseats
     };
-    Judged { class, rank, unseats }
+    Judged {
+        class,
+        rank,
+        unseats,
+        ousts: vec![],
+    }
 }
 
 /// Who comes and goes in the tree comes and goes in the list (GRP-3).

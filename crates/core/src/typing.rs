@@ -23,7 +23,7 @@ const TYPING: &[u8] = &[1];
 /// Says that something is being written, if that is told at all.
 pub(crate) fn say(step: &mut Step<'_, '_>, wish: &ByChat) -> Result<Reply, Stop> {
     let to = conversation::writable(step, wish.chat)?;
-    if to.own || to.accounts > ACCOUNTS_MAX || !receipts::may_tell_reading(step)? {
+    if to.saved || to.accounts > ACCOUNTS_MAX || !receipts::may_tell_reading(step)? {
         return Ok(Reply::Done {});
     }
     let key = step.groups.ephemeral(&step.mls, (to.group, to.epoch))?;

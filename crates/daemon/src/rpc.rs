@@ -213,6 +213,10 @@ const COMMANDS: &[&str] = &[
     "markRead",
     "verify",
     "contact.rename",
+    "device.link",
+    "device.accept",
+    "device.confirm",
+    "device.remove",
     "relay.add",
     "profile.rename",
     "settings.set",
@@ -235,6 +239,7 @@ const QUERIES: &[&str] = &[
     "group",
     "search",
     "safetyNumber",
+    "devices",
     "settings.get",
     "draft.get",
 ];

@@ -5,6 +5,7 @@
 
 mod account;
 mod content;
+mod devices;
 mod find;
 mod group;
 mod media;
@@ -22,7 +23,10 @@ use stonechat_daemon::types::MediaKind;
 
 /// Does one command against the profile at `place`.
 pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
-    let missing = if matches!(verb, Verb::Init(_) | Verb::Restore(_)) {
+    let missing = if matches!(
+        verb,
+        Verb::Init(_) | Verb::Restore(_) | Verb::Device(crate::grammar::Device::Accept(_))
+    ) {
         IfMissing::Make
     } else {
         IfMissing::Refuse
@@ -38,6 +42,9 @@ pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
     }
     if let Verb::Restore(restore) = &verb {
         restoring::check(restore)?;
+    }
+    if let Verb::Device(crate::grammar::Device::Accept(accept)) = &verb {
+        devices::check(accept)?;
     }
     let mut client = Client::open(place, missing).await?;
     let result = with(verb, &mut client, place).await;
@@ -58,6 +65,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Decline(by) => meeting::decline(client, &by).await,
         Verb::Contacts(listing) => talk::contacts(client, &listing).await,
         Verb::Group(wish) => group::run(client, wish).await,
+        Verb::Device(wish) => devices::run(client, wish, place).await,
         Verb::Reply(reply) => content::reply(client, &reply).await,
         Verb::React(react) => content::react(client, &react).await,
         Verb::Edit(edit) => content::edit(client, &edit).await,

@@ -72,6 +72,7 @@ fn code_of(fault: Fault) -> u8 {
         | Fault::RouteNotInvite
         | Fault::InviteNotRoute
         | Fault::BrokenRoute
+        | Fault::BrokenDeviceLink
         | Fault::NewerLink
         | Fault::LinkExpired
         | Fault::OwnInvite

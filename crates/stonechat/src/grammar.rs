@@ -51,6 +51,9 @@ pub(crate) enum Verb {
     /// Makes a group, changes who is in it and what they may do.
     #[command(subcommand)]
     Group(Group),
+    /// Makes another device one of this account's, lists them, takes one away.
+    #[command(subcommand)]
+    Device(Device),
     /// Sends a text and prints its message id; waits up to 5 s for a relay to take it. `saved` is the chat with yourself.
     Send(Send),
     /// Answers a message, by the id that `send` and `messages --json` print, and prints the answer's id.
@@ -133,6 +136,73 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) wait: u32,
     /// One JSON object: id, name, state, madeAt, people, groups, leftOut.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Device {
+    /// Prints a link for another device: good for an hour, once, and only with the number that the new device shows.
+    Link(DeviceLink),
+    /// On an empty profile: becomes a device of the account that made the link, and prints the number to confirm there.
+    Accept(DeviceAccept),
+    /// Lets the device in that asks, by the number that it shows.
+    Confirm(DeviceConfirm),
+    /// Lists the account's devices.
+    List(Listing),
+    /// Takes a device away: it reads nothing new from then on.
+    Remove(DeviceRemove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceLink {
+    /// What this device is called.
+    #[arg(long, default_value = "Home")]
+    pub(crate) name: String,
+    /// Writes the link into a file instead.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// One JSON object: link, expiresAt.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceAccept {
+    /// stone:d...
+    #[arg(required_unless_present = "from")]
+    pub(crate) link: Option<String>,
+    /// File with the link.
+    #[arg(long, value_name = "FILE", conflicts_with = "link")]
+    pub(crate) from: Option<PathBuf>,
+    /// What this device is called.
+    #[arg(long, default_value = "Other")]
+    pub(crate) name: String,
+    /// How long to wait for the number to be confirmed; it goes on whenever the profile runs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) wait: u32,
+    /// JSON objects, one a line: state, number, name.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceConfirm {
+    /// The six digits.
+    pub(crate) number: String,
+    /// How long to wait for the new device's answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) wait: u32,
+    /// One JSON object: state, name, wrong.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceRemove {
+    /// The id, or its beginning, or the name, as `device list` shows it.
+    pub(crate) id: String,
+    /// JSON objects, one a line: the devices that are left.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -667,6 +737,12 @@ mod tests {
             "group rename House Home",
             "group lock House --to moderator",
             "group leave House",
+            "device link --name Phone --to f --json",
+            "device accept stone:dA --name Laptop --wait 9 --json",
+            "device accept --from f",
+            "device confirm 123456 --json",
+            "device list --json",
+            "device remove 12ab --json",
             "send Bo hello",
             "send Bo **hello** --marks",
             "pin 12ab",

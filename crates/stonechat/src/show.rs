@@ -85,7 +85,7 @@ pub(crate) fn message_line(message: &Message) -> String {
         MessageKind::Unknown => "(needs a newer version)".to_owned(),
         MessageKind::Began => "(the conversation began)".to_owned(),
         MessageKind::Deleted => "(deleted)".to_owned(),
-        MessageKind::NewDevice => "(has a new device, and lost the one before)".to_owned(),
+        MessageKind::NewDevice => "(has a new device)".to_owned(),
         MessageKind::Timer => timer_words(message.timer_s),
     };
     let state = if message.mine && message.kind == MessageKind::Text {

@@ -45,6 +45,8 @@ pub mod capsule;
 pub mod card;
 pub mod group;
 pub mod invite;
+pub mod link;
+pub mod own;
 pub mod reach;
 pub mod route;
 pub mod spoken;

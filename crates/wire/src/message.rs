@@ -46,6 +46,8 @@ pub enum Kind {
     Want,
     /// The sender cannot follow a group any more (GRP-11).
     Behind,
+    /// What one device of an account tells another (OWN-2).
+    Own,
     /// A text that answers a message (CON-1).
     Reply,
     /// The sender's emojis on a message (CON-3).
@@ -79,6 +81,7 @@ impl Kind {
             5 => Self::Leave,
             32 => Self::Want,
             33 => Self::Behind,
+            40 => Self::Own,
             6 => Self::Reply,
             7 => Self::Reaction,
             8 => Self::Edit,
@@ -102,6 +105,7 @@ impl Kind {
             Self::Leave => 5,
             Self::Want => 32,
             Self::Behind => 33,
+            Self::Own => 40,
             Self::Reply => 6,
             Self::Reaction => 7,
             Self::Edit => 8,

@@ -76,7 +76,7 @@ export function textOf(message: Message, began: string, t: Dict, locale: string)
     case 'began':
       return began;
     case 'newDevice':
-      return t.chat.newDevice(message.fromName);
+      return message.mine ? t.chat.newDeviceMine : t.chat.newDevice(message.fromName);
     case 'unknown':
       return t.chat.newer;
     case 'deleted':

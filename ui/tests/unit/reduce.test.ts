@@ -3,7 +3,7 @@ import type { Status } from '../../src/core/gen/api';
 import { forget, inOrder, reduce, unfinished, type Lists } from '../../src/state/reduce';
 import { chat, message } from './made';
 
-const status: Status = { version: '1', me: { id: 'me', name: 'Ana' }, locked: false, hasPassphrase: false, connection: 'connecting', relays: [], clockOffsetMs: 0, queued: 0, restored: false, restoring: null, revoked: false, unread: 0, requests: 0 };
+const status: Status = { version: '1', me: { id: 'me', name: 'Ana' }, locked: false, hasPassphrase: false, connection: 'connecting', relays: [], clockOffsetMs: 0, queued: 0, restored: false, restoring: null, revoked: false, home: true, unread: 0, requests: 0 };
 const acceptance = { id: 'a', state: 'saved' as const, name: null, chat: null, createdAt: 1 };
 let lists: Lists;
 

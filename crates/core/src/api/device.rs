@@ -200,6 +200,8 @@ pub struct Status {
     pub restoring: Option<Restoring>,
     /// The account lives on another device by now.
     pub revoked: bool,
+    /// This device holds the account's words: it links and removes others, invites, and takes invitations up.
+    pub home: bool,
     /// Unread messages in all chats.
     pub unread: u32,
     /// People waiting for approval.

@@ -125,6 +125,12 @@ pub enum Fault {
     /// The account came back on another device.
     #[error("this account lives on another device by now; this one only shows what it has")]
     Revoked,
+    /// What only the device that holds the account's words can do.
+    #[error("only your first device, which has the recovery words, can do that")]
+    NotHome,
+    /// Not a device link, damaged on the way, or over.
+    #[error("this is not a whole device link, or it is over")]
+    BrokenDeviceLink,
     /// An error of the program itself.
     #[error("something went wrong inside; nothing was changed")]
     Internal,

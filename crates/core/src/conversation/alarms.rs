@@ -26,12 +26,12 @@ pub(crate) fn look_for_rivals(
     step: &mut Step<'_, '_>,
     of: &Conversation,
     parent: EpochId,
-    author: AccountId,
+    (author, leaf): (AccountId, [u8; 8]),
 ) -> Result<(), Stop> {
     let commits: u32 = step
         .tx
-        .prepare_cached("SELECT count(*) FROM epoch WHERE parent = ? AND author = ?")?
-        .query_row(params![parent.as_bytes(), author.as_bytes()], |row| row.get(0))?;
+        .prepare_cached("SELECT count(*) FROM epoch WHERE parent = ? AND author = ? AND leaf_key = ?")?
+        .query_row(params![parent.as_bytes(), author.as_bytes(), leaf], |row| row.get(0))?;
     if commits > 1 {
         raise(step, of, Wrong::Equivocation, author)?;
     }

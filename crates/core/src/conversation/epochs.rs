@@ -15,6 +15,7 @@ use crate::leaf;
 use crate::listening;
 use crate::mls::{self, CommitRead, Gid, Leaf, Made, Taken, Wish};
 use crate::outbox;
+use crate::own;
 use crate::roles::{self, Change, Judged};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::group::{Cut, GroupState, Note, leave_bytes};
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, Timestamp};
 use stonechat_wire::mailbox::MailboxRoot;
+use stonechat_wire::own::OwnNote;
 
 /// Epochs of one conversation that keep their keys (EPO-4).
 pub(crate) const RETAINED_MAX: usize = 32;
@@ -40,7 +42,7 @@ pub(crate) struct Member {
     pub(crate) leaf: u32,
     pub(crate) account: AccountId,
     /// The beginning of its leaf's public key: another one after it was added again.
-    key: [u8; 8],
+    pub(crate) key: [u8; 8],
 }
 
 /// The members of an epoch, as its row keeps them.
@@ -115,8 +117,8 @@ pub(crate) fn plant(step: &mut Step<'_, '_>, entered: &mls::Entered) -> Result<(
     insert(step, &root, true)
 }
 
-/// Leaf and account.
-type Committer = (u32, AccountId);
+/// Leaf, account, and the beginning of the leaf's key.
+type Committer = (u32, AccountId, [u8; 8]);
 
 struct Planted {
     group: Gid,
@@ -137,9 +139,9 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
     step.tx
         .prepare_cached(
             "INSERT INTO epoch(epoch_id, group_id, parent, commit_hash, author, leaf, class, rank, unseats, members,
-                               state, made_at, number, mailbox_root, envelope_key)
+                               state, made_at, number, mailbox_root, envelope_key, leaf_key, ousts)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
-                     (SELECT coalesce(max(number), 0) + 1 FROM epoch), ?13, ?14)",
+                     (SELECT coalesce(max(number), 0) + 1 FROM epoch), ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             new.epoch.as_bytes(),
@@ -158,7 +160,10 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
             step.time.0.cast_signed(),
             exports.as_ref().map(|exports| exports.mailbox_root),
             exports.as_ref().map(|exports| exports.envelope_key),
+            commit.map(|(_, _, by, _)| by.2),
+            commit.map_or_else(Vec::new, |(_, _, _, judged)| judged.ousts.concat()),
         ])?;
+    note_shared(step, new)?;
     match &exports {
         Some(exports) => {
             let root = MailboxRoot::new(exports.mailbox_root);
@@ -166,6 +171,18 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
         }
         None => Ok(()),
     }
+}
+
+/// Notes that an account has several leaves here, once it has.
+fn note_shared(step: &Step<'_, '_>, new: &Planted) -> Result<(), Stop> {
+    let members = unpacked(&new.members);
+    let accounts: BTreeSet<AccountId> = members.iter().map(|member| member.account).collect();
+    if accounts.len() < members.len() {
+        step.tx
+            .prepare_cached("UPDATE conversation SET shared = 1 WHERE group_id = ? AND shared = 0 AND own = 0")?
+            .execute([new.group])?;
+    }
+    Ok(())
 }
 
 /// Makes a commit on the head and moves there. Errors: refused by the rules that everybody will judge it by.
@@ -176,11 +193,37 @@ pub(crate) fn commit(
     judged: &Judged,
     note: &Note,
 ) -> Result<Made, Stop> {
-    if has_committed(step, of.epoch)? {
+    let (made, _) = make(step, of, wish, judged)?;
+    keep_cuts(step, made.child, judged, note)?;
+    settle_head(step, &of.group)?;
+    Ok(made)
+}
+
+/// Makes a commit about my own leaves and moves there (DEV-4).
+pub(crate) fn commit_own(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    wish: &Wish<'_>,
+    judged: &Judged,
+    note: &OwnNote,
+) -> Result<Made, Stop> {
+    let (made, me) = make(step, of, wish, judged)?;
+    keep_leaf_cuts(step, made.child, me, note)?;
+    settle_head(step, &of.group)?;
+    Ok(made)
+}
+
+fn make(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    wish: &Wish<'_>,
+    judged: &Judged,
+) -> Result<(Made, AccountId), Stop> {
+    if has_committed(step, of)? {
         return Err(Stop::Fault(Fault::NotAllowed));
     }
     let made = step.groups.commit(&step.mls, (of.group, of.epoch), &of.signer, wish)?;
-    let by = (of.leaf, step.me()?);
+    let by = (of.leaf, step.me()?, beginning(&of.signer.public()));
     let new = Planted {
         group: of.group,
         epoch: made.child,
@@ -189,24 +232,36 @@ pub(crate) fn commit(
         commit: Some((of.epoch, Sha256::digest(&made.commit).into(), by, judged.clone())),
     };
     insert(step, &new, true)?;
-    keep_cuts(step, made.child, judged, note)?;
-    if accounts(step, of.epoch)?.len() > 1 {
+    if members(step, of.epoch)?.len() > 1 {
         let at = (of.group, of.epoch);
         outbox::put_commit(step, outbox::Waiting::Commit, at, made.child, &made.commit)?;
         originals::keep_commit(step, of, of.epoch, made.child, &made.commit)?;
     }
     committed(step, &of.group)?;
-    settle_head(step, &of.group)?;
-    Ok(made)
+    Ok((made, by.1))
+}
+
+fn beginning(key: &[u8; 32]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *key;
+    [a, b, c, d, e, f, g, h]
+}
+
+fn keep_leaf_cuts(step: &Step<'_, '_>, made: EpochId, account: AccountId, note: &OwnNote) -> Result<(), Stop> {
+    for cut in &note.cuts {
+        step.tx
+            .prepare_cached("INSERT OR IGNORE INTO cut(epoch_id, account, leaf, seq) VALUES (?, ?, ?, ?)")?
+            .execute(params![made.as_bytes(), account.as_bytes(), cut.leaf, cut.seq])?;
+    }
+    Ok(())
 }
 
 /// A commit of mine on this epoch is there already, and void (FORK-2), or the head would be beyond. A second one would be
 /// shown to everybody as what only a thief of my keys makes (ALM-1, RNW-6).
-pub(crate) fn has_committed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
+pub(crate) fn has_committed(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
     Ok(step
         .tx
-        .prepare_cached("SELECT 1 FROM epoch WHERE parent = ? AND author = ?")?
-        .exists(params![epoch.as_bytes(), step.me()?.as_bytes()])?)
+        .prepare_cached("SELECT 1 FROM epoch WHERE parent = ? AND author = ? AND leaf = ?")?
+        .exists(params![of.epoch.as_bytes(), step.me()?.as_bytes(), of.leaf])?)
 }
 
 /// Takes in a commit that came in the commit lane of `parent`.
@@ -228,10 +283,21 @@ pub(crate) fn take_commit(
         CommitRead::Own => return alarms::own_leaf(step, of),
         CommitRead::Refused(why) => return Err(Stop::Refused(why)),
     };
-    let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
-    let judged = judge(&of.group, state(step, parent)?.as_ref(), &taken, &note)?;
-    let by = (taken.author.index, leaf::account_of(&taken.author)?);
-    make_room(step, parent, by.1, &hash, &judged)?;
+    let before = state(step, parent)?;
+    let about_own = OwnNote::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
+    let (judged, note) = match &about_own {
+        Some(note) => (own::judge(before.as_ref(), &taken, note)?, Note::default()),
+        None => {
+            let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
+            (judge(&of.group, before.as_ref(), &taken, &note)?, note)
+        }
+    };
+    let by = (
+        taken.author.index,
+        leaf::account_of(&taken.author)?,
+        key_of(&taken.author)?,
+    );
+    make_room(step, parent, by, &hash, &judged)?;
     let new = Planted {
         group: of.group,
         epoch: taken.child,
@@ -247,13 +313,22 @@ pub(crate) fn take_commit(
         .filter(|leaf| taken.removed.contains(&leaf.index))
         .cloned()
         .collect();
-    group::restored::note(step, of, &removed, &taken.added)?;
-    alarms::look_for_rivals(step, of, parent, by.1)?;
+    alarms::look_for_rivals(step, of, parent, (by.1, by.2))?;
     group::behind::heard(step, &of.group)?;
-    keep_cuts(step, taken.child, &judged, &note)?;
+    match &about_own {
+        Some(note) => keep_leaf_cuts(step, taken.child, by.1, note)?,
+        None => {
+            group::restored::note(step, of, &removed, &taken.added)?;
+            keep_cuts(step, taken.child, &judged, &note)?;
+        }
+    }
     committed(step, &of.group)?;
     receipts::due_quietly(step, &of.group)?;
-    settle_head(step, &of.group)
+    settle_head(step, &of.group)?;
+    match &about_own {
+        Some(note) => own::taken_in(step, of, by.1, &taken, note),
+        None => Ok(()),
+    }
 }
 
 /// Whether a commit is allowed: a function of what stands in its parent and of itself (EPO-2).
@@ -343,23 +418,26 @@ pub(crate) fn cuts(step: &Step<'_, '_>, of: &Conversation, unseats: &[AccountId]
 fn keep_cuts(step: &Step<'_, '_>, made: EpochId, judged: &Judged, note: &Note) -> Result<(), Stop> {
     for cut in note.cuts.iter().filter(|cut| judged.unseats.contains(&cut.account)) {
         step.tx
-            .prepare_cached("INSERT OR IGNORE INTO cut VALUES (?, ?, ?)")?
+            .prepare_cached("INSERT OR IGNORE INTO cut(epoch_id, account, seq) VALUES (?, ?, ?)")?
             .execute(params![made.as_bytes(), cut.account.as_bytes(), cut.seq])?;
     }
     Ok(())
 }
 
+/// Epoch that the commit makes, account, seq, and the leaf's key where it is one leaf's.
+type KeptCut = ([u8; 16], [u8; 32], u32, Vec<u8>);
+
 /// Marks what unseated accounts wrote after their cut, outside what descends from it (GRP-6): as the canonical branch
 /// says at this moment.
 pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let sql =
-        "SELECT c.epoch_id, c.account, c.seq FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
-    let cuts: Vec<([u8; 16], [u8; 32], u32)> = step
+    let sql = "SELECT c.epoch_id, c.account, c.seq, c.leaf FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
+    let cuts: Vec<KeptCut> = step
         .tx
         .prepare_cached(sql)?
-        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
         .collect::<Result<_, _>>()?;
-    if cuts.is_empty() || !defence::holds(Defence::Cuts) {
+    let ended = load(step, group)?.is_some_and(|of| of.gone && !of.grouped);
+    if cuts.is_empty() || ended || !defence::holds(Defence::Cuts) {
         return Ok(());
     }
     let nodes = nodes(step, group)?;
@@ -368,10 +446,10 @@ pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE message SET late = 0 WHERE group_id = ? AND late = 1")?
         .execute([group])?;
-    for (epoch, account, seq) in cuts {
+    for (epoch, account, seq, leaf) in cuts {
         let epoch = EpochId::from_bytes(epoch);
         if head.contains(&epoch) {
-            mark_after(step, group, &tree, epoch, (&account, seq))?;
+            mark_after(step, group, &tree, epoch, (&account, &leaf, seq))?;
         }
     }
     Ok(())
@@ -382,15 +460,20 @@ fn mark_after(
     group: &Gid,
     tree: &Parents<'_>,
     cut: EpochId,
-    (account, seq): (&[u8; 32], u32),
+    (account, leaf, seq): (&[u8; 32], &[u8], u32),
 ) -> Result<(), Stop> {
-    let later: Vec<([u8; 16], [u8; 16])> = step
+    let later: Vec<([u8; 16], [u8; 16], u32)> = step
         .tx
-        .prepare_cached("SELECT id, epoch_id FROM message WHERE group_id = ? AND sender = ? AND seq > ?")?
-        .query_map(params![group, account, seq], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .prepare_cached("SELECT id, epoch_id, leaf FROM message WHERE group_id = ? AND sender = ? AND seq > ?")?
+        .query_map(params![group, account, seq], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
         .collect::<Result<_, _>>()?;
-    for (id, epoch) in later {
-        if !path(tree, EpochId::from_bytes(epoch)).contains(&cut) {
+    for (id, epoch, by) in later {
+        let epoch = EpochId::from_bytes(epoch);
+        let whose = members(step, epoch)?.into_iter().find(|member| member.leaf == by);
+        let counts = leaf.is_empty() || whose.is_some_and(|member| member.key == leaf);
+        if counts && !path(tree, epoch).contains(&cut) {
             step.tx
                 .prepare_cached("UPDATE message SET late = 1 WHERE id = ?")?
                 .execute([id])?;
@@ -425,16 +508,16 @@ pub(crate) fn since(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> R
 fn make_room(
     step: &mut Step<'_, '_>,
     parent: EpochId,
-    author: AccountId,
+    (_, author, leaf): Committer,
     hash: &[u8; 32],
     judged: &Judged,
 ) -> Result<(), Stop> {
-    let sql =
-        "SELECT epoch_id, class, commit_hash FROM epoch WHERE parent = ? AND author = ? ORDER BY class, commit_hash";
+    let sql = "SELECT epoch_id, class, commit_hash FROM epoch WHERE parent = ? AND author = ? AND leaf_key = ?
+               ORDER BY class, commit_hash";
     let rivals: Vec<([u8; 16], u8, [u8; 32])> = step
         .tx
         .prepare_cached(sql)?
-        .query_map(params![parent.as_bytes(), author.as_bytes()], |row| {
+        .query_map(params![parent.as_bytes(), author.as_bytes(), leaf], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<Result<_, _>>()?;
@@ -533,6 +616,7 @@ fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, 
         outbox::branch_lost(step, group, *epoch)?;
         outbox::commit_lost(step, *epoch)?;
     }
+    own::spread(step, group)?;
     group::head_moved(step, group, &left)
 }
 
@@ -565,7 +649,8 @@ fn path(tree: &Parents<'_>, from: EpochId) -> Vec<EpochId> {
 
 fn nodes(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Node>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT epoch_id, members, parent, author, class, rank, commit_hash, unseats FROM epoch WHERE group_id = ?",
+        "SELECT epoch_id, members, parent, author, class, rank, commit_hash, unseats, leaf_key, ousts
+         FROM epoch WHERE group_id = ?",
     )?;
     let found = rows.query_map([group], |row| {
         let parent: Option<[u8; 16]> = row.get(2)?;
@@ -578,6 +663,8 @@ fn nodes(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Node>, Stop> {
                 rank: row.get(5)?,
                 hash: row.get(6)?,
                 unseats: unpacked_accounts(&row.get::<_, Vec<u8>>(7)?),
+                leaf: row.get(8)?,
+                ousts: row.get::<_, Vec<u8>>(9)?.as_chunks().0.to_vec(),
             }),
         };
         let members: Vec<u8> = row.get(1)?;
@@ -669,6 +756,9 @@ pub(crate) fn commit_stored(step: &Step<'_, '_>, group: &Gid, made: EpochId) -> 
 /// How many other accounts must confirm what was said in an epoch: those that are still there in the head.
 pub(crate) fn enough(step: &Step<'_, '_>, epoch: EpochId, head: EpochId) -> Result<usize, Stop> {
     let mut others = accounts(step, epoch)?;
+    if others.len() == 1 && members(step, epoch)?.len() > 1 {
+        return Ok(1); // another device of mine (OWN-1)
+    }
     if head != epoch {
         let there = accounts(step, head)?;
         others.retain(|account| there.contains(account));
@@ -703,6 +793,9 @@ pub(crate) fn readable_at(
     first: EpochId,
     closed: bool,
 ) -> Result<Option<EpochId>, Stop> {
+    if !of.grouped && of.shared {
+        return readable_beside(step, of, first, closed);
+    }
     if !of.grouped {
         return Ok(Some(of.epoch));
     }
@@ -710,6 +803,22 @@ pub(crate) fn readable_at(
     let open = retained(step, &of.group)?;
     for epoch in path(&parents(&nodes(step, &of.group)?), of.epoch) {
         if open.contains(&epoch) && accounts(step, epoch)?.is_subset(&then) {
+            return Ok(Some(epoch));
+        }
+    }
+    Ok(closed.then_some(of.epoch))
+}
+
+/// The same between two of whom one has several devices: a device that came later would wait for what it cannot have.
+fn readable_beside(
+    step: &Step<'_, '_>,
+    of: &Conversation,
+    first: EpochId,
+    closed: bool,
+) -> Result<Option<EpochId>, Stop> {
+    let (then, open) = (readers(step, first)?, retained(step, &of.group)?);
+    for epoch in path(&parents(&nodes(step, &of.group)?), of.epoch) {
+        if open.contains(&epoch) && readers(step, epoch)?.is_subset(&then) {
             return Ok(Some(epoch));
         }
     }

@@ -244,6 +244,8 @@ pub(crate) struct Placed {
     /// Nothing where there is nothing to show: only its parents and children order such a message.
     pub(crate) chat: Option<ChatId>,
     pub(crate) sender: AccountId,
+    /// Where accounts have several leaves: which one wrote it. What two of them write is ordered by parents alone.
+    pub(crate) leaf: Option<u32>,
     pub(crate) hlc: i64,
     pub(crate) position: i64,
 }
@@ -256,6 +258,7 @@ fn placed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Placed> {
         sender: AccountId::from_bytes(row.get(3)?),
         hlc: row.get(4)?,
         position: row.get(5)?,
+        leaf: row.get(6)?,
     })
 }
 
@@ -266,9 +269,13 @@ pub(crate) fn neighbours(step: &Step<'_, '_>, of: &Placed) -> Result<(Option<i64
     let mut above: Option<i64> = step
         .tx
         .prepare_cached(
-            "SELECT position FROM message WHERE chat = ? AND sender = ? AND hlc < ? ORDER BY hlc DESC LIMIT 1",
+            "SELECT position FROM message WHERE chat = ? AND sender = ? AND hlc < ?
+             AND (group_id <> ?4 OR leaf = coalesce(?5, leaf)) ORDER BY hlc DESC LIMIT 1",
         )?
-        .query_row(params![of.chat, of.sender.as_bytes(), of.hlc], |row| row.get(0))
+        .query_row(
+            params![of.chat, of.sender.as_bytes(), of.hlc, of.group, of.leaf],
+            |row| row.get(0),
+        )
         .optional()?;
     for parent in parents(step, &of.group, of.id)? {
         above = above.max(find(step, &of.group, parent)?.map(|found| found.position));
@@ -280,14 +287,15 @@ pub(crate) fn neighbours(step: &Step<'_, '_>, of: &Placed) -> Result<(Option<i64
 /// What must stand below a message: its children, and the next that its sender wrote in this chat.
 pub(crate) fn followers(step: &Step<'_, '_>, of: &Placed) -> Result<Vec<Placed>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT m.group_id, m.id, m.chat, m.sender, m.hlc, m.position
+        "SELECT m.group_id, m.id, m.chat, m.sender, m.hlc, m.position, CASE WHEN ?6 IS NOT NULL THEN m.leaf END
          FROM message_parent p JOIN message m ON m.id = p.child WHERE p.group_id = ?1 AND p.parent = ?2
          UNION
-         SELECT * FROM (SELECT group_id, id, chat, sender, hlc, position FROM message
-                        WHERE chat = ?3 AND sender = ?4 AND hlc > ?5 ORDER BY hlc LIMIT 1)",
+         SELECT * FROM (SELECT group_id, id, chat, sender, hlc, position, CASE WHEN ?6 IS NOT NULL THEN leaf END
+                        FROM message WHERE chat = ?3 AND sender = ?4 AND hlc > ?5
+                        AND (group_id <> ?1 OR leaf = coalesce(?6, leaf)) ORDER BY hlc LIMIT 1)",
     )?;
     let found = rows.query_map(
-        params![of.group, of.id.short(), of.chat, of.sender.as_bytes(), of.hlc],
+        params![of.group, of.id.short(), of.chat, of.sender.as_bytes(), of.hlc, of.leaf],
         placed,
     )?;
     Ok(found.collect::<Result<_, _>>()?)

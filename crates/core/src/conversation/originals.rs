@@ -44,7 +44,7 @@ pub(crate) fn keep(
     id: MessageId,
     content: &[u8],
 ) -> Result<(), Stop> {
-    if of.accounts <= 2 || content.len() > BYTES_MAX {
+    if !of.is_crowd() || content.len() > BYTES_MAX {
         return Ok(());
     }
     insert(step, of, (Lane::Messages, id.as_bytes()), epoch, content)?;
@@ -59,7 +59,7 @@ pub(crate) fn keep_commit(
     makes: EpochId,
     content: &[u8],
 ) -> Result<(), Stop> {
-    if !of.grouped {
+    if !of.grouped && !of.shared {
         return Ok(()); // its author puts it again until the other one is heard (EPO-6)
     }
     insert(step, of, (Lane::Commits, makes.as_bytes()), parent, content)
@@ -94,7 +94,7 @@ fn insert(
 
 /// Keeps a message of mine that the outbox is done with.
 pub(crate) fn keep_mine(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
-    if of.accounts <= 2 {
+    if !of.is_crowd() {
         return Ok(());
     }
     step.tx
@@ -130,7 +130,8 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
 
 /// A member asks for a message that I have.
 pub(crate) fn asked(step: &Step<'_, '_>, of: &Conversation, asker: AccountId, held: &Held) -> Result<(), Stop> {
-    if held.sender == asker {
+    // Another device of the author's may lack it (OWN-7).
+    if held.sender == asker && !of.shared {
         return Ok(());
     }
     let Some(epoch) = lies_in(step, held.id)? else {
@@ -139,7 +140,7 @@ pub(crate) fn asked(step: &Step<'_, '_>, of: &Conversation, asker: AccountId, he
     if defence::holds(Defence::ReadersOnly) && !epochs::accounts(step, epoch)?.contains(&asker) {
         return Ok(()); // it would not open there
     }
-    let wait = if held.mine {
+    let wait = if held.mine || asker == step.me()? {
         0
     } else {
         match turn(step, of, held.id.as_bytes(), [held.sender, asker])? {
@@ -225,7 +226,7 @@ fn given(step: &Step<'_, '_>, about: &[u8; 16]) -> Result<(), Stop> {
 /// An account was heard in this epoch. If the head has left that long ago, the account lacks the commits since: they are
 /// put again, in turn, unless it has them by then (EPO-7).
 pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountId, epoch: EpochId) -> Result<(), Stop> {
-    if !of.grouped {
+    if !of.grouped && !of.shared {
         return Ok(());
     }
     step.tx

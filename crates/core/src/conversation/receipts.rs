@@ -105,7 +105,7 @@ pub(crate) fn told_by_message(step: &Step<'_, '_>, of: &Conversation, header: &M
 /// In a group: messages of others that my last one could not name (CNV-6) and that not enough have confirmed.
 fn leaves_some_out(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM message_head h JOIN message m ON m.id = h.id WHERE h.group_id = ? AND m.mine = 0 AND m.acked = 0";
-    Ok(of.grouped && step.tx.prepare_cached(sql)?.exists([of.group])?)
+    Ok((of.grouped || of.shared) && step.tx.prepare_cached(sql)?.exists([of.group])?)
 }
 
 /// Sends the receipts whose time has come: also those that a clock which was set back has put far away.
@@ -213,6 +213,15 @@ fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>
         .map(MessageId::from_bytes))
 }
 
+/// Another device of mine says what it has and what was read there: nothing of it confirms anything (OWN-6).
+pub(crate) fn by_own_device(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8]) -> Result<(), Stop> {
+    let receipt = Receipt::decode(body).map_err(|_| Stop::Refused("receipt"))?;
+    if let Some(read) = receipt.read {
+        super::read_elsewhere(step, from, read.short())?;
+    }
+    wants::note(step, from, &receipt.heads, wants::Named::InReceipt)
+}
+
 /// Takes in a receipt of somebody else.
 pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountId, body: &[u8]) -> Result<(), Stop> {
     let receipt = Receipt::decode(body).map_err(|_| Stop::Refused("receipt"))?;
@@ -220,7 +229,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountI
     if let Some(read) = receipt.read {
         graph::acknowledge(step, from, by, &[read.short()], graph::Reached::Read)?;
     }
-    if from.accounts > 2 {
+    if from.is_crowd() {
         wants::note(step, from, &receipt.heads, wants::Named::InReceipt)?;
     }
     Ok(())

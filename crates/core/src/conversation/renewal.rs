@@ -43,7 +43,7 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let now = step.now.0;
     let sql = "SELECT v.group_id FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
                WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND v.gone = 0 AND c.hidden = 0
-                     AND c.own = 0";
+                     AND c.saved = 0";
     let due: Vec<Gid> = step
         .tx
         .prepare_cached(sql)?
@@ -66,7 +66,7 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
     let sql =
         "SELECT min(v.renew_at) FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.own = 0";
+               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.saved = 0";
     let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(at.map(i64::unsigned_abs))
 }
@@ -98,7 +98,7 @@ fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
 /// RNW-6: on the head no commit of mine is there.
 fn may_here(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
-    Ok(!epochs::has_committed(step, of.epoch)?)
+    Ok(!epochs::has_committed(step, &of)?)
 }
 
 /// RNW-5: something of mine has waited for long, and no relay of the conversation has stored it. What I commit now others
@@ -157,7 +157,7 @@ pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Resu
         .tx
         .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?
         .query_row([of.group], |row| row.get(0))?;
-    if !lost || epochs::has_committed(step, of.epoch)? {
+    if !lost || epochs::has_committed(step, of)? {
         return Ok(of.epoch);
     }
     renew(step, &of.group)?;

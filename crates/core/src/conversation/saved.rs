@@ -20,7 +20,7 @@ pub(crate) fn open(step: &mut Step<'_, '_>) -> Result<Reply, Stop> {
     step.me()?;
     let known: Option<ChatId> = step
         .tx
-        .prepare_cached("SELECT id FROM chat WHERE own = 1")?
+        .prepare_cached("SELECT id FROM chat WHERE saved = 1")?
         .query_row([], |row| row.get(0))
         .optional()?;
     let chat = match known {
@@ -33,7 +33,7 @@ pub(crate) fn open(step: &mut Step<'_, '_>) -> Result<Reply, Stop> {
 fn begin(step: &mut Step<'_, '_>) -> Result<ChatId, Stop> {
     let now = step.time.0.cast_signed();
     step.tx.execute(
-        "INSERT INTO chat(name, own, hidden, waiting, read_to, active_at) VALUES ('', 1, 0, 0, ?, ?)",
+        "INSERT INTO chat(name, saved, hidden, waiting, read_to, active_at) VALUES ('', 1, 0, 0, ?, ?)",
         params![i64::MIN / 4096, now],
     )?;
     let chat = step.tx.last_insert_rowid();
@@ -48,7 +48,7 @@ fn begin(step: &mut Step<'_, '_>) -> Result<ChatId, Stop> {
 
 /// Whether a conversation is the one with oneself.
 pub(crate) fn is_own(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM chat WHERE own = 1";
+    let sql = "SELECT 1 FROM chat WHERE saved = 1";
     Ok(epoch == NO_EPOCH && step.tx.prepare_cached(sql)?.exists([])?)
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn note(step: &Step<'_, '_>, of: &Conversation, named: &[[u8; 8]], by
 fn in_turn(step: &Step<'_, '_>, of: &Conversation, asked: usize) -> Option<i64> {
     let wait = WAITS_MS.get(asked)?;
     let most = JITTER_EACH_MS.saturating_mul(of.accounts as u64).min(JITTER_MS);
-    let jitter = if of.accounts > 2 {
+    let jitter = if of.is_crowd() {
         u64::from_be_bytes(step.mls.crypto.bytes()) % most
     } else {
         0 // nobody else asks

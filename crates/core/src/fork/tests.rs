@@ -39,8 +39,18 @@ impl Sketch {
                 rank,
                 hash: [child; 32],
                 unseats: unseats.iter().copied().map(account).collect(),
+                leaf: [author; 8],
+                ousts: vec![],
             }),
         });
+        self
+    }
+
+    /// The last commit is by this leaf of its author, and takes out these.
+    fn by_leaf(mut self, leaf: u8, ousts: &[u8]) -> Self {
+        let last = self.nodes.last_mut().and_then(|node| node.commit.as_mut()).unwrap();
+        last.leaf = [leaf; 8];
+        last.ousts = ousts.iter().map(|leaf| [*leaf; 8]).collect();
         self
     }
 
@@ -195,4 +205,55 @@ fn the_removal_of_one_who_was_added_again_does_not_void_what_it_does_since_fork_
         .renewal(20, 21, 3)
         .renewal(21, 22, 2);
     assert_eq!(head(&sketch.nodes, &sketch.votes, epoch(20)), epoch(22));
+}
+
+#[test]
+fn what_a_removed_device_commits_beside_its_removal_is_void_dev_6() {
+    // Leaf 71 of account 1 takes out leaf 72, further down; that one commits at once on the parent it still has.
+    let sketch = Sketch::of(2)
+        .renewal(0, 9, 2)
+        .commit(9, 8, 1, Class::Unseats, 0, &[])
+        .by_leaf(71, &[72])
+        .commit(0, 1, 1, Class::Admin, 0, &[])
+        .by_leaf(72, &[])
+        .renewal(1, 2, 1)
+        .by_leaf(72, &[]);
+    assert_eq!(sketch.head(), epoch(8));
+    // Its account has moved on as well (FORK-5); that alone would not hold where it had not.
+    let weaker = Clauses {
+        void: false,
+        moved_on: false,
+        ..Clauses::ALL
+    };
+    assert_ne!(sketch.without(weaker), epoch(8));
+    let only_void = Clauses {
+        moved_on: false,
+        ..Clauses::ALL
+    };
+    assert_eq!(sketch.without(only_void), epoch(8));
+    // Commits of the account's other leaves stay what they are.
+    let beside = Sketch::of(2)
+        .commit(0, 8, 1, Class::Renewal, 0, &[])
+        .by_leaf(71, &[72])
+        .renewal(0, 1, 2)
+        .by_leaf(80, &[]);
+    assert!([epoch(1), epoch(8)].contains(&beside.head()));
+    assert_ne!(beside.head(), epoch(0));
+}
+
+#[test]
+fn a_removed_device_does_not_stop_its_removal_by_writing_on_a_rival_dev_6() {
+    // Account 2 renews beside the removal; the removed leaf of account 1 writes there.
+    let sketch = Sketch::of(2)
+        .commit(0, 8, 1, Class::Unseats, 0, &[])
+        .by_leaf(71, &[72])
+        .renewal(0, 1, 2)
+        .wrote(1, 1);
+    assert_eq!(sketch.head(), epoch(8));
+    // Anybody else's removal would be held back by it (FORK-5).
+    let other = Sketch::of(2)
+        .commit(0, 8, 1, Class::Unseats, 0, &[])
+        .renewal(0, 1, 2)
+        .wrote(1, 1);
+    assert_eq!(other.head(), epoch(1));
 }

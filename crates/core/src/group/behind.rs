@@ -7,6 +7,7 @@
 
 use super::bring_back;
 use crate::conversation::{self, Conversation, epochs, originals, receipts};
+use crate::meeting;
 use crate::mls::Gid;
 use crate::roles;
 use crate::step::{Step, Stop};
@@ -123,6 +124,10 @@ fn ask(step: &mut Step<'_, '_>, group: &Gid, silent: u32) -> Result<(), Stop> {
 /// Contacts who could bring me back, by what I know of the group, the highest authority first.
 fn helpers(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<AccountId>, Stop> {
     let me = step.me()?;
+    // Key packages of mine that lie with contacts are the home device's: a linked one would not come back by them.
+    if !meeting::me(step)?.is_home() {
+        return Ok(vec![]);
+    }
     let Some(state) = epochs::state(step, of.epoch)? else {
         return Ok(vec![]);
     };
@@ -171,11 +176,13 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, account: AccountId, body: &[u8]) 
 /// The account has this leaf in the head: nobody has given it another one.
 fn is_leaf_of(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf: &[u8; 32]) -> Result<bool, Stop> {
     let members = epochs::members(step, of.epoch)?;
-    let Some(member) = members.iter().find(|member| member.account == account) else {
-        return Ok(false);
-    };
-    let found = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
-    Ok(found.public == leaf)
+    for member in members.iter().filter(|member| member.account == account) {
+        let found = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
+        if found.public == leaf {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn hears(step: &Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<bool, Stop> {
@@ -225,7 +232,7 @@ fn add(step: &mut Step<'_, '_>, account: AccountId, behind: &Behind, lost: bool)
     // RCH-6: a lost device cannot follow, wherever it stands.
     if lost {
         return if is_leaf_of(step, &of, account, &behind.leaf)? {
-            bring_back(step, &of, account)?;
+            bring_back(step, &of, account, None)?;
             let of = conversation::load(step, &behind.group)?.ok_or(Stop::Refused("no such conversation"))?;
             conversation::note_device(step, &of, account)
         } else {
@@ -239,7 +246,7 @@ fn add(step: &mut Step<'_, '_>, account: AccountId, behind: &Behind, lost: bool)
         return Ok(());
     }
     if is_leaf_of(step, &of, account, &behind.leaf)? {
-        bring_back(step, &of, account)?;
+        bring_back(step, &of, account, Some(&behind.leaf))?;
     }
     Ok(())
 }

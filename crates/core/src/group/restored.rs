@@ -37,22 +37,27 @@ pub(crate) fn keys_came(step: &mut Step<'_, '_>, account: AccountId) -> Result<(
         let Some(of) = conversation::load(step, &group)? else {
             continue;
         };
-        let Some(found) = leaf_in_head(step, &of, account)? else {
+        let leaves = leaves_in_head(step, &of, account)?;
+        let mut live = leaves
+            .iter()
+            .map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&log, device)));
+        // Where one is live, that account's own devices take out the others (OWN-4).
+        if live.any(|live| live.unwrap_or(true)) {
             continue;
-        };
-        if !devices::is_live(&log, leaf::device_of(&found)?) {
-            put_down(step, &of, account, &found)?;
+        }
+        if let Some(lost) = leaves.first() {
+            put_down(step, &of, account, lost)?;
         }
     }
     Ok(())
 }
 
-fn leaf_in_head(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<Option<Leaf>, Stop> {
+fn leaves_in_head(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<Vec<Leaf>, Stop> {
     let members = epochs::members(step, of.epoch)?;
-    match members.iter().find(|member| member.account == account) {
-        Some(member) => Ok(Some(step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?)),
-        None => Ok(None),
-    }
+    let theirs = members.iter().filter(|member| member.account == account);
+    theirs
+        .map(|member| Ok(step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?))
+        .collect()
 }
 
 /// Notes when it is my turn, where I may.

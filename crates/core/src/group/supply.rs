@@ -4,6 +4,7 @@
 //! Three fresh ones and one of last resort lie with each contact, refilled when one was used (GRP-8).
 
 use super::restored;
+use crate::account::Account;
 use crate::api::Fault;
 use crate::conversation::{self, Conversation};
 use crate::devices;
@@ -13,8 +14,9 @@ use crate::mls::{self, Signer};
 use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
+use sha2::{Digest, Sha256};
 use stonechat_wire::group::{Supply, decode_supply, encode_supply};
-use stonechat_wire::ids::AccountId;
+use stonechat_wire::ids::{AccountId, DeviceId};
 use stonechat_wire::message::Kind;
 
 /// Key packages that open one Welcome each.
@@ -97,20 +99,33 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: AccountId, body: &[u8]) -> 
     restored::keys_came(step, from)
 }
 
-/// One to add this contact with; the last resort stays.
+/// One to add this contact with; the last resort stays. Of the fresh ones, which all my devices have, those that fall to
+/// this one: each opens one Welcome (GRP-8).
 pub(crate) fn take(step: &Step<'_, '_>, account: AccountId) -> Result<Vec<u8>, Stop> {
-    let found: Option<(Vec<u8>, bool)> = step
+    let me = meeting::me(step)?;
+    let packages: Vec<(Vec<u8>, bool)> = step
         .tx
-        .prepare_cached(
-            "SELECT package, last_resort FROM supply WHERE account = ? AND mine = 0 ORDER BY last_resort LIMIT 1",
-        )?
-        .query_row([account.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+        .prepare_cached("SELECT package, last_resort FROM supply WHERE account = ? AND mine = 0 ORDER BY last_resort")?
+        .query_map([account.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let found = packages
+        .into_iter()
+        .find(|(package, last_resort)| *last_resort || falls_to(&me, package) == Some(me.device()));
     let (package, last_resort) = found.ok_or(Stop::Fault(Fault::NoKeysYet))?;
     if !last_resort {
         step.tx.execute("DELETE FROM supply WHERE package = ?", [&package])?;
     }
     Ok(package)
+}
+
+/// The device of mine that uses a key package: the lowest by SHA-256(package | device id).
+fn falls_to(me: &Account, package: &[u8]) -> Option<DeviceId> {
+    let live = devices::live(me.device_log()).into_iter();
+    live.map(|logged| logged.entry.device_id).min_by_key(|device| {
+        let mut hash = Sha256::new_with_prefix(package);
+        hash.update(device.as_bytes());
+        <[u8; 32]>::from(hash.finalize())
+    })
 }
 
 /// The signer of a leaf made from a key package of mine; a fresh one is used up. Out: nothing where it is none of mine.

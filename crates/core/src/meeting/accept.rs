@@ -14,6 +14,7 @@ use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::mls::{self, Gid, Signer};
 use crate::outbox::{self, Waiting};
+use crate::own;
 use crate::query;
 use crate::restore;
 use crate::step::{Step, Stop};
@@ -39,7 +40,11 @@ struct Acceptance {
 
 /// Takes up a link.
 pub(crate) fn accept(step: &mut Step<'_, '_>, wish: &api::Accept) -> Result<Reply, Stop> {
-    let me = step.me()?;
+    let me = super::me(step)?;
+    if !me.is_home() {
+        return Err(Stop::Fault(Fault::NotHome));
+    }
+    let me = me.id();
     restore::is_over(step)?;
     let link = InviteLink::parse(&wish.link).map_err(fault_of)?;
     if step.knows_time()? && u64::from(link.expiry_day) * DAY_S < step.time.seconds() {
@@ -237,7 +242,7 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
         .iter()
         .map(|relay| name_relay(step, *relay))
         .collect::<Result<_, _>>()?;
-    let mine = super::sign(&me, my_card(step, &me, named));
+    let mine = super::sign(&me, my_card(step, &me, named))?;
     let offer = Claim {
         card: mine,
         welcomes: vec![welcome],
@@ -357,6 +362,7 @@ fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<()
     let account = AccountId::from_bytes(account);
     let to = conversation::with_contact(step, account)?;
     group::supply::offer(step, &to, account)?;
+    own::spread(step, &to.group)?;
     ended(step, id, AcceptanceState::Accepted)
 }
 

@@ -15,6 +15,7 @@ use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::mls::{self, Gid, Known, Signer};
 use crate::outbox::{self, Waiting};
+use crate::own;
 use crate::query;
 use crate::restore;
 use crate::step::{Step, Stop};
@@ -67,6 +68,9 @@ impl Invite {
 /// Makes an invitation: keys, card, door, and an ear for claims.
 pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Result<Reply, Stop> {
     let me = super::me(step)?;
+    if !me.is_home() {
+        return Err(Stop::Fault(Fault::NotHome));
+    }
     restore::is_over(step)?;
     let relay = *own_relays(step)?.first().ok_or(Stop::Fault(Fault::NoRelay))?;
     let open: u32 = step
@@ -95,7 +99,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
         HOW_IN_PERSON
     };
     card.expires_at_s = expires_at.seconds();
-    let card = super::sign(&me, card).encode();
+    let card = super::sign(&me, card)?.encode();
     let link = InviteLink {
         hints: vec![address.clone()],
         pin: account_pin(&secret, me.id()),
@@ -451,6 +455,7 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
     conversation::receipts::due(step, &group)?;
     conversation::note_began(step, &of)?;
     group::supply::offer(step, &of, card.account_id())?;
+    own::spread(step, &group)?;
     if invite.who == Who::One || invite.approved + 1 >= FAMILY_MAX {
         close(step, &invite, InviteState::Used)?;
         turn_away_others(step, &invite, claim)?;
@@ -576,7 +581,8 @@ fn answer(
     verified: bool,
 ) -> Result<(), Stop> {
     let me = super::me(step)?;
-    let signature = me.sign(&Answer::signed_bytes(verdict, verified, &claim));
+    let signed = Answer::signed_bytes(verdict, verified, &claim);
+    let signature = me.sign(&signed).ok_or(Stop::Fault(Fault::NotHome))?;
     let answer = Answer {
         verdict,
         verified,

@@ -20,7 +20,7 @@ const WAITING: &str = "2";
 const FIRST_MESSAGES: u32 = 3;
 
 const CHAT: &str = "
-    SELECT h.id, h.contact, h.own, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
+    SELECT h.id, h.contact, h.saved, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, coalesce(v.group_id, l.group_id) AS group_id,
            coalesce(v.accounts, (SELECT count(*) FROM seat WHERE chat = l.chat)) AS accounts,
            v.gone = 0 AND v.leaving = 0 AS member, coalesce(v.silent > 1, 1) AS behind,
@@ -30,7 +30,7 @@ const CHAT: &str = "
            (SELECT count(*) FROM message t INDEXED BY message_mention
             WHERE t.chat = h.id AND t.state = 4 AND t.mentions = 1 AND t.late = 0) AS mentions
     FROM chat h LEFT JOIN contact c ON c.account = h.contact
-    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL AND h.own = 0
+    LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL AND h.saved = 0
     LEFT JOIN lost_group l ON l.chat = h.id AND h.contact IS NULL";
 /// How many are pinned, as far as they are shown (CON-19).
 pub(super) const PINNED: &str = "
@@ -64,7 +64,7 @@ const HOW: [How; 3] = [How::InPerson, How::Spoken, How::Plain];
 ///
 /// Errors: the database's own.
 pub fn load_chat(db: &Connection, id: ChatId) -> Result<Option<Chat>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("{CHAT} WHERE h.id = ?"))?;
+    let mut statement = db.prepare_cached(&format!("{CHAT} WHERE h.id = ? AND h.own = 0"))?;
     let chat = statement.query_row([id], chat_row).optional()?;
     chat.map(|chat| with_messages(db, chat)).transpose()
 }
@@ -113,7 +113,7 @@ pub(super) fn chats(db: &Connection, page: Page) -> Result<Vec<Chat>, StoreError
 }
 
 pub(super) fn chats_sql() -> String {
-    format!("{CHAT} WHERE h.hidden = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset")
+    format!("{CHAT} WHERE h.hidden = 0 AND h.own = 0 ORDER BY h.active_at DESC, h.id LIMIT :limit OFFSET :offset")
 }
 
 /// All contacts that were let in, by name.
@@ -246,7 +246,7 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
             let contact: Option<Vec<u8>> = row.get("contact")?;
             contact.map(hex::encode).unwrap_or_default()
         },
-        own: row.get("own")?,
+        own: row.get("saved")?,
         group,
         name: row.get("name")?,
         verified: row.get("verified")?,

@@ -29,6 +29,7 @@ pub fn locked_status(live: &Live) -> Status {
         restored: false,
         restoring: None,
         revoked: false,
+        home: false,
         unread: 0,
         requests: 0,
     }
@@ -36,9 +37,12 @@ pub fn locked_status(live: &Live) -> Status {
 
 pub(super) fn status(db: &Connection, live: &Live) -> Result<Status, StoreError> {
     let account = account(db)?;
-    let (restored, revoked) = account.as_ref().map_or((false, false), |found| (found.1, found.2));
+    let (restored, revoked, home) = account
+        .as_ref()
+        .map_or((false, false, false), |found| (found.1, found.2, found.3));
     Ok(Status {
         me: account.map(|found| found.0),
+        home,
         restored,
         revoked,
         restoring: crate::restore::shown(db)?,
@@ -51,7 +55,7 @@ pub(super) fn status(db: &Connection, live: &Live) -> Result<Status, StoreError>
     })
 }
 
-fn account(db: &Connection) -> Result<Option<(Me, bool, bool)>, StoreError> {
+fn account(db: &Connection) -> Result<Option<(Me, bool, bool, bool)>, StoreError> {
     let map = |row: &Row<'_>| {
         Ok((
             Me {
@@ -60,10 +64,11 @@ fn account(db: &Connection) -> Result<Option<(Me, bool, bool)>, StoreError> {
             },
             row.get("restored")?,
             row.get("revoked")?,
+            row.get("home")?,
         ))
     };
     Ok(db
-        .prepare_cached("SELECT account, name, restored, revoked FROM account")?
+        .prepare_cached("SELECT account, name, restored, revoked, seed IS NOT NULL AS home FROM account")?
         .query_row([], map)
         .optional()?)
 }

@@ -4,7 +4,9 @@
 CREATE TABLE account(
   one          INTEGER PRIMARY KEY CHECK (one = 1),
   account      BLOB NOT NULL,            -- account_id, 32
-  seed         BLOB NOT NULL,            -- root seed, 32: this device is the account's home
+  ed25519      BLOB NOT NULL,            -- the account's public key, 32
+  mldsa_hash   BLOB NOT NULL,            -- SHA-256 of its ML-DSA-65 key
+  seed         BLOB,                     -- root seed, 32: this device is the account's home; NULL: it was linked (ACC-6)
   name         TEXT NOT NULL,
   device       BLOB NOT NULL,            -- device id, 8
   device_key   BLOB NOT NULL,            -- device Ed25519 seed, 32
@@ -76,16 +78,17 @@ CREATE TABLE contact(
 CREATE TABLE chat(
   id           INTEGER PRIMARY KEY,
   contact      BLOB UNIQUE REFERENCES contact(account), -- NULL: a group, or saved messages
-  own          INTEGER NOT NULL DEFAULT 0, -- saved messages: a chat with oneself
+  saved        INTEGER NOT NULL DEFAULT 0, -- saved messages: a chat with oneself
   name         TEXT,                     -- of a group, as its head says
   hidden       INTEGER NOT NULL,         -- a claim that waits for approval here
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   read_to      INTEGER NOT NULL,         -- position up to which it was read here
   unread       INTEGER NOT NULL DEFAULT 0,
   draft        TEXT,
-  active_at    INTEGER NOT NULL
+  active_at    INTEGER NOT NULL,
+  own          INTEGER NOT NULL DEFAULT 0 -- with another device of this account: in no list (OWN-1)
 ) STRICT;
-CREATE UNIQUE INDEX chat_own ON chat(own) WHERE own = 1;
+CREATE UNIQUE INDEX chat_saved ON chat(saved) WHERE saved = 1;
 CREATE INDEX chat_by_activity ON chat(hidden, active_at DESC);
 
 -- Contacts of an account that came back, who have not answered yet (RCH-2).
@@ -147,6 +150,9 @@ CREATE TABLE conversation(
   reach        BLOB,                     -- of a conversation of two: how to find each other again, 32 (RCH-1)
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   grouped      INTEGER NOT NULL DEFAULT 0, -- it has a state of its own: a group
+  own          INTEGER NOT NULL DEFAULT 0, -- with another device of this account (OWN-1)
+  shared       INTEGER NOT NULL DEFAULT 0, -- some account has, or had, several leaves
+  welcome_number INTEGER NOT NULL DEFAULT 0, -- of the Welcome from another device of mine that led here (OWN-3)
   accounts     INTEGER NOT NULL DEFAULT 2, -- of the head
   gone         INTEGER NOT NULL DEFAULT 0, -- I am in the head no more
   leaving      INTEGER NOT NULL DEFAULT 0, -- I have said that I leave
@@ -176,6 +182,60 @@ CREATE TABLE conversation_relay(
   PRIMARY KEY(group_id, relay)
 ) STRICT, WITHOUT ROWID;
 
+-- Other devices of this account: those linked here, or the home device. One that I do not talk to has no conversation.
+CREATE TABLE own_device(
+  device       BLOB PRIMARY KEY,         -- device id, 8
+  name         TEXT NOT NULL,
+  group_id     BLOB                      -- the conversation with it (OWN-1)
+) STRICT, WITHOUT ROWID;
+-- Key packages between own devices: mine that another one has, and another's that I have (OWN-2).
+CREATE TABLE own_supply(
+  package      BLOB PRIMARY KEY,
+  device       BLOB NOT NULL,
+  mine         INTEGER NOT NULL,
+  signer       BLOB,                     -- mine: Ed25519 seed of its leaf
+  public       BLOB                      -- mine: that leaf's public key
+) STRICT, WITHOUT ROWID;
+CREATE INDEX own_supply_of ON own_supply(device, mine);
+-- Conversations that may lack a leaf of one of my devices, or have one of a revoked one (OWN-4).
+CREATE TABLE spread(
+  group_id     BLOB PRIMARY KEY REFERENCES conversation(group_id) ON DELETE CASCADE,
+  due_at       INTEGER                   -- device clock; NULL: waits for key packages, or for the head to move
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spread_due ON spread(due_at) WHERE due_at IS NOT NULL;
+-- The link that this home device has given out last (LNK-1).
+CREATE TABLE device_link(
+  one          INTEGER PRIMARY KEY CHECK (one = 1),
+  id           BLOB NOT NULL,            -- 16
+  link         TEXT NOT NULL,
+  secret       BLOB NOT NULL,            -- 20
+  relay        BLOB NOT NULL,
+  expires_at   INTEGER NOT NULL,         -- slot clock
+  state        INTEGER NOT NULL,         -- 0 open, 1 asked, 2 granted, 3 done, 4 closed, 5 expired
+  request      BLOB,                     -- SHA-256 of the one that came
+  device_key   BLOB,                     -- its Ed25519 key
+  seal_key     BLOB,
+  name         TEXT NOT NULL DEFAULT '',
+  nonce        BLOB,
+  wrong        INTEGER NOT NULL DEFAULT 0, -- numbers typed that were not its
+  signer       BLOB,                     -- of the key package in the grant
+  home_name    TEXT NOT NULL
+) STRICT;
+-- This device asks to be linked, or was (LNK-2).
+CREATE TABLE linking(
+  one          INTEGER PRIMARY KEY CHECK (one = 1),
+  id           BLOB NOT NULL,
+  link         TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  device_key   BLOB,                     -- Ed25519 seed; deleted when the account is here
+  seal_private BLOB,                     -- deleted when the grant has come
+  request      BLOB NOT NULL,            -- SHA-256 of what was asked
+  ed25519      BLOB,                     -- of the account, once it answered
+  mldsa_hash   BLOB,
+  number       TEXT,                     -- to be typed on the home device
+  state        INTEGER NOT NULL          -- 0 asked, 1 the number is shown, 2 linked
+) STRICT;
+
 -- The tree of epochs. An epoch is retained as long as it has keys: its exports here, its rows in epoch_row.
 CREATE TABLE epoch(
   epoch_id     BLOB PRIMARY KEY,
@@ -187,6 +247,8 @@ CREATE TABLE epoch(
   class        INTEGER,                  -- 0 removal or demotion, 1 other admin commit, 2 self-update
   rank         INTEGER,                  -- committer's authority in the parent: 0 is the highest
   unseats      BLOB NOT NULL DEFAULT x'', -- accounts removed or demoted by the commit, 32 bytes each
+  leaf_key     BLOB,                     -- beginning of the committer's leaf key, 8
+  ousts        BLOB NOT NULL DEFAULT x'', -- leaves of revoked devices that it takes out: beginnings of their keys, 8 each (DEV-4)
   members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 | beginning of the leaf's key 8 each
   state        BLOB,                     -- of a group: its state, encoded
   made_at      INTEGER NOT NULL,         -- slot clock, when it became known here
@@ -211,8 +273,9 @@ CREATE TABLE wrote(
 CREATE TABLE cut(
   epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,
   account      BLOB NOT NULL,
+  leaf         BLOB NOT NULL DEFAULT x'', -- beginning of one leaf's key; empty: the whole account
   seq          INTEGER NOT NULL,
-  PRIMARY KEY(epoch_id, account)
+  PRIMARY KEY(epoch_id, account, leaf)
 ) STRICT, WITHOUT ROWID;
 
 -- Members who said that they leave, until somebody's commit removes them.
@@ -241,7 +304,7 @@ CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOU
 CREATE TABLE listening(
   tag          BLOB NOT NULL,
   relay        BLOB NOT NULL,
-  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane, 4 capsule, 5 requests of a contact that came back, 6 answer to mine
+  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane, 4 capsule, 5 requests of a contact that came back, 6 answer to mine, 20 to 23 linking a device
   about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id, "capsule", group id, account
   slot         INTEGER NOT NULL,         -- week; 0 where there is none
   cursor       INTEGER NOT NULL,         -- last one taken in; 0: none

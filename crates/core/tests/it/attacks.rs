@@ -4,7 +4,7 @@
 //! fail. Numbers are those of the twenty properties in `docs/attacks.md`, where those stand too that need no switch.
 #![cfg(feature = "lab")]
 
-use crate::{content, crowd, forks, groups, halves, hostile, outsiders, rules, wants};
+use crate::{content, crowd, devices, forks, groups, halves, hostile, outsiders, rules, wants};
 use stonechat_core::defence::{Defence, without};
 
 type Attack = (u8, &'static str, Defence, fn());
@@ -33,6 +33,36 @@ const ATTACKS: &[Attack] = &[
         "a member changes who is in the group",
         Defence::CommitRules,
         groups::a_commit_that_the_rules_forbid_is_refused_by_everybody_else_grp_4,
+    ),
+    (
+        5,
+        "a device without the account's key takes out the first one",
+        Defence::OwnLeaves,
+        devices::the_first_device_cannot_be_removed_by_another_dev_4,
+    ),
+    (
+        5,
+        "who stole a device link is let in",
+        Defence::LinkNumber,
+        devices::a_link_alone_links_nobody_and_three_wrong_numbers_close_it_lnk_4,
+    ),
+    (
+        5,
+        "two devices ask by one link",
+        Defence::LinkOnce,
+        devices::two_devices_that_ask_by_one_link_close_it_lnk_4,
+    ),
+    (
+        5,
+        "another account answers a device link",
+        Defence::LinkPin,
+        devices::a_link_for_another_account_shows_no_number_lnk_3,
+    ),
+    (
+        6,
+        "what a removed device wrote later stands among the rest",
+        Defence::Cuts,
+        devices::what_a_removed_device_says_late_is_shown_apart_and_changes_nothing_dev_6,
     ),
     (
         6,

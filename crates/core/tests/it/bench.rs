@@ -36,6 +36,8 @@ pub(crate) struct Relay {
     pub(crate) doors: BTreeMap<DoorPath, ([u8; 32], Vec<u8>)>,
     /// A relay that takes puts but says nothing and gives nothing.
     pub(crate) silent: bool,
+    /// Of a hundred envelopes it loses so many, though it calls them stored; and the dice for that.
+    pub(crate) loses: (u64, u64),
 }
 
 pub(crate) struct Bench {
@@ -267,7 +269,13 @@ impl Bench {
         assert_eq!(tag, parcel.envelope.tag());
         let there = self.relay.boxes.entry(tag).or_default();
         let bytes = parcel.envelope.bytes().to_vec();
-        if !there.contains(&bytes) {
+        let (percent, dice) = &mut self.relay.loses;
+        *dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        if (*dice >> 33) % 100 < *percent {
+            there.push(vec![]);
+        } else if !there.contains(&bytes) {
             there.push(bytes);
         }
         if !self.relay.silent {

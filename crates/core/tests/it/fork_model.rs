@@ -73,6 +73,8 @@ impl World {
                 rank: u32::from(*author),
                 hash: [*made; 32],
                 unseats: unseats.iter().copied().map(account).collect(),
+                leaf: [*author; 8],
+                ousts: vec![],
             })
         };
         let node = |made: &u8| Node {

@@ -12,6 +12,7 @@ mod behind;
 mod bench;
 mod content;
 mod crowd;
+mod devices;
 mod fork_model;
 mod forks;
 mod groups;

@@ -14,6 +14,7 @@ mod harness;
 
 mod canary;
 mod content;
+mod devices;
 mod errors;
 mod faults;
 mod halves;

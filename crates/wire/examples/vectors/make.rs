@@ -16,11 +16,13 @@ use stonechat_wire::group::{
 };
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
+use stonechat_wire::link::{self, Challenge, DeviceLink, Grant, GrantSealed, LinkRequest, link_pin};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::marks::{Mark, Span, Spans};
 use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
+use stonechat_wire::own::{LeafCut, Own, OwnContact, OwnNote, OwnWelcome};
 use stonechat_wire::poll::{Poll, Vote};
 use stonechat_wire::post::{Forwarded, Media, Post, encode_timer};
 use stonechat_wire::reach::ReachSecret;
@@ -42,6 +44,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("session.json", session()),
         ("meeting.json", meeting()),
         ("capsule.json", capsules()),
+        ("link.json", links()),
     ]
 }
 
@@ -201,6 +204,10 @@ fn meeting_seeds() -> Vec<Seed> {
         seed("meeting", "group state", 8, &group_state().encode()),
         seed("meeting", "note", 9, &note().encode()),
         seed("meeting", "capsule", 15, &capsule().encode()),
+        seed("meeting", "own welcome", 16, &own_welcome().encode()),
+        seed("meeting", "own note", 17, &own_note().encode()),
+        seed("meeting", "grant", 18, &grant().encode()),
+        seed("meeting", "link request", 19, &link_request().encode()),
     ]
 }
 
@@ -867,5 +874,99 @@ fn capsules() -> Value {
             "request hash": hex(bytes::<32>(4)),
             "request token": hex(reach.request_token(account).as_bytes()),
             "answer token": hex(reach.answer_token(&bytes(4)).as_bytes()) },
+    })
+}
+
+fn link_request() -> LinkRequest {
+    LinkRequest {
+        device_ed25519: bytes(50),
+        seal_key: bytes::<1216>(51).to_vec(),
+        name: "Ноутбук".into(),
+    }
+}
+
+fn grant() -> Grant {
+    Grant {
+        name: "Ана".into(),
+        device_log: card().device_log,
+        relays: capsule().relays,
+        package: bytes::<64>(52).to_vec(),
+        home_name: "Phone".into(),
+        signature: bytes(53),
+    }
+}
+
+fn own_note() -> OwnNote {
+    OwnNote {
+        log: card().device_log,
+        cuts: vec![LeafCut {
+            leaf: bytes(54),
+            seq: 12,
+        }],
+    }
+}
+
+fn own_contact() -> OwnContact {
+    OwnContact {
+        ed25519: bytes(40),
+        mldsa_hash: bytes(41),
+        own_name: "Bo".into(),
+        alias: String::new(),
+        verified: true,
+        device_log: card().device_log,
+    }
+}
+
+fn own_welcome() -> Own {
+    Own::Welcome(OwnWelcome {
+        number: 7,
+        seq: 12,
+        contact: Some(own_contact()),
+        relays: vec![capsule().relays.remove(0).1],
+        welcome: bytes::<64>(55).to_vec(),
+    })
+}
+
+fn links() -> Value {
+    let (secret, account, nonce) = (
+        InviteSecret::from_bytes(bytes(1)),
+        AccountId::from_bytes(bytes(2)),
+        bytes(3),
+    );
+    let link = DeviceLink {
+        secret: secret.clone(),
+        pin: link_pin(&secret, account),
+        expires_at_s: 1_796_003_600,
+        route: RelayRoute {
+            address: "relay.example:443".into(),
+            relay: RelayId::from_bytes(bytes(4)),
+            secret: Some(bytes(5)),
+            lan: false,
+        },
+    };
+    let request = bytes::<32>(6);
+    let challenge = Challenge {
+        ed25519: bytes(30),
+        mldsa_hash: bytes(31),
+        nonce,
+        signature: bytes(32),
+    };
+    let sealed = GrantSealed {
+        kem_output: bytes::<8>(33).to_vec(),
+        ciphertext: bytes::<8>(34).to_vec(),
+    };
+    let role = link::answer_role(b"link/grant", &request);
+    json!({
+        "link": { "rule": "LNK-1", "secret": hex(secret.as_bytes()), "account": hex(account.as_bytes()), "text": link.to_text() },
+        "number": { "rule": "LNK-4", "request hash": hex(request), "nonce": hex(nonce), "number": link::code(&secret, &request, &nonce) },
+        "letters": { "rule": "LNK-2, LNK-3, LNK-5",
+            "request": hex(link_request().encode()),
+            "challenge": hex(challenge.encode()), "challenge signed": hex(Challenge::signed_bytes(&request, &nonce)),
+            "grant": hex(grant().encode()), "grant signed": hex(grant().signed_bytes(&request)), "sealed": hex(sealed.encode()),
+            "grant token": hex(secret.token(&role).as_bytes()) },
+        "note": { "rule": "DEV-4", "encoded": hex(own_note().encode()) },
+        "own": { "rule": "OWN-2",
+            "devices": hex(Own::Devices(card().device_log, vec![(DeviceId::from_bytes(bytes(11)), "Phone".into())]).encode()),
+            "welcome": hex(own_welcome().encode()), "contact": hex(Own::Contact(own_contact()).encode()) },
     })
 }

@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -45,6 +45,10 @@ export type Answers = {
   "markRead": Done,
   "verify": Done,
   "contact.rename": Done,
+  "device.link": DeviceLink,
+  "device.accept": Done,
+  "device.confirm": Linking | Done,
+  "device.remove": Done,
   "relay.add": Done,
   "profile.rename": Done,
   "settings.set": Done,
@@ -63,6 +67,7 @@ export type Answers = {
   "group": Group,
   "search": Hit[],
   "safetyNumber": SafetyNumber,
+  "devices": Devices,
   "settings.get": Settings,
   "draft.get": Draft,
 };
@@ -162,7 +167,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -1422,6 +1427,122 @@ id: string,
 name: string, };
 
 /**
+ * Parameters of `Command::DeviceLink`.
+ */
+export type DeviceLinkWish = { 
+/**
+ * What this device is called from now on, 1 to 64 bytes.
+ */
+name: string, };
+
+/**
+ * A link for one more device.
+ */
+export type DeviceLink = { 
+/**
+ * `stone:d...`
+ */
+link: string, 
+/**
+ * Not after.
+ */
+expiresAt: number, };
+
+/**
+ * Parameters of `Command::DeviceAccept`.
+ */
+export type DeviceAccept = { 
+/**
+ * `stone:d...`
+ */
+link: string, 
+/**
+ * What this device is called, 1 to 64 bytes.
+ */
+name: string, };
+
+/**
+ * Parameters of `Command::DeviceConfirm`.
+ */
+export type DeviceConfirm = { 
+/**
+ * The six digits that the new device shows.
+ */
+number: string, };
+
+/**
+ * Where linking stands.
+ */
+export type LinkState = "open" | "asked" | "granted" | "done" | "closed" | "expired" | "asking" | "showing" | "linked";
+
+/**
+ * The last link of this device, on either side.
+ */
+export type Linking = { 
+/**
+ * Where it stands.
+ */
+state: LinkState, 
+/**
+ * The link, while it is open.
+ */
+link: string | null, 
+/**
+ * Of the link.
+ */
+expiresAt: number | null, 
+/**
+ * What the new device is called.
+ */
+name: string | null, 
+/**
+ * Numbers typed that were not its.
+ */
+wrong: number, 
+/**
+ * New device: the number to type on the home device.
+ */
+number: string | null, };
+
+/**
+ * A device of this account.
+ */
+export type Device = { 
+/**
+ * Hex.
+ */
+id: string, 
+/**
+ * What it is called; empty where nobody has said.
+ */
+name: string, 
+/**
+ * This one.
+ */
+this: boolean, 
+/**
+ * It holds the recovery words, and links and removes others.
+ */
+home: boolean, 
+/**
+ * Since when, Unix milliseconds.
+ */
+addedAt: number, };
+
+/**
+ * The devices of this account, and the last link.
+ */
+export type Devices = { 
+/**
+ * Live ones, oldest first.
+ */
+devices: Array<Device>, 
+/**
+ * The last link, on either side.
+ */
+linking: Linking | null, };
+
+/**
  * Parameters of `Command::RelayAdd`.
  */
 export type RelayAdd = { 
@@ -1591,6 +1712,10 @@ restoring: Restoring | null,
  * The account lives on another device by now.
  */
 revoked: boolean, 
+/**
+ * This device holds the account's words: it links and removes others, invites, and takes invitations up.
+ */
+home: boolean, 
 /**
  * Unread messages in all chats.
  */

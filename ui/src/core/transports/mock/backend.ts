@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Event, Fault, Group, Hit, Invite, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Device, Event, Fault, Group, Hit, Invite, Linking, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import { marked } from './marks';
 import type { Answer, Method, Params } from '../../methods';
@@ -25,6 +25,9 @@ export class Backend {
   restored = false;
   restoring: Restoring | null = null;
   revoked = false;
+  home = true;
+  devices: Device[] = [];
+  linking: Linking | null = null;
   connection: Connection = 'noRelay';
   relays: Relay[] = [];
   clockOffsetMs = 0;
@@ -345,7 +348,7 @@ export class Backend {
       return {
         version: '0.1.0 (mock)', me: this.locked ? null : this.me, locked: this.locked, hasPassphrase: this.passphrase !== null,
         connection: this.connection, relays: this.relays.map((relay) => ({ ...relay })), clockOffsetMs: this.clockOffsetMs, queued,
-        restored: this.restored, restoring: this.restoring, revoked: this.revoked, unread, requests: this.requests.size,
+        restored: this.restored, restoring: this.restoring, revoked: this.revoked, home: this.home, unread, requests: this.requests.size,
       };
     },
     init: ({ name, words }) => {
@@ -371,6 +374,33 @@ export class Backend {
       if (this.restoring === null || this.me === null) throw new CallError('notFound');
       this.me = { ...this.me, name };
       this.restoring = { ...this.restoring, state: 'givenUp' };
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
+    devices: () => ({
+      devices: this.devices.length > 0 || this.me === null ? this.devices : [{ id: 'd1'.repeat(8), name: '', this: true, home: this.home, addedAt: this.now() }],
+      linking: this.linking,
+    }),
+    'device.link': () => {
+      const expiresAt = this.now() + 3_600_000;
+      this.linking = { state: 'open', link: 'stone:dAbCdEfGhIjKlMnOpQrStUvWxYz0123456789', expiresAt, name: null, wrong: 0, number: null };
+      this.emit({ kind: 'statusChanged' });
+      return { link: this.linking.link!, expiresAt };
+    },
+    'device.accept': ({ link, name }) => {
+      if (!link.startsWith('stone:d')) throw new CallError('brokenDeviceLink');
+      this.linking = { state: 'asking', link: null, expiresAt: null, name, wrong: 0, number: null };
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
+    'device.confirm': ({ number }) => {
+      const linking = this.#need(this.linking);
+      this.linking = number === '123456' ? { ...linking, state: 'done', link: null } : { ...linking, wrong: linking.wrong + 1 };
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
+    'device.remove': ({ id }) => {
+      this.devices = this.devices.filter((device) => device.id !== id);
       this.emit({ kind: 'statusChanged' });
       return {};
     },

@@ -1,0 +1,975 @@
+//! The devices of this account among themselves: what they tell each other, and that each is in every conversation.
+//!
+//! In: conversations that begin or move, key packages and news of other devices of mine, commits about somebody's own
+//! leaves. Out: commits that add and remove leaves of this account, Welcomes for its other devices, lines in chats.
+//! How a device becomes one is `link`'s. Specified in `docs/protocol/14-devices.md` (OWN-*, DEV-4 to DEV-7).
+//! Invariant: only the account's key brings a device or takes one away, whoever commits it.
+
+use crate::account;
+use crate::api::{Event, Fault, Reply};
+use crate::capsule;
+use crate::conversation::{self, Conversation, alarms, epochs};
+use crate::defence::{self, Defence};
+use crate::devices::{self, Beside};
+use crate::fork::Class;
+use crate::group;
+use crate::leaf;
+use crate::link;
+use crate::listening;
+use crate::meeting;
+use crate::mls::{self, Entered, Gid, Known, Leaf, Signer, Taken, Wish};
+use crate::query;
+use crate::reach;
+use crate::roles::Judged;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
+use stonechat_wire::card::{DeviceChange, DeviceLog};
+use stonechat_wire::group::{GroupState, SUPPLY_MAX, Supply};
+use stonechat_wire::ids::{AccountId, DeviceId, RelayId};
+use stonechat_wire::message::Kind;
+use stonechat_wire::own::{LEAVES_MAX, LeafCut, Own, OwnContact, OwnNote, OwnWelcome};
+
+/// Key packages that lie with another device of mine (OWN-2).
+const FRESH: u32 = 16;
+/// Key packages of another device of mine that are kept.
+const KEPT_MAX: u32 = 32;
+/// A conversation is looked at so long after it changed, and up to as much later by chance: contacts do the same (OWN-4).
+const SOON_MS: u64 = 1_000;
+/// Conversations looked at in one step.
+const AT_ONCE: u32 = 4;
+/// Later than this nothing is due: what says so was written under a wrong clock.
+const LATEST_MS: u64 = 60_000;
+
+/// Another device of mine, and the conversation with it.
+struct Other {
+    device: DeviceId,
+    group: Gid,
+}
+
+// --- Every conversation has a leaf of every device (OWN-4) ---
+
+/// A conversation has begun, or its head has moved: it may lack a leaf of mine.
+pub(crate) fn spread(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let due = soon(step);
+    step.tx
+        .prepare_cached("INSERT OR REPLACE INTO spread SELECT ?, ? WHERE EXISTS (SELECT 1 FROM own_device)")?
+        .execute(params![group, due])?;
+    Ok(())
+}
+
+/// A device came or went: every conversation is looked at.
+fn spread_all(step: &Step<'_, '_>) -> Result<(), Stop> {
+    step.tx.execute(
+        "INSERT OR REPLACE INTO spread SELECT group_id, ? FROM conversation WHERE gone = 0 AND own = 0",
+        [soon(step)],
+    )?;
+    Ok(())
+}
+
+fn soon(step: &Step<'_, '_>) -> i64 {
+    let chance = u64::from_be_bytes(step.mls.crypto.bytes()) % SOON_MS;
+    step.now.0.saturating_add(SOON_MS).saturating_add(chance).cast_signed()
+}
+
+/// Looks at the conversations whose time has come.
+pub(crate) fn spread_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let (now, far) = (step.now.0, step.now.0.saturating_add(LATEST_MS));
+    let sql =
+        "SELECT group_id FROM spread WHERE due_at <= ? UNION SELECT group_id FROM spread WHERE due_at > ? LIMIT ?";
+    let groups: Vec<Gid> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(params![now.cast_signed(), far.cast_signed(), AT_ONCE], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for group in groups {
+        step.tx
+            .prepare_cached("UPDATE spread SET due_at = NULL WHERE group_id = ?")?
+            .execute([group])?;
+        let _refused = step.attempt(|step| spread_one(step, &group))?;
+    }
+    Ok(())
+}
+
+/// When the next one is due, by the device clock.
+pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
+    let sql = "SELECT min(due_at) FROM spread WHERE due_at IS NOT NULL";
+    let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
+}
+
+fn spread_one(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let Some(of) = conversation::load(step, group)? else {
+        return Ok(());
+    };
+    let waits: bool = step
+        .tx
+        .prepare_cached("SELECT waiting FROM conversation WHERE group_id = ?")?
+        .query_row([group], |row| row.get(0))?;
+    if of.own || of.gone || of.leaving || of.hidden || waits {
+        return Ok(());
+    }
+    let me = meeting::me(step)?;
+    let leaves = step.groups.leaves(&step.mls, (of.group, of.epoch))?;
+    let mine: Vec<&Leaf> = leaves
+        .iter()
+        .filter(|leaf| mls::account_in(&leaf.identity) == Some(me.id()))
+        .collect();
+    let live: BTreeSet<DeviceId> = devices::live(me.device_log())
+        .iter()
+        .map(|logged| logged.entry.device_id)
+        .collect();
+    let there: BTreeSet<DeviceId> = mine
+        .iter()
+        .map(|leaf| leaf::device_of(leaf))
+        .collect::<Result<_, _>>()?;
+    let goes: Vec<&Leaf> = mine
+        .iter()
+        .copied()
+        .filter(|leaf| me.is_home() && leaf::device_of(leaf).is_ok_and(|device| !live.contains(&device)))
+        .collect();
+    let lacks: Vec<DeviceId> = live.difference(&there).copied().collect();
+    if goes.is_empty() && lacks.is_empty() {
+        step.tx
+            .prepare_cached("DELETE FROM spread WHERE group_id = ?")?
+            .execute([group])?;
+        return Ok(());
+    }
+    let mut comes = Vec::new();
+    for device in lacks {
+        if let Some(package) = take(step, device)? {
+            comes.push((device, package));
+        }
+    }
+    if comes.is_empty() && goes.is_empty() {
+        return Ok(());
+    }
+    commit(step, &of, &comes, &goes)
+}
+
+fn commit(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    comes: &[(DeviceId, Vec<u8>)],
+    goes: &[&Leaf],
+) -> Result<(), Stop> {
+    let me = meeting::me(step)?;
+    let note = OwnNote {
+        log: me.device_log().clone(),
+        cuts: goes.iter().map(|leaf| cut(step, of, leaf)).collect::<Result<_, _>>()?,
+    };
+    let judged = judged(group::rank(step, of)?, note.cuts.iter().map(|cut| cut.leaf).collect());
+    let packages: Vec<Vec<u8>> = comes.iter().map(|(_, package)| package.clone()).collect();
+    let remove: Vec<u32> = goes.iter().map(|leaf| leaf.index).collect();
+    let wish = Wish {
+        add: &packages,
+        remove: &remove,
+        state: None,
+        note: &note.encode(),
+    };
+    let made = epochs::commit_own(step, of, &wish, &judged, &note)?;
+    let welcome = made.welcome.unwrap_or_default();
+    for (device, package) in comes {
+        let own = mls::welcome_for(&step.mls, &welcome, package)?;
+        welcome_device(step, of, *device, own)?;
+    }
+    if !comes.is_empty() {
+        conversation::note_device(step, of, me.id())?;
+    }
+    Ok(())
+}
+
+fn cut(step: &Step<'_, '_>, of: &Conversation, leaf: &Leaf) -> Result<LeafCut, Stop> {
+    let seq: Option<u32> = step
+        .tx
+        .prepare_cached("SELECT max(seq) FROM message WHERE group_id = ? AND sender = ? AND leaf = ?")?
+        .query_row(params![of.group, step.me()?.as_bytes(), leaf.index], |row| row.get(0))?;
+    Ok(LeafCut {
+        leaf: key_of(leaf)?,
+        seq: seq.unwrap_or(0),
+    })
+}
+
+fn key_of(leaf: &Leaf) -> Result<[u8; 8], Stop> {
+    leaf.public.first_chunk().copied().ok_or(Stop::Refused("leaf"))
+}
+
+const fn judged(rank: u32, ousts: Vec<[u8; 8]>) -> Judged {
+    Judged {
+        class: if ousts.is_empty() { Class::Admin } else { Class::Unseats },
+        rank,
+        unseats: Vec::new(),
+        ousts,
+    }
+}
+
+/// Tells another device of mine that it is in a conversation (OWN-3).
+fn welcome_device(step: &mut Step<'_, '_>, of: &Conversation, device: DeviceId, welcome: Vec<u8>) -> Result<(), Stop> {
+    let Some(to) = other(step, device)? else {
+        return Err(Stop::Refused("no such device"));
+    };
+    let relays = listening::relays_of(step, &of.group)?;
+    let named = relays.into_iter().take(meeting::RELAYS_NAMED + 1);
+    let number = step.time.0.max(1);
+    let seq: u32 = step
+        .tx
+        .prepare_cached("SELECT seq FROM conversation WHERE group_id = ?")?
+        .query_row([of.group], |row| row.get(0))?;
+    let told = OwnWelcome {
+        number: next_number(step, number)?,
+        seq,
+        contact: contact_of(step, of.chat)?,
+        relays: named
+            .map(|relay| meeting::name_relay(step, relay))
+            .collect::<Result<_, _>>()?,
+        welcome,
+    };
+    tell(step, &to, &Own::Welcome(told))
+}
+
+/// Grows whatever the clock does.
+fn next_number(step: &Step<'_, '_>, time: u64) -> Result<u64, Stop> {
+    let last: Option<String> = step.setting("welcome_number")?;
+    let last = last.and_then(|last| last.parse::<u64>().ok()).unwrap_or(0);
+    let next = time.max(last.saturating_add(1));
+    step.set_setting("welcome_number", Some(&next.to_string()))?;
+    Ok(next)
+}
+
+fn contact_of(step: &Step<'_, '_>, chat: i64) -> Result<Option<OwnContact>, Stop> {
+    let sql = "SELECT contact FROM chat WHERE id = ?";
+    let account: Option<Vec<u8>> = step.tx.prepare_cached(sql)?.query_row([chat], |row| row.get(0))?;
+    match account {
+        Some(account) => contact(step, &account),
+        None => Ok(None),
+    }
+}
+
+fn contact(step: &Step<'_, '_>, account: &[u8]) -> Result<Option<OwnContact>, Stop> {
+    let sql = "SELECT ed25519, mldsa_hash, own_name, alias, verified, device_log FROM contact WHERE account = ?";
+    let found = step.tx.prepare_cached(sql)?.query_row([account], |row| {
+        Ok(OwnContact {
+            ed25519: row.get(0)?,
+            mldsa_hash: row.get(1)?,
+            own_name: row.get(2)?,
+            alias: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
+            verified: row.get(4)?,
+            device_log: DeviceLog::decode(row.get_ref(5)?.as_blob()?).unwrap_or_default(),
+        })
+    });
+    Ok(found.optional()?)
+}
+
+// --- What is judged of a commit about its author's own leaves (DEV-4) ---
+
+/// Whether it is allowed: a function of the parent and of the commit, as every such judgement (EPO-2).
+pub(crate) fn judge(before: Option<&GroupState>, taken: &Taken, note: &OwnNote) -> Result<Judged, Stop> {
+    const REFUSED: Stop = Stop::Refused("own leaves");
+    let author = leaf::account_of(&taken.author)?;
+    let key = leaf::account_key(&taken.author)?;
+    if defence::holds(Defence::OwnLeaves) {
+        account::check_log(&note.log, &key).map_err(|_| REFUSED)?;
+    }
+    if taken.changed_state || !taken.renewed || (taken.added.is_empty() && taken.removed.is_empty()) {
+        return Err(REFUSED);
+    }
+    let live = |leaf: &Leaf| Ok::<_, Stop>(devices::is_live(&note.log, leaf::device_of(leaf)?));
+    if !live(&taken.author)? {
+        return Err(REFUSED);
+    }
+    for leaf in &taken.added {
+        if leaf::account_of(leaf)? != author || !live(leaf)? {
+            return Err(REFUSED);
+        }
+    }
+    let mut ousts = Vec::new();
+    for leaf in taken.before.iter().filter(|leaf| taken.removed.contains(&leaf.index)) {
+        if leaf::account_of(leaf)? != author || live(leaf)? {
+            return Err(REFUSED);
+        }
+        ousts.push(key_of(leaf)?);
+    }
+    let told: Vec<[u8; 8]> = note.cuts.iter().map(|cut| cut.leaf).collect();
+    let left = taken
+        .after
+        .iter()
+        .filter(|leaf| mls::account_in(&leaf.identity) == Some(author));
+    if BTreeSet::from_iter(&told) != BTreeSet::from_iter(&ousts) || left.count() > LEAVES_MAX {
+        return Err(REFUSED);
+    }
+    let rank = match before {
+        Some(state) => state.rank(author).ok_or(REFUSED)?,
+        None => 0,
+    };
+    Ok(judged(u32::try_from(rank).map_err(|_| REFUSED)?, ousts))
+}
+
+/// Such a commit was taken in: the log counts (DEV-2), the chat says that there is a new device (DEV-5).
+pub(crate) fn taken_in(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    author: AccountId,
+    taken: &Taken,
+    note: &OwnNote,
+) -> Result<(), Stop> {
+    if author == step.me()? {
+        log_seen(step, &note.log)?;
+    } else {
+        contact_log_seen(step, of, author, taken, note)?;
+    }
+    if !taken.added.is_empty() && !of.own {
+        conversation::note_device(step, of, author)?;
+    }
+    Ok(())
+}
+
+fn contact_log_seen(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    author: AccountId,
+    taken: &Taken,
+    note: &OwnNote,
+) -> Result<(), Stop> {
+    let known = reach::known_log(step, author)?;
+    match devices::beside(&known, &note.log) {
+        Beside::Newer => keep_contact_log(step, author, &note.log),
+        Beside::Same => Ok(()),
+        Beside::PartedLonger => {
+            keep_contact_log(step, author, &note.log)?;
+            alarms::two_logs(step, &of.group, author)
+        }
+        Beside::Parted => alarms::two_logs(step, &of.group, author),
+        // By an old log: a device that is revoked meanwhile is let in by it (DEV-6).
+        Beside::Older => {
+            let mut added = taken.added.iter();
+            if added.any(|leaf| leaf::device_of(leaf).is_ok_and(|device| !devices::is_live(&known, device))) {
+                alarms::two_logs(step, &of.group, author)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn keep_contact_log(step: &Step<'_, '_>, account: AccountId, log: &DeviceLog) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE contact SET device_log = ? WHERE account = ?")?
+        .execute(params![log.encode(), account.as_bytes()])?;
+    Ok(())
+}
+
+/// A log of this account has come, from whomever: its signature is what counts (DEV-7).
+fn log_seen(step: &mut Step<'_, '_>, log: &DeviceLog) -> Result<(), Stop> {
+    let mut me = meeting::me(step)?;
+    account::check_log(log, &me.ed25519_public()).map_err(|_| Stop::Refused("log"))?;
+    let counts = match devices::beside(me.device_log(), log) {
+        Beside::Newer => true,
+        // The home device knows best what it has signed.
+        Beside::PartedLonger => !me.is_home(),
+        Beside::Same | Beside::Older | Beside::Parted => false,
+    };
+    if !counts {
+        return Ok(());
+    }
+    if !devices::is_live(log, me.device()) {
+        return capsule::revoke(step);
+    }
+    me.keep_log(step.tx, log.clone())?;
+    spread_all(step)?;
+    step.event(Event::StatusChanged {});
+    Ok(())
+}
+
+// --- What devices tell each other (OWN-2) ---
+
+/// Takes in what another device of mine says.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8]) -> Result<(), Stop> {
+    let Some(device) = whose(step, &from.group)? else {
+        return Err(Stop::Refused("no such device"));
+    };
+    let me = meeting::me(step)?;
+    // DEV-7: a revoked one has nothing more to say.
+    if !devices::is_live(me.device_log(), device) {
+        return Err(Stop::Refused("a revoked device"));
+    }
+    link::is_heard(step)?;
+    match Own::decode(body).map_err(|_| Stop::Refused("own"))? {
+        Own::Supply(supply) => supply_came(step, device, supply),
+        Own::Devices(log, names) => {
+            for (device, name) in names {
+                call(step, device, &name)?;
+            }
+            log_seen(step, &log)?;
+            step.event(Event::StatusChanged {});
+            Ok(())
+        }
+        Own::Welcome(welcome) => welcomed(step, from, device, &welcome),
+        Own::Contact(contact) => contact_told(step, device, &contact),
+    }
+}
+
+fn whose(step: &Step<'_, '_>, group: &Gid) -> Result<Option<DeviceId>, Stop> {
+    let sql = "SELECT device FROM own_device WHERE group_id = ?";
+    let found = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0));
+    Ok(found.optional()?.map(DeviceId::from_bytes))
+}
+
+fn other(step: &Step<'_, '_>, device: DeviceId) -> Result<Option<Other>, Stop> {
+    let sql = "SELECT group_id FROM own_device WHERE device = ? AND group_id IS NOT NULL";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([device.as_bytes()], |row| row.get(0));
+    Ok(found.optional()?.map(|group| Other { device, group }))
+}
+
+fn others(step: &Step<'_, '_>) -> Result<Vec<Other>, Stop> {
+    let sql = "SELECT device, group_id FROM own_device WHERE group_id IS NOT NULL ORDER BY device";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let found = rows.query_map([], |row| {
+        Ok(Other {
+            device: DeviceId::from_bytes(row.get(0)?),
+            group: row.get(1)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn tell(step: &mut Step<'_, '_>, to: &Other, what: &Own) -> Result<(), Stop> {
+    let of = conversation::load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    if of.gone {
+        return Ok(());
+    }
+    conversation::tell(step, &of, Kind::Own, &what.encode())?;
+    Ok(())
+}
+
+fn tell_all(step: &mut Step<'_, '_>, what: &Own, but: Option<DeviceId>) -> Result<(), Stop> {
+    for to in others(step)? {
+        if Some(to.device) != but {
+            tell(step, &to, what)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a device is called; this one too.
+pub(crate) fn call(step: &Step<'_, '_>, device: DeviceId, name: &str) -> Result<(), Stop> {
+    step.tx.execute(
+        "INSERT INTO own_device(device, name) VALUES (?, ?) ON CONFLICT DO UPDATE SET name = excluded.name",
+        params![device.as_bytes(), name],
+    )?;
+    Ok(())
+}
+
+/// The conversation with another device of mine begins (OWN-1).
+pub(crate) fn meet(
+    step: &mut Step<'_, '_>,
+    device: DeviceId,
+    entered: &Entered,
+    signer: &Signer,
+    relays: &[RelayId],
+) -> Result<(), Stop> {
+    step.tx.execute(
+        "INSERT INTO chat(hidden, waiting, read_to, active_at, own) VALUES (0, 0, ?, ?, 1)",
+        params![i64::MIN / 4096, step.time.0.cast_signed()],
+    )?;
+    let chat = step.tx.last_insert_rowid();
+    conversation::enter(step, (chat, true), entered, signer, false, relays)?;
+    step.tx.execute(
+        "UPDATE own_device SET group_id = ? WHERE device = ?",
+        params![entered.group, device.as_bytes()],
+    )?;
+    offer(step, device)?;
+    if meeting::me(step)?.is_home() {
+        tell_devices(step)?;
+        spread_all(step)?;
+    }
+    Ok(())
+}
+
+/// Two leaves of this account: mine by `signer`, and one of that device.
+pub(crate) fn check_pair(
+    step: &Step<'_, '_>,
+    entered: &Entered,
+    signer: &Signer,
+    device: DeviceId,
+) -> Result<(), Stop> {
+    const REFUSED: Stop = Stop::Refused("own pair");
+    let [a, b] = entered.members.as_slice() else {
+        return Err(REFUSED);
+    };
+    let (mine, theirs) = if a.index == entered.own_leaf { (a, b) } else { (b, a) };
+    let me = step.me()?;
+    let same = leaf::account_of(mine)? == me && leaf::account_of(theirs)? == me;
+    if same && entered.state.is_none() && mine.public == signer.public() && leaf::device_of(theirs)? == device {
+        Ok(())
+    } else {
+        Err(REFUSED)
+    }
+}
+
+/// Tells all devices which there are, and what they are called.
+fn tell_devices(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let me = meeting::me(step)?;
+    let names: Vec<(DeviceId, String)> = step
+        .tx
+        .prepare_cached("SELECT device, name FROM own_device ORDER BY device LIMIT 64")?
+        .query_map([], |row| Ok((DeviceId::from_bytes(row.get(0)?), row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    tell_all(step, &Own::Devices(me.device_log().clone(), names), None)
+}
+
+/// Makes sure that another device of mine has enough of my key packages.
+fn offer(step: &mut Step<'_, '_>, device: DeviceId) -> Result<(), Stop> {
+    let Some(to) = other(step, device)? else { return Ok(()) };
+    let there: u32 = step
+        .tx
+        .prepare_cached("SELECT count(*) FROM own_supply WHERE device = ? AND mine = 1")?
+        .query_row([device.as_bytes()], |row| row.get(0))?;
+    let me = meeting::me(step)?;
+    let mut made = Vec::new();
+    for _ in there..FRESH {
+        let signer = Signer::new(step.mls.crypto.bytes());
+        let package = mls::fresh_key_package(&step.mls, &signer, leaf::identity(&me, &signer.public())?)?;
+        step.tx
+            .prepare_cached("INSERT INTO own_supply VALUES (?, ?, 1, ?, ?)")?
+            .execute(params![package, device.as_bytes(), signer.seed(), signer.public()])?;
+        made.push(Supply {
+            last_resort: false,
+            package,
+        });
+    }
+    for some in made.chunks(SUPPLY_MAX) {
+        tell(step, &to, &Own::Supply(some.to_vec()))?;
+    }
+    Ok(())
+}
+
+/// Key packages of another device of mine have come: what waited for them goes on.
+fn supply_came(step: &mut Step<'_, '_>, device: DeviceId, supply: Vec<Supply>) -> Result<(), Stop> {
+    let me = step.me()?;
+    for one in supply {
+        let leaf = mls::leaf_of(&step.mls, &one.package)?;
+        if leaf::account_of(&leaf)? != me || leaf::device_of(&leaf)? != device {
+            return Err(Stop::Refused("somebody else's key package"));
+        }
+        step.tx
+            .prepare_cached(
+                "INSERT OR IGNORE INTO own_supply
+                 SELECT ?1, ?2, 0, NULL, NULL WHERE (SELECT count(*) FROM own_supply WHERE device = ?2 AND mine = 0) < ?3",
+            )?
+            .execute(params![one.package, device.as_bytes(), KEPT_MAX])?;
+    }
+    let due = soon(step);
+    step.tx
+        .prepare_cached("UPDATE spread SET due_at = ? WHERE due_at IS NULL")?
+        .execute([due])?;
+    Ok(())
+}
+
+fn take(step: &Step<'_, '_>, device: DeviceId) -> Result<Option<Vec<u8>>, Stop> {
+    let sql = "DELETE FROM own_supply WHERE package =
+                   (SELECT package FROM own_supply WHERE device = ? AND mine = 0 LIMIT 1) RETURNING package";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([device.as_bytes()], |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// The signer of a leaf from a key package of mine, which is used up.
+fn used(step: &Step<'_, '_>, entered: &Entered) -> Result<Signer, Stop> {
+    let own = entered.members.iter().find(|leaf| leaf.index == entered.own_leaf);
+    let public = own.map(|leaf| leaf.public.clone()).unwrap_or_default();
+    let found: Option<[u8; 32]> = step
+        .tx
+        .query_row(
+            "DELETE FROM own_supply WHERE mine = 1 AND public = ? RETURNING signer",
+            [public],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(Signer::new(found.ok_or(Stop::Refused("own key package"))?))
+}
+
+/// Another device of mine has taken this one into a conversation (OWN-3).
+fn welcomed(step: &mut Step<'_, '_>, from: &Conversation, device: DeviceId, told: &OwnWelcome) -> Result<(), Stop> {
+    let entered = mls::join(&step.mls, &told.welcome, Known::Again)?;
+    let signer = used(step, &entered)?;
+    let relays: Vec<RelayId> = told
+        .relays
+        .iter()
+        .map(|named| meeting::use_relay(step, named))
+        .collect::<Result<_, _>>()?;
+    check_members(step, &entered, told.contact.as_ref())?;
+    let known = conversation::load(step, &entered.group)?;
+    match known {
+        Some(of) if number_of(step, &of)? < told.number => again(step, &of, &entered, &signer, &relays)?,
+        Some(_newer) => return Err(Stop::Refused("an old welcome")),
+        None => begin(step, told, &entered, &signer, &relays)?,
+    }
+    step.tx.execute(
+        "UPDATE conversation SET seq = max(seq, ?), welcome_number = ? WHERE group_id = ?",
+        params![told.seq, told.number.cast_signed(), entered.group],
+    )?;
+    let _ = from;
+    offer(step, device)
+}
+
+fn number_of(step: &Step<'_, '_>, of: &Conversation) -> Result<u64, Stop> {
+    let sql = "SELECT welcome_number FROM conversation WHERE group_id = ?";
+    let number: i64 = step.tx.prepare_cached(sql)?.query_row([of.group], |row| row.get(0))?;
+    Ok(number.unsigned_abs())
+}
+
+/// Every leaf proves its account, and the accounts are those that belong there.
+fn check_members(step: &Step<'_, '_>, entered: &Entered, contact: Option<&OwnContact>) -> Result<(), Stop> {
+    let leaves: BTreeSet<AccountId> = entered.members.iter().map(leaf::account_of).collect::<Result<_, _>>()?;
+    let me = step.me()?;
+    let belong: BTreeSet<AccountId> = match (contact, &entered.state) {
+        (Some(contact), None) => [me, contact.account()].into(),
+        (None, Some(state)) => {
+            let state = GroupState::decode(state).map_err(|_| Stop::Refused("state"))?;
+            state.seats.iter().map(|seat| seat.account).collect()
+        }
+        _neither => return Err(Stop::Refused("no conversation")),
+    };
+    if leaves == belong && leaves.contains(&me) {
+        Ok(())
+    } else {
+        Err(Stop::Refused("members"))
+    }
+}
+
+fn begin(
+    step: &mut Step<'_, '_>,
+    told: &OwnWelcome,
+    entered: &Entered,
+    signer: &Signer,
+    relays: &[RelayId],
+) -> Result<(), Stop> {
+    match &told.contact {
+        Some(contact) => {
+            let chat = chat_with(step, contact)?;
+            conversation::enter(step, (chat, false), entered, signer, false, relays)?;
+            end_lost(step, chat, contact)?;
+            if let Some(contact) = query::load_contact(step.tx, contact.account().as_bytes())? {
+                step.event(Event::ContactChanged { contact });
+            }
+            step.touch_chat(chat);
+        }
+        None => {
+            let chat = group::begin_elsewhere(step, entered, signer, relays)?;
+            step.touch_chat(chat);
+        }
+    }
+    let of = conversation::load(step, &entered.group)?.ok_or(Stop::Refused("no such conversation"))?;
+    conversation::note_began(step, &of)
+}
+
+fn again(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    entered: &Entered,
+    signer: &Signer,
+    relays: &[RelayId],
+) -> Result<(), Stop> {
+    for relay in relays {
+        conversation::join_relay(step, of.group, *relay)?;
+    }
+    epochs::plant_again(step, entered, signer)?;
+    conversation::follow(step, of)
+}
+
+fn chat_with(step: &mut Step<'_, '_>, contact: &OwnContact) -> Result<i64, Stop> {
+    let account = contact.account();
+    if account == step.me()? {
+        return Err(Stop::Refused("myself"));
+    }
+    account::check_log(&contact.device_log, &contact.ed25519).map_err(|_| Stop::Refused("contact's log"))?;
+    let alias = Some(&contact.alias).filter(|alias| !alias.is_empty());
+    step.tx.execute(
+        "INSERT INTO contact(account, own_name, alias, ed25519, mldsa_hash, device_log, verified, added_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT(account) DO UPDATE SET own_name = excluded.own_name, device_log = excluded.device_log",
+        params![
+            account.as_bytes(),
+            contact.own_name,
+            alias,
+            contact.ed25519,
+            contact.mldsa_hash,
+            contact.device_log.encode(),
+            contact.verified,
+            step.time.0.cast_signed()
+        ],
+    )?;
+    let there = step
+        .tx
+        .query_row("SELECT id FROM chat WHERE contact = ?", [account.as_bytes()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    if let Some(chat) = there {
+        return Ok(chat);
+    }
+    step.tx.execute(
+        "INSERT INTO chat(contact, hidden, waiting, read_to, active_at) VALUES (?, 0, 0, ?, ?)",
+        params![account.as_bytes(), i64::MIN / 4096, step.time.0.cast_signed()],
+    )?;
+    Ok(step.tx.last_insert_rowid())
+}
+
+/// The contact came back from its words: conversations in which only its lost devices are, end here too (RCH-3).
+fn end_lost(step: &mut Step<'_, '_>, chat: i64, contact: &OwnContact) -> Result<(), Stop> {
+    let groups: Vec<Gid> = step
+        .tx
+        .prepare_cached("SELECT group_id FROM conversation WHERE chat = ? AND gone = 0")?
+        .query_map([chat], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for group in groups {
+        let Some(of) = conversation::load(step, &group)? else {
+            continue;
+        };
+        let leaves = step.groups.leaves(&step.mls, (of.group, of.epoch))?;
+        let theirs = leaves
+            .iter()
+            .filter(|leaf| mls::account_in(&leaf.identity) == Some(contact.account()));
+        let mut live =
+            theirs.map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&contact.device_log, device)));
+        if !live.any(|live| live.unwrap_or(true)) {
+            step.tx.execute(
+                "UPDATE conversation SET gone = 1, receipt_due = NULL WHERE group_id = ?",
+                [group],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// What the owner says of a contact, said on another device (OWN-8).
+fn contact_told(step: &mut Step<'_, '_>, from: DeviceId, told: &OwnContact) -> Result<(), Stop> {
+    let alias = Some(&told.alias).filter(|alias| !alias.is_empty());
+    let changed = step.tx.execute(
+        "UPDATE contact SET alias = ?1, verified = ?2 WHERE account = ?3 AND (alias IS NOT ?1 OR verified <> ?2)",
+        params![alias, told.verified, told.account().as_bytes()],
+    )?;
+    if changed == 0 {
+        return Ok(());
+    }
+    if let Some(contact) = query::load_contact(step.tx, told.account().as_bytes())? {
+        if let Some(chat) = contact.chat {
+            step.touch_chat(chat);
+        }
+        step.event(Event::ContactChanged { contact });
+    }
+    tell_all(step, &Own::Contact(told.clone()), Some(from))
+}
+
+/// The owner has said something of a contact here.
+pub(crate) fn contact_changed(step: &mut Step<'_, '_>, account: &[u8]) -> Result<(), Stop> {
+    match contact(step, account)? {
+        Some(contact) => tell_all(step, &Own::Contact(contact), None),
+        None => Ok(()),
+    }
+}
+
+// --- Removal (DEV-7) ---
+
+/// Takes a device away: the log says so, every conversation removes its leaf.
+pub(crate) fn remove(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
+    let mut me = meeting::me(step)?;
+    let device = hex::decode(id)
+        .ok()
+        .and_then(|id| id.try_into().ok())
+        .map(DeviceId::from_bytes)
+        .ok_or(Stop::Fault(Fault::NotFound))?;
+    if !me.is_home() || device == me.device() {
+        return Err(Stop::Fault(Fault::NotHome));
+    }
+    let key = devices::live(me.device_log())
+        .iter()
+        .find(|logged| logged.entry.device_id == device)
+        .map(|logged| logged.entry.device_ed25519);
+    let key = key.ok_or(Stop::Fault(Fault::NotFound))?;
+    if !me.log_device(step.tx, DeviceChange::Revoked, &key, step.time)? {
+        return Err(Stop::Fault(Fault::TooMany));
+    }
+    // It is told as well: it may be in no other conversation.
+    tell_devices(step)?;
+    let packages: Vec<(Vec<u8>, bool)> = step
+        .tx
+        .prepare("DELETE FROM own_supply WHERE device = ? RETURNING package, mine")?
+        .query_map([device.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (package, _) in packages.iter().filter(|(_, mine)| *mine) {
+        mls::forget_key_package(&step.mls, package)?;
+    }
+    step.tx.execute(
+        "UPDATE conversation SET gone = 1, receipt_due = NULL WHERE group_id =
+             (SELECT group_id FROM own_device WHERE device = ?)",
+        [device.as_bytes()],
+    )?;
+    spread_all(step)?;
+    step.event(Event::StatusChanged {});
+    Ok(Reply::Done {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Dice;
+    use crate::account::{Account, Origin};
+    use crate::store::{Store, StoreKey};
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use stonechat_wire::card::LeafIdentity;
+    use stonechat_wire::ids::{EpochId, Timestamp};
+
+    struct Family {
+        me: Account,
+        keys: Vec<SigningKey>,
+    }
+
+    /// An account with a home device (place 0) and some more; those named are revoked.
+    fn family(dice: u8, more: u8, revoked: &[usize]) -> Family {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::create(home.path(), &StoreKey::from_bytes([1; 32])).unwrap();
+        let tx = store.begin().unwrap();
+        let mut dice = Dice::seeded([dice; 32]);
+        let mut me = Account::found(&tx, Origin::Fresh, "Ana", Timestamp(5_000), &mut dice).unwrap();
+        let mut keys = vec![me.device_key().clone()];
+        for n in 1..=more {
+            let key = SigningKey::from_bytes(&[n; 32]);
+            let public = key.verifying_key().to_bytes();
+            assert!(
+                me.log_device(&tx, DeviceChange::Added, &public, Timestamp(6_000))
+                    .unwrap()
+            );
+            keys.push(key);
+        }
+        for n in revoked {
+            let public = keys[*n].verifying_key().to_bytes();
+            assert!(
+                me.log_device(&tx, DeviceChange::Revoked, &public, Timestamp(7_000))
+                    .unwrap()
+            );
+        }
+        Family { me, keys }
+    }
+
+    impl Family {
+        fn leaf(&self, device: usize) -> Leaf {
+            let public = [u8::try_from(device).unwrap() + 100; 32];
+            let key = &self.keys[device];
+            let id = account::device_id(&key.verifying_key().to_bytes());
+            let entries = &self.me.device_log().entries;
+            let entry = entries.iter().find(|logged| logged.entry.device_id == id).unwrap();
+            let mut identity = LeafIdentity {
+                account: self.me.id(),
+                account_ed25519: self.me.ed25519_public(),
+                mldsa_hash: *self.me.mldsa_hash(),
+                device: entry.clone(),
+                signature: [0; 64],
+            };
+            identity.signature = key.sign(&identity.signed_bytes(&public)).to_bytes();
+            Leaf {
+                index: u32::try_from(device).unwrap(),
+                identity: identity.encode(),
+                public: public.to_vec(),
+            }
+        }
+
+        /// Device `by` adds and removes leaves of these devices.
+        fn commit(&self, by: usize, before: &[usize], adds: &[usize], removes: &[usize]) -> Taken {
+            let leaves = |devices: &[usize]| devices.iter().map(|device| self.leaf(*device)).collect::<Vec<_>>();
+            let stay: Vec<usize> = before
+                .iter()
+                .filter(|device| !removes.contains(device))
+                .copied()
+                .collect();
+            Taken {
+                child: EpochId::from_bytes([1; 16]),
+                author: self.leaf(by),
+                before: leaves(before),
+                after: leaves(&[stay.as_slice(), adds].concat()),
+                added: leaves(adds),
+                removed: removes.iter().map(|device| u32::try_from(*device).unwrap()).collect(),
+                changed_state: false,
+                state: None,
+                renewed: true,
+                note: vec![],
+                with_me: true,
+            }
+        }
+
+        fn note(&self, cuts: &[usize]) -> OwnNote {
+            let cut = |device: &usize| LeafCut {
+                leaf: key_of(&self.leaf(*device)).unwrap(),
+                seq: 3,
+            };
+            OwnNote {
+                log: self.me.device_log().clone(),
+                cuts: cuts.iter().map(cut).collect(),
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_changes_its_own_leaves_as_its_log_says_and_nothing_else_dev_4() {
+        let all = family(3, 2, &[2]);
+        let verdict = |taken: &Taken, note: &OwnNote| judge(None, taken, note);
+        let added = verdict(&all.commit(0, &[0], &[1], &[]), &all.note(&[])).unwrap();
+        assert_eq!((added.class, added.ousts.len()), (Class::Admin, 0));
+        // Any live device may; the log is the account's.
+        let taken_out = verdict(&all.commit(1, &[0, 1, 2], &[], &[2]), &all.note(&[2])).unwrap();
+        assert_eq!((taken_out.class, taken_out.ousts), (Class::Unseats, vec![[102; 8]]));
+        assert!(verdict(&all.commit(0, &[0, 2], &[1], &[2]), &all.note(&[2])).is_ok());
+        let refused = [
+            (
+                "a revoked device is added",
+                all.commit(0, &[0], &[2], &[]),
+                all.note(&[]),
+            ),
+            (
+                "a revoked device adds",
+                all.commit(2, &[0, 2], &[1], &[]),
+                all.note(&[]),
+            ),
+            (
+                "a live one is removed",
+                all.commit(1, &[0, 1], &[], &[0]),
+                all.note(&[0]),
+            ),
+            ("no cut", all.commit(0, &[0, 2], &[], &[2]), all.note(&[])),
+            ("a cut too many", all.commit(0, &[0], &[1], &[]), all.note(&[1])),
+            ("nothing", all.commit(0, &[0], &[], &[]), all.note(&[])),
+        ];
+        for (what, taken, note) in refused {
+            assert!(verdict(&taken, &note).is_err(), "{what}");
+        }
+        for change in [
+            |taken: &mut Taken| taken.renewed = false,
+            |taken: &mut Taken| taken.changed_state = true,
+        ] {
+            let mut taken = all.commit(0, &[0], &[1], &[]);
+            change(&mut taken);
+            assert!(verdict(&taken, &all.note(&[])).is_err());
+        }
+        // Somebody else's leaf, and somebody else's log.
+        let other = family(9, 1, &[]);
+        let mut taken = all.commit(0, &[0], &[1], &[]);
+        taken.added = vec![other.leaf(1)];
+        assert!(verdict(&taken, &all.note(&[])).is_err());
+        assert!(verdict(&all.commit(0, &[0], &[1], &[]), &other.note(&[])).is_err());
+        let mut broken = all.note(&[]);
+        broken.log.entries[1].signature[0] ^= 1;
+        assert!(verdict(&all.commit(0, &[0], &[1], &[]), &broken).is_err());
+    }
+
+    #[test]
+    fn an_account_has_at_most_eight_leaves_dev_4() {
+        let all = family(3, 8, &[]);
+        let seven: Vec<usize> = (0..7).collect();
+        assert!(judge(None, &all.commit(0, &seven, &[7], &[]), &all.note(&[])).is_ok());
+        assert!(judge(None, &all.commit(0, &seven, &[7, 8], &[]), &all.note(&[])).is_err());
+    }
+}
