@@ -279,23 +279,31 @@ fn claim(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
         &offer,
     )?;
     let content = ClaimSealed { kem_output, ciphertext }.encode();
-    let token = secret.token(ROLE_CLAIM);
-    let crypto = &step.mls.crypto;
-    let sealed = envelope::seal_all(&secret.key(ROLE_CLAIM), token.tag(), &mut || crypto.bytes(), &content)
-        .map_err(|_| Stop::Refused("own claim"))?;
-    let claim = hash(&content);
-    let relay = RelayId::from_bytes(relay);
+    let (claim, relay) = (hash(&content), RelayId::from_bytes(relay));
     step.tx
         .execute("UPDATE acceptance SET claim = ? WHERE id = ?", params![claim, id])?;
-    outbox::put_meeting(step, Waiting::Claim, id, sealed, &token, relay)?;
-    listening::add(
-        step,
-        relay,
-        secret.token(&answer_role(claim)).tag(),
-        Purpose::Answer,
-        id,
-    )?;
+    put(step, &acceptance, &content, relay)?;
+    let answer = secret.token(&answer_role(claim)).tag();
+    listening::add(step, relay, answer, Purpose::Answer, id)?;
     set_state(step, id, AcceptanceState::Claimed)
+}
+
+fn put(step: &mut Step<'_, '_>, of: &Acceptance, content: &[u8], relay: RelayId) -> Result<(), Stop> {
+    let (secret, crypto) = (&of.link.secret, &step.mls.crypto);
+    let token = secret.token(ROLE_CLAIM);
+    let sealed = envelope::seal_all(&secret.key(ROLE_CLAIM), token.tag(), &mut || crypto.bytes(), content)
+        .map_err(|_| Stop::Refused("own claim"))?;
+    outbox::put_claim(step, &of.id, content, sealed, &token, relay)
+}
+
+/// The same claim once more, in a new envelope (MEET-16).
+pub(crate) fn put_again(step: &mut Step<'_, '_>, id: &[u8], content: &[u8]) -> Result<(), Stop> {
+    let acceptance = load(step, &id.try_into().map_err(|_| Stop::Refused("acceptance"))?)?;
+    let sql = "SELECT relay FROM acceptance WHERE id = ?";
+    let relay = step
+        .tx
+        .query_row(sql, [id], |row| row.get(0).map(RelayId::from_bytes))?;
+    put(step, &acceptance, content, relay)
 }
 
 /// The inviter has answered.
