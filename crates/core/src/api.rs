@@ -99,6 +99,9 @@ pub enum Command {
     /// Changes a group's name, description or policy.
     #[serde(rename = "group.edit")]
     GroupEdit(GroupEdit),
+    /// Makes a link that leads whoever has it into a group.
+    #[serde(rename = "group.link")]
+    GroupLink(GroupLink),
     /// Everything in the chat up to this message has been read.
     #[serde(rename = "markRead")]
     MarkRead(MarkRead),
@@ -198,7 +201,7 @@ pub enum Reply {
     Me(Me),
     /// [`Command::Words`]
     Words(Words),
-    /// [`Command::InviteCreate`]
+    /// [`Command::InviteCreate`], [`Command::GroupLink`]
     Invite(Invite),
     /// [`Command::Accept`]
     Acceptance(Acceptance),

@@ -43,7 +43,7 @@ pub use dice::Dice;
 use api::{Command, Fault, Reply};
 use content::{media, vanish, wishes};
 use conversation::{originals, receipts, renewal, wants};
-use group::behind;
+use group::{behind, links};
 use meeting::{accept, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -176,6 +176,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::GroupLeave(wish) => group::leave(step, &wish),
         Command::GroupRole(wish) => group::set_role(step, &wish),
         Command::GroupEdit(wish) => group::edit(step, &wish),
+        Command::GroupLink(wish) => links::create(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),
@@ -208,6 +209,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     originals::answer_due(step)?;
     behind::ask_due(step)?;
     behind::add_due(step)?;
+    links::add_due(step)?;
     capsule::put_due(step)?;
     vanish::go_due(step)?;
     Ok(slot)
@@ -225,6 +227,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         wants::next_due(step)?,
         originals::next_due(step)?,
         behind::next_due(step)?,
+        links::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
         capsule::next_due(step)?,

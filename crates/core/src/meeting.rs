@@ -75,6 +75,7 @@ pub(crate) fn my_card(step: &Step<'_, '_>, me: &Account, relays: Vec<CardRelay>)
         relays,
         who: 0,
         how: 0,
+        group: None,
         expires_at_s: 0,
         created_at_s: step.time.seconds(),
         signature: [0; 64],

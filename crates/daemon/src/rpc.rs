@@ -203,6 +203,7 @@ const COMMANDS: &[&str] = &[
     "group.leave",
     "group.role",
     "group.edit",
+    "group.link",
     "markRead",
     "verify",
     "contact.rename",

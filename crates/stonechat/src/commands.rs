@@ -7,6 +7,7 @@ mod account;
 mod content;
 mod find;
 mod group;
+mod links;
 mod media;
 mod meeting;
 mod profile;

@@ -367,6 +367,41 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a link: whoever has it meets you and comes into the group.
+    Link(GroupLink),
+    /// Lists the links of a group.
+    Links(OfGroup),
+    /// Closes a link.
+    Unlink(OfRequest),
+    /// Lets in somebody who came by a link and waits, as `requests` shows them.
+    Approve(OfRequest),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GroupLink {
+    /// Name or id of the group.
+    pub(crate) group: String,
+    /// Each who comes waits until you let them in.
+    #[arg(long)]
+    pub(crate) approval: bool,
+    /// Lets in at most so many (1 to 256; usually 50).
+    #[arg(long, value_name = "PEOPLE", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) most: Option<u32>,
+    /// Ends after so many hours (1 to 720; usually 168).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub(crate) hours: Option<u32>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfRequest {
+    /// The id, or its beginning.
+    pub(crate) id: String,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -572,6 +607,10 @@ mod tests {
             "group rename House Home",
             "group lock House --to moderator",
             "group leave House",
+            "group link House --approval --most 20 --hours 48 --json",
+            "group links House --json",
+            "group unlink 12ab --json",
+            "group approve 12ab --json",
             "send Bo hello",
             "reply 12ab yes --json",
             "react 12ab 👍",

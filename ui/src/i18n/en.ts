@@ -355,6 +355,25 @@ export const en = {
     atLeast: { owner: 'Owners', admin: 'Admins', moderator: 'Moderators', member: 'All members', reader: 'Everybody' } satisfies Record<Role, string>,
   },
 
+  links: {
+    title: 'Links',
+    hint: 'Whoever takes up a link meets you first. Your device then adds them to the group.',
+    another: 'New link',
+    make: 'Make the link',
+    approval: 'I let each one in',
+    approvalHint: 'Without this, whoever has the link comes in at once. Whoever was in this group before always waits for you.',
+    most: 'Lets in at most',
+    people: (count: number) => n(count, { one: '# person', other: '# people' }),
+    lasts: 'Ends after',
+    withApproval: 'You let each one in',
+    atOnce: 'Whoever has it comes in at once',
+    letIn: (count: number, most: number) => `${count} of ${most} let in`,
+    into: (name: string) => `Link into ${isolate(name)}`,
+    lost: 'Link into a group',
+    by: (name: string, when: string) => `Came by your link into ${isolate(name)}, ${when}`,
+    full: { title: 'No place left', body: 'This link lets nobody else in. Ask for a new one.' },
+  },
+
   requests: {
     title: 'People who want in',
     none: 'Nobody is waiting',

@@ -206,8 +206,14 @@ fn take_card(
     card: &ContactCard,
 ) -> Result<(), Stop> {
     step.tx.execute(
-        "UPDATE acceptance SET card = ?, name = ?, account = ? WHERE id = ?",
-        params![plain, card.name, card.account_id().as_bytes(), acceptance.id],
+        "UPDATE acceptance SET card = ?, name = ?, account = ?, into_group = ? WHERE id = ?",
+        params![
+            plain,
+            card.name,
+            card.account_id().as_bytes(),
+            card.group,
+            acceptance.id
+        ],
     )?;
     if card.how == HOW_SPOKEN && acceptance.words.is_none() {
         return set_state(step, &acceptance.id, AcceptanceState::NeedsWords);

@@ -17,6 +17,7 @@ mod forks;
 mod groups;
 mod halves;
 mod hostile;
+mod links;
 mod media;
 mod meeting;
 mod outsiders;

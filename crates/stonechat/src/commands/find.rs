@@ -114,7 +114,7 @@ pub(super) async fn request(client: &mut Client, wanted: &str) -> Result<Request
     }
 }
 
-fn begins(id: &str, wanted: &str) -> bool {
+pub(super) fn begins(id: &str, wanted: &str) -> bool {
     wanted.len() >= ID_CHARACTERS_MIN && id.starts_with(wanted)
 }
 

@@ -3,7 +3,7 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
@@ -35,6 +35,7 @@ export type Answers = {
   "group.leave": Group,
   "group.role": Group,
   "group.edit": Group,
+  "group.link": Invite,
   "markRead": Done,
   "verify": Done,
   "contact.rename": Done,
@@ -212,7 +213,7 @@ groups: number, };
 /**
  * Who an invitation is for.
  */
-export type Who = "family" | "one";
+export type Who = "family" | "one" | "group";
 
 /**
  * How an invitation is passed on.
@@ -297,7 +298,11 @@ waiting: number,
 /**
  * It was claimed again after it was used: somebody else holds the link.
  */
-usedTwice: boolean, };
+usedTwice: boolean, 
+/**
+ * The group it leads into, where there is one.
+ */
+group: LinkedGroup | null, };
 
 /**
  * Parameters of `Command::Accept`.
@@ -351,6 +356,10 @@ name: string | null,
  */
 chat: number | null, 
 /**
+ * What the group is called that the link leads into, where there is one.
+ */
+group: string | null, 
+/**
  * When the link was taken up.
  */
 createdAt: number, };
@@ -375,6 +384,10 @@ name: string,
  * Account, hex.
  */
 account: string, 
+/**
+ * What the group is called that the link leads into, where there is one.
+ */
+group: string | null, 
 /**
  * Whether approving means "this is the person in front of me".
  */
@@ -963,6 +976,48 @@ mayAdd?: Role | null,
  * The lowest role that may change name and description.
  */
 mayEdit?: Role | null, };
+
+/**
+ * Parameters of `Command::GroupLink`.
+ */
+export type GroupLink = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * Each who comes waits until I let them in.
+ */
+approval: boolean, 
+/**
+ * People it lets in at most: 1 to 256, else 50.
+ */
+most?: number | null, 
+/**
+ * Hours that it lasts: 1 to 720, else 168.
+ */
+hours?: number | null, };
+
+/**
+ * The group that an invitation leads into.
+ */
+export type LinkedGroup = { 
+/**
+ * Its chat.
+ */
+chat: number, 
+/**
+ * What it is called.
+ */
+name: string, 
+/**
+ * People the link lets in at most.
+ */
+most: number, 
+/**
+ * Each of them waits until I let them in.
+ */
+approval: boolean, };
 
 /**
  * A group, as the branch that is written to says.

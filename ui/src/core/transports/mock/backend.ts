@@ -245,7 +245,7 @@ export class Backend {
   }
 
   addRequest(name: string, change: Partial<Request> = {}): Request {
-    const request: Request = { id: this.hex(32), invite: [...this.invites.keys()].at(-1) ?? '', name, account: this.hex(64), inPerson: false, receivedAt: this.now(), firstMessages: [], ...change };
+    const request: Request = { id: this.hex(32), invite: [...this.invites.keys()].at(-1) ?? '', name, account: this.hex(64), group: null, inPerson: false, receivedAt: this.now(), firstMessages: [], ...change };
     this.requests.set(request.id, request);
     this.emit({ kind: 'requestAdded', request });
     return request;
@@ -282,7 +282,7 @@ export class Backend {
     const invite: Invite = {
       id, who, how, link: `http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#${secret}`, code: `stone:i${btoa('127.0.0.1:4180').replaceAll('=', '')}${secret}`,
       spokenWords: how === 'spoken' ? 'lamp river quiet' : null, reach: 'thisComputer', state: 'open', createdAt: this.now(),
-      expiresAt: this.now() + (who === 'family' ? 2 : 14) * DAY_MS, approved: 0, waiting: 0, usedTwice: false, ...change,
+      expiresAt: this.now() + (who === 'family' ? 2 : 14) * DAY_MS, approved: 0, waiting: 0, usedTwice: false, group: null, ...change,
     };
     this.invites.set(id, invite);
     return invite;
@@ -348,6 +348,13 @@ export class Backend {
       this.emit({ kind: 'inviteChanged', invite });
       return invite;
     },
+    'group.link': ({ chat, approval, most, hours }) => {
+      const { name } = this.#inGroup(chat);
+      const expiresAt = this.now() + (hours ?? 168) * 3_600_000;
+      const invite = this.makeInvite('group', 'plain', { expiresAt, group: { chat, name, most: most ?? 50, approval }, ...this.nextInvite });
+      this.emit({ kind: 'inviteChanged', invite });
+      return invite;
+    },
     'invite.revoke': ({ id }) => {
       this.#need(this.invites.get(id));
       this.changeInvite(id, { state: 'revoked' });
@@ -357,7 +364,7 @@ export class Backend {
       if (/^stone:r/.test(link)) throw new CallError('routeNotInvite');
       if (!/^(stone:i|https?:\/\/[^#]+#).{8,}/.test(link)) throw new CallError('brokenLink');
       if ([...this.invites.values()].some((invite) => invite.link === link || invite.code === link)) throw new CallError('ownInvite');
-      const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, createdAt: this.now() };
+      const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, group: null, createdAt: this.now() };
       this.acceptances.set(acceptance.id, acceptance);
       if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', withholds: false });
       const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
