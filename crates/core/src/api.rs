@@ -111,6 +111,9 @@ pub enum Command {
     /// Changes what a contact is called here. An empty name restores the contact's own.
     #[serde(rename = "contact.rename")]
     ContactRename(ContactRename),
+    /// Blocks a contact, or lets it in again. They are not told.
+    #[serde(rename = "contact.block")]
+    ContactBlock(ContactBlock),
     /// Adds a relay by its route (`stone:r...`).
     #[serde(rename = "relay.add")]
     RelayAdd(RelayAdd),
@@ -134,6 +137,7 @@ impl Command {
                 | Self::MarkRead(_)
                 | Self::Verify(_)
                 | Self::ContactRename(_)
+                | Self::ContactBlock(_)
                 | Self::SettingsSet(_)
                 | Self::DraftSet(_)
         )
@@ -159,6 +163,9 @@ pub enum Query {
     /// All contacts by name: list of [`Contact`].
     #[serde(rename = "contacts")]
     Contacts,
+    /// Contacts that are blocked, by name: list of [`Contact`].
+    #[serde(rename = "blocked")]
+    Blocked,
     /// Chats, newest activity first: list of [`Chat`].
     #[serde(rename = "chats")]
     Chats(Page),
@@ -225,7 +232,7 @@ pub enum Answer {
     Acceptances(Vec<Acceptance>),
     /// [`Query::Requests`]
     Requests(Vec<Request>),
-    /// [`Query::Contacts`]
+    /// [`Query::Contacts`], [`Query::Blocked`]
     Contacts(Vec<Contact>),
     /// [`Query::Chats`]
     Chats(Vec<Chat>),

@@ -22,7 +22,7 @@ use crate::content::{self, shown::Shown, vanish};
 use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
-use crate::meeting;
+use crate::meeting::{self, block};
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::query;
@@ -513,7 +513,11 @@ pub(crate) fn take_in(
         receipts::due(step, &from.group)?;
         return originals::came_encrypted_again(step, id).map(|()| None);
     }
-    let shown = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let mut shown = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let unheard = !block::counts(header.kind) && block::is_blocked(step, sender)?;
+    if unheard {
+        shown = Shown::default();
+    }
     let kind = shown.kind;
     let new = NewMessage {
         id,
@@ -546,6 +550,9 @@ pub(crate) fn take_in(
         graph::Reached::Delivered
     };
     graph::acknowledge(step, from, sender, &header.parents, level)?;
+    if unheard {
+        return Ok(Some(id));
+    }
     if kind.is_none() {
         // It is confirmed whatever comes of it: what does not fit would not fit when it comes again.
         let _refused = step.attempt(|step| told(step, from, by, id, header.kind, body))?;

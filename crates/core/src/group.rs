@@ -143,6 +143,10 @@ pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result
     let of = loaded(step, wish.chat)?;
     let mut after = state(step, &of)?;
     give(&mut after, account_of(&wish.member)?, role_of(wish.role)).ok_or(Stop::Fault(Fault::NotFound))?;
+    // GRP-14: an owner steps down when somebody else is one.
+    if after.seats.first().is_none_or(|seat| seat.role != Role::Owner) {
+        return Err(Stop::Fault(Fault::LastOwner));
+    }
     change(step, &of, &after, &[], &BTreeSet::new())?;
     shown(step, wish.chat)
 }

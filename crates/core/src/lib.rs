@@ -44,7 +44,7 @@ use api::{Command, Fault, Reply};
 use content::{media, vanish, wishes};
 use conversation::{originals, receipts, renewal, wants};
 use group::{behind, links};
-use meeting::{accept, invite};
+use meeting::{accept, block, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
 use step::{Step, Stop};
@@ -179,6 +179,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::GroupLink(wish) => links::create(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
+        Command::ContactBlock(wish) => block::set(step, &wish),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),
         Command::RelayAdd(wish) => profile::add_relay(step, &wish.route),
         Command::ProfileRename(wish) => profile::rename(step, &wish.name),

@@ -6,6 +6,7 @@
 //! Invariant: a claim that is not taken in whole leaves nothing but its answer.
 
 pub(crate) mod accept;
+pub(crate) mod block;
 pub(crate) mod invite;
 
 pub(crate) use accept::{answered, door_spent, knocked, turned_away};

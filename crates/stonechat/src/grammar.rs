@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Decline(ById),
     /// Lists the contacts.
     Contacts(Listing),
+    /// Blocks a contact: nothing of theirs is shown or answered, and they are not told. Without a name: who is blocked.
+    Block(Block),
     /// Makes a group, changes who is in it and what they may do.
     #[command(subcommand)]
     Group(Group),
@@ -152,6 +154,18 @@ pub(crate) struct Accept {
     /// The three words you were told.
     #[arg(long, value_name = "WORDS")]
     pub(crate) spoken: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Block {
+    /// Name or id of the contact.
+    pub(crate) contact: Option<String>,
+    /// Lets the contact in again.
+    #[arg(long, requires = "contact")]
+    pub(crate) undo: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -352,6 +366,16 @@ pub(crate) enum Group {
         group: String,
         /// The new name.
         name: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what it is about.
+    Describe {
+        /// Name or id of the group.
+        group: String,
+        /// The description; empty: none.
+        text: String,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -599,12 +623,16 @@ mod tests {
             "approve 12",
             "decline 12",
             "contacts --json",
+            "block Bo --json",
+            "block Bo --undo",
+            "block --json",
             "group create House Bo Cy --json",
             "group show House --json",
             "group add House Di",
             "group remove House Bo --json",
             "group role House Bo admin",
             "group rename House Home",
+            "group describe House lake --json",
             "group lock House --to moderator",
             "group leave House",
             "group link House --approval --most 20 --hours 48 --json",

@@ -83,6 +83,7 @@ export const en = {
       expired: { title: 'Too late', body: 'This invitation has expired. Ask for a new one.' },
       wordsWrong: { title: 'The words do not match', body: 'The three words do not match. The invitation still holds: ask for the words again and try once more.' },
       doorSpent: { title: 'Nobody answers there', body: 'This invitation no longer answers: it was closed, or its time is over. Ask for a new one.' },
+      blocked: { title: 'From somebody you blocked', body: 'You blocked the person who made this invitation. Nothing was sent. Unblock them in the settings, and take it up again.' },
       cardWrong: { title: 'Something else answered', body: 'What answered is not what this invitation names. Nothing of yours was sent. Ask for a new one in person.' },
     } satisfies Record<AcceptanceFailure, { title: string; body: string }>,
   },
@@ -348,6 +349,10 @@ export const en = {
     leaveTitle: 'Leave this group?',
     leaveBody: 'You get nothing that is written from then on. Somebody has to add you again to come back.',
     leaveDo: 'Leave',
+    stepDownTitle: (role: string) => `Become “${role}”?`,
+    stepDownBody: 'You give up your rights in this group. Only an owner can give them back.',
+    stepDownDo: 'Give up',
+    myRole: 'Your role',
     policy: 'Who may what',
     mayWrite: 'Write',
     mayAdd: 'Add people',
@@ -401,6 +406,16 @@ export const en = {
     notVerified: 'Not verified yet',
     notVerifiedBody: 'Compare the safety number to be sure that nobody stands in between.',
     safety: 'Safety number',
+  },
+
+  blocked: {
+    block: 'Block',
+    blockTitle: (name: string) => `Block ${isolate(name)}?`,
+    blockBody: 'Nothing they write is shown or answered, in groups too, and your chat is put away. They are not told. You can unblock them in the settings.',
+    title: 'Blocked people',
+    hint: 'Nothing of theirs is shown or answered. What they wrote to you alone may still come once you unblock them.',
+    unblock: 'Unblock',
+    unblockWhom: (name: string) => `Unblock ${isolate(name)}`,
   },
 
   safety: {
@@ -572,6 +587,7 @@ export const en = {
     notMember: 'You are not in this group any more. Nothing was sent.',
     memberAlready: 'Already in this group.',
     groupFull: 'A group has at most 256 people. Nobody was added.',
+    lastOwner: 'A group needs an owner. Make somebody else one first.',
     stillLooking: 'Your account is still being looked for. Wait a moment, or go on without its people.',
     notBackYet: 'This chat is not back yet: the other side’s device has not answered. Nothing was sent.',
     revoked: 'Your account lives on another device by now. This one only shows what it has; nothing was sent.',

@@ -172,6 +172,8 @@ pub enum AcceptanceState {
     DoorSpent,
     /// What the door gave is not the card this link names.
     CardWrong,
+    /// Whoever invites is blocked here.
+    Blocked,
 }
 
 /// An invitation as its taker sees it.
@@ -230,6 +232,8 @@ pub struct Contact {
     pub chat: Option<ChatId>,
     /// When a message or receipt last came from this person (not "online").
     pub heard_at: Option<u64>,
+    /// Nothing of theirs is shown or answered here.
+    pub blocked: bool,
 }
 
 /// Parameters of `Command::Verify`.
@@ -240,6 +244,16 @@ pub struct Verify {
     pub id: String,
     /// The numbers were the same.
     pub verified: bool,
+}
+
+/// Parameters of `Command::ContactBlock`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactBlock {
+    /// Contact, hex.
+    pub id: String,
+    /// Nothing of theirs is shown or answered from now on.
+    pub blocked: bool,
 }
 
 /// Parameters of `Command::ContactRename`.

@@ -4,7 +4,7 @@
 //! once, a claim. Works offline: what is saved goes on when there is a way (MEET-2).
 //! A retry with other words seals the same offer anew, so nothing already written is lost (MEET-7).
 
-use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
+use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
 use crate::api::{self, AcceptanceState, Event, Fault, Reply};
 use crate::conversation;
 use crate::defence::{self, Defence};
@@ -124,7 +124,12 @@ fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
         )
         .optional()?;
     if let Some((id, state)) = earlier {
-        if state != AcceptanceState::DoorSpent as u8 && state != AcceptanceState::CardWrong as u8 {
+        let over = [
+            AcceptanceState::DoorSpent,
+            AcceptanceState::CardWrong,
+            AcceptanceState::Blocked,
+        ];
+        if !over.iter().any(|one| *one as u8 == state) {
             return Err(Stop::Fault(Fault::AlreadyAccepted));
         }
         forget_row(step, &id)?;
@@ -215,6 +220,9 @@ fn take_card(
             acceptance.id
         ],
     )?;
+    if block::is_blocked(step, card.account_id())? {
+        return set_state(step, &acceptance.id, AcceptanceState::Blocked);
+    }
     if card.how == HOW_SPOKEN && acceptance.words.is_none() {
         return set_state(step, &acceptance.id, AcceptanceState::NeedsWords);
     }

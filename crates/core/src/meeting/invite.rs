@@ -5,7 +5,7 @@
 //! private half of its key package, so that no claim opens any more (MEET-9). First approved wins; later claims are
 //! answered "used" and keep the alarm (MEET-10). Ten claims that do not open close it (MEET-11).
 
-use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays, reach};
+use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays, reach};
 use crate::api::{self, ChatId, Event, Fault, How, InviteState, Reply, Who};
 use crate::conversation;
 use crate::defence::{self, Defence};
@@ -378,6 +378,10 @@ fn judge(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], content: &[u
         unopened(step, invite)?;
         return Ok(Some(Verdict::WordsWrong));
     };
+    // BLK-1: nobody tells them, and no place is taken.
+    if block::is_blocked(step, offer.card.account_id())? {
+        return Ok(None);
+    }
     if step.attempt(|step| let_in(step, invite, claim, &offer))?.is_err() {
         unopened(step, invite)?;
         return Ok(Some(Verdict::Declined));

@@ -31,7 +31,7 @@ const CHAT: &str = "
     LEFT JOIN conversation v ON v.chat = h.id AND h.contact IS NULL
     LEFT JOIN lost_group l ON l.chat = h.id AND h.contact IS NULL";
 const CONTACT: &str = "
-    SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
+    SELECT c.account, c.own_name, c.verified, c.heard_at, c.blocked, coalesce(nullif(c.alias, ''), c.own_name) AS name,
            h.id AS chat
     FROM contact c LEFT JOIN chat h ON h.contact = c.account AND h.hidden = 0";
 pub(super) const ALARMS: &str = "
@@ -115,6 +115,13 @@ pub(super) fn chats_sql() -> String {
 pub(super) fn contacts(db: &Connection) -> Result<Vec<Contact>, StoreError> {
     let sql = format!("{CONTACT} WHERE NOT EXISTS (SELECT 1 FROM chat w WHERE w.contact = c.account AND w.hidden = 1)");
     let mut contacts: Vec<Contact> = list(db, &sql, contact_row)?;
+    contacts.sort_by_cached_key(|contact| (contact.name.to_lowercase(), contact.id.clone()));
+    Ok(contacts)
+}
+
+/// All who are blocked, by name.
+pub(super) fn blocked(db: &Connection) -> Result<Vec<Contact>, StoreError> {
+    let mut contacts: Vec<Contact> = list(db, &format!("{CONTACT} WHERE c.blocked = 1"), contact_row)?;
     contacts.sort_by_cached_key(|contact| (contact.name.to_lowercase(), contact.id.clone()));
     Ok(contacts)
 }
@@ -259,6 +266,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<Contact> {
         verified: row.get("verified")?,
         chat: row.get("chat")?,
         heard_at: optional_number_at(row, "heard_at")?,
+        blocked: row.get("blocked")?,
     })
 }
 
@@ -306,7 +314,7 @@ fn linked_group(row: &Row<'_>) -> rusqlite::Result<Option<LinkedGroup>> {
 }
 
 fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
-    const STATES: [AcceptanceState; 11] = [
+    const STATES: [AcceptanceState; 12] = [
         AcceptanceState::Saved,
         AcceptanceState::NeedsWords,
         AcceptanceState::Claimed,
@@ -318,6 +326,7 @@ fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
         AcceptanceState::WordsWrong,
         AcceptanceState::DoorSpent,
         AcceptanceState::CardWrong,
+        AcceptanceState::Blocked,
     ];
     Ok(Acceptance {
         id: hex_at(row, "id")?,

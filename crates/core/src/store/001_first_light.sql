@@ -68,6 +68,7 @@ CREATE TABLE contact(
   mldsa_hash   BLOB NOT NULL,
   device_log   BLOB NOT NULL,
   verified     INTEGER NOT NULL DEFAULT 0,
+  blocked      INTEGER NOT NULL DEFAULT 0, -- nothing of theirs is shown or answered (BLK-1)
   heard_at     INTEGER,
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -10,12 +10,14 @@
 mod attacks;
 mod behind;
 mod bench;
+mod block;
 mod content;
 mod crowd;
 mod fork_model;
 mod forks;
 mod groups;
 mod halves;
+mod handover;
 mod hostile;
 mod links;
 mod media;

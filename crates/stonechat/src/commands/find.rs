@@ -19,7 +19,10 @@ pub(super) async fn contact(client: &mut Client, wanted: &str) -> Result<Contact
     pick(contacts, wanted)
 }
 
-fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, CommandError> {
+/// Of these, the one meant.
+///
+/// Errors: none fits; several fit.
+pub(super) fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, CommandError> {
     let exactly = |contact: &Contact| contact.id == wanted || contact.name == wanted;
     let folded = wanted.trim().to_lowercase();
     let loosely = |contact: &Contact| contact.name.to_lowercase() == folded || begins(&contact.id, &folded);
@@ -131,6 +134,7 @@ mod tests {
             verified: false,
             chat: Some(1),
             heard_at: None,
+            blocked: false,
         }
     }
 

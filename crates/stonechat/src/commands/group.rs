@@ -68,6 +68,7 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
             (client.call("group.role", wish).await?, json)
         }
         Wish::Rename { group, name, json } => (edit(client, &group, json!({ "name": name })).await?, json),
+        Wish::Describe { group, text, json } => (edit(client, &group, json!({ "description": text })).await?, json),
         Wish::Lock { group, to, json } => {
             let policy = json!({ "mayWrite": shown(to) });
             (edit(client, &group, policy).await?, json)
@@ -112,6 +113,9 @@ async fn contacts(client: &mut Client, names: &[String]) -> Result<Vec<String>, 
 fn print(group: &Group) -> Result<(), CommandError> {
     let gone = if group.member { "" } else { "  (you are not in it)" };
     show::line(&format!("{}{gone}", show::tame(&group.name)))?;
+    if !group.description.is_empty() {
+        show::line(&show::tame(&group.description))?;
+    }
     for member in &group.members {
         let me = if member.me { "  (you)" } else { "" };
         show::line(&format!(

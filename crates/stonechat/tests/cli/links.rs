@@ -14,6 +14,8 @@ fn a_stranger_with_the_link_comes_into_the_group_lnk_3() {
         let made = ana.run(&["group", "create", "House", "Bo"]);
         (made.code == 0).then_some(())
     });
+    let shown = ana.run(&["group", "describe", "House", "of the lake"]).ok();
+    assert!(shown.starts_with("House\nof the lake\n"), "{shown}");
     let link = ana.run(&["group", "link", "House", "--most", "5"]).line();
     let said = cleo.run(&["accept", &link]).line();
     assert_eq!(said, "accepted: Ana; the group follows: House");
@@ -53,4 +55,25 @@ fn a_stranger_with_the_link_comes_into_the_group_lnk_3() {
     assert_eq!(ana.run(&["group", "unlink", "0000"]).code, 6);
     let late = Person::new("Eve", None);
     assert_eq!(late.run(&["accept", made["link"].as_str().unwrap()]).code, 5);
+}
+
+#[test]
+fn somebody_blocked_is_in_no_list_but_that_one_blk_1() {
+    let relay = Relay::start();
+    let (mut ana, mut bo) = friends(&relay);
+    ana.serve();
+    bo.serve();
+    assert_eq!(ana.run(&["block", "Bo"]).line(), "blocked: Bo");
+    assert!(!ana.run(&["contacts"]).ok().contains("Bo"));
+    bo.run(&["send", "Ana", "hello?"]).ok();
+    let blocked = ana.run(&["block", "--json"]).json();
+    assert_eq!(
+        (&blocked[0]["name"], &blocked[0]["blocked"]),
+        (&"Bo".into(), &true.into())
+    );
+    assert_eq!(ana.run(&["send", "Bo", "hello"]).code, 6);
+    assert!(ana.run(&["receive"]).ok().is_empty());
+    assert_eq!(ana.run(&["block", "Bo", "--undo"]).line(), "unblocked: Bo");
+    assert!(ana.run(&["contacts"]).ok().contains("Bo"));
+    assert!(ana.run(&["block"]).ok().is_empty());
 }

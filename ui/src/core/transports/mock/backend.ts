@@ -38,6 +38,8 @@ export class Backend {
   lively = true;
 
   readonly contacts = new Map<string, Contact>();
+  readonly blocked = new Map<string, Contact>();
+  readonly #putAway = new Map<number, Chat>();
   readonly chats = new Map<number, Chat>();
   readonly groups = new Map<number, Group>();
   readonly messages = new Map<number, Message[]>();
@@ -90,7 +92,7 @@ export class Backend {
       id: this.chats.size + 1, contact: id, group: null, name, verified: false, last: null, unread: 0, firstUnread: null,
       waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
-    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
+    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt, blocked: false });
     this.chats.set(chat.id, chat);
     this.messages.set(chat.id, []);
     return chat;
@@ -507,6 +509,23 @@ export class Backend {
       this.#setContact({ ...contact, name: name.trim() === '' ? contact.ownName : name.trim() });
       return {};
     },
+    'contact.block': ({ id, blocked }) => {
+      const contact = { ...this.#need(this.contacts.get(id) ?? this.blocked.get(id)), blocked };
+      const [from, to] = blocked ? [this.contacts, this.blocked] : [this.blocked, this.contacts];
+      from.delete(id);
+      to.set(id, contact);
+      const chat = contact.chat!;
+      if (blocked) {
+        this.#putAway.set(chat, this.chats.get(chat)!);
+        this.chats.delete(chat);
+        this.emit({ kind: 'chatRemoved', chat });
+      } else {
+        this.chats.set(chat, this.#putAway.get(chat)!);
+        this.emit({ kind: 'chatChanged', chat: { ...this.chats.get(chat)! } });
+      }
+      this.emit({ kind: 'contactChanged', contact });
+      return {};
+    },
     'relay.add': ({ route }) => {
       if (/^(stone:i|https?:)/.test(route)) throw new CallError('inviteNotRoute');
       if (!/^stone:r.{8,}/.test(route)) throw new CallError('brokenRoute');
@@ -538,6 +557,7 @@ export class Backend {
     invites: () => [...this.invites.values()].reverse(),
     acceptances: () => [...this.acceptances.values()],
     requests: () => [...this.requests.values()],
+    blocked: () => [...this.blocked.values()],
     contacts: () => [...this.contacts.values()],
     chats: ({ limit, offset = 0 }) => [...this.chats.values()].sort((a, b) => b.activeAt - a.activeAt).slice(offset, offset + limit).map((chat) => ({ ...chat })),
     messages: ({ chat, limit, before, after, around }) => {
