@@ -42,7 +42,7 @@ pub const CARD_BUCKET: usize = 16384;
 pub const WHO_ONE: u8 = 0;
 /// [`ContactCard::who`]: family and friends, each approved.
 pub const WHO_FAMILY: u8 = 1;
-/// [`ContactCard::who`]: whoever has the link, into a group (LNK-1).
+/// [`ContactCard::who`]: whoever has the link, into a group (GLK-1).
 pub const WHO_GROUP: u8 = 2;
 /// [`ContactCard::how`]: in person.
 pub const HOW_IN_PERSON: u8 = 0;

@@ -16,7 +16,7 @@ use stonechat_wire::group::SEATS_MAX;
 use stonechat_wire::ids::AccountId;
 
 const HOUR_MS: u64 = 3600 * 1000;
-/// People that a link lets in, and hours that it lasts, where nothing is said (LNK-1).
+/// People that a link lets in, and hours that it lasts, where nothing is said (GLK-1).
 const MOST_USUAL: u32 = 50;
 const HOURS_USUAL: u32 = 7 * 24;
 /// A seal key is kept for 30 days at most.
@@ -41,7 +41,7 @@ pub(crate) struct Terms {
     pub(crate) approval: bool,
 }
 
-/// Makes a link into a group (LNK-1).
+/// Makes a link into a group (GLK-1).
 pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupLink) -> Result<Reply, Stop> {
     let of = loaded(step, wish.chat)?;
     if room(step, &of.group)?.is_none() {
@@ -77,7 +77,7 @@ pub(crate) fn room(step: &Step<'_, '_>, group: &Gid) -> Result<Option<usize>, St
     Ok(joining::may_add(&state, step.me()?).then(|| SEATS_MAX.saturating_sub(state.seats.len())))
 }
 
-/// Whoever was in the group before waits for approval, whatever the link says: it may have been removed (LNK-2).
+/// Whoever was in the group before waits for approval, whatever the link says: it may have been removed (GLK-2).
 pub(crate) fn lets_in_at_once(
     step: &Step<'_, '_>,
     group: &Gid,
@@ -94,7 +94,7 @@ pub(crate) fn lets_in_at_once(
     Ok(!terms.approval && !was_member)
 }
 
-/// Somebody was let in by a link: is added as soon as key packages are here (LNK-3).
+/// Somebody was let in by a link: is added as soon as key packages are here (GLK-3).
 pub(crate) fn let_in(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<(), Stop> {
     let room = room(step, group)?.ok_or(Stop::Fault(Fault::NotAllowed))?;
     let of = conversation::load(step, group)?.ok_or(Stop::Fault(Fault::NotFound))?;
@@ -212,7 +212,7 @@ fn put_off(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<(), S
     Ok(())
 }
 
-/// The head has moved, or I leave: where I may add no more, links lead nowhere and nobody waits (LNK-5).
+/// The head has moved, or I leave: where I may add no more, links lead nowhere and nobody waits (GLK-5).
 pub(crate) fn look(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
     match room(step, &of.group)? {
         Some(_) => Ok(()),
@@ -242,7 +242,7 @@ mod tests {
     use crate::store::{Store, StoreKey};
 
     #[test]
-    fn what_every_step_asks_of_newcomers_is_answered_by_an_index_lnk_3() {
+    fn what_every_step_asks_of_newcomers_is_answered_by_an_index_glk_3() {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::create(home.path(), &StoreKey::from_bytes([1; 32])).unwrap();
         let tx = store.begin().unwrap();

@@ -88,7 +88,7 @@ pub(crate) struct New {
     pub(crate) into: Option<IntoGroup>,
 }
 
-/// The group that an invitation leads into (LNK-1).
+/// The group that an invitation leads into (GLK-1).
 pub(crate) struct IntoGroup {
     pub(crate) group: Gid,
     pub(crate) name: String,
@@ -400,7 +400,7 @@ fn lets_in_at_once(step: &Step<'_, '_>, invite: &Invite, account: AccountId) -> 
     }
 }
 
-/// The group that a link leads into has room, and I may add there; a link that leads nowhere any more is closed (LNK-5).
+/// The group that a link leads into has room, and I may add there; a link that leads nowhere any more is closed (GLK-5).
 fn leads_somewhere(step: &mut Step<'_, '_>, invite: &Invite) -> Result<bool, Stop> {
     let Some((group, _)) = &invite.into else {
         return Ok(true);
@@ -411,7 +411,7 @@ fn leads_somewhere(step: &mut Step<'_, '_>, invite: &Invite) -> Result<bool, Sto
     }
 }
 
-/// Closes the open links into a group where I may not add any more (LNK-5).
+/// Closes the open links into a group where I may not add any more (GLK-5).
 pub(crate) fn close_links(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let ids: Vec<Vec<u8>> = step
         .tx
@@ -430,7 +430,7 @@ fn late(step: &Step<'_, '_>, invite: &Invite) -> Result<Verdict, Stop> {
     if invite.state == InviteState::Expired as u8 {
         return Ok(Verdict::Expired);
     }
-    // A link into a group is meant for many: whoever comes too late proves nothing (LNK-4).
+    // A link into a group is meant for many: whoever comes too late proves nothing (GLK-4).
     if invite.state == InviteState::Used as u8 && invite.into.is_none() {
         step.tx
             .execute("UPDATE invite SET used_twice = 1 WHERE id = ?", [&invite.id])?;

@@ -406,7 +406,7 @@ CREATE TABLE behind(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX behind_due ON behind(due_at) WHERE due_at IS NOT NULL;
 
--- People whom a link has let in, until they stand in the group it leads into (LNK-3).
+-- People whom a link has let in, until they stand in the group it leads into (GLK-3).
 CREATE TABLE newcomer(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
   account  BLOB NOT NULL,
@@ -525,7 +525,7 @@ CREATE TABLE invite(
   unopened     INTEGER NOT NULL DEFAULT 0,
   used_twice   INTEGER NOT NULL DEFAULT 0,
   used_at      INTEGER,
-  group_id     BLOB,                     -- the group it leads into (LNK-1)
+  group_id     BLOB,                     -- the group it leads into (GLK-1)
   most         INTEGER,                  -- people it lets into the group at most
   approval     INTEGER,                  -- each of them waits for approval
   created_at   INTEGER NOT NULL,
@@ -557,7 +557,7 @@ CREATE TABLE acceptance(
   chat         INTEGER,
   group_id     BLOB,                     -- the conversation that the claim brings
   account      BLOB,                     -- the inviter
-  into_group   TEXT,                     -- what the group is called that it leads into (LNK-1)
+  into_group   TEXT,                     -- what the group is called that it leads into (GLK-1)
   card         BLOB,                     -- opened card, kept until answered
   offer        BLOB,                     -- what the claim says (own card, Welcome), to seal it anew with other words
   claim        BLOB,                     -- SHA-256 of the claim sent

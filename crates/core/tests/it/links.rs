@@ -44,7 +44,7 @@ fn request(bench: &mut Bench, device: usize) -> String {
 const GROUPS: &str = "SELECT count(*) FROM conversation WHERE grouped = 1 AND gone = 0";
 
 #[test]
-fn whoever_has_the_link_meets_the_inviter_and_is_added_by_one_commit_lnk_3() {
+fn whoever_has_the_link_meets_the_inviter_and_is_added_by_one_commit_glk_3() {
     let mut bench = house(4);
     let epochs = number(&mut bench, 0, "SELECT count(*) FROM epoch");
     let link = link(&mut bench, 0, false, None).unwrap();
@@ -55,7 +55,7 @@ fn whoever_has_the_link_meets_the_inviter_and_is_added_by_one_commit_lnk_3() {
         bench.accept(device, &link.link, None).unwrap();
         let acceptance = bench.acceptance(device);
         assert_eq!(acceptance.state, AcceptanceState::Accepted);
-        // proves: LNK-1
+        // proves: GLK-1
         assert_eq!(acceptance.group.as_deref(), Some("house"));
     }
     bench.pass(10_000);
@@ -73,7 +73,7 @@ fn whoever_has_the_link_meets_the_inviter_and_is_added_by_one_commit_lnk_3() {
 }
 
 #[test]
-fn with_approval_each_waits_for_a_word_of_the_inviter_lnk_2() {
+fn with_approval_each_waits_for_a_word_of_the_inviter_glk_2() {
     let mut bench = house(4);
     let link = link(&mut bench, 0, true, None).unwrap();
     bench.accept(2, &link.link, None).unwrap();
@@ -94,7 +94,7 @@ fn with_approval_each_waits_for_a_word_of_the_inviter_lnk_2() {
 }
 
 #[test]
-fn one_more_than_it_lets_in_is_told_and_no_alarm_is_raised_lnk_4() {
+fn one_more_than_it_lets_in_is_told_and_no_alarm_is_raised_glk_4() {
     let mut bench = house(4);
     let link = link(&mut bench, 0, false, Some(1)).unwrap();
     bench.accept(2, &link.link, None).unwrap();
@@ -108,7 +108,7 @@ fn one_more_than_it_lets_in_is_told_and_no_alarm_is_raised_lnk_4() {
 }
 
 #[test]
-fn a_claim_that_comes_after_the_link_was_revoked_gets_its_answer_lnk_4() {
+fn a_claim_that_comes_after_the_link_was_revoked_gets_its_answer_glk_4() {
     let mut bench = house(4);
     let link = link(&mut bench, 0, false, None).unwrap();
     bench.devices[0].cut = true;
@@ -123,7 +123,7 @@ fn a_claim_that_comes_after_the_link_was_revoked_gets_its_answer_lnk_4() {
 }
 
 #[test]
-fn who_was_removed_does_not_come_back_by_the_link_without_a_word_lnk_2() {
+fn who_was_removed_does_not_come_back_by_the_link_without_a_word_glk_2() {
     let mut bench = house(3);
     let link = link(&mut bench, 0, false, None).unwrap();
     bench.accept(2, &link.link, None).unwrap();
@@ -144,7 +144,7 @@ fn who_was_removed_does_not_come_back_by_the_link_without_a_word_lnk_2() {
 }
 
 #[test]
-fn a_link_ends_with_its_makers_right_to_add_lnk_5() {
+fn a_link_ends_with_its_makers_right_to_add_glk_5() {
     let mut bench = house(4);
     assert_eq!(link(&mut bench, 1, false, None).unwrap_err(), Fault::NotAllowed);
     let allow = |bench: &mut Bench, role| {
@@ -185,7 +185,7 @@ fn a_link_ends_with_its_makers_right_to_add_lnk_5() {
 }
 
 #[test]
-fn what_a_link_may_be_has_limits_lnk_1() {
+fn what_a_link_may_be_has_limits_glk_1() {
     let mut bench = house(2);
     let chat = chat(&mut bench, 0);
     for (most, hours, fits) in [
@@ -210,7 +210,7 @@ fn what_a_link_may_be_has_limits_lnk_1() {
 }
 
 #[test]
-fn a_contact_who_comes_by_the_link_and_a_member_who_does_are_not_added_twice_lnk_3() {
+fn a_contact_who_comes_by_the_link_and_a_member_who_does_are_not_added_twice_glk_3() {
     let mut bench = house(3);
     let link = link(&mut bench, 0, false, None).unwrap();
     bench.accept(1, &link.link, None).unwrap();

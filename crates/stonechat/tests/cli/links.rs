@@ -3,7 +3,7 @@
 use crate::harness::{Person, Relay, eventually, friends};
 
 #[test]
-fn a_stranger_with_the_link_comes_into_the_group_lnk_3() {
+fn a_stranger_with_the_link_comes_into_the_group_glk_3() {
     let relay = Relay::start();
     let (mut ana, mut bo) = friends(&relay);
     let (mut cleo, mut dan) = (Person::new("Cleo", None), Person::new("Dan", None));

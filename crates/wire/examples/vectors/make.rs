@@ -759,7 +759,7 @@ fn meeting() -> Value {
             "secret": hex(bytes::<16>(80)), "text": route().to_text() },
         "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
             "account": hex(card().account_id().as_bytes()) },
-        "card into a group": { "rule": "CARD-1, LNK-1", "encoded": hex(group_card().encode()) },
+        "card into a group": { "rule": "CARD-1, GLK-1", "encoded": hex(group_card().encode()) },
         "claim": { "rule": "CARD-6", "encoded": hex(claim.encode()), "sealed": hex(sealed.encode()),
             "sealed_hash": hex(sealed.hash()) },
         "answer": { "rule": "CARD-7", "encoded": hex(answer().encode()),

@@ -64,7 +64,7 @@ fn the_signature_covers_all_that_stands_before_it_card_1() {
 }
 
 #[test]
-fn a_card_into_a_group_says_which_one_lnk_1() {
+fn a_card_into_a_group_says_which_one_glk_1() {
     let of = |who: u8, group: Option<&str>| ContactCard {
         who,
         group: group.map(String::from),
