@@ -124,6 +124,9 @@ pub enum Command {
     /// Changes a group's name, description or policy.
     #[serde(rename = "group.edit")]
     GroupEdit(GroupEdit),
+    /// Makes a link that leads whoever has it into a group.
+    #[serde(rename = "group.link")]
+    GroupLink(GroupLink),
     /// Everything in the chat up to this message has been read.
     #[serde(rename = "markRead")]
     MarkRead(MarkRead),
@@ -145,6 +148,9 @@ pub enum Command {
     /// Takes a device away from the account.
     #[serde(rename = "device.remove")]
     DeviceRemove(ById),
+    /// Blocks a contact, or lets it in again. They are not told.
+    #[serde(rename = "contact.block")]
+    ContactBlock(ContactBlock),
     /// Adds a relay by its route (`stone:r...`).
     #[serde(rename = "relay.add")]
     RelayAdd(RelayAdd),
@@ -168,6 +174,7 @@ impl Command {
                 | Self::MarkRead(_)
                 | Self::Verify(_)
                 | Self::ContactRename(_)
+                | Self::ContactBlock(_)
                 | Self::SettingsSet(_)
                 | Self::DraftSet(_)
         )
@@ -193,6 +200,9 @@ pub enum Query {
     /// All contacts by name: list of [`Contact`].
     #[serde(rename = "contacts")]
     Contacts,
+    /// Contacts that are blocked, by name: list of [`Contact`].
+    #[serde(rename = "blocked")]
+    Blocked,
     /// Chats, newest activity first: list of [`Chat`].
     #[serde(rename = "chats")]
     Chats(Page),
@@ -241,7 +251,7 @@ pub enum Reply {
     Me(Me),
     /// [`Command::Words`]
     Words(Words),
-    /// [`Command::InviteCreate`]
+    /// [`Command::InviteCreate`], [`Command::GroupLink`]
     Invite(Invite),
     /// [`Command::Accept`]
     Acceptance(Acceptance),
@@ -271,7 +281,7 @@ pub enum Answer {
     Acceptances(Vec<Acceptance>),
     /// [`Query::Requests`]
     Requests(Vec<Request>),
-    /// [`Query::Contacts`]
+    /// [`Query::Contacts`], [`Query::Blocked`]
     Contacts(Vec<Contact>),
     /// [`Query::Chats`]
     Chats(Vec<Chat>),

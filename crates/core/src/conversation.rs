@@ -24,7 +24,7 @@ use crate::content::{self, mentions, shown::Shown, vanish};
 use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
-use crate::meeting;
+use crate::meeting::{self, block};
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::own;
@@ -33,6 +33,7 @@ use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
+use stonechat_wire::group::SaidTimer;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
 use stonechat_wire::message::{self, First, Kind, MessageHeader};
 use stonechat_wire::poll::Poll;
@@ -254,6 +255,31 @@ pub(crate) fn note_device(step: &mut Step<'_, '_>, of: &Conversation, account: A
         position: newest.map_or(now, |newest| now.max(newest + ROOM)),
     };
     let id = insert_line(step, of, &line)?;
+    let message = loaded(step, id)?;
+    step.event(Event::MessageAdded { message });
+    step.touch_chat(of.chat);
+    Ok(())
+}
+
+/// A line by the app: the timer that was set before this device came (GRP-13). It stands where the message stood that set it.
+pub(crate) fn note_timer(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    by: AccountId,
+    timer: SaidTimer,
+) -> Result<(), Stop> {
+    let latest = step.time.0.saturating_add(HLC_AHEAD_MS);
+    let clock = timer.hlc.min(latest).cast_signed();
+    let line = Line {
+        kind: MessageKind::Timer,
+        by,
+        mine: false,
+        position: first_free(step, of.chat, position_of(clock))?,
+    };
+    let id = insert_line(step, of, &line)?;
+    step.tx
+        .prepare_cached("UPDATE message SET hlc = ?, timer_s = ? WHERE id = ?")?
+        .execute(params![clock, timer.seconds.unwrap_or(0), id.as_bytes()])?;
     let message = loaded(step, id)?;
     step.event(Event::MessageAdded { message });
     step.touch_chat(of.chat);
@@ -526,7 +552,11 @@ pub(crate) fn take_in(
         receipts::due(step, &from.group)?;
         return originals::came_encrypted_again(step, id).map(|()| None);
     }
-    let shown = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let mut shown = shown_as(step, from, sender, first.epoch, &header, body)?;
+    let unheard = !block::counts(header.kind) && block::is_blocked(step, sender)?;
+    if unheard {
+        shown = Shown::default();
+    }
     let kind = shown.kind;
     let new = NewMessage {
         id,
@@ -562,6 +592,9 @@ pub(crate) fn take_in(
             graph::Reached::Delivered
         };
         graph::acknowledge(step, from, sender, &header.parents, level)?;
+    }
+    if unheard {
+        return Ok(Some(id));
     }
     if kind.is_none() {
         // It is confirmed whatever comes of it: what does not fit would not fit when it comes again.

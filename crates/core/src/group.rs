@@ -3,16 +3,18 @@
 //! In: wishes of the person, the head moving, members who leave. Out: commits (through `conversation::epochs`), Welcomes
 //! in conversations of two, the entry of the chat. What is allowed `roles` says, to whoever makes a commit as to whoever
 //! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome,
-//! `behind` brings back who cannot follow.
+//! `behind` brings back who cannot follow, `links` adds whom a link has let in.
 //! Specified in `docs/protocol/12-groups.md` (GRP-*).
 //! Invariant: a group's chat shows what the head says; nothing here is kept that the head does not.
 
 pub(crate) mod behind;
 pub(crate) mod joining;
+pub(crate) mod links;
 pub(crate) mod restored;
 pub(crate) mod supply;
 
 use crate::api::{self, ChatId, Fault, Reply};
+use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs, graph, renewal};
 use crate::leaf;
 use crate::meeting;
@@ -153,6 +155,10 @@ pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result
     let of = loaded(step, wish.chat)?;
     let mut after = state(step, &of)?;
     give(&mut after, account_of(&wish.member)?, role_of(wish.role)).ok_or(Stop::Fault(Fault::NotFound))?;
+    // GRP-14: an owner steps down when somebody else is one.
+    if after.seats.first().is_none_or(|seat| seat.role != Role::Owner) {
+        return Err(Stop::Fault(Fault::LastOwner));
+    }
     change(step, &of, &after, &[], &BTreeSet::new())?;
     shown(step, wish.chat)
 }
@@ -200,6 +206,7 @@ pub(crate) fn leave(step: &mut Step<'_, '_>, wish: &api::ByChat) -> Result<Reply
         step.tx
             .execute("UPDATE conversation SET leaving = 1 WHERE group_id = ?", [of.group])?;
     }
+    links::look(step, &of)?;
     step.touch_chat(wish.chat);
     shown(step, wish.chat)
 }
@@ -319,6 +326,7 @@ fn invite(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, welcom
     let invitation = Invitation {
         relays: named.collect::<Result<_, _>>()?,
         welcome: welcome.to_vec(),
+        timer: vanish::said(step, of.chat)?,
     };
     let to = conversation::with_contact(step, account)?;
     conversation::tell(step, &to, Kind::Welcome, &invitation.encode())?;
@@ -444,6 +452,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     step.touch_chat(of.chat);
     let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     graph::recount(step, &of)?;
+    links::look(step, &of)?;
     if gone {
         return Ok(());
     }

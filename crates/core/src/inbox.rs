@@ -10,7 +10,7 @@ use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipt
 use crate::group;
 use crate::link;
 use crate::listening::{self, Listening, Purpose};
-use crate::meeting;
+use crate::meeting::{self, block};
 use crate::mls::{Gid, Read};
 use crate::outbox;
 use crate::reach;
@@ -127,6 +127,9 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
     let Some((of, epoch, content)) = opened(step, about, sealed)? else {
         return Ok(());
     };
+    if block::is_put_away(step, &of)? {
+        return Ok(());
+    }
     match step.groups.read(&step.mls, (of.group, epoch), &content)? {
         Read::Message { leaf, account, plain } => {
             let by = Sealed { epoch, leaf, account };

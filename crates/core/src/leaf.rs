@@ -141,6 +141,7 @@ mod tests {
             relays: vec![],
             who: 0,
             how: 0,
+            group: None,
             expires_at_s: 0,
             created_at_s: 0,
             signature: [0; 64],

@@ -46,8 +46,8 @@ pub use dice::Dice;
 use api::{Command, Fault, Reply};
 use content::{forward, media, pins, polls, vanish, wishes};
 use conversation::{originals, receipts, renewal, saved, wants};
-use group::behind;
-use meeting::{accept, invite};
+use group::{behind, links};
+use meeting::{accept, block, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
 use step::{Step, Stop};
@@ -186,8 +186,10 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::GroupLeave(wish) => group::leave(step, &wish),
         Command::GroupRole(wish) => group::set_role(step, &wish),
         Command::GroupEdit(wish) => group::edit(step, &wish),
+        Command::GroupLink(wish) => links::create(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
+        Command::ContactBlock(wish) => block::set(step, &wish),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),
         Command::DeviceLink(wish) => link::create(step, &wish),
         Command::DeviceAccept(wish) => link::accept(step, &wish),
@@ -224,6 +226,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     originals::answer_due(step)?;
     behind::ask_due(step)?;
     behind::add_due(step)?;
+    links::add_due(step)?;
     capsule::put_due(step)?;
     vanish::go_due(step)?;
     Ok(slot)
@@ -241,6 +244,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         wants::next_due(step)?,
         originals::next_due(step)?,
         behind::next_due(step)?,
+        links::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
         own::next_due(step)?,

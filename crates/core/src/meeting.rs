@@ -6,6 +6,7 @@
 //! Invariant: a claim that is not taken in whole leaves nothing but its answer.
 
 pub(crate) mod accept;
+pub(crate) mod block;
 pub(crate) mod invite;
 
 pub(crate) use accept::{answered, door_spent, knocked, turned_away};
@@ -75,6 +76,7 @@ pub(crate) fn my_card(step: &Step<'_, '_>, me: &Account, relays: Vec<CardRelay>)
         relays,
         who: 0,
         how: 0,
+        group: None,
         expires_at_s: 0,
         created_at_s: step.time.seconds(),
         signature: [0; 64],

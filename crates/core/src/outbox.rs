@@ -13,6 +13,7 @@ use crate::api::{ChatId, Event, MessageState};
 use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs, originals, renewal};
 use crate::listening;
+use crate::meeting::accept;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use crate::watch;
@@ -161,7 +162,7 @@ pub(crate) fn put_commit(
     put_all(step, &row, parent, &relays)
 }
 
-/// Puts something of a meeting (claim, answer): its envelopes are made by the meeting's own keys and stay the same.
+/// Puts something of a meeting (answer, request): its envelopes are made by the meeting's own keys and stay the same.
 pub(crate) fn put_meeting(
     step: &mut Step<'_, '_>,
     waiting: Waiting,
@@ -171,19 +172,46 @@ pub(crate) fn put_meeting(
     relay: RelayId,
 ) -> Result<(), Stop> {
     for envelope in envelopes {
-        let row = Row {
-            waiting,
-            about,
-            group: None,
-            epoch: None,
-            content: &[],
-            plain: None,
-            slot: Slot(0),
-            tries: 0,
-        };
+        insert(
+            step,
+            &of_meeting(waiting, about, &[]),
+            0,
+            envelope,
+            token.clone(),
+            vec![relay],
+        )?;
+    }
+    Ok(())
+}
+
+/// Puts a claim in the place of the one before; what is inside is kept, to be sealed anew each time (MEET-16).
+pub(crate) fn put_claim(
+    step: &mut Step<'_, '_>,
+    acceptance: &[u8],
+    content: &[u8],
+    envelopes: Vec<Envelope>,
+    token: &Token,
+    relay: RelayId,
+) -> Result<(), Stop> {
+    done(step, Waiting::Claim, acceptance)?;
+    for envelope in envelopes {
+        let row = of_meeting(Waiting::Claim, acceptance, content);
         insert(step, &row, 0, envelope, token.clone(), vec![relay])?;
     }
     Ok(())
+}
+
+fn of_meeting<'a>(waiting: Waiting, about: &'a [u8], content: &'a [u8]) -> Row<'a> {
+    Row {
+        waiting,
+        about,
+        group: None,
+        epoch: None,
+        content,
+        plain: None,
+        slot: Slot(0),
+        tries: 0,
+    }
 }
 
 /// Nothing about this waits any more.
@@ -361,7 +389,8 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
     for (row, waiting) in rows {
         match waiting {
             Waiting::Message | Waiting::Receipt | Waiting::Commit => reseal(step, row)?,
-            Waiting::Claim | Waiting::Answer | Waiting::Capsule => {
+            Waiting::Claim => claim_again(step, row)?,
+            Waiting::Answer | Waiting::Capsule => {
                 again(step, row)?;
                 send(step, row)?;
             }
@@ -531,6 +560,20 @@ pub(crate) fn put_sooner(step: &mut Step<'_, '_>, id: MessageId) -> Result<bool,
         .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE about = ? AND purpose = 0")?
         .execute(params![sealed_at, id.as_bytes()])?;
     Ok(true)
+}
+
+/// The same claim in a new envelope: a relay keeps the same one once, and gives it once (RLY-23). The requests of a device
+/// that came back are sealed anew by their own clock (RCH-2).
+fn claim_again(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    let (about, content): (Vec<u8>, Vec<u8>) = step
+        .tx
+        .prepare_cached("SELECT about, content FROM outbox WHERE id = ?")?
+        .query_row([row], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if content.is_empty() {
+        again(step, row)?;
+        return send(step, row);
+    }
+    accept::put_again(step, &about, &content)
 }
 
 fn drop_row(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {

@@ -77,6 +77,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Invites => Answer::Invites(people::invites(db)?),
         Query::Acceptances => Answer::Acceptances(people::acceptances(db)?),
         Query::Requests => Answer::Requests(people::requests(db)?),
+        Query::Blocked => Answer::Contacts(people::blocked(db)?),
         Query::Contacts => Answer::Contacts(people::contacts(db)?),
         Query::Chats(page) => Answer::Chats(people::chats(db, check_page(page)?)?),
         Query::Messages(of) => Answer::Messages(messages::messages(db, &of)?),

@@ -167,9 +167,9 @@ fn check_authority(change: &Change<'_>, place: usize) -> Result<(), &'static str
     if !change.comes.is_empty() && !admin && role > before.may_add {
         return Err("may not add");
     }
-    // Authority: nobody at or above the committer's own place is touched (GRP-4).
-    let kept = before.seats.get(..=place);
-    if after.seats.get(..=place) != kept {
+    // Authority: nobody at or above the committer's own place is touched (GRP-4), but whoever steps down itself (GRP-14).
+    let kept = if steps_down(change) { place } else { place + 1 };
+    if after.seats.get(..kept) != before.seats.get(..kept) {
         return Err("not below the committer");
     }
     if change
@@ -186,9 +186,22 @@ fn check_authority(change: &Change<'_>, place: usize) -> Result<(), &'static str
     check_roles(change, role)
 }
 
+/// An owner or admin gives up its role, and nothing else of its seat; somebody owns the group then (GRP-14).
+fn steps_down(change: &Change<'_>) -> bool {
+    let seat = |state: &GroupState| state.seats.iter().find(|seat| seat.account == change.author).cloned();
+    let (Some(had), Some(has)) = (seat(change.before), seat(change.after)) else {
+        return false;
+    };
+    let owned = change.after.seats.first().is_some_and(|seat| seat.role == Role::Owner);
+    had.role <= Role::Admin && has.role > had.role && has.name == had.name && owned
+}
+
 /// GRP-5: roles are given by admins, and those of admins by owners.
 fn check_roles(change: &Change<'_>, role: Role) -> Result<(), &'static str> {
     for seat in &change.after.seats {
+        if seat.account == change.author && steps_down(change) {
+            continue;
+        }
         let had = change.before.role(seat.account);
         let ordinary = seat.role >= Role::Member;
         let allowed = match role {
@@ -218,7 +231,7 @@ fn keeps_order(change: &Change<'_>) -> bool {
     old.eq(&change.before.seats)
 }
 
-/// Removed, of a lower role than before, or without the right to write from now on.
+/// Removed, of a lower role than before, or without the right to write from now on. Whoever steps down is not unseated.
 fn unseated(change: &Change<'_>) -> Vec<AccountId> {
     let seats = change.before.seats.iter();
     let loses = |account: AccountId, had: Role| match change.after.role(account) {
@@ -227,6 +240,7 @@ fn unseated(change: &Change<'_>) -> Vec<AccountId> {
     };
     seats
         .filter(|seat| loses(seat.account, seat.role) || change.goes.contains(&seat.account))
+        .filter(|seat| seat.account != change.author || !steps_down(change))
         .map(|seat| seat.account)
         .collect()
 }
@@ -378,6 +392,50 @@ mod tests {
         assert!(change_in(&before, 5, &[3], more).is_err());
         let succession = |state: &mut GroupState| *state = without(state, &[id(0)].into());
         assert!(change_in(&before, 4, &[0], succession).is_ok());
+        assert_eq!(without(&before, &[id(0)].into()).role(id(1)), Some(Role::Owner));
+    }
+
+    #[test]
+    fn owners_and_admins_step_down_while_somebody_owns_the_group_grp_14() {
+        let before = state();
+        assert!(change(0, give(0, Role::Member)).is_err(), "the only owner");
+        let hands_over = |state: &mut GroupState| {
+            give(1, Role::Owner)(state);
+            give(0, Role::Member)(state);
+        };
+        let judged = change(0, hands_over).unwrap();
+        assert_eq!((judged.class, judged.unseats), (Class::Admin, vec![]));
+        assert!(change(2, give(2, Role::Moderator)).is_ok());
+        assert!(change(1, give(1, Role::Owner)).is_err(), "up");
+        assert!(
+            change(3, give(3, Role::Reader)).is_err(),
+            "members have nothing to give up"
+        );
+        // Nobody above or besides is touched by it.
+        let takes_along = |state: &mut GroupState| {
+            give(1, Role::Member)(state);
+            give(2, Role::Member)(state);
+        };
+        assert!(change(2, takes_along).is_err());
+        let renames = |state: &mut GroupState| {
+            hands_over(state);
+            if let Some(seat) = state.seats.iter_mut().find(|seat| seat.account == id(0)) {
+                seat.name = "else".into();
+            }
+        };
+        assert!(change(0, renames).is_err());
+        // What else such a commit does is judged as ever: an admin who steps down makes nobody an owner.
+        let raises = |state: &mut GroupState| {
+            give(3, Role::Owner)(state);
+            give(1, Role::Member)(state);
+        };
+        assert!(change(1, raises).is_err());
+        let removes = |state: &mut GroupState| {
+            give(2, Role::Member)(state);
+            state.seats.retain(|seat| seat.account != id(3));
+        };
+        let judged = change(2, removes).unwrap();
+        assert_eq!(judged.unseats, [id(3)], "an admin still while it says so");
         assert_eq!(without(&before, &[id(0)].into()).role(id(1)), Some(Role::Owner));
     }
 

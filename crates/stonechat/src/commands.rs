@@ -4,10 +4,12 @@
 //! standard error. Running daemons and relays is in [`crate::serve`], [`crate::relay`] and [`crate::supervise`].
 
 mod account;
+mod block;
 mod content;
 mod devices;
 mod find;
 mod group;
+mod links;
 mod media;
 mod meeting;
 mod polls;
@@ -64,6 +66,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Approve(by) => meeting::approve(client, &by).await,
         Verb::Decline(by) => meeting::decline(client, &by).await,
         Verb::Contacts(listing) => talk::contacts(client, &listing).await,
+        Verb::Block(wish) => block::run(client, &wish).await,
         Verb::Group(wish) => group::run(client, wish).await,
         Verb::Device(wish) => devices::run(client, wish, place).await,
         Verb::Reply(reply) => content::reply(client, &reply).await,

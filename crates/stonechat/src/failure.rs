@@ -103,5 +103,6 @@ pub(crate) fn refusal_of(state: AcceptanceState) -> Option<&'static str> {
             Some("nobody answers at this invitation any more: it was used, closed, or has expired")
         }
         AcceptanceState::CardWrong => Some("what was found at this link is not what the link names; do not trust it"),
+        AcceptanceState::Blocked => Some("you have blocked the person who made this invitation: block NAME --undo"),
     }
 }

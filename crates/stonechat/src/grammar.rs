@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Decline(ById),
     /// Lists the contacts.
     Contacts(Listing),
+    /// Blocks a contact: nothing of theirs is shown or answered, and they are not told. Without a name: who is blocked.
+    Block(Block),
     /// Makes a group, changes who is in it and what they may do.
     #[command(subcommand)]
     Group(Group),
@@ -231,6 +233,18 @@ pub(crate) struct Accept {
     /// The three words you were told.
     #[arg(long, value_name = "WORDS")]
     pub(crate) spoken: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Block {
+    /// Name or id of the contact.
+    pub(crate) contact: Option<String>,
+    /// Lets the contact in again.
+    #[arg(long, requires = "contact")]
+    pub(crate) undo: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -521,6 +535,16 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
+    /// Says what it is about.
+    Describe {
+        /// Name or id of the group.
+        group: String,
+        /// The description; empty: none.
+        text: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Says who may write: those of this role and above.
     Lock {
         /// Name or id of the group.
@@ -532,6 +556,41 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
+    /// Makes a link: whoever has it meets you and comes into the group.
+    Link(GroupLink),
+    /// Lists the links of a group.
+    Links(OfGroup),
+    /// Closes a link.
+    Unlink(OfRequest),
+    /// Lets in somebody who came by a link and waits, as `requests` shows them.
+    Approve(OfRequest),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GroupLink {
+    /// Name or id of the group.
+    pub(crate) group: String,
+    /// Each who comes waits until you let them in.
+    #[arg(long)]
+    pub(crate) approval: bool,
+    /// Lets in at most so many (1 to 256; usually 50).
+    #[arg(long, value_name = "PEOPLE", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) most: Option<u32>,
+    /// Ends after so many hours (1 to 720; usually 168).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=720))]
+    pub(crate) hours: Option<u32>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfRequest {
+    /// The id, or its beginning.
+    pub(crate) id: String,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -729,14 +788,22 @@ mod tests {
             "approve 12",
             "decline 12",
             "contacts --json",
+            "block Bo --json",
+            "block Bo --undo",
+            "block --json",
             "group create House Bo Cy --json",
             "group show House --json",
             "group add House Di",
             "group remove House Bo --json",
             "group role House Bo admin",
             "group rename House Home",
+            "group describe House lake --json",
             "group lock House --to moderator",
             "group leave House",
+            "group link House --approval --most 20 --hours 48 --json",
+            "group links House --json",
+            "group unlink 12ab --json",
+            "group approve 12ab --json",
             "device link --name Phone --to f --json",
             "device accept stone:dA --name Laptop --wait 9 --json",
             "device accept --from f",

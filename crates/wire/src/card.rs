@@ -42,6 +42,8 @@ pub const CARD_BUCKET: usize = 16384;
 pub const WHO_ONE: u8 = 0;
 /// [`ContactCard::who`]: family and friends, each approved.
 pub const WHO_FAMILY: u8 = 1;
+/// [`ContactCard::who`]: whoever has the link, into a group (GLK-1).
+pub const WHO_GROUP: u8 = 2;
 /// [`ContactCard::how`]: in person.
 pub const HOW_IN_PERSON: u8 = 0;
 /// [`ContactCard::how`]: by a channel others may read; three spoken words are needed.
@@ -72,10 +74,12 @@ pub struct ContactCard {
     pub key_packages: Vec<Vec<u8>>,
     /// Ways in.
     pub relays: Vec<CardRelay>,
-    /// [`WHO_ONE`] or [`WHO_FAMILY`].
+    /// [`WHO_ONE`], [`WHO_FAMILY`] or [`WHO_GROUP`].
     pub who: u8,
     /// [`HOW_IN_PERSON`] or [`HOW_SPOKEN`].
     pub how: u8,
+    /// What the group is called, where it is [`WHO_GROUP`]; else nothing.
+    pub group: Option<String>,
     /// Unix seconds after which the invite is over.
     pub expires_at_s: u64,
     /// Unix seconds.
@@ -221,13 +225,16 @@ impl ContactCard {
         out.put_count(self.relays.len());
         self.relays.iter().for_each(|relay| relay.write(out));
         out.put(&[self.who, self.how]);
+        if self.who == WHO_GROUP {
+            out.put_bytes(self.group.as_deref().unwrap_or_default().as_bytes());
+        }
         out.put(&self.expires_at_s.to_be_bytes());
         out.put(&self.created_at_s.to_be_bytes());
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         check_version(reader)?;
-        Ok(Self {
+        let mut card = Self {
             version: reader.u32()?,
             account_ed25519: reader.array()?,
             mldsa_hash: reader.array()?,
@@ -236,13 +243,30 @@ impl ContactCard {
             seal_key: read_seal_key(reader)?,
             key_packages: read_list(reader, "key packages", KEY_PACKAGES_MAX, KEY_PACKAGE_BYTES_MAX)?,
             relays: reader.list("relays", RELAYS_MAX, CardRelay::read)?,
-            who: read_choice(reader, "who", WHO_FAMILY)?,
+            who: read_choice(reader, "who", WHO_GROUP)?,
             how: read_choice(reader, "how", HOW_SPOKEN)?,
-            expires_at_s: reader.u64()?,
-            created_at_s: reader.u64()?,
-            signature: reader.array()?,
-        })
+            group: None,
+            expires_at_s: 0,
+            created_at_s: 0,
+            signature: [0; 64],
+        };
+        card.group = read_group(reader, card.who)?;
+        card.expires_at_s = reader.u64()?;
+        card.created_at_s = reader.u64()?;
+        card.signature = reader.array()?;
+        Ok(card)
     }
+}
+
+fn read_group(reader: &mut Reader<'_>, who: u8) -> Result<Option<String>, DecodeError> {
+    if who != WHO_GROUP {
+        return Ok(None);
+    }
+    let name = read_name(reader)?;
+    if name.is_empty() {
+        return Err(DecodeError::Value("group name"));
+    }
+    Ok(Some(name))
 }
 
 /// A name that people are shown: nothing in it steers what shows it (CARD-4).

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::card::{CardRelay, KEY_PACKAGE_BYTES_MAX, RELAYS_MAX};
 use crate::codec::{DecodeError, Reader, Write};
 use crate::ids::{AccountId, EpochId};
+use crate::post::{TIMER_S_MAX, TIMER_S_MIN};
 
 /// Format version of everything here.
 pub const VERSION: u8 = 1;
@@ -279,13 +280,24 @@ pub fn decode_supply(bytes: &[u8]) -> Result<Vec<Supply>, DecodeError> {
     Ok(supply)
 }
 
-/// The body of a message of kind *welcome*: into which group, and where it meets (GRP-9).
+/// How long messages of a group stay, as the newest message that says so has it (GRP-13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaidTimer {
+    /// That message's clock (MSG-3): says which of two is newer.
+    pub hlc: u64,
+    /// Seconds; nothing: they stay.
+    pub seconds: Option<u32>,
+}
+
+/// The body of a message of kind *welcome*: into which group, where it meets, and what was said there before (GRP-9).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invitation {
     /// The relays of the group that whoever adds uses.
     pub relays: Vec<CardRelay>,
     /// The encoded Welcome, with its tree.
     pub welcome: Vec<u8>,
+    /// The group's timer, where one was ever set.
+    pub timer: Option<SaidTimer>,
 }
 
 impl core::fmt::Debug for Invitation {
@@ -295,25 +307,43 @@ impl core::fmt::Debug for Invitation {
 }
 
 impl Invitation {
-    /// count 2 | relays (CARD-1) | Welcome (length 4).
+    /// count 2 | relays (CARD-1) | Welcome (length 4) | timer: 0, or 1 | clock 8 | seconds 4, 0 where messages stay.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.put_count(self.relays.len());
         self.relays.iter().for_each(|relay| relay.write(&mut out));
         out.put_bytes(&self.welcome);
+        out.push(u8::from(self.timer.is_some()));
+        if let Some(timer) = self.timer {
+            out.put(&timer.hlc.to_be_bytes());
+            out.put(&timer.seconds.unwrap_or(0).to_be_bytes());
+        }
         out
     }
 
-    /// Reads it. Errors: a limit, bytes left over.
+    /// Reads it. Errors: a limit, a time that no timer has, bytes left over.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let invitation = Self {
             relays: reader.list("relays", RELAYS_MAX, CardRelay::read)?,
             welcome: reader.bytes("welcome", WELCOME_BYTES_MAX)?.to_vec(),
+            timer: read_timer(&mut reader)?,
         };
         reader.end()?;
         Ok(invitation)
     }
+}
+
+fn read_timer(reader: &mut Reader<'_>) -> Result<Option<SaidTimer>, DecodeError> {
+    if !reader.bool("timer")? {
+        return Ok(None);
+    }
+    let (hlc, seconds) = (reader.u64()?, reader.u32()?);
+    if seconds != 0 && !(TIMER_S_MIN..=TIMER_S_MAX).contains(&seconds) {
+        return Err(DecodeError::Value("timer"));
+    }
+    let seconds = (seconds != 0).then_some(seconds);
+    Ok(Some(SaidTimer { hlc, seconds }))
 }
 
 /// The body of a message of kind *behind*: a device cannot follow a group any more, and asks to be added again (GRP-11).
@@ -419,6 +449,21 @@ mod tests {
     }
 
     #[test]
+    fn an_invitation_says_no_time_that_no_timer_has_grp_13() {
+        for (seconds, fits) in [(TIMER_S_MIN, true), (TIMER_S_MIN - 1, false), (TIMER_S_MAX + 1, false)] {
+            let invitation = Invitation {
+                relays: vec![],
+                welcome: vec![],
+                timer: Some(SaidTimer {
+                    hlc: 1,
+                    seconds: Some(seconds),
+                }),
+            };
+            assert_eq!(Invitation::decode(&invitation.encode()).is_ok(), fits, "{seconds}");
+        }
+    }
+
+    #[test]
     fn nothing_to_say_is_nothing_on_the_wire_grp_6() {
         assert_eq!(Note::default().encode(), []);
         assert_eq!(Note::decode(&[]), Ok(Note::default()));
@@ -430,7 +475,9 @@ mod tests {
             cuts in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u32>()), 0..4),
             leaves in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 32]>()), 0..4),
             packages in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..SUPPLY_MAX),
+            timer in prop::option::of((any::<u64>(), prop::option::of(TIMER_S_MIN..=TIMER_S_MAX))),
         ) {
+            let timer = timer.map(|(hlc, seconds)| SaidTimer { hlc, seconds });
             let note = Note {
                 cuts: cuts.into_iter().map(|(account, epoch, seq)| Cut {
                     account: account.into(), epoch: epoch.into(), seq,
@@ -445,7 +492,7 @@ mod tests {
             let supply: Vec<Supply> = packages.into_iter().map(|(last_resort, package)| Supply { last_resort, package }).collect();
             // proves: GRP-8
             prop_assert_eq!(decode_supply(&encode_supply(&supply)).unwrap(), supply.clone());
-            let invitation = Invitation { relays: vec![], welcome: supply.first().map(|one| one.package.clone()).unwrap_or_default() };
+            let invitation = Invitation { relays: vec![], welcome: supply.first().map(|one| one.package.clone()).unwrap_or_default(), timer };
             // proves: GRP-9
             prop_assert_eq!(Invitation::decode(&invitation.encode()).unwrap(), invitation);
         }

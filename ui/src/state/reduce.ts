@@ -77,6 +77,10 @@ export function reduce(lists: Lists, event: Event): Again {
 }
 
 function contactChanged(lists: Lists, contact: Contact): void {
+  if (contact.blocked) {
+    lists.contacts.delete(contact.id);
+    return;
+  }
   lists.contacts.set(contact.id, contact);
   if (contact.chat === null) return;
   const chat = lists.chats.get(contact.chat);

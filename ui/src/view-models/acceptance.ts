@@ -1,6 +1,6 @@
 //! Words for where an acceptance stands.
 
-import type { AcceptanceState } from '../core/gen/api';
+import type { Acceptance, AcceptanceState } from '../core/gen/api';
 import type { AcceptanceFailure } from '../core/faults';
 import type { Dict } from '../i18n/en';
 
@@ -9,8 +9,9 @@ export function isFailure(state: AcceptanceState): state is AcceptanceFailure {
   return !['saved', 'needsWords', 'claimed', 'waiting', 'accepted'].includes(state);
 }
 
-/** Heading and sentence of a state. */
-export function acceptanceWords(t: Dict, state: AcceptanceState): { title: string; body: string } {
+/** Heading and sentence of where it stands. A link into a group is meant for many: nobody else used it up. */
+export function acceptanceWords(t: Dict, { state, group }: Pick<Acceptance, 'state' | 'group'>): { title: string; body: string } {
+  if (state === 'used' && group !== null) return t.links.full;
   if (isFailure(state)) return t.acceptance.failed[state];
   return t.acceptance[state as Exclude<AcceptanceState, AcceptanceFailure>];
 }

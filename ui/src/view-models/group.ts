@@ -42,6 +42,17 @@ export function mayActOn(me: Standing, member: Member): boolean {
   return me.mayRule && below && !member.me && (me.role === 'owner' || rank(member.role) > rank('admin'));
 }
 
+/** Whether I may give up my role: an owner when somebody else is one (GRP-14). */
+export function mayStepDown(me: Standing): boolean {
+  const owners = me.members.filter(({ role }) => role === 'owner').length;
+  return me.mayRule && (me.role !== 'owner' || owners > 1);
+}
+
+/** The roles that I may take instead of mine, and mine. */
+export function lower(me: Standing): Role[] {
+  return ROLES.filter((role) => rank(role) >= rank(me.role));
+}
+
 /** The roles that I may give, and the one that there is. */
 export function givable(me: Standing, member: Member): Role[] {
   return ROLES.filter((role) => role === member.role || (me.role === 'owner' ? true : rank(role) > rank('admin')));

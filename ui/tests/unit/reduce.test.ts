@@ -4,7 +4,7 @@ import { forget, inOrder, reduce, unfinished, type Lists } from '../../src/state
 import { chat, message } from './made';
 
 const status: Status = { version: '1', me: { id: 'me', name: 'Ana' }, locked: false, hasPassphrase: false, connection: 'connecting', relays: [], clockOffsetMs: 0, queued: 0, restored: false, restoring: null, revoked: false, home: true, unread: 0, requests: 0 };
-const acceptance = { id: 'a', state: 'saved' as const, name: null, chat: null, createdAt: 1 };
+const acceptance = { id: 'a', state: 'saved' as const, name: null, chat: null, group: null, createdAt: 1 };
 let lists: Lists;
 
 beforeEach(() => {
@@ -20,7 +20,7 @@ describe('what events change', () => {
   });
 
   test('a renamed or verified contact shows in its chat', () => {
-    reduce(lists, { kind: 'contactChanged', contact: { id: 'contact1', name: 'Lena', ownName: 'Elena', verified: true, chat: 1, heardAt: 7 } });
+    reduce(lists, { kind: 'contactChanged', contact: { id: 'contact1', name: 'Lena', ownName: 'Elena', verified: true, chat: 1, heardAt: 7, blocked: false } });
     expect(lists.chats.get(1)).toMatchObject({ name: 'Lena', verified: true, heardAt: 7 });
   });
 
@@ -33,7 +33,7 @@ describe('what events change', () => {
   });
 
   test('requests come and go', () => {
-    reduce(lists, { kind: 'requestAdded', request: { id: 'r', invite: 'i', name: 'Bo', account: 'b', inPerson: false, receivedAt: 1, firstMessages: [] } });
+    reduce(lists, { kind: 'requestAdded', request: { id: 'r', invite: 'i', name: 'Bo', account: 'b', group: null, inPerson: false, receivedAt: 1, firstMessages: [] } });
     expect(lists.requests.size).toBe(1);
     reduce(lists, { kind: 'requestRemoved', id: 'r' });
     expect(lists.requests.size).toBe(0);

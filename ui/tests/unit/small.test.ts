@@ -111,7 +111,7 @@ describe('small answers', () => {
 
   test('which acceptances stand still', () => {
     expect((['saved', 'needsWords', 'claimed', 'waiting', 'accepted'] as const).some(isFailure)).toBe(false);
-    expect((['declined', 'used', 'expired', 'wordsWrong', 'doorSpent', 'cardWrong'] as const).every(isFailure)).toBe(true);
+    expect((['declined', 'used', 'expired', 'wordsWrong', 'doorSpent', 'cardWrong', 'blocked'] as const).every(isFailure)).toBe(true);
   });
 
   test('language of the browser, English when none is known', () => {

@@ -62,6 +62,9 @@ pub enum Fault {
     /// 256 accounts.
     #[error("a group has at most 256 members")]
     GroupFull,
+    /// Somebody else has to own the group first.
+    #[error("somebody else has to own the group first")]
+    LastOwner,
     /// The contact's device has not sent the keys that it is added with.
     #[error("this contact's device has not answered yet; try again later")]
     NoKeysYet,

@@ -91,6 +91,45 @@ impl core::fmt::Debug for GroupEdit {
     }
 }
 
+/// Parameters of `Command::GroupLink`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct GroupLink {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// Each who comes waits until I let them in.
+    pub approval: bool,
+    /// People it lets in at most: 1 to 256, else 50.
+    #[serde(default)]
+    pub most: Option<u32>,
+    /// Hours that it lasts: 1 to 720, else 168.
+    #[serde(default)]
+    pub hours: Option<u32>,
+}
+
+/// The group that an invitation leads into.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkedGroup {
+    /// Its chat.
+    pub chat: ChatId,
+    /// What it is called.
+    pub name: String,
+    /// People the link lets in at most.
+    pub most: u32,
+    /// Each of them waits until I let them in.
+    pub approval: bool,
+}
+
+impl core::fmt::Debug for LinkedGroup {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LinkedGroup")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A group, as the branch that is written to says.
 #[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]

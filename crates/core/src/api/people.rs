@@ -1,6 +1,6 @@
 //! Invitations, acceptances, requests and contacts.
 
-use super::ChatId;
+use super::{ChatId, LinkedGroup};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -12,6 +12,8 @@ pub enum Who {
     Family,
     /// One person: 14 days, approved at once (in person: when confirmed).
     One,
+    /// Whoever has the link, into a group (`Command::GroupLink`).
+    Group,
 }
 
 /// How an invitation is passed on.
@@ -96,6 +98,8 @@ pub struct Invite {
     pub waiting: u32,
     /// It was claimed again after it was used: somebody else holds the link.
     pub used_twice: bool,
+    /// The group it leads into, where there is one.
+    pub group: Option<LinkedGroup>,
 }
 
 impl core::fmt::Debug for Invite {
@@ -168,6 +172,8 @@ pub enum AcceptanceState {
     DoorSpent,
     /// What the door gave is not the card this link names.
     CardWrong,
+    /// Whoever invites is blocked here.
+    Blocked,
 }
 
 /// An invitation as its taker sees it.
@@ -182,6 +188,8 @@ pub struct Acceptance {
     pub name: Option<String>,
     /// The chat, once it exists.
     pub chat: Option<ChatId>,
+    /// What the group is called that the link leads into, where there is one.
+    pub group: Option<String>,
     /// When the link was taken up.
     pub created_at: u64,
 }
@@ -198,6 +206,8 @@ pub struct Request {
     pub name: String,
     /// Account, hex.
     pub account: String,
+    /// What the group is called that the link leads into, where there is one.
+    pub group: Option<String>,
     /// Whether approving means "this is the person in front of me".
     pub in_person: bool,
     /// Arrived.
@@ -222,6 +232,8 @@ pub struct Contact {
     pub chat: Option<ChatId>,
     /// When a message or receipt last came from this person (not "online").
     pub heard_at: Option<u64>,
+    /// Nothing of theirs is shown or answered here.
+    pub blocked: bool,
 }
 
 /// Parameters of `Command::Verify`.
@@ -232,6 +244,16 @@ pub struct Verify {
     pub id: String,
     /// The numbers were the same.
     pub verified: bool,
+}
+
+/// Parameters of `Command::ContactBlock`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactBlock {
+    /// Contact, hex.
+    pub id: String,
+    /// Nothing of theirs is shown or answered from now on.
+    pub blocked: bool,
 }
 
 /// Parameters of `Command::ContactRename`.

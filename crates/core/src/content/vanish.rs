@@ -8,11 +8,12 @@
 use super::shown::Shown;
 use super::wishes;
 use crate::api::{self, ChatId, Event, Fault, Reply};
-use crate::conversation;
+use crate::conversation::{self, Conversation};
 use crate::group;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::ids::MessageId;
+use stonechat_wire::group::SaidTimer;
+use stonechat_wire::ids::{AccountId, MessageId};
 use stonechat_wire::post::{TIMER_S_MAX, TIMER_S_MIN};
 
 /// Messages that go in one step; the others a moment later.
@@ -46,6 +47,9 @@ const DUE: &str = "
 const OF_CHAT: &str = "
     SELECT nullif(timer_s, 0) FROM message INDEXED BY message_timer
     WHERE chat = ? AND kind = 6 AND late = 0 ORDER BY position DESC LIMIT 1";
+const SAID: &str = "
+    SELECT hlc, nullif(timer_s, 0) FROM message INDEXED BY message_timer
+    WHERE chat = ? AND kind = 6 AND late = 0 ORDER BY position DESC LIMIT 1";
 
 /// The timer of what is written in a chat now: what its lowest line about it says (CON-10).
 pub(crate) fn of_chat(step: &Step<'_, '_>, chat: ChatId) -> Result<Option<u32>, Stop> {
@@ -55,6 +59,28 @@ pub(crate) fn of_chat(step: &Step<'_, '_>, chat: ChatId) -> Result<Option<u32>, 
         .query_row([chat], |row| row.get(0))
         .optional()?;
     Ok(timer.flatten())
+}
+
+/// The newest that was said about a chat's timer, for whoever comes into it.
+pub(crate) fn said(step: &Step<'_, '_>, chat: ChatId) -> Result<Option<SaidTimer>, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached(SAID)?
+        .query_row([chat], |row| {
+            Ok(SaidTimer {
+                hlc: row.get::<_, i64>(0)?.unsigned_abs(),
+                seconds: row.get(1)?,
+            })
+        })
+        .optional()?)
+}
+
+/// Whoever added me says how long messages stay there: it counts where nothing newer is known (GRP-13).
+pub(crate) fn learn(step: &mut Step<'_, '_>, of: &Conversation, by: AccountId, timer: SaidTimer) -> Result<(), Stop> {
+    if said(step, of.chat)?.is_some_and(|known| known.hlc >= timer.hlc) {
+        return Ok(());
+    }
+    conversation::note_timer(step, of, by, timer)
 }
 
 /// Sets the timer of a chat. What is so already stays so, and nobody is told.

@@ -4,6 +4,7 @@
 //! that fell behind. Anything that does not fit is refused whole (GRP-9).
 
 use super::{begin, supply};
+use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs};
 use crate::leaf;
 use crate::meeting;
@@ -39,13 +40,25 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountI
         None => {
             let chat = begin(step, &entered, &signer, &relays)?;
             if let Some(of) = conversation::load(step, &entered.group)? {
+                learn(step, &of, by, &invitation)?;
                 conversation::note_began(step, &of)?;
             }
             step.touch_chat(chat);
         }
-        Some(of) => come_back(step, &of, by, &entered, &signer, &relays)?,
+        Some(of) => {
+            come_back(step, &of, by, &entered, &signer, &relays)?;
+            learn(step, &of, by, &invitation)?;
+        }
     }
     supply::offer(step, from, by)
+}
+
+/// What was said in the group before and still counts (GRP-13).
+fn learn(step: &mut Step<'_, '_>, of: &Conversation, by: AccountId, invitation: &Invitation) -> Result<(), Stop> {
+    match invitation.timer {
+        Some(timer) => vanish::learn(step, of, by, timer),
+        None => Ok(()),
+    }
 }
 
 /// Each leaf proves its account, and the accounts are those of the list.
@@ -62,12 +75,18 @@ fn check_members(step: &Step<'_, '_>, entered: &Entered, state: &GroupState) -> 
 }
 
 fn check_may_add(state: &GroupState, by: AccountId) -> Result<(), Stop> {
-    let role = state.role(by).ok_or(Stop::Refused("not a member"))?;
-    if role <= state.may_add.max(Role::Admin) {
+    if may_add(state, by) {
         Ok(())
     } else {
         Err(Stop::Refused("may not add"))
     }
+}
+
+/// Whether this account may add members (GRP-5).
+pub(crate) fn may_add(state: &GroupState, by: AccountId) -> bool {
+    state
+        .role(by)
+        .is_some_and(|role| role <= state.may_add.max(Role::Admin))
 }
 
 /// Who could add me, or bring me back.

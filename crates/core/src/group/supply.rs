@@ -3,7 +3,7 @@
 //! In: a contact who was let in, a Welcome that used one, a message that brings some. Out: messages with fresh ones.
 //! Three fresh ones and one of last resort lie with each contact, refilled when one was used (GRP-8).
 
-use super::restored;
+use super::{links, restored};
 use crate::account::Account;
 use crate::api::Fault;
 use crate::conversation::{self, Conversation};
@@ -96,7 +96,16 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: AccountId, body: &[u8]) -> 
                  (SELECT package FROM supply WHERE account = ?1 AND mine = 0 ORDER BY last_resort DESC, package LIMIT ?2)",
         )?
         .execute(params![from.as_bytes(), KEPT_MAX])?;
+    links::keys_came(step, from)?;
     restored::keys_came(step, from)
+}
+
+/// Whether this contact can be added.
+pub(crate) fn has(step: &Step<'_, '_>, account: AccountId) -> Result<bool, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT 1 FROM supply WHERE account = ? AND mine = 0")?
+        .exists([account.as_bytes()])?)
 }
 
 /// One to add this contact with; the last resort stays. Of the fresh ones, which all my devices have, those that fall to

@@ -4,7 +4,7 @@
 //! once, a claim. Works offline: what is saved goes on when there is a way (MEET-2).
 //! A retry with other words seals the same offer anew, so nothing already written is lost (MEET-7).
 
-use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
+use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
 use crate::api::{self, AcceptanceState, Event, Fault, Reply};
 use crate::conversation;
 use crate::defence::{self, Defence};
@@ -129,7 +129,12 @@ fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
         )
         .optional()?;
     if let Some((id, state)) = earlier {
-        if state != AcceptanceState::DoorSpent as u8 && state != AcceptanceState::CardWrong as u8 {
+        let over = [
+            AcceptanceState::DoorSpent,
+            AcceptanceState::CardWrong,
+            AcceptanceState::Blocked,
+        ];
+        if !over.iter().any(|one| *one as u8 == state) {
             return Err(Stop::Fault(Fault::AlreadyAccepted));
         }
         forget_row(step, &id)?;
@@ -211,9 +216,18 @@ fn take_card(
     card: &ContactCard,
 ) -> Result<(), Stop> {
     step.tx.execute(
-        "UPDATE acceptance SET card = ?, name = ?, account = ? WHERE id = ?",
-        params![plain, card.name, card.account_id().as_bytes(), acceptance.id],
+        "UPDATE acceptance SET card = ?, name = ?, account = ?, into_group = ? WHERE id = ?",
+        params![
+            plain,
+            card.name,
+            card.account_id().as_bytes(),
+            card.group,
+            acceptance.id
+        ],
     )?;
+    if block::is_blocked(step, card.account_id())? {
+        return set_state(step, &acceptance.id, AcceptanceState::Blocked);
+    }
     if card.how == HOW_SPOKEN && acceptance.words.is_none() {
         return set_state(step, &acceptance.id, AcceptanceState::NeedsWords);
     }
@@ -284,23 +298,31 @@ fn claim(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
         &offer,
     )?;
     let content = ClaimSealed { kem_output, ciphertext }.encode();
-    let token = secret.token(ROLE_CLAIM);
-    let crypto = &step.mls.crypto;
-    let sealed = envelope::seal_all(&secret.key(ROLE_CLAIM), token.tag(), &mut || crypto.bytes(), &content)
-        .map_err(|_| Stop::Refused("own claim"))?;
-    let claim = hash(&content);
-    let relay = RelayId::from_bytes(relay);
+    let (claim, relay) = (hash(&content), RelayId::from_bytes(relay));
     step.tx
         .execute("UPDATE acceptance SET claim = ? WHERE id = ?", params![claim, id])?;
-    outbox::put_meeting(step, Waiting::Claim, id, sealed, &token, relay)?;
-    listening::add(
-        step,
-        relay,
-        secret.token(&answer_role(claim)).tag(),
-        Purpose::Answer,
-        id,
-    )?;
+    put(step, &acceptance, &content, relay)?;
+    let answer = secret.token(&answer_role(claim)).tag();
+    listening::add(step, relay, answer, Purpose::Answer, id)?;
     set_state(step, id, AcceptanceState::Claimed)
+}
+
+fn put(step: &mut Step<'_, '_>, of: &Acceptance, content: &[u8], relay: RelayId) -> Result<(), Stop> {
+    let (secret, crypto) = (&of.link.secret, &step.mls.crypto);
+    let token = secret.token(ROLE_CLAIM);
+    let sealed = envelope::seal_all(&secret.key(ROLE_CLAIM), token.tag(), &mut || crypto.bytes(), content)
+        .map_err(|_| Stop::Refused("own claim"))?;
+    outbox::put_claim(step, &of.id, content, sealed, &token, relay)
+}
+
+/// The same claim once more, in a new envelope (MEET-16).
+pub(crate) fn put_again(step: &mut Step<'_, '_>, id: &[u8], content: &[u8]) -> Result<(), Stop> {
+    let acceptance = load(step, &id.try_into().map_err(|_| Stop::Refused("acceptance"))?)?;
+    let sql = "SELECT relay FROM acceptance WHERE id = ?";
+    let relay = step
+        .tx
+        .query_row(sql, [id], |row| row.get(0).map(RelayId::from_bytes))?;
+    put(step, &acceptance, content, relay)
 }
 
 /// The inviter has answered.

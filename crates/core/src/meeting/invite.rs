@@ -5,11 +5,11 @@
 //! private half of its key package, so that no claim opens any more (MEET-9). First approved wins; later claims are
 //! answered "used" and keep the alarm (MEET-10). Ten claims that do not open close it (MEET-11).
 
-use super::{check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays, reach};
+use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays, reach};
 use crate::api::{self, ChatId, Event, Fault, How, InviteState, Reply, Who};
 use crate::conversation;
 use crate::defence::{self, Defence};
-use crate::group;
+use crate::group::{self, links};
 use crate::inbox;
 use crate::leaf;
 use crate::listening::{self, Purpose};
@@ -21,11 +21,11 @@ use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::card::{
-    Answer, Claim, ClaimSealed, ContactCard, HOW_IN_PERSON, HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_ONE,
+    Answer, Claim, ClaimSealed, ContactCard, HOW_IN_PERSON, HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP, WHO_ONE,
 };
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Door, Errand};
-use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
+use stonechat_wire::ids::{AccountId, DoorPath, RelayId, Timestamp};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use zeroize::Zeroizing;
 
@@ -57,16 +57,64 @@ struct Invite {
     approved: u32,
     unopened: u32,
     expires_at: u64,
+    into: Option<(Gid, links::Terms)>,
 }
 
 impl Invite {
     fn is_open(&self) -> bool {
         self.state <= InviteState::Open as u8
     }
+
+    /// People it lets in at most, where they are many.
+    fn most(&self) -> Option<u32> {
+        match (self.who, &self.into) {
+            (Who::One, _) => None,
+            (Who::Family, _) | (Who::Group, None) => Some(FAMILY_MAX),
+            (Who::Group, Some((_, terms))) => Some(terms.most),
+        }
+    }
+
+    /// It is used up when one more was let in.
+    fn is_last(&self) -> bool {
+        self.most().is_none_or(|most| self.approved.saturating_add(1) >= most)
+    }
+}
+
+/// What an invitation is to be.
+pub(crate) struct New {
+    pub(crate) who: Who,
+    pub(crate) how: How,
+    pub(crate) life_ms: u64,
+    /// The group it leads into.
+    pub(crate) into: Option<IntoGroup>,
+}
+
+/// The group that an invitation leads into (GLK-1).
+pub(crate) struct IntoGroup {
+    pub(crate) group: Gid,
+    pub(crate) name: String,
+    pub(crate) most: u32,
+    pub(crate) approval: bool,
+}
+
+/// Makes an invitation to meet me.
+pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Result<Reply, Stop> {
+    let life_ms = match wish.who {
+        Who::Family => 2 * DAY_MS,
+        Who::One => 14 * DAY_MS,
+        Who::Group => return Err(Stop::Fault(Fault::BadParams)),
+    };
+    let new = New {
+        who: wish.who,
+        how: wish.how,
+        life_ms,
+        into: None,
+    };
+    make(step, &new)
 }
 
 /// Makes an invitation: keys, card, door, and an ear for claims.
-pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Result<Reply, Stop> {
+pub(crate) fn make(step: &mut Step<'_, '_>, new: &New) -> Result<Reply, Stop> {
     let me = super::me(step)?;
     if !me.is_home() {
         return Err(Stop::Fault(Fault::NotHome));
@@ -81,23 +129,18 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
     }
     let id: [u8; 16] = step.mls.crypto.bytes();
     let secret = InviteSecret::from_bytes(step.mls.crypto.bytes());
-    let words = (wish.how == How::Spoken).then(|| crate::account::spoken_words(step.mls.crypto.bytes()));
+    let words = (new.how == How::Spoken).then(|| crate::account::spoken_words(step.mls.crypto.bytes()));
     let signer = Signer::new(step.mls.crypto.bytes());
     let package = mls::key_package(&step.mls, &signer, leaf::identity(&me, &signer.public())?)?;
     let seed = Zeroizing::new(step.mls.crypto.bytes::<32>());
     let (seal_private, seal_public) = mls::seal_key_pair(&seed).map_err(|_| Stop::Refused("seal key"))?;
-    let expires_at = step.time.plus_ms(life_ms(wish.who));
+    let expires_at = step.time.plus_ms(new.life_ms);
     let named = name_relay(step, relay)?;
     let (address, reach) = (named.address.clone(), reach(&named));
     let mut card = my_card(step, &me, vec![named]);
     card.seal_key = Some(seal_public);
     card.key_packages = vec![package.clone()];
-    card.who = if wish.who == Who::Family { WHO_FAMILY } else { WHO_ONE };
-    card.how = if wish.how == How::Spoken {
-        HOW_SPOKEN
-    } else {
-        HOW_IN_PERSON
-    };
+    say_whom(&mut card, new);
     card.expires_at_s = expires_at.seconds();
     let card = super::sign(&me, card)?.encode();
     let link = InviteLink {
@@ -109,15 +152,16 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
     let tag = secret.token(ROLE_CARD).tag();
     let sealed = envelope::seal_into(&secret.key(ROLE_CARD), tag, step.mls.crypto.bytes(), &card, CARD_BUCKET)
         .map_err(|_| Stop::Refused("own card"))?;
+    let into = new.into.as_ref();
     step.tx.execute(
         "INSERT INTO invite(id, secret, who, how, words, relay, link, code, reach, seal_private, key_package, signer,
-                            card, card_hash, state, created_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+                            card, card_hash, state, created_at, expires_at, group_id, most, approval)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
         params![
             id,
             secret.as_bytes(),
-            wish.who as u8,
-            wish.how as u8,
+            new.who as u8,
+            new.how as u8,
             words,
             relay.as_bytes(),
             link.to_url(),
@@ -129,7 +173,10 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
             sealed.bytes(),
             hash(&card),
             step.time.0.cast_signed(),
-            expires_at.0.cast_signed()
+            expires_at.0.cast_signed(),
+            into.map(|into| into.group),
+            into.map(|into| into.most),
+            into.map(|into| into.approval)
         ],
     )?;
     listening::add(step, relay, secret.token(ROLE_CLAIM).tag(), Purpose::Claims, &id)?;
@@ -137,11 +184,19 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
     Ok(Reply::Invite(shown(step, &id)?))
 }
 
-const fn life_ms(who: Who) -> u64 {
-    match who {
-        Who::Family => 2 * DAY_MS,
-        Who::One => 14 * DAY_MS,
-    }
+/// Whom the card lets in, and how.
+fn say_whom(card: &mut ContactCard, new: &New) {
+    card.who = match new.who {
+        Who::Family => WHO_FAMILY,
+        Who::One => WHO_ONE,
+        Who::Group => WHO_GROUP,
+    };
+    card.how = if new.how == How::Spoken {
+        HOW_SPOKEN
+    } else {
+        HOW_IN_PERSON
+    };
+    card.group = new.into.as_ref().map(|into| into.name.clone());
 }
 
 /// Asks for the doors of all open invitations: after a start.
@@ -195,6 +250,7 @@ pub(crate) fn revoke(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
 
 // Asked in every step: they must not read the rows, whose cards are 16 kB each and may be hundreds.
 const OVERDUE: &str = "SELECT id FROM invite WHERE state <= 1 AND expires_at < ?";
+const LINKS: &str = "SELECT id FROM invite WHERE group_id = ? AND state <= 1";
 const OLD_DOORS: &str = "SELECT id FROM invite WHERE state = ? AND used_at < ? AND length(card) > 0";
 const NEXT_EXPIRY: &str = "SELECT min(at) FROM (
     SELECT min(expires_at) AS at FROM invite WHERE state <= 1 UNION ALL
@@ -315,23 +371,62 @@ fn judge(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], content: &[u
         close(step, invite, InviteState::Expired)?;
         return Ok(Some(Verdict::Expired));
     }
+    if !leads_somewhere(step, invite)? {
+        return Ok(Some(Verdict::Used));
+    }
     let places = waiting_or_in(step, invite)?;
-    if invite.who == Who::Family && places >= FAMILY_MAX {
+    if invite.most().is_some_and(|most| places >= most) {
         return Ok(Some(Verdict::Used));
     }
     let Some(offer) = opened(invite, content) else {
         unopened(step, invite)?;
         return Ok(Some(Verdict::WordsWrong));
     };
+    // BLK-1: nobody tells them, and no place is taken.
+    if block::is_blocked(step, offer.card.account_id())? {
+        return Ok(None);
+    }
     if step.attempt(|step| let_in(step, invite, claim, &offer))?.is_err() {
         unopened(step, invite)?;
         return Ok(Some(Verdict::Declined));
     }
-    if invite.who == Who::One && invite.how != How::InPerson {
+    if lets_in_at_once(step, invite, offer.card.account_id())? {
         approve_claim(step, &claim)?;
         return Ok(None);
     }
     Ok(Some(Verdict::Waiting))
+}
+
+fn lets_in_at_once(step: &Step<'_, '_>, invite: &Invite, account: AccountId) -> Result<bool, Stop> {
+    match &invite.into {
+        Some((group, terms)) => links::lets_in_at_once(step, group, *terms, account),
+        None => Ok(invite.who == Who::One && invite.how != How::InPerson),
+    }
+}
+
+/// The group that a link leads into has room, and I may add there; a link that leads nowhere any more is closed (GLK-5).
+fn leads_somewhere(step: &mut Step<'_, '_>, invite: &Invite) -> Result<bool, Stop> {
+    let Some((group, _)) = &invite.into else {
+        return Ok(true);
+    };
+    match links::room(step, group)? {
+        Some(room) => Ok(room > 0),
+        None => close(step, invite, InviteState::Revoked).map(|()| false),
+    }
+}
+
+/// Closes the open links into a group where I may not add any more (GLK-5).
+pub(crate) fn close_links(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let ids: Vec<Vec<u8>> = step
+        .tx
+        .prepare_cached(LINKS)?
+        .query_map([group], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in ids {
+        let invite = load(step, &id)?;
+        close(step, &invite, InviteState::Revoked)?;
+    }
+    Ok(())
 }
 
 /// A claim on a closed invitation: used ones raise the alarm, somebody else holds the link (MEET-10).
@@ -339,7 +434,8 @@ fn late(step: &Step<'_, '_>, invite: &Invite) -> Result<Verdict, Stop> {
     if invite.state == InviteState::Expired as u8 {
         return Ok(Verdict::Expired);
     }
-    if invite.state == InviteState::Used as u8 {
+    // A link into a group is meant for many: whoever comes too late proves nothing (GLK-4).
+    if invite.state == InviteState::Used as u8 && invite.into.is_none() {
         step.tx
             .execute("UPDATE invite SET used_twice = 1 WHERE id = ?", [&invite.id])?;
     }
@@ -437,6 +533,9 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
     let card = ContactCard::decode(&card).map_err(|_| Stop::Refused("card"))?;
     let of = conversation::load(step, &group)?.ok_or(Stop::Fault(Fault::NotFound))?;
     let in_person = invite.how == How::InPerson;
+    if let Some((group, _)) = &invite.into {
+        links::let_in(step, group, card.account_id())?;
+    }
     step.tx.execute(
         "UPDATE claim SET answer = ?, card = NULL WHERE id = ?",
         params![Verdict::Accepted.code(), claim],
@@ -456,7 +555,7 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
     conversation::note_began(step, &of)?;
     group::supply::offer(step, &of, card.account_id())?;
     own::spread(step, &group)?;
-    if invite.who == Who::One || invite.approved + 1 >= FAMILY_MAX {
+    if invite.is_last() {
         close(step, &invite, InviteState::Used)?;
         turn_away_others(step, &invite, claim)?;
     }
@@ -468,7 +567,7 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
 fn show_person(
     step: &mut Step<'_, '_>,
     of: &conversation::Conversation,
-    account: &stonechat_wire::ids::AccountId,
+    account: &AccountId,
     claim: &[u8; 32],
 ) -> Result<(), Stop> {
     step.event(Event::RequestRemoved { id: hex::encode(claim) });
@@ -603,15 +702,15 @@ fn answer(
 
 fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
     let sql = "SELECT id, secret, who, how, words, relay, seal_private, signer, card_hash, state, approved, unopened,
-                      expires_at FROM invite WHERE id = ?";
+                      expires_at, group_id, most, approval FROM invite WHERE id = ?";
     let found = step.tx.prepare_cached(sql)?.query_row([id], |row| {
         Ok(Invite {
             id: row.get(0)?,
             secret: InviteSecret::from_bytes(row.get(1)?),
-            who: if row.get::<_, u8>(2)? == 0 {
-                Who::Family
-            } else {
-                Who::One
+            who: match row.get::<_, u8>(2)? {
+                0 => Who::Family,
+                1 => Who::One,
+                _group => Who::Group,
             },
             how: match row.get::<_, u8>(3)? {
                 0 => How::InPerson,
@@ -627,9 +726,21 @@ fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
             approved: row.get(10)?,
             unopened: row.get(11)?,
             expires_at: row.get::<_, i64>(12)?.unsigned_abs(),
+            into: into_of(row)?,
         })
     });
     found.optional()?.ok_or(Stop::Fault(Fault::NotFound))
+}
+
+fn into_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(Gid, links::Terms)>> {
+    let Some(group) = row.get("group_id")? else {
+        return Ok(None);
+    };
+    let terms = links::Terms {
+        most: row.get("most")?,
+        approval: row.get("approval")?,
+    };
+    Ok(Some((group, terms)))
 }
 
 fn bytes_of(id: &str) -> Result<Vec<u8>, Stop> {
@@ -646,7 +757,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::create(home.path(), &StoreKey::from_bytes([1; 32])).unwrap();
         let tx = store.begin().unwrap();
-        for sql in [OVERDUE, OLD_DOORS, NEXT_EXPIRY] {
+        for sql in [OVERDUE, OLD_DOORS, NEXT_EXPIRY, LINKS] {
             let mut plan = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let lines: Vec<String> = plan.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
             let asks: Vec<_> = lines.iter().filter(|line| line.contains(" invite ")).collect();

@@ -9,7 +9,7 @@ use super::{QueryError, choice_at, hex_at, number_at, optional_number_at};
 use crate::account;
 use crate::api::{
     Acceptance, AcceptanceState, Alarm, AlarmKind, Chat, ChatId, Contact, Draft, GroupBrief, How, Invite, InviteState,
-    Page, Reach, Request, SafetyNumber, Who,
+    LinkedGroup, Page, Reach, Request, SafetyNumber, Who,
 };
 use crate::safety;
 use crate::store::StoreError;
@@ -37,7 +37,7 @@ pub(super) const PINNED: &str = "
     SELECT count(*) FROM (SELECT 1 FROM message INDEXED BY message_pinned
                           WHERE chat = ? AND pinned IS NOT NULL LIMIT 32)";
 const CONTACT: &str = "
-    SELECT c.account, c.own_name, c.verified, c.heard_at, coalesce(nullif(c.alias, ''), c.own_name) AS name,
+    SELECT c.account, c.own_name, c.verified, c.heard_at, c.blocked, coalesce(nullif(c.alias, ''), c.own_name) AS name,
            h.id AS chat
     FROM contact c LEFT JOIN chat h ON h.contact = c.account AND h.hidden = 0";
 pub(super) const ALARMS: &str = "
@@ -48,13 +48,14 @@ pub(super) const ALARMS: &str = "
     FROM conversation v JOIN alarm a USING (group_id) WHERE v.chat = ? ORDER BY a.at, a.kind, a.account";
 const INVITE: &str = "
     SELECT i.id, i.who, i.how, i.link, i.code, i.words, i.reach, i.state, i.created_at, i.expires_at, i.approved,
-           i.used_twice, (SELECT count(*) FROM claim w WHERE w.invite = i.id AND w.answer = 2) AS waiting
-    FROM invite i";
-const ACCEPTANCE: &str = "SELECT id, state, name, chat, created_at FROM acceptance";
+           i.used_twice, i.most, i.approval, v.chat AS group_chat, h.name AS group_name, (SELECT count(*) FROM claim w WHERE w.invite = i.id AND w.answer = 2) AS waiting
+    FROM invite i LEFT JOIN conversation v ON v.group_id = i.group_id LEFT JOIN chat h ON h.id = v.chat";
+const ACCEPTANCE: &str = "SELECT id, state, name, chat, into_group, created_at FROM acceptance";
 const REQUEST: &str = "
     SELECT w.id, w.invite, w.account, w.received_at, i.how, coalesce(nullif(c.alias, ''), c.own_name) AS name,
-           h.id AS chat
+           h.id AS chat, g.name AS group_name
     FROM claim w JOIN invite i ON i.id = w.invite JOIN contact c ON c.account = w.account
+    LEFT JOIN conversation v ON v.group_id = i.group_id LEFT JOIN chat g ON g.id = v.chat
     LEFT JOIN chat h ON h.contact = w.account AND h.hidden = 1";
 
 /// How an invitation is passed on, by its number in the schema.
@@ -120,6 +121,13 @@ pub(super) fn chats_sql() -> String {
 pub(super) fn contacts(db: &Connection) -> Result<Vec<Contact>, StoreError> {
     let sql = format!("{CONTACT} WHERE NOT EXISTS (SELECT 1 FROM chat w WHERE w.contact = c.account AND w.hidden = 1)");
     let mut contacts: Vec<Contact> = list(db, &sql, contact_row)?;
+    contacts.sort_by_cached_key(|contact| (contact.name.to_lowercase(), contact.id.clone()));
+    Ok(contacts)
+}
+
+/// All who are blocked, by name.
+pub(super) fn blocked(db: &Connection) -> Result<Vec<Contact>, StoreError> {
+    let mut contacts: Vec<Contact> = list(db, &format!("{CONTACT} WHERE c.blocked = 1"), contact_row)?;
     contacts.sort_by_cached_key(|contact| (contact.name.to_lowercase(), contact.id.clone()));
     Ok(contacts)
 }
@@ -273,6 +281,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<Contact> {
         verified: row.get("verified")?,
         chat: row.get("chat")?,
         heard_at: optional_number_at(row, "heard_at")?,
+        blocked: row.get("blocked")?,
     })
 }
 
@@ -287,7 +296,7 @@ fn invite_row(row: &Row<'_>) -> rusqlite::Result<Invite> {
     ];
     Ok(Invite {
         id: hex_at(row, "id")?,
-        who: choice_at(row, "who", &[Who::Family, Who::One])?,
+        who: choice_at(row, "who", &[Who::Family, Who::One, Who::Group])?,
         how: choice_at(row, "how", &HOW)?,
         link: row.get("link")?,
         code: row.get("code")?,
@@ -303,11 +312,24 @@ fn invite_row(row: &Row<'_>) -> rusqlite::Result<Invite> {
         approved: number_at(row, "approved")?,
         waiting: number_at(row, "waiting")?,
         used_twice: row.get("used_twice")?,
+        group: linked_group(row)?,
     })
 }
 
+fn linked_group(row: &Row<'_>) -> rusqlite::Result<Option<LinkedGroup>> {
+    let Some(chat) = row.get("group_chat")? else {
+        return Ok(None);
+    };
+    Ok(Some(LinkedGroup {
+        chat,
+        name: row.get("group_name")?,
+        most: row.get("most")?,
+        approval: row.get("approval")?,
+    }))
+}
+
 fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
-    const STATES: [AcceptanceState; 11] = [
+    const STATES: [AcceptanceState; 12] = [
         AcceptanceState::Saved,
         AcceptanceState::NeedsWords,
         AcceptanceState::Claimed,
@@ -319,12 +341,14 @@ fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
         AcceptanceState::WordsWrong,
         AcceptanceState::DoorSpent,
         AcceptanceState::CardWrong,
+        AcceptanceState::Blocked,
     ];
     Ok(Acceptance {
         id: hex_at(row, "id")?,
         state: choice_at(row, "state", &STATES)?,
         name: row.get("name")?,
         chat: row.get("chat")?,
+        group: row.get("into_group")?,
         created_at: number_at(row, "created_at")?,
     })
 }
@@ -336,6 +360,7 @@ fn request_row(row: &Row<'_>) -> rusqlite::Result<(Request, Option<ChatId>)> {
         invite: hex_at(row, "invite")?,
         name: row.get("name")?,
         account: hex_at(row, "account")?,
+        group: row.get("group_name")?,
         in_person: matches!(choice_at(row, "how", &HOW)?, How::InPerson),
         received_at: number_at(row, "received_at")?,
         first_messages: Vec::new(),

@@ -71,6 +71,7 @@ CREATE TABLE contact(
   mldsa_hash   BLOB NOT NULL,
   device_log   BLOB NOT NULL,
   verified     INTEGER NOT NULL DEFAULT 0,
+  blocked      INTEGER NOT NULL DEFAULT 0, -- nothing of theirs is shown or answered (BLK-1)
   heard_at     INTEGER,
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -482,6 +483,17 @@ CREATE TABLE behind(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX behind_due ON behind(due_at) WHERE due_at IS NOT NULL;
 
+-- People whom a link has let in, until they stand in the group it leads into (GLK-3).
+CREATE TABLE newcomer(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  due_at   INTEGER,                      -- device clock; NULL: no key package of theirs is here
+  tries    INTEGER NOT NULL DEFAULT 0,   -- so often it could not be done
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX newcomer_by_account ON newcomer(account) WHERE due_at IS NULL;
+CREATE INDEX newcomer_due ON newcomer(due_at) WHERE due_at IS NOT NULL;
+
 -- What a person is told about a conversation's keys (ALM-*): at most one of each kind for each account.
 CREATE TABLE alarm(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
@@ -573,7 +585,7 @@ CREATE INDEX kept_by_age ON kept(group_id, kept_at);
 CREATE TABLE invite(
   id           BLOB PRIMARY KEY,         -- 16
   secret       BLOB NOT NULL,            -- 20
-  who          INTEGER NOT NULL,         -- 0 family, 1 one
+  who          INTEGER NOT NULL,         -- 0 family, 1 one, 2 whoever has the link, into a group
   how          INTEGER NOT NULL,         -- 0 in person, 1 spoken, 2 plain
   words        TEXT,
   relay        BLOB NOT NULL,
@@ -590,11 +602,15 @@ CREATE TABLE invite(
   unopened     INTEGER NOT NULL DEFAULT 0,
   used_twice   INTEGER NOT NULL DEFAULT 0,
   used_at      INTEGER,
+  group_id     BLOB,                     -- the group it leads into (GLK-1)
+  most         INTEGER,                  -- people it lets into the group at most
+  approval     INTEGER,                  -- each of them waits for approval
   created_at   INTEGER NOT NULL,
   expires_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 -- Every step asks both; the rows are 16 kB each.
 CREATE INDEX invite_open ON invite(expires_at, state) WHERE state <= 1;
+CREATE INDEX invite_group ON invite(group_id) WHERE group_id IS NOT NULL AND state <= 1;
 CREATE INDEX invite_door ON invite(state, used_at) WHERE length(card) > 0;
 
 CREATE TABLE claim(
@@ -618,6 +634,7 @@ CREATE TABLE acceptance(
   chat         INTEGER,
   group_id     BLOB,                     -- the conversation that the claim brings
   account      BLOB,                     -- the inviter
+  into_group   TEXT,                     -- what the group is called that it leads into (GLK-1)
   card         BLOB,                     -- opened card, kept until answered
   offer        BLOB,                     -- what the claim says (own card, Welcome), to seal it anew with other words
   claim        BLOB,                     -- SHA-256 of the claim sent

@@ -10,6 +10,7 @@
 mod attacks;
 mod behind;
 mod bench;
+mod block;
 mod content;
 mod crowd;
 mod devices;
@@ -17,7 +18,9 @@ mod fork_model;
 mod forks;
 mod groups;
 mod halves;
+mod handover;
 mod hostile;
+mod links;
 mod marks;
 mod media;
 mod meeting;

@@ -300,3 +300,24 @@ fn a_request_is_hidden_again_when_the_acceptance_is_forgotten_meet_14() {
     assert_eq!(bench.numbers(0, "SELECT hidden FROM chat"), [1]);
     assert_eq!(bench.numbers(0, "SELECT count(*) FROM conversation"), [1]);
 }
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_sealed_anew_and_answered_again_meet_16() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::One, How::Plain);
+    bench.devices[0].cut = true;
+    bench.accept(1, &invite.link, None).unwrap();
+    bench.devices[1].cut = true;
+    bench.reconnect(0);
+    assert_eq!(bench.numbers(0, "SELECT approved FROM invite"), [1]);
+    // The relay loses everything but the claim, which it keeps once (RLY-23).
+    let claim = bench.devices[1].sent[0].token.tag();
+    bench.relay.boxes.retain(|tag, _| *tag == claim);
+    bench.reconnect(1);
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Claimed);
+    bench.pass(25 * 3_600_000);
+    assert_eq!(bench.acceptance(1).state, AcceptanceState::Accepted);
+    // proves: MEET-10
+    let told = "SELECT used_twice FROM invite UNION ALL SELECT count(*) FROM claim";
+    assert_eq!(bench.numbers(0, told), [0, 1], "it was the same claim");
+}

@@ -1,7 +1,7 @@
 //! Messages that go by themselves: when, by which clock, and what is left of them.
 
 use crate::bench::{Bench, START, relay_keys};
-use crate::groups::{chat, circle, create, say};
+use crate::groups::{add, chat, circle, create, remove, say};
 use stonechat_core::Input;
 use stonechat_core::api::{
     Answer, Chat, Command, Connection, Delete, Edit, Event, Fault, MarkRead, MessageKind, MessagesOf, Page, Query,
@@ -262,6 +262,46 @@ fn in_a_group_whoever_may_edit_it_sets_the_timer_con_10() {
         count(&mut bench, 2, "SELECT count(*) FROM message WHERE complete = 0"),
         0
     );
+}
+
+#[test]
+fn whoever_is_added_knows_the_timer_and_whoever_comes_back_learns_the_newer_one_grp_13() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1]);
+    let ana = chat(&mut bench, 0);
+    let set = |bench: &mut Bench, seconds| {
+        let wish = TimerSet { chat: ana, seconds };
+        bench.ask(0, Command::TimerSet(wish)).unwrap();
+        bench.pass(10_000);
+    };
+    set(&mut bench, Some(3600));
+    set(&mut bench, Some(60));
+    add(&mut bench, 0, &[2]).unwrap();
+    bench.pass(10_000);
+    let cy = chat(&mut bench, 2);
+    assert_eq!(lines_of(&bench, 2, cy), ["timer Some(60)"]);
+    say(&mut bench, 2, "goes by itself").unwrap();
+    bench.pass(10_000);
+    let gone = "SELECT count(*) FROM message WHERE kind = 0 AND timer_s = 60";
+    assert_eq!(bench.numbers(0, gone), [1]);
+
+    // Removed, and added again when another time counts.
+    remove(&mut bench, 0, &[2]).unwrap();
+    bench.pass(10_000);
+    set(&mut bench, None);
+    add(&mut bench, 0, &[2]).unwrap();
+    bench.pass(10_000);
+    let shown = lines_of(&bench, 2, cy);
+    assert_eq!(shown, ["timer Some(60)", "goes by itself", "timer None"]);
+    // Di comes when nothing counts: messages stay, and a line says so; what is set then is newer than that line.
+    add(&mut bench, 0, &[3]).unwrap();
+    bench.pass(10_000);
+    set(&mut bench, Some(5));
+    let di = chat(&mut bench, 3);
+    assert_eq!(lines_of(&bench, 3, di), ["timer None", "timer Some(5)"]);
+    say(&mut bench, 3, "short").unwrap();
+    let short = "SELECT count(*) FROM message WHERE mine = 1 AND kind = 0 AND timer_s = 5";
+    assert_eq!(bench.numbers(3, short), [1]);
 }
 
 #[test]

@@ -169,7 +169,8 @@ impl World {
             AcceptanceState::Declined
             | AcceptanceState::Used
             | AcceptanceState::WordsWrong
-            | AcceptanceState::CardWrong => {
+            | AcceptanceState::CardWrong
+            | AcceptanceState::Blocked => {
                 self.broke(format!(
                     "device {d}: the acceptance of meeting {m} is {:?}",
                     acceptance.state

@@ -21,7 +21,10 @@ pub(super) async fn contact(client: &mut Client, wanted: &str) -> Result<Contact
     pick(contacts, wanted)
 }
 
-fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, CommandError> {
+/// Of these, the one meant.
+///
+/// Errors: none fits; several fit.
+pub(super) fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, CommandError> {
     let exactly = |contact: &Contact| contact.id == wanted || contact.name == wanted;
     let folded = wanted.trim().to_lowercase();
     let loosely = |contact: &Contact| contact.name.to_lowercase() == folded || begins(&contact.id, &folded);
@@ -125,7 +128,7 @@ pub(super) async fn request(client: &mut Client, wanted: &str) -> Result<Request
     }
 }
 
-fn begins(id: &str, wanted: &str) -> bool {
+pub(super) fn begins(id: &str, wanted: &str) -> bool {
     wanted.len() >= ID_CHARACTERS_MIN && id.starts_with(wanted)
 }
 
@@ -142,6 +145,7 @@ mod tests {
             verified: false,
             chat: Some(1),
             heard_at: None,
+            blocked: false,
         }
     }
 

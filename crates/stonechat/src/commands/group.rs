@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stonechat_daemon::types::{ChatId, Group, Role};
 
-use super::find;
+use super::{find, links};
 use crate::client::Client;
 use crate::failure::CommandError;
 use crate::grammar::{self, Members, RoleName};
@@ -14,6 +14,13 @@ pub(super) async fn run(client: &mut Client, wish: grammar::Group) -> Result<(),
     if client.is_own() {
         super::receive::catch_up(client).await?;
     }
+    let wish = match wish {
+        grammar::Group::Link(wish) => return links::make(client, &wish).await,
+        grammar::Group::Links(of) => return links::list(client, &of).await,
+        grammar::Group::Unlink(of) => return links::close(client, &of).await,
+        grammar::Group::Approve(of) => return links::approve(client, &of).await,
+        other => other,
+    };
     let (group, as_json) = done(client, wish).await?;
     if client.is_own() {
         // Commits and Welcomes leave before the profile closes.
@@ -61,9 +68,13 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
             (client.call("group.role", wish).await?, json)
         }
         Wish::Rename { group, name, json } => (edit(client, &group, json!({ "name": name })).await?, json),
+        Wish::Describe { group, text, json } => (edit(client, &group, json!({ "description": text })).await?, json),
         Wish::Lock { group, to, json } => {
             let policy = json!({ "mayWrite": shown(to) });
             (edit(client, &group, policy).await?, json)
+        }
+        Wish::Link(_) | Wish::Links(_) | Wish::Unlink(_) | Wish::Approve(_) => {
+            return Err(anyhow::anyhow!("this command is done elsewhere").into());
         }
     })
 }
@@ -102,6 +113,9 @@ async fn contacts(client: &mut Client, names: &[String]) -> Result<Vec<String>, 
 fn print(group: &Group) -> Result<(), CommandError> {
     let gone = if group.member { "" } else { "  (you are not in it)" };
     show::line(&format!("{}{gone}", show::tame(&group.name)))?;
+    if !group.description.is_empty() {
+        show::line(&show::tame(&group.description))?;
+    }
     for member in &group.members {
         let me = if member.me { "  (you)" } else { "" };
         show::line(&format!(

@@ -21,18 +21,27 @@ pub(super) async fn invite(client: &mut Client, invite: &Invite) -> Result<(), C
     if let Some(words) = &made.spoken_words {
         show::line(words)?;
     }
+    note_reach(state, made.reach);
+    Ok(())
+}
+
+/// Says where an invitation does not work, or not yet.
+pub(super) fn note_reach(state: InviteState, reach: Reach) {
     if state == InviteState::Preparing {
         show::note("no relay has set this invitation up yet; it works once one is reached");
     }
-    match made.reach {
+    match reach {
         Reach::ThisComputer => show::note("this invitation works only on this computer"),
         Reach::LocalNetwork => show::note("this invitation works only in this network"),
         Reach::Internet => {}
     }
-    Ok(())
 }
 
-async fn door_state(client: &mut Client, made: &stonechat_daemon::types::Invite) -> Result<InviteState, CommandError> {
+/// Waits a little for the relay to set the door up.
+pub(super) async fn door_state(
+    client: &mut Client,
+    made: &stonechat_daemon::types::Invite,
+) -> Result<InviteState, CommandError> {
     let end = Instant::now() + PATIENCE;
     let mut state = made.state;
     while state == InviteState::Preparing {
@@ -81,7 +90,10 @@ pub(super) fn plainly(acceptance: &Acceptance) -> String {
         AcceptanceState::Saved => "saved: this is finished as soon as there is any connection".to_owned(),
         AcceptanceState::Claimed => format!("claimed: {name} has not answered yet; you can already write"),
         AcceptanceState::Waiting => format!("waiting: {name} decides; you can already write"),
-        AcceptanceState::Accepted => format!("accepted: {name}"),
+        AcceptanceState::Accepted => match &acceptance.group {
+            Some(group) => format!("accepted: {name}; the group follows: {}", show::tame(group)),
+            None => format!("accepted: {name}"),
+        },
         state => refusal_of(state).unwrap_or_default().to_owned(),
     }
 }
@@ -97,7 +109,12 @@ pub(super) async fn requests(client: &mut Client, listing: &Listing) -> Result<(
             show::json_line(request)?;
             continue;
         }
-        show::line(&format!("{}  {}", request.id, show::tame(&request.name)))?;
+        let group = request
+            .group
+            .as_deref()
+            .map(|group| format!("  into {}", show::tame(group)));
+        let name = show::tame(&request.name);
+        show::line(&format!("{}  {name}{}", request.id, group.unwrap_or_default()))?;
         for text in &request.first_messages {
             show::line(&format!("    \"{}\"", show::tame(text)))?;
         }

@@ -19,6 +19,7 @@ mod errors;
 mod faults;
 mod halves;
 mod kill;
+mod links;
 mod meet;
 mod operate;
 mod restore;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
-    HOW_SPOKEN, Verdict, WHO_FAMILY,
+    HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP,
 };
 use stonechat_wire::content::{Edit, Reaction, TextAbout, encode_deletion, encode_pin};
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
@@ -12,7 +12,7 @@ use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::group::{
-    Behind, Cut, GroupState, Invitation, Leave, Note, Role, Seat, Supply, encode_supply, leave_bytes,
+    Behind, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply, leave_bytes,
 };
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
@@ -104,6 +104,7 @@ fn meeting_seeds() -> Vec<Seed> {
         seed("meeting", "code", 0, invite().to_code().as_bytes()),
         seed("meeting", "route", 0, route().to_text().as_bytes()),
         seed("meeting", "card", 1, &card().encode()),
+        seed("meeting", "card into a group", 1, &group_card().encode()),
         seed("meeting", "claim", 2, &claim().0.encode()),
         seed("meeting", "claim sealed", 3, &claim().1.encode()),
         seed("meeting", "answer", 4, &answer().encode()),
@@ -502,6 +503,14 @@ fn groups() -> Value {
     let invitation = Invitation {
         relays: vec![],
         welcome: vec![4, 5, 6],
+        timer: None,
+    };
+    let timed = Invitation {
+        timer: Some(SaidTimer {
+            hlc: 1_796_000_000_000,
+            seconds: Some(3600),
+        }),
+        ..invitation.clone()
     };
     json!({
         "state": { "rule": "GRP-1, GRP-2", "bytes": hex(group_state().encode()) },
@@ -509,6 +518,7 @@ fn groups() -> Value {
         "leave": { "rule": "GRP-7", "signed": hex(leave_bytes(&bytes::<16>(1), AccountId::from_bytes(bytes(80)))) },
         "key_packages": { "rule": "GRP-8", "body": hex(encode_supply(&supply)) },
         "welcome": { "rule": "GRP-9", "body": hex(invitation.encode()) },
+        "welcome with a timer": { "rule": "GRP-13", "body": hex(timed.encode()) },
     })
 }
 
@@ -768,9 +778,19 @@ fn card() -> ContactCard {
         }],
         who: WHO_FAMILY,
         how: HOW_SPOKEN,
+        group: None,
         expires_at_s: 1_780_000_000,
         created_at_s: 1_779_000_000,
         signature: bytes(9),
+    }
+}
+
+/// A card that leads into a group.
+fn group_card() -> ContactCard {
+    ContactCard {
+        who: WHO_GROUP,
+        group: Some("Дом".into()),
+        ..card()
     }
 }
 
@@ -821,6 +841,7 @@ fn meeting() -> Value {
             "secret": hex(bytes::<16>(80)), "text": route().to_text() },
         "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
             "account": hex(card().account_id().as_bytes()) },
+        "card into a group": { "rule": "CARD-1, GLK-1", "encoded": hex(group_card().encode()) },
         "claim": { "rule": "CARD-6", "encoded": hex(claim.encode()), "sealed": hex(sealed.encode()),
             "sealed_hash": hex(sealed.hash()) },
         "answer": { "rule": "CARD-7", "encoded": hex(answer().encode()),

@@ -40,6 +40,7 @@ fn card() -> ContactCard {
         }],
         who: WHO_FAMILY,
         how: HOW_SPOKEN,
+        group: None,
         expires_at_s: 1_800_000_000,
         created_at_s: 1_700_000_000,
         signature: [8; 64],
@@ -60,6 +61,27 @@ fn the_signature_covers_all_that_stands_before_it_card_1() {
         signed
     );
     assert_eq!(ContactCard::decode(&bytes), Ok(card()));
+}
+
+#[test]
+fn a_card_into_a_group_says_which_one_glk_1() {
+    let of = |who: u8, group: Option<&str>| ContactCard {
+        who,
+        group: group.map(String::from),
+        ..card()
+    };
+    let house = of(WHO_GROUP, Some("House"));
+    assert_eq!(ContactCard::decode(&house.encode()), Ok(house));
+    for none in [None, Some("")] {
+        let nameless = of(WHO_GROUP, none).encode();
+        assert_eq!(ContactCard::decode(&nameless), Err(DecodeError::Value("group name")));
+    }
+    let steering = of(WHO_GROUP, Some("Ho\u{8}use")).encode();
+    assert_eq!(ContactCard::decode(&steering), Err(DecodeError::Value("name")));
+    let newer = of(WHO_GROUP + 1, None).encode();
+    assert_eq!(ContactCard::decode(&newer), Err(DecodeError::Value("who")));
+    // Others say nothing of a group.
+    assert_eq!(of(WHO_ONE, Some("House")).encode(), of(WHO_ONE, None).encode());
 }
 
 #[test]
@@ -235,9 +257,11 @@ proptest! {
         (version, expires_at_s, created_at_s) in any::<(u32, u64, u64)>(),
         packages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..=KEY_PACKAGES_MAX),
         (sealed, secret, keyed, lan) in any::<(bool, Option<[u8; 16]>, bool, bool)>(),
-        (who, how) in (0..=WHO_FAMILY, 0..=HOW_SPOKEN),
+        (who, how) in (0..=WHO_GROUP, 0..=HOW_SPOKEN),
+        group in "[a-zж]{1,20}",
     ) {
-        let mut card = ContactCard { name, version, expires_at_s, created_at_s, who, how, ..card() };
+        let group = (who == WHO_GROUP).then_some(group);
+        let mut card = ContactCard { name, version, expires_at_s, created_at_s, who, how, group, ..card() };
         card.key_packages = packages;
         card.seal_key = card.seal_key.filter(|_| sealed);
         card.relays[0] = CardRelay { secret, lan, ..card.relays[0].clone() };

@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -42,8 +42,10 @@ export type Answers = {
   "group.leave": Group,
   "group.role": Group,
   "group.edit": Group,
+  "group.link": Invite,
   "markRead": Done,
   "verify": Done,
+  "contact.block": Done,
   "contact.rename": Done,
   "device.link": DeviceLink,
   "device.accept": Done,
@@ -58,6 +60,7 @@ export type Answers = {
   "acceptances": Acceptance[],
   "requests": Request[],
   "contacts": Contact[],
+  "blocked": Contact[],
   "chats": Chat[],
   "messages": Messages,
   "message": Message,
@@ -167,7 +170,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "lastOwner" | "noKeysYet" | "notFound" | "badText" | "badMedia" | "mediaTooBig" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -241,7 +244,7 @@ groups: number, };
 /**
  * Who an invitation is for.
  */
-export type Who = "family" | "one";
+export type Who = "family" | "one" | "group";
 
 /**
  * How an invitation is passed on.
@@ -326,7 +329,11 @@ waiting: number,
 /**
  * It was claimed again after it was used: somebody else holds the link.
  */
-usedTwice: boolean, };
+usedTwice: boolean, 
+/**
+ * The group it leads into, where there is one.
+ */
+group: LinkedGroup | null, };
 
 /**
  * Parameters of `Command::Accept`.
@@ -357,7 +364,7 @@ spokenWords?: string | null, };
 /**
  * Where taking up an invitation stands.
  */
-export type AcceptanceState = "saved" | "needsWords" | "claimed" | "waiting" | "accepted" | "declined" | "used" | "expired" | "wordsWrong" | "doorSpent" | "cardWrong";
+export type AcceptanceState = "saved" | "needsWords" | "claimed" | "waiting" | "accepted" | "declined" | "used" | "expired" | "wordsWrong" | "doorSpent" | "cardWrong" | "blocked";
 
 /**
  * An invitation as its taker sees it.
@@ -379,6 +386,10 @@ name: string | null,
  * The chat, once it exists.
  */
 chat: number | null, 
+/**
+ * What the group is called that the link leads into, where there is one.
+ */
+group: string | null, 
 /**
  * When the link was taken up.
  */
@@ -404,6 +415,10 @@ name: string,
  * Account, hex.
  */
 account: string, 
+/**
+ * What the group is called that the link leads into, where there is one.
+ */
+group: string | null, 
 /**
  * Whether approving means "this is the person in front of me".
  */
@@ -444,7 +459,11 @@ chat: number | null,
 /**
  * When a message or receipt last came from this person (not "online").
  */
-heardAt: number | null, };
+heardAt: number | null, 
+/**
+ * Nothing of theirs is shown or answered here.
+ */
+blocked: boolean, };
 
 /**
  * How far a message of mine got; messages of others are `received`, then `read`.
@@ -1213,6 +1232,48 @@ mayAdd?: Role | null,
 mayEdit?: Role | null, };
 
 /**
+ * Parameters of `Command::GroupLink`.
+ */
+export type GroupLink = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * Each who comes waits until I let them in.
+ */
+approval: boolean, 
+/**
+ * People it lets in at most: 1 to 256, else 50.
+ */
+most?: number | null, 
+/**
+ * Hours that it lasts: 1 to 720, else 168.
+ */
+hours?: number | null, };
+
+/**
+ * The group that an invitation leads into.
+ */
+export type LinkedGroup = { 
+/**
+ * Its chat.
+ */
+chat: number, 
+/**
+ * What it is called.
+ */
+name: string, 
+/**
+ * People the link lets in at most.
+ */
+most: number, 
+/**
+ * Each of them waits until I let them in.
+ */
+approval: boolean, };
+
+/**
  * A group, as the branch that is written to says.
  */
 export type Group = { 
@@ -1412,6 +1473,19 @@ id: string,
  * The numbers were the same.
  */
 verified: boolean, };
+
+/**
+ * Parameters of `Command::ContactBlock`.
+ */
+export type ContactBlock = { 
+/**
+ * Contact, hex.
+ */
+id: string, 
+/**
+ * Nothing of theirs is shown or answered from now on.
+ */
+blocked: boolean, };
 
 /**
  * Parameters of `Command::ContactRename`.

@@ -17,7 +17,7 @@ const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' 
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
   badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', badPoll: 'poll', pollClosed: 'poll', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
-  notHome: 'invite', brokenDeviceLink: 'rename', notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', noKeysYet: 'group',
+  notHome: 'invite', brokenDeviceLink: 'rename', notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', lastOwner: 'role', noKeysYet: 'group',
 };
 
 for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en][]) {
@@ -153,7 +153,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
     const acceptances: Record<Exclude<AcceptanceState, 'accepted'>, string> = {
       saved: words.acceptance.saved.body, needsWords: words.acceptance.needsWords.body, claimed: words.acceptance.claimed.body, waiting: words.acceptance.waiting.body,
       declined: words.acceptance.failed.declined.body, used: words.acceptance.failed.used.body, expired: words.acceptance.failed.expired.body,
-      wordsWrong: words.acceptance.failed.wordsWrong.body, doorSpent: words.acceptance.failed.doorSpent.body, cardWrong: words.acceptance.failed.cardWrong.body,
+      wordsWrong: words.acceptance.failed.wordsWrong.body, doorSpent: words.acceptance.failed.doorSpent.body, cardWrong: words.acceptance.failed.cardWrong.body, blocked: words.acceptance.failed.blocked.body,
     };
     for (const [state, sentence] of Object.entries(acceptances)) {
       test(`invitation ${state} is said on its page`, async ({ page, open }) => {

@@ -42,6 +42,8 @@ export class Backend {
   lively = true;
 
   readonly contacts = new Map<string, Contact>();
+  readonly blocked = new Map<string, Contact>();
+  readonly #putAway = new Map<number, Chat>();
   readonly chats = new Map<number, Chat>();
   readonly groups = new Map<number, Group>();
   readonly messages = new Map<number, Message[]>();
@@ -94,7 +96,7 @@ export class Backend {
       id: this.chats.size + 1, contact: id, own: false, group: null, name, verified: false, last: null, unread: 0, mentions: 0, pins: 0, firstUnread: null,
       waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
-    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt });
+    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt, blocked: false });
     this.chats.set(chat.id, chat);
     this.messages.set(chat.id, []);
     return chat;
@@ -281,7 +283,7 @@ export class Backend {
   }
 
   addRequest(name: string, change: Partial<Request> = {}): Request {
-    const request: Request = { id: this.hex(32), invite: [...this.invites.keys()].at(-1) ?? '', name, account: this.hex(64), inPerson: false, receivedAt: this.now(), firstMessages: [], ...change };
+    const request: Request = { id: this.hex(32), invite: [...this.invites.keys()].at(-1) ?? '', name, account: this.hex(64), group: null, inPerson: false, receivedAt: this.now(), firstMessages: [], ...change };
     this.requests.set(request.id, request);
     this.emit({ kind: 'requestAdded', request });
     return request;
@@ -318,7 +320,7 @@ export class Backend {
     const invite: Invite = {
       id, who, how, link: `http://127.0.0.1:4180/q7Jx2mV0pLr3sT9w#${secret}`, code: `stone:i${btoa('127.0.0.1:4180').replaceAll('=', '')}${secret}`,
       spokenWords: how === 'spoken' ? 'lamp river quiet' : null, reach: 'thisComputer', state: 'open', createdAt: this.now(),
-      expiresAt: this.now() + (who === 'family' ? 2 : 14) * DAY_MS, approved: 0, waiting: 0, usedTwice: false, ...change,
+      expiresAt: this.now() + (who === 'family' ? 2 : 14) * DAY_MS, approved: 0, waiting: 0, usedTwice: false, group: null, ...change,
     };
     this.invites.set(id, invite);
     return invite;
@@ -411,6 +413,13 @@ export class Backend {
       this.emit({ kind: 'inviteChanged', invite });
       return invite;
     },
+    'group.link': ({ chat, approval, most, hours }) => {
+      const { name } = this.#inGroup(chat);
+      const expiresAt = this.now() + (hours ?? 168) * 3_600_000;
+      const invite = this.makeInvite('group', 'plain', { expiresAt, group: { chat, name, most: most ?? 50, approval }, ...this.nextInvite });
+      this.emit({ kind: 'inviteChanged', invite });
+      return invite;
+    },
     'invite.revoke': ({ id }) => {
       this.#need(this.invites.get(id));
       this.changeInvite(id, { state: 'revoked' });
@@ -420,7 +429,7 @@ export class Backend {
       if (/^stone:r/.test(link)) throw new CallError('routeNotInvite');
       if (!/^(stone:i|https?:\/\/[^#]+#).{8,}/.test(link)) throw new CallError('brokenLink');
       if ([...this.invites.values()].some((invite) => invite.link === link || invite.code === link)) throw new CallError('ownInvite');
-      const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, createdAt: this.now() };
+      const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, group: null, createdAt: this.now() };
       this.acceptances.set(acceptance.id, acceptance);
       if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', withholds: false });
       const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
@@ -595,6 +604,23 @@ export class Backend {
       this.#setContact({ ...contact, name: name.trim() === '' ? contact.ownName : name.trim() });
       return {};
     },
+    'contact.block': ({ id, blocked }) => {
+      const contact = { ...this.#need(this.contacts.get(id) ?? this.blocked.get(id)), blocked };
+      const [from, to] = blocked ? [this.contacts, this.blocked] : [this.blocked, this.contacts];
+      from.delete(id);
+      to.set(id, contact);
+      const chat = contact.chat!;
+      if (blocked) {
+        this.#putAway.set(chat, this.chats.get(chat)!);
+        this.chats.delete(chat);
+        this.emit({ kind: 'chatRemoved', chat });
+      } else {
+        this.chats.set(chat, this.#putAway.get(chat)!);
+        this.emit({ kind: 'chatChanged', chat: { ...this.chats.get(chat)! } });
+      }
+      this.emit({ kind: 'contactChanged', contact });
+      return {};
+    },
     'relay.add': ({ route }) => {
       if (/^(stone:i|https?:)/.test(route)) throw new CallError('inviteNotRoute');
       if (!/^stone:r.{8,}/.test(route)) throw new CallError('brokenRoute');
@@ -626,6 +652,7 @@ export class Backend {
     invites: () => [...this.invites.values()].reverse(),
     acceptances: () => [...this.acceptances.values()],
     requests: () => [...this.requests.values()],
+    blocked: () => [...this.blocked.values()],
     contacts: () => [...this.contacts.values()],
     chats: ({ limit, offset = 0 }) => [...this.chats.values()].sort((a, b) => b.activeAt - a.activeAt).slice(offset, offset + limit).map((chat) => ({ ...chat })),
     messages: ({ chat, limit, before, after, around }) => {

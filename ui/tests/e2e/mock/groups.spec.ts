@@ -1,0 +1,106 @@
+//! Links into a group: made, shown, closed; who waits. And an owner who steps down.
+
+import { DESKTOP, PHONE, expect, expectAccessibleIn, test } from './page';
+
+const GROUP = '#/chat/8/contact';
+
+test.describe('a link into a group', () => {
+  test.use(DESKTOP);
+
+  test('is made with its limits, shown, listed, and closed', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: GROUP });
+    await page.getByRole('button', { name: 'New link' }).click();
+    await expect(page.getByLabel('I let each one in')).toBeChecked();
+    await page.getByLabel('Lets in at most').selectOption('10 people');
+    await page.getByLabel('Ends after').selectOption('1 day');
+    await page.getByRole('button', { name: 'Make the link' }).click();
+    await expect(page.getByRole('heading', { name: /Link into/ })).toContainText('The dacha on Saturday');
+    await expect(page.getByText('You let each one in')).toBeVisible();
+    await expect(page.getByText('0 of 10 let in')).toBeVisible();
+    await expect(page.getByLabel('Invitation link')).toHaveValue(/^http/);
+
+    // Somebody comes by it.
+    await page.evaluate(() => {
+      const { backend } = window.mock!;
+      const [id] = [...backend.invites.keys()].slice(-1);
+      backend.addRequest('Bo', { invite: id!, group: 'The dacha on Saturday' });
+      backend.changeInvite(id!, { waiting: 1 });
+    });
+    await page.getByRole('button', { name: 'Decide', exact: true }).click();
+    await expect(page.getByText(/Came by your link into .*The dacha on Saturday/)).toBeVisible();
+
+    await page.evaluate((hash) => (location.hash = hash), GROUP);
+    await page.getByRole('button', { name: /0 of 10 let in.*1 waiting/ }).click();
+    await page.getByRole('button', { name: 'Close this invitation' }).click();
+    await page.getByRole('button', { name: 'Close it' }).click();
+    await page.evaluate((hash) => (location.hash = hash), GROUP);
+    await expect(page.getByRole('button', { name: 'New link' })).toBeVisible();
+    await expect(page.getByRole('button', { name: /of 10 let in/ })).toHaveCount(0);
+  });
+
+  test('says why it cannot be made, and is not offered to whoever may not add', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: GROUP });
+    await page.evaluate(() => window.mock!.backend.failing.set('group.link', 'notAllowed'));
+    await page.getByRole('button', { name: 'New link' }).click();
+    await page.keyboard.press('Tab');
+    await page.getByRole('button', { name: 'Make the link' }).press('Enter');
+    await expect(page.getByRole('alert')).toBeVisible();
+    await page.evaluate(() => {
+      const { backend } = window.mock!;
+      const group = backend.groups.get(8)!;
+      const members = group.members.map((member) => (member.me ? { ...member, role: 'member' as const } : { ...member, role: 'owner' as const }));
+      backend.groups.set(8, { ...group, members });
+      backend.emit({ kind: 'chatChanged', chat: { ...backend.chats.get(8)!, activeAt: backend.now() + 1 } });
+    });
+    await expect(page.getByText('Members', { exact: true })).toBeVisible();
+    await expect(page.getByRole('button', { name: 'Make the link' })).toHaveCount(0);
+  });
+
+  test('that is used up tells its taker so, without an alarm', async ({ page, open }) => {
+    await open({ scenario: 'group' });
+    const id = await page.evaluate(() => {
+      const { backend } = window.mock!;
+      const made = backend.call('accept', { link: 'stone:iabcdefghijkl', spokenWords: null }) as { id: string };
+      backend.acceptances.set(made.id, { ...backend.acceptances.get(made.id)!, group: 'House' });
+      backend.setAcceptance(made.id, 'used', 'Ana');
+      return made.id;
+    });
+    await page.evaluate((hash) => (location.hash = hash), `#/acceptance/${id}`);
+    await expect(page.getByRole('heading', { name: 'No place left' })).toBeVisible();
+  });
+});
+
+for (const lang of ['en', 'ru'] as const) {
+  test.describe(`on a phone in ${lang}`, () => {
+    test.use(PHONE);
+
+    test('making a link has no finding', async ({ page, open }) => {
+      await open({ scenario: 'group', hash: GROUP, lang });
+      await page.getByRole('button', { name: lang === 'en' ? 'New link' : 'Новая ссылка' }).tap();
+      await expectAccessibleIn(page, lang);
+      await page.getByRole('button', { name: lang === 'en' ? 'Make the link' : 'Создать ссылку' }).tap();
+      await expect(page.getByText(lang === 'en' ? '0 of 50 let in' : 'Впущено 0 из 50')).toBeVisible();
+      await expectAccessibleIn(page, lang);
+    });
+  });
+}
+
+test.describe('an owner', () => {
+  test.use(DESKTOP);
+
+  test('steps down once somebody else owns the group, and not before', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: GROUP });
+    const mine = page.getByLabel('Your role');
+    await expect(page.locator('.members select')).not.toHaveCount(0);
+    await expect(mine).toHaveCount(0);
+    await page.locator('.members select').first().selectOption('Owner');
+    await mine.selectOption('Member');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await expect(mine).toHaveValue('owner');
+    await mine.selectOption('Member');
+    await page.getByRole('button', { name: 'Give up' }).click();
+    await expect(mine).toHaveCount(0);
+    const call = await page.evaluate(() => window.mock!.calls.filter(({ method }) => method === 'group.role').at(-1)!.params);
+    expect(call).toMatchObject({ role: 'member' });
+  });
+});
