@@ -27,11 +27,11 @@ async function decoded(context: BrowserContext, picture: Buffer): Promise<string
 test.describe('first screens', () => {
   test.use(PHONE);
 
-  test('three ways in this order, and the language beside them', async ({ page, open }) => {
+  test('four ways in this order, and the language beside them', async ({ page, open }) => {
     await open({ scenario: 'fresh' });
-    await expect(page.locator('.buttons button')).toHaveText(['I have an invitation', 'Start without one', 'I have recovery words']);
+    await expect(page.locator('.buttons button')).toHaveText(['I have an invitation', 'Start without one', 'I have recovery words', 'I use Stonechat on another device']);
     await page.getByRole('button', { name: 'Русский' }).click();
-    await expect(page.locator('.buttons button')).toHaveText(['У меня есть приглашение', 'Начать без него', 'У меня есть слова восстановления']);
+    await expect(page.locator('.buttons button')).toHaveText(['У меня есть приглашение', 'Начать без него', 'У меня есть слова восстановления', 'У меня есть Stonechat на другом устройстве']);
     await expect(page.locator('html')).toHaveAttribute('lang', 'ru');
   });
 
