@@ -311,6 +311,51 @@ async fn socket_and_token_file_are_for_their_owner_only_loc_6() {
     assert_eq!(mode("sessions"), 0o600);
 }
 
+/// What another user of the machine gets from the socket; `None` where this user cannot become another one.
+async fn asked_by_nobody(socket: &std::path::Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let ask = "import socket, sys
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect(sys.argv[1])
+    s.sendall(b'{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"open\"}\\n')
+    print('answer', s.recv(4096).decode())
+except OSError as error:
+    print('error', error.errno)";
+    let mut command = tokio::process::Command::new("python3");
+    let said = command
+        .args(["-c", ask])
+        .arg(socket)
+        .uid(65_534)
+        .output()
+        .await
+        .unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    Some(String::from_utf8(said.stdout).unwrap().trim().to_owned())
+}
+
+#[tokio::test]
+async fn another_user_gets_nothing_from_the_socket_loc_6() {
+    use std::os::unix::fs::PermissionsExt;
+    let served = Served::start().await;
+    let (dir, socket) = (served.dir.path(), served.dir.path().join("socket"));
+    let Some(said) = asked_by_nobody(&socket).await else {
+        return;
+    };
+    assert_eq!(said, "error 13", "EACCES");
+    // Even where somebody has opened folder and socket to everybody, the daemon looks at who is there.
+    let open = |path: &std::path::Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    open(dir, 0o755);
+    open(&socket, 0o666);
+    let said = asked_by_nobody(&socket).await.unwrap();
+    assert!(said == "answer" || said == "error 104" || said == "error 32", "{said}");
+    let mine = ask_socket(&served, r#"{"jsonrpc":"2.0","id":1,"method":"open"}"#).await;
+    assert!(mine["result"]["url"].is_string());
+}
+
 #[tokio::test]
 async fn only_the_socket_gives_a_fresh_address_loc_9() {
     let served = Served::start_with(Some("ana"), None).await;
