@@ -128,6 +128,10 @@ fn go_back(step: &Step<'_, '_>) -> Result<(), Stop> {
 
 /// Lets go of what is due.
 pub(crate) fn go_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let any = "SELECT 1 FROM message INDEXED BY message_vanishing WHERE vanish_at IS NOT NULL";
+    if !step.tx.prepare_cached(any)?.exists([])? {
+        return Ok(());
+    }
     go_back(step)?;
     let now = step.time.0.cast_signed();
     let due: Vec<([u8; 16], ChatId)> = step
