@@ -131,8 +131,9 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
 /// The conversation a chat writes to: none that turned us away if there is another, one the other side has let us into
 /// before one that waits, then the smaller group id, so that two people who invited each other end in the same one (MEET-14).
 fn written_to(step: &Step<'_, '_>, chat: ChatId) -> Result<Conversation, Stop> {
-    let sql =
-        format!("{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 ORDER BY v.gone, v.waiting, v.group_id LIMIT 1");
+    let sql = format!(
+        "{CONVERSATION} WHERE v.chat = ? AND c.hidden = 0 AND v.own = 0 ORDER BY v.gone, v.waiting, v.group_id LIMIT 1"
+    );
     let found = step.tx.prepare_cached(&sql)?.query_row([chat], row).optional()?;
     let Some(of) = found else {
         return Err(Stop::Fault(nothing_written_to(step, chat)?));
@@ -273,7 +274,7 @@ pub(crate) fn note_timer(
     let line = Line {
         kind: MessageKind::Timer,
         by,
-        mine: false,
+        mine: by == step.me()?,
         position: first_free(step, of.chat, position_of(clock))?,
     };
     let id = insert_line(step, of, &line)?;

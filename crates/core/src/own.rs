@@ -6,8 +6,9 @@
 //! Invariant: only the account's key brings a device or takes one away, whoever commits it.
 
 use crate::account;
-use crate::api::{Event, Fault, Reply};
+use crate::api::{ChatId, Event, Fault, Reply};
 use crate::capsule;
+use crate::content::vanish;
 use crate::conversation::{self, Conversation, alarms, epochs};
 use crate::defence::{self, Defence};
 use crate::devices::{self, Beside};
@@ -16,7 +17,7 @@ use crate::group;
 use crate::leaf;
 use crate::link;
 use crate::listening;
-use crate::meeting;
+use crate::meeting::{self, block};
 use crate::mls::{self, Entered, Gid, Known, Leaf, Signer, Taken, Wish};
 use crate::query;
 use crate::reach;
@@ -61,10 +62,21 @@ pub(crate) fn spread(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 /// A device came or went: every conversation is looked at.
 fn spread_all(step: &Step<'_, '_>) -> Result<(), Stop> {
     step.tx.execute(
-        "INSERT OR REPLACE INTO spread SELECT group_id, ? FROM conversation WHERE gone = 0 AND own = 0",
+        "INSERT OR REPLACE INTO spread SELECT v.group_id, ? FROM conversation v JOIN chat c ON c.id = v.chat
+         WHERE v.gone = 0 AND v.own = 0 AND c.saved = 0",
         [soon(step)],
     )?;
     Ok(())
+}
+
+/// A chat is back that was put away (BLK-3): devices may have come or gone meanwhile.
+pub(crate) fn spread_chat(step: &Step<'_, '_>, chat: ChatId) -> Result<(), Stop> {
+    let groups: Vec<Gid> = step
+        .tx
+        .prepare_cached("SELECT group_id FROM conversation WHERE chat = ? AND gone = 0")?
+        .query_map([chat], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    groups.iter().try_for_each(|group| spread(step, group))
 }
 
 fn soon(step: &Step<'_, '_>) -> i64 {
@@ -223,6 +235,7 @@ fn welcome_device(step: &mut Step<'_, '_>, of: &Conversation, device: DeviceId, 
             .map(|relay| meeting::name_relay(step, relay))
             .collect::<Result<_, _>>()?,
         welcome,
+        timer: vanish::said(step, of.chat)?,
     };
     tell(step, &to, &Own::Welcome(told))
 }
@@ -402,8 +415,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8])
             step.event(Event::StatusChanged {});
             Ok(())
         }
-        Own::Welcome(welcome) => welcomed(step, from, device, &welcome),
+        Own::Welcome(welcome) => welcomed(step, device, &welcome),
         Own::Contact(contact) => contact_told(step, device, &contact),
+        Own::Blocked(account, blocked) => blocked_told(step, device, account, blocked),
     }
 }
 
@@ -593,7 +607,7 @@ fn used(step: &Step<'_, '_>, entered: &Entered) -> Result<Signer, Stop> {
 }
 
 /// Another device of mine has taken this one into a conversation (OWN-3).
-fn welcomed(step: &mut Step<'_, '_>, from: &Conversation, device: DeviceId, told: &OwnWelcome) -> Result<(), Stop> {
+fn welcomed(step: &mut Step<'_, '_>, device: DeviceId, told: &OwnWelcome) -> Result<(), Stop> {
     let entered = mls::join(&step.mls, &told.welcome, Known::Again)?;
     let signer = used(step, &entered)?;
     let relays: Vec<RelayId> = told
@@ -612,7 +626,9 @@ fn welcomed(step: &mut Step<'_, '_>, from: &Conversation, device: DeviceId, told
         "UPDATE conversation SET seq = max(seq, ?), welcome_number = ? WHERE group_id = ?",
         params![told.seq, told.number.cast_signed(), entered.group],
     )?;
-    let _ = from;
+    if let (Some(of), Some(timer)) = (conversation::load(step, &entered.group)?, told.timer) {
+        vanish::learn(step, &of, step.me()?, timer)?;
+    }
     offer(step, device)
 }
 
@@ -771,6 +787,22 @@ pub(crate) fn contact_changed(step: &mut Step<'_, '_>, account: &[u8]) -> Result
         Some(contact) => tell_all(step, &Own::Contact(contact), None),
         None => Ok(()),
     }
+}
+
+/// A contact was blocked on another device, or let in again (BLK-4).
+fn blocked_told(step: &mut Step<'_, '_>, from: DeviceId, account: AccountId, blocked: bool) -> Result<(), Stop> {
+    if !block::put(step, account.as_bytes(), blocked)? {
+        return Ok(());
+    }
+    if let Some(contact) = query::load_contact(step.tx, account.as_bytes())? {
+        step.event(Event::ContactChanged { contact });
+    }
+    tell_all(step, &Own::Blocked(account, blocked), Some(from))
+}
+
+/// A contact was blocked here, or let in again.
+pub(crate) fn block_changed(step: &mut Step<'_, '_>, account: AccountId, blocked: bool) -> Result<(), Stop> {
+    tell_all(step, &Own::Blocked(account, blocked), None)
 }
 
 // --- Removal (DEV-7) ---

@@ -146,7 +146,11 @@ pub(crate) fn known_log(step: &Step<'_, '_>, account: AccountId) -> Result<Devic
         .prepare_cached("SELECT device_log FROM contact WHERE account = ?")?
         .query_row([account.as_bytes()], |row| row.get(0))
         .optional()?;
-    DeviceLog::decode(&log.unwrap_or_default()).map_err(|_| Stop::Refused("known log"))
+    match log {
+        Some(log) => DeviceLog::decode(&log).map_err(|_| Stop::Refused("known log")),
+        // A member of a group who is no contact: nothing is known to speak against it.
+        None => Ok(DeviceLog::default()),
+    }
 }
 
 /// Founds the new conversation and ends those before. Out: the answer.

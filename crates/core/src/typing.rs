@@ -7,6 +7,7 @@ use crate::api::{ByChat, Event, Reply};
 use crate::conversation::{self, Conversation, epochs, receipts};
 use crate::inbox;
 use crate::listening::{self, Purpose};
+use crate::meeting::block;
 use crate::outbox;
 use crate::query;
 use crate::step::{Step, Stop};
@@ -62,7 +63,9 @@ fn heard(step: &mut Step<'_, '_>, of: &Conversation, epoch: EpochId, content: &[
     let Some(by) = by.map(|member| member.account).filter(|_| signal.content == TYPING) else {
         return Ok(());
     };
-    if of.hidden || of.gone || members.len() > ACCOUNTS_MAX || by == step.me()? {
+    // Accounts, not leaves: somebody may have several devices.
+    let few = epochs::accounts(step, epoch)?.len() <= ACCOUNTS_MAX;
+    if of.hidden || of.gone || !few || by == step.me()? || block::is_blocked(step, by)? {
         return Ok(());
     }
     let name = query::load_name(step.tx, of.chat, by.as_bytes())?;

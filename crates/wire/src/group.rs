@@ -313,11 +313,7 @@ impl Invitation {
         out.put_count(self.relays.len());
         self.relays.iter().for_each(|relay| relay.write(&mut out));
         out.put_bytes(&self.welcome);
-        out.push(u8::from(self.timer.is_some()));
-        if let Some(timer) = self.timer {
-            out.put(&timer.hlc.to_be_bytes());
-            out.put(&timer.seconds.unwrap_or(0).to_be_bytes());
-        }
+        write_timer(self.timer, &mut out);
         out
     }
 
@@ -334,7 +330,15 @@ impl Invitation {
     }
 }
 
-fn read_timer(reader: &mut Reader<'_>) -> Result<Option<SaidTimer>, DecodeError> {
+pub(crate) fn write_timer(timer: Option<SaidTimer>, out: &mut Vec<u8>) {
+    out.push(u8::from(timer.is_some()));
+    if let Some(timer) = timer {
+        out.put(&timer.hlc.to_be_bytes());
+        out.put(&timer.seconds.unwrap_or(0).to_be_bytes());
+    }
+}
+
+pub(crate) fn read_timer(reader: &mut Reader<'_>) -> Result<Option<SaidTimer>, DecodeError> {
     if !reader.bool("timer")? {
         return Ok(None);
     }

@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::card::{CardRelay, DeviceLog, LOG_ENTRIES_MAX, account_id, read_name};
 use crate::codec::{DecodeError, Reader, Write};
-use crate::group::{Supply, WELCOME_BYTES_MAX, decode_supply, encode_supply};
+use crate::group::{SaidTimer, Supply, WELCOME_BYTES_MAX, decode_supply, encode_supply, read_timer, write_timer};
 use crate::ids::{AccountId, DeviceId};
 
 /// Most leaves of one account in one conversation (DEV-4).
@@ -134,6 +134,8 @@ pub struct OwnWelcome {
     pub relays: Vec<CardRelay>,
     /// With the tree.
     pub welcome: Vec<u8>,
+    /// The chat's timer, where one was ever set.
+    pub timer: Option<SaidTimer>,
 }
 
 /// The body of a message of kind *own* (OWN-2): what 1 | content.
@@ -147,6 +149,8 @@ pub enum Own {
     Welcome(OwnWelcome),
     /// 3: what the owner says of a contact.
     Contact(OwnContact),
+    /// 4: whether the owner has blocked a contact.
+    Blocked(AccountId, bool),
 }
 
 impl Own {
@@ -178,10 +182,16 @@ impl Own {
                 out.put_count(welcome.relays.len());
                 welcome.relays.iter().for_each(|relay| relay.write(&mut out));
                 out.put_bytes(&welcome.welcome);
+                write_timer(welcome.timer, &mut out);
             }
             Self::Contact(contact) => {
                 out.push(3);
                 contact.write(&mut out);
+            }
+            Self::Blocked(account, blocked) => {
+                out.push(4);
+                out.put(account.as_bytes());
+                out.push(u8::from(*blocked));
             }
         }
         out
@@ -208,8 +218,10 @@ impl Own {
                 },
                 relays: reader.list("relays", RELAYS_MAX, CardRelay::read)?,
                 welcome: reader.bytes("welcome", WELCOME_BYTES_MAX)?.to_vec(),
+                timer: read_timer(&mut reader)?,
             }),
             3 => Self::Contact(OwnContact::read(&mut reader)?),
+            4 => Self::Blocked(AccountId::from_bytes(reader.array()?), reader.bool("blocked")?),
             _ => return Err(DecodeError::Value("own")),
         };
         reader.end()?;
@@ -249,8 +261,13 @@ mod tests {
                 contact: Some(contact()),
                 relays: vec![],
                 welcome: vec![7; 50],
+                timer: Some(SaidTimer {
+                    hlc: 8,
+                    seconds: Some(60),
+                }),
             }),
             Own::Contact(contact()),
+            Own::Blocked(AccountId::from_bytes([9; 32]), true),
         ]
     }
 

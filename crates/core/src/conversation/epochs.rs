@@ -963,6 +963,7 @@ pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signe
         outbox::branch_lost(step, &entered.group, epoch)?;
     }
     receipts::due(step, &entered.group)?;
+    own::spread(step, &entered.group)?;
     group::head_moved(step, &entered.group, &[])?;
     close_surplus(step, &entered.group)
 }

@@ -42,7 +42,9 @@ pub(crate) fn due_quietly(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> 
 /// themselves, receipts would not (RCP-2).
 pub(crate) fn say_again(step: &Step<'_, '_>) -> Result<(), Stop> {
     let set = "receipt_due = :earliest, receipt_quiet = 0";
-    set_due(step, set, "receipt_due IS NULL AND :whose", &true)
+    // Saved messages have nobody to say it to.
+    let which = "receipt_due IS NULL AND chat NOT IN (SELECT id FROM chat WHERE saved = :whose)";
+    set_due(step, set, which, &true)
 }
 
 /// Messages of this chat were read here.

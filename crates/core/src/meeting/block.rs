@@ -6,6 +6,7 @@
 
 use crate::api::{self, Event, Fault, Reply};
 use crate::conversation::Conversation;
+use crate::own;
 use crate::query;
 use crate::step::{Step, Stop};
 use rusqlite::params;
@@ -15,11 +16,12 @@ use stonechat_wire::message::Kind;
 /// Blocks a contact, or lets it in again.
 pub(crate) fn set(step: &mut Step<'_, '_>, wish: &api::ContactBlock) -> Result<Reply, Stop> {
     let account = hex::decode(&wish.id).map_err(|_| Stop::Fault(Fault::NotFound))?;
-    // Whoever waits for approval is declined instead.
-    let sql = "UPDATE contact SET blocked = ?1 WHERE account = ?2 AND blocked <> ?1
-               AND NOT EXISTS (SELECT 1 FROM chat WHERE contact = ?2 AND hidden = 1 AND ?1 = 1)";
-    if step.tx.execute(sql, params![wish.blocked, account])? == 1 {
-        put_away(step, &account, wish.blocked)?;
+    if put(step, &account, wish.blocked)? {
+        let account: [u8; 32] = account
+            .as_slice()
+            .try_into()
+            .map_err(|_| Stop::Fault(Fault::NotFound))?;
+        own::block_changed(step, AccountId::from_bytes(account), wish.blocked)?;
     }
     let contact = query::load_contact(step.tx, &account)?.ok_or(Stop::Fault(Fault::NotFound))?;
     if contact.blocked != wish.blocked {
@@ -27,6 +29,18 @@ pub(crate) fn set(step: &mut Step<'_, '_>, wish: &api::ContactBlock) -> Result<R
     }
     step.event(Event::ContactChanged { contact });
     Ok(Reply::Done {})
+}
+
+/// Puts a contact's chat away, or brings it back. Out: whether that is new.
+pub(crate) fn put(step: &mut Step<'_, '_>, account: &[u8], blocked: bool) -> Result<bool, Stop> {
+    // Whoever waits for approval is declined instead.
+    let sql = "UPDATE contact SET blocked = ?1 WHERE account = ?2 AND blocked <> ?1
+               AND NOT EXISTS (SELECT 1 FROM chat WHERE contact = ?2 AND hidden = 1 AND ?1 = 1)";
+    let new = step.tx.execute(sql, params![blocked, account])? == 1;
+    if new {
+        put_away(step, account, blocked)?;
+    }
+    Ok(new)
 }
 
 fn put_away(step: &mut Step<'_, '_>, account: &[u8], away: bool) -> Result<(), Stop> {
@@ -41,6 +55,7 @@ fn put_away(step: &mut Step<'_, '_>, account: &[u8], away: bool) -> Result<(), S
             step.event(Event::ChatRemoved { chat });
         } else {
             step.touch_chat(chat);
+            own::spread_chat(step, chat)?;
         }
     }
     Ok(())

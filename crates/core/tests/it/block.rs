@@ -9,7 +9,7 @@ use stonechat_core::api::{
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
-fn block(bench: &mut Bench, by: usize, whom: usize, blocked: bool) -> Result<Reply, Fault> {
+pub(crate) fn block(bench: &mut Bench, by: usize, whom: usize, blocked: bool) -> Result<Reply, Fault> {
     let id = account(bench, whom);
     bench.ask(by, Command::ContactBlock(ContactBlock { id, blocked }))
 }

@@ -16,7 +16,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// One more device on the bench, with nothing. Out: its number.
-fn empty(bench: &mut Bench) -> usize {
+pub(crate) fn empty(bench: &mut Bench) -> usize {
     let mut device = Device::new(60 + bench.devices.len());
     device.now = bench.devices[0].now;
     bench.devices.push(device);
@@ -67,7 +67,7 @@ fn live() -> Live {
 }
 
 /// Links an empty device to the account of `home`. Out: its number.
-fn link(bench: &mut Bench, home: usize) -> usize {
+pub(crate) fn link(bench: &mut Bench, home: usize) -> usize {
     let text = link_of(bench, home);
     let device = empty(bench);
     accept(bench, device, &text, "Laptop").unwrap();
@@ -79,7 +79,7 @@ fn link(bench: &mut Bench, home: usize) -> usize {
     device
 }
 
-fn chat(bench: &mut Bench, device: usize) -> i64 {
+pub(crate) fn chat(bench: &mut Bench, device: usize) -> i64 {
     count(bench, device, "SELECT id FROM chat WHERE contact IS NOT NULL")
 }
 
@@ -105,7 +105,7 @@ fn same_head(bench: &mut Bench, all: &[usize]) {
     assert!(heads.windows(2).all(|pair| pair[0] == pair[1]), "{heads:?}");
 }
 
-fn nothing_waits(bench: &mut Bench, all: &[usize]) {
+pub(crate) fn nothing_waits(bench: &mut Bench, all: &[usize]) {
     for device in all {
         let waiting = "SELECT count(*) FROM outbox WHERE purpose <> 7";
         assert_eq!(count(bench, *device, waiting), 0, "{device}");
@@ -118,7 +118,7 @@ fn nothing_waits(bench: &mut Bench, all: &[usize]) {
 }
 
 /// Ana with two devices (0 and 2), and Bo (1).
-fn two_and_bo() -> Bench {
+pub(crate) fn two_and_bo() -> Bench {
     let mut bench = Bench::friends();
     say(&mut bench, 0, "before");
     bench.pass(MINUTE);
@@ -432,7 +432,7 @@ fn two_with_several_devices_who_meet_fork_and_end_with_all_leaves_own_3() {
 
 // --- Removal ---
 
-fn remove_laptop(bench: &mut Bench) {
+pub(crate) fn remove_laptop(bench: &mut Bench) {
     let laptop = devices(bench, 0).devices[1].clone();
     assert_eq!(laptop.name, "Laptop");
     bench

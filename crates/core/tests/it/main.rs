@@ -31,6 +31,7 @@ mod rules;
 mod saved;
 mod seeded;
 mod talking;
+mod together;
 mod typing;
 mod vanish;
 mod wants;

@@ -10,25 +10,31 @@ use stonechat_core::api::{
 
 const HOUR: u64 = 3_600_000;
 
-fn message(reply: Result<Reply, Fault>) -> Message {
+pub(crate) fn message(reply: Result<Reply, Fault>) -> Message {
     match reply.unwrap() {
         Reply::Message(message) => *message,
         other => panic!("{other:?}"),
     }
 }
 
-fn pin(bench: &mut Bench, device: usize, id: &str, on: bool) -> Result<Reply, Fault> {
+pub(crate) fn pin(bench: &mut Bench, device: usize, id: &str, on: bool) -> Result<Reply, Fault> {
     bench.ask(device, Command::Pin(Pin { id: id.into(), on }))
 }
 
-fn pins(bench: &Bench, device: usize, chat: i64) -> Vec<String> {
+pub(crate) fn pins(bench: &Bench, device: usize, chat: i64) -> Vec<String> {
     match query(bench, device, Query::Pins(ByChat { chat })) {
         Answer::Pins(all) => all.into_iter().map(|message| message.text).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn ask(bench: &mut Bench, device: usize, chat: i64, several: bool, choices: &[&str]) -> Result<Reply, Fault> {
+pub(crate) fn ask(
+    bench: &mut Bench,
+    device: usize,
+    chat: i64,
+    several: bool,
+    choices: &[&str],
+) -> Result<Reply, Fault> {
     let wish = PollSend {
         chat,
         question: "when?".into(),
@@ -39,17 +45,17 @@ fn ask(bench: &mut Bench, device: usize, chat: i64, several: bool, choices: &[&s
     bench.ask(device, Command::PollSend(wish))
 }
 
-fn vote(bench: &mut Bench, device: usize, id: &str, choices: &[u8]) -> Result<Reply, Fault> {
+pub(crate) fn vote(bench: &mut Bench, device: usize, id: &str, choices: &[u8]) -> Result<Reply, Fault> {
     let (id, choices) = (id.into(), choices.to_vec());
     bench.ask(device, Command::PollVote(PollVote { id, choices }))
 }
 
-fn close(bench: &mut Bench, device: usize, id: &str) -> Result<Reply, Fault> {
+pub(crate) fn close(bench: &mut Bench, device: usize, id: &str) -> Result<Reply, Fault> {
     bench.ask(device, Command::PollClose(ByMessage { id: id.into() }))
 }
 
 /// `seven 2, eight 1* of 3`: a star at my own choices, an end where it is over.
-fn result(message: &Message) -> String {
+pub(crate) fn result(message: &Message) -> String {
     let poll = message.poll.clone().unwrap();
     let star = |mine| if mine { "*" } else { "" };
     let one = |choice: &stonechat_core::api::Choice| format!("{} {}{}", choice.text, choice.count, star(choice.mine));

@@ -6,13 +6,13 @@ use stonechat_core::Input;
 use stonechat_core::api::{ByChat, Command, Event, Settings};
 use stonechat_wire::exchange::{Errand, News, Signal};
 
-fn types(bench: &mut Bench, device: usize, chat: i64) {
+pub(crate) fn types(bench: &mut Bench, device: usize, chat: i64) {
     bench.ask(device, Command::Typing(ByChat { chat })).unwrap();
     bench.settle();
 }
 
 /// Who was seen typing, in order.
-fn seen(bench: &Bench, device: usize) -> Vec<(i64, String)> {
+pub(crate) fn seen(bench: &Bench, device: usize) -> Vec<(i64, String)> {
     let one = |event: &Event| match event {
         Event::Typing { chat, name, .. } => Some((*chat, name.clone())),
         _ => None,

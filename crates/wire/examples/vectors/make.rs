@@ -945,6 +945,10 @@ fn own_welcome() -> Own {
         contact: Some(own_contact()),
         relays: vec![capsule().relays.remove(0).1],
         welcome: bytes::<64>(55).to_vec(),
+        timer: Some(SaidTimer {
+            hlc: 1_800_000_000_000,
+            seconds: Some(3_600),
+        }),
     })
 }
 
@@ -988,6 +992,7 @@ fn links() -> Value {
         "note": { "rule": "DEV-4", "encoded": hex(own_note().encode()) },
         "own": { "rule": "OWN-2",
             "devices": hex(Own::Devices(card().device_log, vec![(DeviceId::from_bytes(bytes(11)), "Phone".into())]).encode()),
-            "welcome": hex(own_welcome().encode()), "contact": hex(Own::Contact(own_contact()).encode()) },
+            "welcome": hex(own_welcome().encode()), "contact": hex(Own::Contact(own_contact()).encode()),
+            "blocked": hex(Own::Blocked(own_contact().account(), true).encode()) },
     })
 }
