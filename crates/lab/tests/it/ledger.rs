@@ -48,7 +48,7 @@ fn commit() -> String {
     commit
         .ok()
         .filter(|commit| !commit.is_empty())
-        .unwrap_or("unknown".into())
+        .unwrap_or_else(|| "unknown".into())
 }
 
 #[test]
