@@ -16,7 +16,21 @@ pub(crate) enum CommandError {
     Link(String),
     #[error("there is no contact \"{0}\"")]
     NoContact(String),
-    #[error("\"{0}\" fits more than one contact; use the id")]
+    #[error("there is no group \"{0}\"")]
+    NoGroup(String),
+    #[error("there is no contact or group \"{0}\"")]
+    NoChat(String),
+    #[error("nobody in this group is called \"{0}\"")]
+    NoMember(String),
+    #[error("there is no device \"{0}\"")]
+    NoDevice(String),
+    #[error("no device is being linked: `device link` makes a link")]
+    NoLinking,
+    #[error("there is no open link \"{0}\" into a group")]
+    NoGroupLink(String),
+    #[error("this poll has no such choice, or takes only one")]
+    NoChoice,
+    #[error("\"{0}\" fits more than one; use the id")]
     ManyContacts(String),
     #[error("nothing waits under \"{0}\"")]
     NoRequest(String),
@@ -53,12 +67,21 @@ impl CommandError {
             Self::InUse => 3,
             Self::Refused(failure) => code_of(failure.kind),
             Self::Link(_) => 5,
-            Self::NoContact(_) | Self::ManyContacts(_) | Self::NoRequest(_) => 6,
+            Self::NoContact(_)
+            | Self::NoGroup(_)
+            | Self::NoChat(_)
+            | Self::NoMember(_)
+            | Self::NoDevice(_)
+            | Self::NoLinking
+            | Self::NoGroupLink(_)
+            | Self::ManyContacts(_)
+            | Self::NoRequest(_) => 6,
             Self::Unheard => 141,
             Self::NotRunning
             | Self::File(..)
             | Self::Folder(..)
             | Self::NoPassphrase(_)
+            | Self::NoChoice
             | Self::Gone
             | Self::Other(_) => 1,
         }

@@ -79,7 +79,8 @@ async fn accept(client: &mut Client, wish: &DeviceAccept, place: &Place) -> Resu
 
 async fn confirm(client: &mut Client, wish: &DeviceConfirm) -> Result<(), CommandError> {
     client.subscribe().await?;
-    let _: serde_json::Value = client.call("device.confirm", &json!({ "number": wish.number })).await?;
+    let confirmed = client.call("device.confirm", &json!({ "number": wish.number })).await;
+    let _: serde_json::Value = confirmed.map_err(unlinked)?;
     let end = Instant::now() + Duration::from_secs(wish.wait.into());
     let shown = until(client, end, |state| state != LinkState::Granted).await?;
     print(&shown, wish.json)?;
@@ -93,12 +94,20 @@ async fn confirm(client: &mut Client, wish: &DeviceConfirm) -> Result<(), Comman
     }
 }
 
+/// What core does not find is a linking that goes on.
+fn unlinked(error: CommandError) -> CommandError {
+    match error {
+        CommandError::Refused(failure) if failure.kind == types::Fault::NotFound => CommandError::NoLinking,
+        other => other,
+    }
+}
+
 /// How linking stands, once it stands so, or the time is over.
 async fn until(client: &mut Client, end: Instant, there: impl Fn(LinkState) -> bool) -> Result<Linking, CommandError> {
     loop {
         let devices: Devices = client.call("devices", json!({})).await?;
         let Some(linking) = devices.linking else {
-            return Err(anyhow::anyhow!("nothing is being linked").into());
+            return Err(CommandError::NoLinking);
         };
         if there(linking.state) || Instant::now() >= end {
             return Ok(linking);
@@ -132,12 +141,13 @@ fn print_all(devices: &Devices, as_json: bool) -> Result<(), CommandError> {
             continue;
         }
         let what = match (device.this, device.home) {
-            (true, true) => "  this device, has the words",
-            (true, false) => "  this device",
-            (false, true) => "  has the words",
+            (true, true) => "  (this device, has the words)",
+            (true, false) => "  (this device)",
+            (false, true) => "  (has the words)",
             (false, false) => "",
         };
-        show::line(&format!("{}  {}{what}", device.id, show::tame(&device.name)))?;
+        let name = if device.name.is_empty() { "-" } else { &device.name };
+        show::line(&format!("{}  {}{what}", device.id, show::tame(name)))?;
     }
     Ok(())
 }
@@ -150,7 +160,10 @@ async fn remove(client: &mut Client, wish: &DeviceRemove) -> Result<(), CommandE
         .filter(|device| device.name == wish.id || device.id.starts_with(&wish.id))
         .collect();
     let [device] = meant.as_slice() else {
-        return Err(CommandError::Refused(types::Fault::NotFound.into()));
+        return Err(match meant.is_empty() {
+            true => CommandError::NoDevice(wish.id.clone()),
+            false => CommandError::ManyContacts(wish.id.clone()),
+        });
     };
     let by = ById { id: device.id.clone() };
     let _: serde_json::Value = client.call("device.remove", &by).await?;

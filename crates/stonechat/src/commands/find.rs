@@ -48,11 +48,12 @@ pub(super) fn pick(contacts: Vec<Contact>, wanted: &str) -> Result<Contact, Comm
 ///
 /// Errors: none fits; several fit.
 pub(super) async fn chat(client: &mut Client, wanted: &str) -> Result<ChatId, CommandError> {
-    let missing = || CommandError::NoContact(wanted.to_owned());
+    let missing = || CommandError::NoChat(wanted.to_owned());
     match contact(client, wanted).await {
         Ok(contact) => contact.chat.ok_or_else(missing),
         Err(CommandError::NoContact(_)) => match group(client, wanted).await {
-            Err(CommandError::NoContact(_)) if wanted == SAVED => saved(client).await,
+            Err(CommandError::NoGroup(_)) if wanted == SAVED => saved(client).await,
+            Err(CommandError::NoGroup(_)) => Err(missing()),
             found => Ok(found?.id),
         },
         Err(other) => Err(other),
@@ -98,7 +99,7 @@ pub(super) async fn group(client: &mut Client, wanted: &str) -> Result<Chat, Com
         found = groups;
     }
     match (found.pop(), found.is_empty()) {
-        (None, _) => Err(CommandError::NoContact(wanted.to_owned())),
+        (None, _) => Err(CommandError::NoGroup(wanted.to_owned())),
         (Some(chat), true) => Ok(chat),
         (Some(_), false) => Err(CommandError::ManyContacts(wanted.to_owned())),
     }
@@ -109,7 +110,7 @@ pub(super) fn member<'a>(group: &'a Group, wanted: &str) -> Result<&'a Member, C
     let fits = |member: &&Member| member.name == wanted || begins(&member.account, wanted);
     let mut found: Vec<&Member> = group.members.iter().filter(fits).collect();
     match (found.pop(), found.is_empty()) {
-        (None, _) => Err(CommandError::NoContact(wanted.to_owned())),
+        (None, _) => Err(CommandError::NoMember(wanted.to_owned())),
         (Some(member), true) => Ok(member),
         (Some(_), false) => Err(CommandError::ManyContacts(wanted.to_owned())),
     }

@@ -116,6 +116,9 @@ fn print(group: &Group) -> Result<(), CommandError> {
     if !group.description.is_empty() {
         show::line(&show::tame(&group.description))?;
     }
+    if group.may_write != Role::Member {
+        show::line(&format!("who may write: {} and above", word(group.may_write)))?;
+    }
     for member in &group.members {
         let me = if member.me { "  (you)" } else { "" };
         show::line(&format!(

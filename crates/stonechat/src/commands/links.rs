@@ -67,7 +67,7 @@ pub(super) async fn close(client: &mut Client, wanted: &OfRequest) -> Result<(),
         .iter()
         .filter(|invite| invite.group.is_some() && find::begins(&invite.id, &wanted.id));
     let (Some(invite), None) = (found.next(), found.next()) else {
-        return Err(CommandError::NoRequest(wanted.id.clone()));
+        return Err(CommandError::NoGroupLink(wanted.id.clone()));
     };
     client
         .call::<Value>("invite.revoke", json!({ "id": invite.id }))

@@ -1,7 +1,7 @@
 //! `pin`, `pins`, `poll`, `forward`.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::Message;
+use stonechat_daemon::types::{Fault, Message};
 
 use super::content::leave;
 use super::find;
@@ -32,9 +32,17 @@ pub(super) async fn poll(client: &mut Client, poll: &Poll) -> Result<(), Command
         Poll::Vote { id, choices, json } => {
             let choices: Vec<u8> = choices.iter().map(|number| number - 1).collect();
             let wish = json!({ "id": id, "choices": choices });
-            done(client, "poll.vote", wish, *json).await
+            done(client, "poll.vote", wish, *json).await.map_err(misfit)
         }
         Poll::End { id, json } => done(client, "poll.close", json!({ "id": id }), *json).await,
+    }
+}
+
+/// The grammar has seen to all else that core calls a bad parameter here.
+fn misfit(error: CommandError) -> CommandError {
+    match error {
+        CommandError::Refused(failure) if failure.kind == Fault::BadParams => CommandError::NoChoice,
+        other => other,
     }
 }
 

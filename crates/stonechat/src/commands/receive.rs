@@ -92,12 +92,12 @@ async fn print_chat(client: &mut Client, receive: &Receive, chat: &Chat) -> Resu
     let mut after = chat.first_unread.map(|position| position - 1);
     loop {
         let page = page(client, chat.id, after).await?;
-        printed += print_all(receive, page.messages.iter().filter(|message| is_new(message)))?;
+        printed += print_all(receive, chat, page.messages.iter().filter(|message| is_new(message)))?;
         let Some(last) = page.messages.last() else {
             return Ok(printed);
         };
         mark(client, chat.id, last.position).await?;
-        printed += print_overtaken(client, receive, &page, after).await?;
+        printed += print_overtaken(client, receive, chat, &page, after).await?;
         after = Some(last.position);
         if !page.more_after {
             return Ok(printed);
@@ -115,22 +115,27 @@ async fn page(client: &mut Client, chat: ChatId, after: Option<i64>) -> Result<S
 async fn print_overtaken(
     client: &mut Client,
     receive: &Receive,
+    chat: &Chat,
     before: &Stretch,
     after: Option<i64>,
 ) -> Result<usize, CommandError> {
-    let now = page(client, before.messages.first().map_or(0, |first| first.chat), after).await?;
+    let now = page(client, chat.id, after).await?;
     let last = before.messages.last().map_or(i64::MIN, |last| last.position);
     let known = |message: &Message| before.messages.iter().any(|old| old.id == message.id);
     let overtaken = |message: &&Message| {
         message.position < last && !message.mine && message.state == MessageState::Read && !known(message)
     };
-    print_all(receive, now.messages.iter().filter(overtaken))
+    print_all(receive, chat, now.messages.iter().filter(overtaken))
 }
 
-fn print_all<'a>(receive: &Receive, messages: impl Iterator<Item = &'a Message>) -> Result<usize, CommandError> {
+fn print_all<'a>(
+    receive: &Receive,
+    chat: &Chat,
+    messages: impl Iterator<Item = &'a Message>,
+) -> Result<usize, CommandError> {
     let mut printed = 0;
     for message in messages {
-        print_one(receive, message)?;
+        print_one(receive, chat, message)?;
         printed += 1;
     }
     Ok(printed)
@@ -140,11 +145,15 @@ fn is_new(message: &Message) -> bool {
     !message.mine && message.state == MessageState::Received
 }
 
-fn print_one(receive: &Receive, message: &Message) -> Result<(), CommandError> {
+/// What comes in a group begins with its name, as in `search`: it is no answer to its author alone.
+fn print_one(receive: &Receive, chat: &Chat, message: &Message) -> Result<(), CommandError> {
     if receive.json {
-        show::json_line(&show::message_json(message))
-    } else {
-        show::line(&show::message_line(message))
+        return show::json_line(&show::message_json(message));
+    }
+    let line = show::message_line(message);
+    match chat.group {
+        Some(_) => show::line(&format!("{}  {line}", show::tame(&chat.name))),
+        None => show::line(&line),
     }
 }
 

@@ -64,8 +64,12 @@ fn a_door_that_nobody_answers_at_is_named() {
 #[test]
 fn unknown_contacts_accounts_and_names_are_refused() {
     let ana = Person::new("Ana", None);
-    refused(&ana, &["send", "Zoe", "x"], 6, "no contact \"Zoe\"");
+    refused(&ana, &["send", "Zoe", "x"], 6, "no contact or group \"Zoe\"");
     refused(&ana, &["safety-number", "Zoe"], 6, "no contact");
+    refused(&ana, &["group", "show", "Zoe"], 6, "no group \"Zoe\"");
+    refused(&ana, &["group", "unlink", "12ab"], 6, "no open link \"12ab\"");
+    refused(&ana, &["device", "remove", "Zoe"], 6, "no device \"Zoe\"");
+    refused(&ana, &["device", "confirm", "123456"], 6, "no device is being linked");
     refused(&ana, &["init", "--name", "Ana"], 1, "an account here already");
     refused(&Person::nobody(), &["words"], 1, "no account");
     refused(&Person::nobody(), &["init", "--name", " "], 1, "1 to 64 characters");
