@@ -143,8 +143,9 @@ fn added_up(ledger: &str) -> BTreeMap<&str, [u64; 5]> {
 
 fn long_runs(page: &mut String) -> Result<()> {
     page.push_str(
-        "\n## Long runs\nEach tries seeds that nobody has tried; [the ledger](ledger.tsv) has a line of each, with its commit. Summed up:\n\n\
-         `./test --long --minutes M`\n\n| worlds of | runs | seeds | simulated hours | texts | seeds that broke a promise |\n|---|---|---|---|---|---|\n",
+        "\n## All runs of worlds\nEach tries seeds that nobody has tried; [the ledger](ledger.tsv) has a line of each, with its \
+         commit. `./test --long` adds to it, and so does whatever runs worlds with `STONECHAT_LEDGER=$PWD/docs/ledger.tsv`. \
+         Summed up:\n\n| kind | runs | seeds | simulated hours | texts | seeds that broke a promise |\n|---|---|---|---|---|---|\n",
     );
     let ledger = std::fs::read_to_string(programs::root().join(LEDGER)).unwrap_or_default();
     for (kind, [runs, seeds, hours, texts, broken]) in added_up(&ledger) {

@@ -426,6 +426,26 @@ pub(crate) fn tell(step: &mut Step<'_, '_>, to: &Conversation, kind: Kind, body:
     put(step, to, kind, body, (&Shown::default(), None))
 }
 
+fn insert_mine(
+    step: &mut Step<'_, '_>,
+    to: &Conversation,
+    (id, header): (MessageId, &MessageHeader),
+    (shown, client_id): (&Shown, Option<&str>),
+) -> Result<(), Stop> {
+    let new = NewMessage {
+        id,
+        header,
+        leaf: to.leaf,
+        epoch: to.epoch,
+        sender: step.me()?,
+        mine: true,
+        shown,
+        body: None,
+        client_id,
+    };
+    insert(step, to, &new)
+}
+
 /// Writes a message in the conversation's newest epoch, and what it is here.
 fn put(
     step: &mut Step<'_, '_>,
@@ -440,19 +460,8 @@ fn put(
     to.epoch = renewal::before_writing(step, &to)?;
     let header = next_header(step, &to, kind)?;
     let id = write(step, &to, &header, body)?;
-    let new = NewMessage {
-        id,
-        header: &header,
-        leaf: to.leaf,
-        epoch: to.epoch,
-        sender: step.me()?,
-        mine: true,
-        shown,
-        body: None,
-        client_id,
-    };
-    insert(step, &to, &new)?;
-    epochs::wrote(step, &to.group, to.epoch, new.sender, header.seq)?;
+    insert_mine(step, &to, (id, &header), (shown, client_id))?;
+    epochs::wrote(step, &to.group, to.epoch, step.me()?, header.seq)?;
     receipts::told_by_message(step, &to, &header)?;
     if to.accounts == 1 {
         graph::nobody_left(step, &to, id)?;

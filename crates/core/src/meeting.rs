@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
 use stonechat_wire::exchange::Errand;
-use stonechat_wire::ids::RelayId;
+use stonechat_wire::ids::{AccountId, RelayId};
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 use stonechat_wire::spoken::normalise_words;
@@ -121,6 +121,11 @@ fn contact_chat(step: &mut Step<'_, '_>, card: &ContactCard, hidden: bool, waiti
             now
         ],
     )?;
+    chat_with(step, account, hidden, waiting)
+}
+
+/// The chat with a contact; where there is none yet, a new one.
+pub(crate) fn chat_with(step: &Step<'_, '_>, account: AccountId, hidden: bool, waiting: bool) -> Result<i64, Stop> {
     let there = step
         .tx
         .query_row("SELECT id FROM chat WHERE contact = ?", [account.as_bytes()], |row| {
@@ -132,7 +137,13 @@ fn contact_chat(step: &mut Step<'_, '_>, card: &ContactCard, hidden: bool, waiti
     }
     step.tx.execute(
         "INSERT INTO chat(contact, hidden, waiting, read_to, active_at) VALUES (?, ?, ?, ?, ?)",
-        params![account.as_bytes(), hidden, waiting, i64::MIN / 4096, now],
+        params![
+            account.as_bytes(),
+            hidden,
+            waiting,
+            i64::MIN / 4096,
+            step.time.0.cast_signed()
+        ],
     )?;
     Ok(step.tx.last_insert_rowid())
 }

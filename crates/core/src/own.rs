@@ -719,20 +719,7 @@ fn chat_with(step: &mut Step<'_, '_>, contact: &OwnContact) -> Result<i64, Stop>
             step.time.0.cast_signed()
         ],
     )?;
-    let there = step
-        .tx
-        .query_row("SELECT id FROM chat WHERE contact = ?", [account.as_bytes()], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    if let Some(chat) = there {
-        return Ok(chat);
-    }
-    step.tx.execute(
-        "INSERT INTO chat(contact, hidden, waiting, read_to, active_at) VALUES (?, 0, 0, ?, ?)",
-        params![account.as_bytes(), i64::MIN / 4096, step.time.0.cast_signed()],
-    )?;
-    Ok(step.tx.last_insert_rowid())
+    meeting::chat_with(step, account, false, false)
 }
 
 /// The contact came back from its words: conversations in which only its lost devices are, end here too (RCH-3).

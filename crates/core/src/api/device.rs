@@ -198,7 +198,7 @@ pub struct Status {
     pub restored: bool,
     /// How that stands, where a capsule was looked for.
     pub restoring: Option<Restoring>,
-    /// The account lives on another device by now.
+    /// This device is not part of the account any more.
     pub revoked: bool,
     /// This device holds the account's words: it links and removes others, invites, and takes invitations up.
     pub home: bool,

@@ -126,7 +126,7 @@ pub enum Fault {
     #[error("this chat is not back yet: the other side's device has not answered since your account came back")]
     NotBackYet,
     /// The account came back on another device.
-    #[error("this account lives on another device by now; this one only shows what it has")]
+    #[error("this device is not part of the account any more; it only shows what it has")]
     Revoked,
     /// What only the device that holds the account's words can do.
     #[error("only your first device, which has the recovery words, can do that")]

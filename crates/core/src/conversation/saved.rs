@@ -3,7 +3,7 @@
 //! In: what the person writes there. Out: message rows, and nothing else: no envelope, no commit, no receipt. Everything
 //! that is done to messages elsewhere is done to them too (CON-24).
 
-use super::{Conversation, NewMessage, insert, next_header};
+use super::{Conversation, insert_mine, next_header};
 use crate::api::{ByChat, ChatId, MessageState, Reply};
 use crate::content::{shown::Shown, vanish};
 use crate::step::{Step, Stop};
@@ -62,18 +62,7 @@ pub(super) fn put(
 ) -> Result<MessageId, Stop> {
     let header = next_header(step, to, kind)?;
     let id = message::message_id(&to.group, to.epoch, to.leaf, &header.encode(), body);
-    let new = NewMessage {
-        id,
-        header: &header,
-        leaf: to.leaf,
-        epoch: to.epoch,
-        sender: step.me()?,
-        mine: true,
-        shown,
-        body: None,
-        client_id,
-    };
-    insert(step, to, &new)?;
+    insert_mine(step, to, (id, &header), (shown, client_id))?;
     step.tx
         .prepare_cached("UPDATE message SET state = ?, acked = 2 WHERE id = ?")?
         .execute(params![MessageState::Read as u8, id.as_bytes()])?;

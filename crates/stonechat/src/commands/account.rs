@@ -78,7 +78,7 @@ fn print(status: &Status) -> Result<(), CommandError> {
         None => show::line("no account yet")?,
     }
     if status.revoked {
-        show::line("revoked: this account lives on another device by now; this one only shows what it has")?;
+        show::line("revoked: this device is not part of the account any more; it only shows what it has")?;
     }
     if let Some(restoring) = &status.restoring {
         super::restoring::print(restoring)?;

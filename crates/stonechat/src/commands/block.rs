@@ -17,7 +17,11 @@ pub(super) async fn run(client: &mut Client, wish: &Block) -> Result<(), Command
     let contact = if wish.undo {
         find::pick(blocked(client).await?, wanted)?
     } else {
-        find::contact(client, wanted).await?
+        match find::contact(client, wanted).await {
+            // Who is blocked already stays so.
+            Err(unknown) => find::pick(blocked(client).await?, wanted).map_err(|_not_there_either| unknown)?,
+            found => found?,
+        }
     };
     let params = json!({ "id": contact.id, "blocked": !wish.undo });
     client.call::<Value>("contact.block", params).await?;

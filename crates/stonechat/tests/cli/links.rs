@@ -64,6 +64,7 @@ fn somebody_blocked_is_in_no_list_but_that_one_blk_1() {
     ana.serve();
     bo.serve();
     assert_eq!(ana.run(&["block", "Bo"]).line(), "blocked: Bo");
+    assert_eq!(ana.run(&["block", "Bo"]).line(), "blocked: Bo");
     assert!(!ana.run(&["contacts"]).ok().contains("Bo"));
     bo.run(&["send", "Ana", "hello?"]).ok();
     let blocked = ana.run(&["block", "--json"]).json();

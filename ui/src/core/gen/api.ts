@@ -1783,7 +1783,7 @@ restored: boolean,
  */
 restoring: Restoring | null, 
 /**
- * The account lives on another device by now.
+ * This device is not part of the account any more.
  */
 revoked: boolean, 
 /**
