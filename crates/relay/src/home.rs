@@ -22,6 +22,7 @@ const MORE_SECRETS: &str = "access.secrets";
 pub const SETTINGS: &str = "relay.toml";
 const MAILBOXES: &str = "mailboxes";
 const OLD_MAILBOXES: &str = "mailboxes.sqlite";
+const TAKEN_OVER: &str = "mailboxes.sqlite.taken-over";
 
 /// Every file of the folder that is not the mailboxes', and what it is.
 pub const OWN_FILES: &[(&str, &str)] = &[
@@ -30,6 +31,14 @@ pub const OWN_FILES: &[(&str, &str)] = &[
     (MORE_SECRETS, "further access secrets"),
     (SETTINGS, "its settings"),
     (LOCK, "a lock, always empty"),
+    (
+        OLD_MAILBOXES,
+        "envelopes as the first version kept them, not yet taken over",
+    ),
+    (
+        TAKEN_OVER,
+        "envelopes as the first version kept them, long taken over: delete it",
+    ),
 ];
 
 /// An open data folder; nobody else has it until it is dropped.
@@ -70,6 +79,11 @@ impl Home {
     /// Where a data folder has its mailboxes.
     pub fn mailboxes_in(folder: &Path) -> PathBuf {
         folder.join(MAILBOXES)
+    }
+
+    /// Where a relay that runs from a data folder has its log.
+    pub fn logs_in(folder: &Path) -> PathBuf {
+        folder.join("log")
     }
 
     /// Whose relay it is and who may use it, also while it runs. Errors: nothing was made here yet, or it is damaged.

@@ -618,10 +618,14 @@ enum Wait {
     Quota,
 }
 
-/// When an envelope goes: after its life, and then at the next full minute; at the next full hour if it lives for a
-/// day. A seized disk must not tell the moment at which each of them came (RLY-32).
+/// When an envelope goes: after its life, and then at the next full minute, hour (if it lives for a day) or day (if for a
+/// week). A seized disk must not tell the moment at which each of them came (RLY-32).
 fn rounded_expiry(now: Timestamp, life_s: u64) -> Timestamp {
-    let grain = if life_s < DAY_S { 60 } else { 3600 };
+    let grain = match life_s / DAY_S {
+        0 => 60,
+        1..7 => 3600,
+        _ => DAY_S,
+    };
     let end_ms = now.plus_ms(life_s.saturating_mul(1000)).0;
     Timestamp::from_seconds(end_ms.div_ceil(grain * 1000).saturating_mul(grain))
 }

@@ -49,7 +49,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     }
     let settings = settings(&data)?;
     let settings = if run.open { settings.opened() } else { settings };
-    log::start(&data.join("log"), settle(&data, Wishes::default())?.log)?;
+    log::start(&Home::logs_in(&data), settle(&data, Wishes::default())?.log)?;
     let config = Config {
         listen: run.listen.unwrap_or(settings.listen),
         advertise: run.public.or_else(|| settings.public.clone()),

@@ -47,7 +47,8 @@ const NO_ADDRESS: &str = "Nothing on disk is by address, and nothing there says 
     While the relay runs, its memory has the addresses of the connections that stand at that moment; see `disclose`.\n";
 
 const NOT_THERE: &str = "\nNot there, because it is never written: accounts, names, contacts, groups; addresses; who put \
-    or read an envelope, and when; which mailboxes belong together; what is inside an envelope.\n";
+    or read an envelope; when it was read, and the hour in which it came (the day follows from the day it expires, where \
+    its client asked for the usual 30 or 60 days); which mailboxes belong together; what is inside an envelope.\n";
 
 const IN_MEMORY: &str = "\nWhile it runs, its memory has besides, until a connection ends or the relay does:\n\
     - for each connection: its address, the number of its access secret, the tags it reads and how far, its session keys\n\
@@ -62,6 +63,7 @@ fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
             let _ = writeln!(out, "file {name}: {} bytes, {what}", meta.len());
         }
     }
+    logs(&Home::logs_in(data), out)?;
     let mut mailboxes: BTreeMap<Tag, Vec<&crate::store::log::inspect::HeldEnvelope>> = BTreeMap::new();
     for envelope in &holding.envelopes {
         mailboxes.entry(envelope.tag).or_default().push(envelope);
@@ -123,6 +125,22 @@ fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
     Ok(())
 }
 
+fn logs(folder: &Path, out: &mut String) -> io::Result<()> {
+    let Ok(found) = std::fs::read_dir(folder) else {
+        return Ok(()); // it logs elsewhere, or nowhere
+    };
+    for file in found {
+        let file = file?;
+        let (name, bytes) = (file.file_name(), file.metadata()?.len());
+        let _ = writeln!(
+            out,
+            "file log/{}: {bytes} bytes, when the relay started, stopped and failed",
+            name.display()
+        );
+    }
+    Ok(())
+}
+
 fn one_mailbox(holding: &Holding, tag: Tag, out: &mut String) {
     let mine = holding.envelopes.iter().filter(|envelope| envelope.tag == tag);
     for envelope in mine.clone() {
@@ -142,7 +160,8 @@ fn one_day(holding: &Holding, day: u64, out: &mut String) {
         .for_each(|envelope| *tags.entry(envelope.tag).or_default() += 1);
     let _ = writeln!(
         out,
-        "Nothing says what was put or read on which day. Expiring on that day:"
+        "Nothing says what was read on which day, and of what came on it only that clients usually ask for 30 or 60 days. \
+         Expiring on that day:"
     );
     for (tag, count) in &tags {
         let _ = writeln!(out, "tag {}: {count} envelopes", hex(tag.as_bytes()));
@@ -233,6 +252,10 @@ mod tests {
         log.count_use(&DoorPath::from_bytes([7; 12])).unwrap();
         log.sync().unwrap();
         log.close().unwrap();
+        std::fs::create_dir(Home::logs_in(folder.path())).unwrap();
+        for name in ["log/stonechat.log", "mailboxes.sqlite.taken-over"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
         let mut files = Vec::new();
         let mut folders = vec![folder.path().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -254,7 +277,7 @@ mod tests {
         let (folder, files) = folder();
         let said = disclose(folder.path(), Question::All).unwrap();
         let holding = Holding::read(&Home::mailboxes_in(folder.path())).unwrap();
-        let is_own = |name: &str| OWN_FILES.iter().any(|(own, _)| *own == name);
+        let is_own = |name: &str| name == "stonechat.log" || OWN_FILES.iter().any(|(own, _)| *own == name);
         let dumped: u64 = files
             .iter()
             .filter(|(name, _)| !is_own(name))
@@ -263,7 +286,7 @@ mod tests {
         assert_eq!(holding.all_bytes(), dumped, "every byte is accounted for");
         assert_eq!(holding.damaged_bytes, 0);
         for (name, bytes) in files.iter().filter(|(name, _)| is_own(name)) {
-            assert!(said.contains(&format!("file {name}: {} bytes", bytes.len())), "{name}");
+            assert!(said.contains(&format!("{name}: {} bytes", bytes.len())), "{name}");
         }
         // Every envelope that is in the dump is told, and every one that is told is in the dump.
         let dump: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
