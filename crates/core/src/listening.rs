@@ -3,12 +3,15 @@
 //! In: conversations, invites, acceptances, and the slot clock. Out: `Listen` errands and rows with cursors, which
 //! move in the transaction that takes the arrival in. Polling is the courier's job.
 //! Specified in `docs/protocol/02-mailbox.md`.
+//! `overflow` holds which lanes go on in a next mailbox because one is full.
 //! Invariant: a retained epoch's tags stay read for five slots, so nothing in flight is lost (MBX-5).
+
+pub(crate) mod overflow;
 
 use crate::mls::Gid;
 use crate::reach;
 use crate::step::{Step, Stop};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 use stonechat_wire::exchange::{Errand, Listen};
 use stonechat_wire::ids::{EpochId, RelayId, Tag, Timestamp};
@@ -60,7 +63,7 @@ pub(crate) fn add(
     purpose: Purpose,
     about: &[u8],
 ) -> Result<(), Stop> {
-    if insert(step, relay, tag, purpose, about, Slot(0))? {
+    if insert(step, relay, tag, purpose, about, (Slot(0), 0))? {
         step.errand(Errand::Listen(Listen {
             relay,
             add: vec![(tag, 0)],
@@ -72,6 +75,7 @@ pub(crate) fn add(
 
 /// Stops reading everything that is about this.
 pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
+    overflow::forget(step, about)?;
     let mut changes = Changes::new();
     let mut rows = step
         .tx
@@ -115,10 +119,12 @@ pub(crate) fn follow_epoch(
         .map(|slot| (Lane::App, Purpose::App, slot));
     let commits = std::iter::once((Lane::Commit, Purpose::Commit, Slot(0)));
     for (lane, purpose, slot) in commits.chain(app) {
-        let tag = mailbox::token(root, lane, slot, 0).tag();
-        for relay in relays_of(step, &group)? {
-            if insert(step, relay, tag, purpose, epoch.as_bytes(), slot)? {
-                changes.entry(relay).or_default().0.push((tag, 0));
+        for k in 0..=overflow::reads(step, epoch, lane, slot)? {
+            let tag = mailbox::token(root, lane, slot, k).tag();
+            for relay in relays_of(step, &group)? {
+                if insert(step, relay, tag, purpose, epoch.as_bytes(), (slot, k))? {
+                    changes.entry(relay).or_default().0.push((tag, 0));
+                }
             }
         }
     }
@@ -153,6 +159,7 @@ pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         }
     }
     tell(step, changes);
+    overflow::turn_slots(step, slots[0])?;
     // What lies in no mailbox that is read any more cannot come back.
     let gone = slots[0].start().0.saturating_sub(mailbox::SLOT_MS).cast_signed();
     step.tx.execute("DELETE FROM envelope_seen WHERE at < ?", [gone])?;
@@ -195,35 +202,67 @@ pub(crate) fn find(step: &Step<'_, '_>, relay: RelayId, tag: Tag) -> Result<Opti
     Ok(step
         .tx
         .prepare_cached("SELECT purpose, about, cursor FROM listening WHERE tag = ? AND relay = ?")?
-        .query_row(params![tag.as_bytes(), relay.as_bytes()], |row| {
-            let purpose = match row.get::<_, u8>(0)? {
-                0 => Purpose::App,
-                1 => Purpose::Claims,
-                2 => Purpose::Answer,
-                3 => Purpose::Commit,
-                4 => Purpose::Capsule,
-                5 => Purpose::ReachRequest,
-                20 => Purpose::LinkRequest,
-                21 => Purpose::LinkHello,
-                22 => Purpose::LinkAnswer,
-                23 => Purpose::LinkGrant,
-                _answer => Purpose::ReachAnswer,
-            };
-            Ok(Listening {
-                purpose,
-                about: row.get(1)?,
-                cursor: row.get::<_, i64>(2)?.unsigned_abs(),
-            })
-        })
+        .query_row(params![tag.as_bytes(), relay.as_bytes()], row_of)
         .optional()?)
 }
 
-/// The arrival with this cursor has been taken in.
-pub(crate) fn advance(step: &Step<'_, '_>, relay: RelayId, tag: Tag, cursor: u64) -> Result<(), Stop> {
-    step.tx
-        .prepare_cached("UPDATE listening SET cursor = ?3 WHERE tag = ?1 AND relay = ?2 AND cursor < ?3")?
-        .execute(params![tag.as_bytes(), relay.as_bytes(), cursor.cast_signed()])?;
-    Ok(())
+/// What this tag is read for at any relay, if it is.
+pub(crate) fn find_anywhere(step: &Step<'_, '_>, tag: Tag) -> Result<Option<Listening>, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT purpose, about, cursor FROM listening WHERE tag = ? LIMIT 1")?
+        .query_row([tag.as_bytes()], row_of)
+        .optional()?)
+}
+
+fn row_of(row: &Row<'_>) -> rusqlite::Result<Listening> {
+    let purpose = match row.get::<_, u8>(0)? {
+        0 => Purpose::App,
+        1 => Purpose::Claims,
+        2 => Purpose::Answer,
+        3 => Purpose::Commit,
+        4 => Purpose::Capsule,
+        5 => Purpose::ReachRequest,
+        20 => Purpose::LinkRequest,
+        21 => Purpose::LinkHello,
+        22 => Purpose::LinkAnswer,
+        23 => Purpose::LinkGrant,
+        _answer => Purpose::ReachAnswer,
+    };
+    Ok(Listening {
+        purpose,
+        about: row.get(1)?,
+        cursor: row.get::<_, i64>(2)?.unsigned_abs(),
+    })
+}
+
+/// The arrival with this cursor and so many bytes is taken in.
+pub(crate) fn advance(
+    step: &mut Step<'_, '_>,
+    relay: RelayId,
+    tag: Tag,
+    (cursor, bytes): (u64, usize),
+) -> Result<(), Stop> {
+    let sql = "UPDATE listening SET cursor = ?3, got = got + ?4 WHERE tag = ?1 AND relay = ?2 AND cursor < ?3
+               RETURNING got, k, purpose, about, slot";
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let now = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(
+            params![tag.as_bytes(), relay.as_bytes(), cursor.cast_signed(), bytes],
+            |row| {
+                let got = row.get::<_, i64>(0)?.unsigned_abs();
+                let (k, purpose, about) = (row.get(1)?, row.get::<_, u8>(2)?, row.get::<_, Vec<u8>>(3)?);
+                Ok((got, k, purpose, about, Slot(row.get(4)?)))
+            },
+        )
+        .optional()?;
+    match now {
+        Some((got, k, 0, about, slot)) => overflow::came(step, &about, (Lane::App, slot, k), got),
+        Some((got, k, 3, about, slot)) => overflow::came(step, &about, (Lane::Commit, slot, k), got),
+        _ => Ok(()),
+    }
 }
 
 /// The relays of a conversation, oldest first.
@@ -259,14 +298,21 @@ fn insert(
     tag: Tag,
     purpose: Purpose,
     about: &[u8],
-    slot: Slot,
+    (slot, k): (Slot, u8),
 ) -> Result<bool, Stop> {
     let added = step
         .tx
         .prepare_cached(
-            "INSERT OR IGNORE INTO listening(tag, relay, purpose, about, slot, cursor) VALUES (?, ?, ?, ?, ?, 0)",
+            "INSERT OR IGNORE INTO listening(tag, relay, purpose, about, slot, cursor, k) VALUES (?, ?, ?, ?, ?, 0, ?)",
         )?
-        .execute(params![tag.as_bytes(), relay.as_bytes(), purpose as u8, about, slot.0])?;
+        .execute(params![
+            tag.as_bytes(),
+            relay.as_bytes(),
+            purpose as u8,
+            about,
+            slot.0,
+            k
+        ])?;
     Ok(added == 1)
 }
 

@@ -12,7 +12,7 @@ mod kept;
 use crate::api::{ChatId, Event, MessageState};
 use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs, originals, renewal};
-use crate::listening;
+use crate::listening::{self, overflow};
 use crate::meeting::accept;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -332,6 +332,44 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
         }
     }
     Ok(())
+}
+
+/// A relay has no room for these: each goes into the next mailbox of its lane at once (MBX-6).
+pub(crate) fn full(step: &mut Step<'_, '_>, ids: &[EnvelopeId]) -> Result<(), Stop> {
+    for id in ids {
+        let sql =
+            "SELECT purpose, about, epoch_id, slot, token FROM outbox WHERE envelope_id = ? AND epoch_id IS NOT NULL";
+        let found = step.tx.prepare_cached(sql)?.query_row([id.as_bytes()], |row| {
+            Ok((
+                Waiting::of(row.get(0)?),
+                row.get::<_, Vec<u8>>(1)?,
+                EpochId::from_bytes(row.get(2)?),
+                Slot(row.get(3)?),
+                Token::from_bytes(row.get(4)?),
+            ))
+        });
+        let Some((waiting, about, epoch, slot, token)) = found.optional()? else {
+            continue;
+        };
+        if overflow::is_full(step, epoch, (waiting.lane(), slot), &token)? {
+            put_in_next(step, waiting, &about)?;
+        }
+    }
+    Ok(())
+}
+
+fn put_in_next(step: &mut Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Result<(), Stop> {
+    let sql = "SELECT id FROM outbox WHERE about = ? AND purpose = ? AND part = 0";
+    let row: Option<i64> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![about, waiting as u8], |row| row.get(0))
+        .optional()?;
+    let Some(row) = row else { return Ok(()) };
+    match again_inside(step, row)? {
+        Some(inside) => put_inside(step, row, &inside, inside.tries),
+        None => Ok(()),
+    }
 }
 
 /// Some relay has each part of this.
@@ -715,7 +753,8 @@ pub(crate) fn seal_signal(step: &Step<'_, '_>, epoch: EpochId, content: &[u8]) -
     Ok((envelope, token))
 }
 
-fn seal(
+/// Seals a content for a lane of an epoch, into as many envelopes as it needs.
+pub(crate) fn seal(
     step: &Step<'_, '_>,
     lane: Lane,
     epoch: EpochId,
@@ -728,7 +767,7 @@ fn seal(
         .query_row([epoch.as_bytes()], |row| {
             Ok((MailboxRoot::new(row.get(0)?), EnvelopeKey::new(row.get(1)?)))
         })?;
-    let token = mailbox::token(&root, lane, slot, 0);
+    let token = mailbox::token(&root, lane, slot, overflow::writes(step, epoch, lane, slot)?);
     let crypto = &step.mls.crypto;
     let envelopes = envelope::seal_all(&key, token.tag(), &mut || crypto.bytes(), content)
         .map_err(|_| Stop::Refused("too long for envelopes"))?;
