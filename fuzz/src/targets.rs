@@ -2,6 +2,7 @@
 //!
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
+use stonechat_wire::bundle;
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
 use stonechat_wire::content::{Edit, Reaction, TextAbout, decode_deletion, decode_pin, encode_deletion, encode_pin};
@@ -26,12 +27,12 @@ use stonechat_wire::{jpeg, opus};
 const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
 const TAG: Tag = Tag::from_bytes([9; 16]);
 
-/// Envelopes, their content, parts, signals.
+/// Envelopes, their content, parts, signals, bundles.
 pub(crate) fn envelope(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 5 {
+    match choice % 6 {
         0 => decode_envelope(bytes),
         1 => seal_and_open(bytes),
         2 => gather(bytes),
@@ -40,8 +41,22 @@ pub(crate) fn envelope(input: &[u8]) {
                 assert_eq!(part.encode(), bytes);
             }
         }
-        _ => drop(ephemeral::open(&EphemeralKey::new([7; 32]), bytes)),
+        4 => drop(ephemeral::open(&EphemeralKey::new([7; 32]), bytes)),
+        _ => decode_bundle(bytes),
     }
+}
+
+/// As a page, and as a file around it.
+fn decode_bundle(bytes: &[u8]) {
+    let _ = bundle::open_file(bytes);
+    let Ok(items) = bundle::decode_items(bytes) else {
+        return;
+    };
+    let mut out = Vec::new();
+    items.iter().for_each(|item| item.encode(&mut out));
+    assert_eq!(out, bytes);
+    let file = bundle::seal_file(bytes).expect("the fuzzer's inputs are short");
+    assert_eq!(bundle::open_file(&file), Ok(bytes));
 }
 
 fn decode_envelope(bytes: &[u8]) {

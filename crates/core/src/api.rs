@@ -5,6 +5,7 @@
 //! TypeScript types are generated from here into `ui/src/core/gen/`; a test fails when they drift.
 //! Carrying these over a pipe is the daemon's job. Specified in `docs/protocol/10-api.md`.
 
+mod bundle;
 mod content;
 mod device;
 mod fault;
@@ -16,6 +17,7 @@ mod people;
 #[cfg(test)]
 mod typescript;
 
+pub use bundle::*;
 pub use content::*;
 pub use device::*;
 pub use fault::*;
@@ -151,6 +153,12 @@ pub enum Command {
     /// Blocks a contact, or lets it in again. They are not told.
     #[serde(rename = "contact.block")]
     ContactBlock(ContactBlock),
+    /// Gives a page of what waits, for a file that a person carries.
+    #[serde(rename = "bundle.export")]
+    BundleExport(BundleExport),
+    /// Takes in a page of such a file.
+    #[serde(rename = "bundle.import")]
+    BundleImport(BundleImport),
     /// Adds a relay by its route (`stone:r...`).
     #[serde(rename = "relay.add")]
     RelayAdd(RelayAdd),
@@ -267,6 +275,10 @@ pub enum Reply {
     DeviceLink(DeviceLink),
     /// [`Command::DeviceConfirm`] with another number than the device shows
     Linking(Linking),
+    /// [`Command::BundleExport`]
+    BundlePage(BundlePage),
+    /// [`Command::BundleImport`]
+    BundleTaken(BundleTaken),
 }
 
 /// What a query answers.

@@ -48,8 +48,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
             });
             Ok(())
         }
-        // Full or refused mailboxes: the message stays in the outbox and is sealed anew within a day (OUT-2).
-        News::Gone { .. } | News::Full { .. } | News::Refused { .. } => Ok(()),
+        News::Full { ids, .. } => outbox::full(step, &ids),
+        // Refused: the message stays in the outbox and is sealed anew within a day (OUT-2).
+        News::Gone { .. } | News::Refused { .. } => Ok(()),
     }
 }
 
@@ -86,25 +87,53 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
     if cursor <= listening.cursor {
         return Ok(());
     }
-    listening::advance(step, relay, tag, cursor)?;
+    listening::advance(step, relay, tag, (cursor, envelope.len()))?;
     let Ok(envelope) = Envelope::decode(envelope) else {
         return Ok(());
     };
     watch::given(step, relay, envelope.id())?;
+    if envelope.tag() == tag {
+        take(step, &listening, &envelope)?;
+    }
+    Ok(())
+}
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Took {
+    /// It was for this device, and new.
+    New,
+    /// It was here before, or made here.
+    Known,
+    /// It is read for nothing here, or does not open.
+    Nothing,
+}
+
+/// An envelope that no relay has brought: opened by what its mailbox is read for anywhere (BDL-3).
+pub(crate) fn brought(step: &mut Step<'_, '_>, envelope: &Envelope) -> Result<Took, Stop> {
+    match listening::find_anywhere(step, envelope.tag())? {
+        Some(listening) => take(step, &listening, envelope),
+        None => Ok(Took::Nothing),
+    }
+}
+
+fn take(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<Took, Stop> {
     // A claim that comes again asks for its answer once more (MEET-16).
     let asks_again = matches!(listening.purpose, Purpose::Claims | Purpose::ReachRequest);
-    let again = !outbox::see(step, envelope.id())? && !asks_again;
-    if envelope.tag() != tag || again {
-        return Ok(());
+    if !outbox::see(step, envelope.id())? && !asks_again {
+        return Ok(Took::Known);
     }
     // What is refused leaves nothing behind but its cursor.
     let opened = step
-        .attempt(|step| open(step, &listening, &envelope))
+        .attempt(|step| open(step, listening, envelope))
         .map_err(Stop::Store)?;
-    if let Err(Stop::Refused(why)) = opened {
-        step.out.refused.push(why);
+    match opened {
+        Err(Stop::Refused(why)) => {
+            step.out.refused.push(why);
+            Ok(Took::Nothing)
+        }
+        _ => Ok(Took::New),
     }
-    Ok(())
 }
 
 fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<(), Stop> {

@@ -19,6 +19,7 @@ pub mod query;
 pub mod safety;
 pub mod store;
 
+mod bundle;
 mod capsule;
 mod content;
 mod conversation;
@@ -195,6 +196,8 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::DeviceAccept(wish) => link::accept(step, &wish),
         Command::DeviceConfirm(wish) => link::confirm(step, &wish.number),
         Command::DeviceRemove(wish) => own::remove(step, &wish.id),
+        Command::BundleExport(wish) => bundle::export(step, wish.from),
+        Command::BundleImport(wish) => bundle::import(step, &wish.data),
         Command::RelayAdd(wish) => profile::add_relay(step, &wish.route),
         Command::ProfileRename(wish) => profile::rename(step, &wish.name),
         Command::SettingsSet(wish) => profile::set_settings(step, &wish),

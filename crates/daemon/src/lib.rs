@@ -33,6 +33,8 @@ use tokio::sync::watch;
 
 /// The types that calls and answers are made of.
 pub use stonechat_core::api as types;
+/// The shape of files that people carry.
+pub use stonechat_wire::bundle;
 
 use crate::api::Caller;
 use crate::api::launch::Launch;

@@ -219,6 +219,8 @@ const COMMANDS: &[&str] = &[
     "device.confirm",
     "device.remove",
     "contact.block",
+    "bundle.export",
+    "bundle.import",
     "relay.add",
     "profile.rename",
     "settings.set",

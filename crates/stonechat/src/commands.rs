@@ -5,6 +5,7 @@
 
 mod account;
 mod block;
+mod bundle;
 mod content;
 mod devices;
 mod find;
@@ -67,6 +68,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Decline(by) => meeting::decline(client, &by).await,
         Verb::Contacts(listing) => talk::contacts(client, &listing).await,
         Verb::Block(wish) => block::run(client, &wish).await,
+        Verb::Bundle(wish) => bundle::run(client, &wish).await,
         Verb::Group(wish) => group::run(client, wish).await,
         Verb::Device(wish) => devices::run(client, wish, place).await,
         Verb::Reply(reply) => content::reply(client, &reply).await,

@@ -56,6 +56,9 @@ pub(crate) enum Verb {
     /// Makes another device one of this account's, lists them, takes one away.
     #[command(subcommand)]
     Device(Device),
+    /// Writes what waits into a file that somebody carries, or takes such a file in: messages with no network at all.
+    #[command(subcommand)]
+    Bundle(Bundle),
     /// Sends a text and prints its message id; waits up to 5 s for a relay to take it. `saved` is the chat with yourself.
     Send(Send),
     /// Answers a message, by the id that `send` and `messages --json` print, and prints the answer's id.
@@ -111,6 +114,23 @@ pub(crate) enum Verb {
     Run(Run),
     /// Runs a relay and two profiles, Ana and Bo, to talk to one another in one browser.
     Demo(Demo),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bundle {
+    /// Writes all that waits for others into a new file: messages, receipts, invitations, answers. It goes on waiting.
+    Export(BundleFile),
+    /// Takes in what is for this account; what is for others is passed over. Any file, any number of times, in any order.
+    Import(BundleFile),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleFile {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// One JSON object: of `export` items and bytes; of `import` taken, known and others.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

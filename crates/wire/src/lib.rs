@@ -41,6 +41,7 @@ pub mod opus;
 pub mod poll;
 pub mod post;
 
+pub mod bundle;
 pub mod capsule;
 pub mod card;
 pub mod group;

@@ -618,6 +618,18 @@ export const en = {
     keyboard: 'Keyboard',
   },
 
+  bundle: {
+    title: 'With no network',
+    hint: 'What waits for others goes into a file. Carry it on a stick, a card or any other way to one of them, or to all. Whoever carries it can read nothing in it. It may be taken in twice, late, and in any order.',
+    make: 'Save what waits to a file',
+    take: 'Take in a file',
+    working: 'One moment…',
+    made: (items: number) => n(items, { one: 'Saved: # sealed envelope. Everything goes on waiting here until it is confirmed.', other: 'Saved: # sealed envelopes. Everything goes on waiting here until it is confirmed.' }),
+    taken: (items: number) => n(items, { one: 'Taken in: # new envelope. Save a file for the way back: it carries your answers.', other: 'Taken in: # new envelopes. Save a file for the way back: it carries your answers.' }),
+    nothing: 'There was nothing new for you in this file.',
+    tooMuch: 'More waits than one file holds. The command line makes a file of the first part.',
+  },
+
   lock: {
     title: 'Locked',
     lead: 'Your messages are closed with your passphrase.',
@@ -657,6 +669,7 @@ export const en = {
     alreadyAccepted: 'You have already taken up this invitation. It is in your chat list.',
     noRelay: 'No relay is known yet, so there is no place where others could find you. Add a relay in Settings, or take up an invitation first.',
     notFound: 'This is not here any more. It may have been answered or removed in another window.',
+    brokenBundle: 'This file is damaged, or was not made by Stonechat. Nothing of it was taken in. Have it made again.',
     badMedia: 'This file is not a photo or a voice note that can be sent. Nothing was sent.',
     mediaTooBig: 'This is too big: a voice note has at most two minutes, and a photo at most 192 KB. Nothing was sent.',
     badEmoji: 'This is not a single emoji. Nothing was changed.',

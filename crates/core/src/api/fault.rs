@@ -74,6 +74,9 @@ pub enum Fault {
     /// Text empty or over the limit.
     #[error("a text has 1 to 16,384 bytes")]
     BadText,
+    /// No bundle, or one that was cut short or changed.
+    #[error("this is no whole bundle")]
+    BrokenBundle,
     /// No voice note or photo.
     #[error("this is no voice note (Ogg with Opus) and no photo (JPEG)")]
     BadMedia,

@@ -146,15 +146,7 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
             .execute([group])?;
         return Ok(());
     }
-    let heads: Vec<_> = graph::heads(step, group, HEADS_MAX)?
-        .iter()
-        .map(MessageId::short)
-        .collect();
-    let read = if to.accounts <= epochs::ALL_CONFIRM_MAX && may_tell_reading(step)? {
-        read_mark(step, &to)?
-    } else {
-        None
-    };
+    let Receipt { heads, read } = of_moment(step, &to)?;
     step.tx
         .prepare_cached(
             "UPDATE conversation SET receipt_due = NULL, receipt_quiet = 0, read_told = coalesce(?2, read_told),
@@ -168,15 +160,40 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     }
     // An older receipt that still waits says nothing this one does not.
     crate::outbox::done(step, crate::outbox::Waiting::Receipt, group)?;
-    let header = MessageHeader {
+    let header = header(step);
+    write(step, &to, &header, &Receipt { heads, read }.encode())?;
+    Ok(())
+}
+
+/// What a receipt says at this moment.
+fn of_moment(step: &Step<'_, '_>, to: &Conversation) -> Result<Receipt, Stop> {
+    let heads = graph::heads(step, &to.group, HEADS_MAX)?;
+    let tells = to.accounts <= epochs::ALL_CONFIRM_MAX && may_tell_reading(step)?;
+    Ok(Receipt {
+        heads: heads.iter().map(MessageId::short).collect(),
+        read: if tells { read_mark(step, to)? } else { None },
+    })
+}
+
+const fn header(step: &Step<'_, '_>) -> MessageHeader {
+    MessageHeader {
         kind: Kind::Receipt,
         read_through: false,
         seq: 0,
         hlc: step.time.0,
         parents: vec![],
-    };
-    write(step, &to, &header, &Receipt { heads, read }.encode())?;
-    Ok(())
+    }
+}
+
+/// A receipt for a file that somebody carries, encrypted: it waits nowhere, and the next one does not wait for it (BDL-2).
+pub(crate) fn to_carry(step: &mut Step<'_, '_>, to: &Conversation) -> Result<Option<Vec<u8>>, Stop> {
+    let receipt = of_moment(step, to)?;
+    if receipt.heads.is_empty() || !speaks(step, to)? {
+        return Ok(None);
+    }
+    let plain = [header(step).encode(), receipt.encode()].concat();
+    let at = (to.group, to.epoch);
+    Ok(Some(step.groups.write(&step.mls, at, &to.signer, &plain)?))
 }
 
 /// RCP-5: with more than eight accounts, the five that are lowest by SHA-256(account | day | epoch id).

@@ -23,7 +23,7 @@ use rusqlite::{OptionalExtension, params};
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Errand, Knock};
-use stonechat_wire::ids::{AccountId, RelayId};
+use stonechat_wire::ids::{AccountId, DoorPath, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 
 /// Acceptances on their way at most.
@@ -163,16 +163,20 @@ pub(crate) fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
 
 /// Knocks at every door that has not answered: after a start.
 pub(crate) fn knock_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let ids: Vec<[u8; 16]> = step
-        .tx
-        .prepare("SELECT id FROM acceptance WHERE state = ? ORDER BY created_at, id")?
-        .query_map([AcceptanceState::Saved as u8], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for id in ids {
+    for id in knocking(step)? {
         let acceptance = load(step, &id)?;
         knock(step, id, &acceptance.link);
     }
     Ok(())
+}
+
+/// Acceptances whose door has not answered, oldest first.
+fn knocking(step: &Step<'_, '_>) -> Result<Vec<[u8; 16]>, Stop> {
+    Ok(step
+        .tx
+        .prepare("SELECT id FROM acceptance WHERE state = ? ORDER BY created_at, id")?
+        .query_map([AcceptanceState::Saved as u8], |row| row.get(0))?
+        .collect::<Result<_, _>>()?)
 }
 
 /// The door has answered with something.
@@ -195,6 +199,17 @@ pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Res
         Ok(()) => Ok(()),
         Err(_wrong_card) => set_state(step, &id, AcceptanceState::CardWrong),
     }
+}
+
+/// A door's answer that no relay has brought: for whoever knocks at that path (BDL-3). Out: whether somebody does.
+pub(crate) fn brought(step: &mut Step<'_, '_>, path: DoorPath, card: &[u8]) -> Result<bool, Stop> {
+    for id in knocking(step)? {
+        if load(step, &id)?.link.secret.path() == path {
+            step.errand(Errand::ForgetKnock(id));
+            return knocked(step, id, card).map(|()| true);
+        }
+    }
+    Ok(false)
 }
 
 /// The card must be sealed with the link's secret, signed, and of the account that the link pins (MEET-4).

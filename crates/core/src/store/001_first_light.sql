@@ -309,9 +309,20 @@ CREATE TABLE listening(
   about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id, "capsule", group id, account
   slot         INTEGER NOT NULL,         -- week; 0 where there is none
   cursor       INTEGER NOT NULL,         -- last one taken in; 0: none
+  k            INTEGER NOT NULL DEFAULT 0, -- of a lane: how many mailboxes before this one may be full (MBX-6)
+  got          INTEGER NOT NULL DEFAULT 0, -- bytes that came out of it
   PRIMARY KEY(tag, relay)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX listening_by_about ON listening(about);
+-- Lanes whose mailbox is full, or may be (MBX-6).
+CREATE TABLE overflow(
+  epoch_id     BLOB NOT NULL,
+  lane         INTEGER NOT NULL,         -- 0 app, 1 commit
+  slot         INTEGER NOT NULL,         -- week; 0 in the commit lane
+  writes       INTEGER NOT NULL,         -- k that is put into
+  reads        INTEGER NOT NULL,         -- highest k that is read
+  PRIMARY KEY(epoch_id, lane, slot)
+) STRICT, WITHOUT ROWID;
 
 -- Envelopes taken in or made here: the same one comes back from several relays.
 CREATE TABLE envelope_seen(id BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;

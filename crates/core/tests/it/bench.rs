@@ -1,6 +1,6 @@
 //! A test bench: devices with real stores, and a relay made of maps that loses nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use stonechat_core::api::{self, Command, Event, Fault, Reply};
 use stonechat_core::store::{Store, StoreKey};
 use stonechat_core::{Core, Dice, Input, Outputs, World};
@@ -36,6 +36,8 @@ pub(crate) struct Relay {
     pub(crate) doors: BTreeMap<DoorPath, ([u8; 32], Vec<u8>)>,
     /// A relay that takes puts but says nothing and gives nothing.
     pub(crate) silent: bool,
+    /// Mailboxes without room.
+    pub(crate) full: BTreeSet<Tag>,
     /// Of a hundred envelopes it loses so many, though it calls them stored; and the dice for that.
     pub(crate) loses: (u64, u64),
 }
@@ -230,6 +232,8 @@ impl Bench {
                         d.listening.remove(&tag);
                     }
                 }
+                // Whoever is cut off sets up no door and knocks at none.
+                Errand::OpenDoor(_) | Errand::Knock(_) if d.cut => {}
                 Errand::OpenDoor(door) => {
                     self.relay.doors.insert(door.path, (door.proof_hash, door.card));
                     d.queue
@@ -267,6 +271,13 @@ impl Bench {
     fn put(&mut self, device: usize, parcel: Parcel) {
         let (tag, id) = (parcel.token.tag(), parcel.envelope.id());
         assert_eq!(tag, parcel.envelope.tag());
+        if self.relay.full.contains(&tag) {
+            let (relay, ids) = (relay_keys().id(), vec![id]);
+            self.devices[device]
+                .queue
+                .push_back(Input::News(News::Full { relay, ids }));
+            return;
+        }
         let there = self.relay.boxes.entry(tag).or_default();
         let bytes = parcel.envelope.bytes().to_vec();
         let (percent, dice) = &mut self.relay.loses;

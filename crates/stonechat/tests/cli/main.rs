@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod bundle;
 mod canary;
 mod content;
 mod devices;

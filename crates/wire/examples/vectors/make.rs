@@ -1,6 +1,7 @@
 //! The vectors themselves: a pure function, so that a test can compare them with the committed files.
 
 use serde_json::{Map, Value, json};
+use stonechat_wire::bundle::{Item, seal_file};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("meeting.json", meeting()),
         ("capsule.json", capsules()),
         ("link.json", links()),
+        ("bundle.json", bundles()),
     ]
 }
 
@@ -70,7 +72,26 @@ fn envelope_seeds() -> Vec<Seed> {
         seed("envelope", "parts", 2, &script),
         seed("envelope", "part", 3, &[&[8; 32][..], &[0, 1, 0, 2, 77]].concat()),
         seed("envelope", "signal", 4, &signal),
+        seed("envelope", "bundle", 5, &bundle_items()),
     ]
+}
+
+fn bundle_items() -> Vec<u8> {
+    let envelope = |fill: u8| {
+        let (key, tag) = (EnvelopeKey::new([7; 32]), Tag::from_bytes([fill; 16]));
+        seal(&key, tag, [3; 16], b"hello").expect("short")
+    };
+    let mut items = Vec::new();
+    let (path, card) = (DoorPath::from_bytes([8; 12]), envelope(1));
+    Item::Door { path, card }.encode(&mut items);
+    Item::Envelope(envelope(2)).encode(&mut items);
+    items
+}
+
+fn bundles() -> Value {
+    let items = bundle_items();
+    let file = seal_file(&items).expect("short");
+    json!([{ "rule": "BDL-1", "items": hex(&items), "file": hex(&file) }])
 }
 
 fn frame_seeds() -> Vec<Seed> {
