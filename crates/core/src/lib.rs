@@ -75,6 +75,8 @@ pub enum Input {
     Command(Command),
     /// The courier brings something.
     News(News),
+    /// What the courier wants to find at the next start: text that core does not read.
+    Ways(String),
     /// The time asked for has come.
     Wake,
 }
@@ -139,6 +141,7 @@ fn take(step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
         Input::Started | Input::News(_) if revoked => Ok(()),
         Input::Started => step.attempt(profile::resume).map(|_| ()),
         Input::Wake => Ok(()),
+        Input::Ways(learned) => query::save_ways(step.tx, &learned),
         // Each arrival is an attempt of its own; what is left can only be the store's.
         Input::News(news) => inbox::take_in(step, news).or_else(|stop| store_only(stop).map_or(Ok(()), Err)),
         Input::Command(command) => {

@@ -25,7 +25,7 @@ pub use format::load_name;
 pub use groups::load_group;
 pub use messages::load_message;
 pub use people::{load_acceptance, load_chat, load_contact, load_invite, load_request};
-pub use settings::{load_settings, save_settings};
+pub use settings::{load_settings, load_ways, save_settings, save_ways};
 pub use status::locked_status;
 
 /// What the daemon knows and the database does not.
@@ -62,6 +62,13 @@ pub enum QueryError {
 }
 
 impl Reader {
+    /// What the courier wanted to be kept for this start.
+    ///
+    /// Errors: the database's own.
+    pub fn ways(&self) -> Result<String, StoreError> {
+        load_ways(self.connection())
+    }
+
     /// Answers a query from what is committed at this moment.
     ///
     /// Errors: [`QueryError`]; none of them changes anything.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stonechat_core::api::{Command, Connection, Event, Fault, Reply};
 use stonechat_core::query::Live;
+use stonechat_core::store::Reader;
 use stonechat_core::{Dice, Input, Outputs};
 use stonechat_wire::exchange::News;
 use stonechat_wire::ids::Timestamp;
@@ -33,6 +34,8 @@ const STACK_BYTES: usize = 8 << 20;
 const ASKS_MAX: usize = 64;
 /// The clock is looked at again at least this often, since it may jump (a laptop that slept).
 const NAP_MAX: Duration = Duration::from_secs(60);
+/// What the courier learns is kept at most once in so long, and when the profile is closed.
+const KEEP_WAYS_MS: u64 = 10_000;
 
 /// What the rest of the daemon asks of the engine.
 #[derive(Debug)]
@@ -182,9 +185,13 @@ struct Open {
     link: Link,
     intake: Intake,
     wake_at: Option<Timestamp>,
+    /// When what the courier has learned is kept.
+    keep_at: Option<Timestamp>,
+    kept_at: Timestamp,
 }
 
 enum Next {
+    Learned,
     Ask(Ask),
     News(News),
     Time,
@@ -210,6 +217,7 @@ impl Loop {
                     let _ = answer.send(self.command(command));
                 }
                 Next::Ask(Ask::Control(Control::Stop, answer)) => {
+                    self.keep_ways(Timestamp(u64::MAX));
                     // Not "locked": nobody is to be asked for a passphrase because the program ends.
                     self.close(Fault::Internal);
                     let _ = answer.send(Ok(()));
@@ -219,6 +227,7 @@ impl Loop {
                     let _ = answer.send(self.control(control));
                 }
                 Next::News(news) => self.news(news),
+                Next::Learned => self.learned(),
                 Next::Time => self.time(),
                 Next::End => return self.close(Fault::Internal),
             }
@@ -237,13 +246,15 @@ impl Loop {
             ask = asks.recv() => ask.map_or(Next::End, Next::Ask),
             () = tokio::time::sleep(nap) => Next::Time,
             Some(news) = open.news.recv(), if takes_news => Next::News(news),
+            () = open.ways.learns(), if open.keep_at.is_none() => Next::Learned,
         }
     }
 
     /// How long there is nothing to do but wait.
     fn nap(&self) -> Duration {
         let State::Open(open) = &self.state else { return NAP_MAX };
-        let due = [open.wake_at, open.intake.retry_at()].into_iter().flatten().min();
+        let due = [open.wake_at, open.intake.retry_at(), open.keep_at];
+        let due = due.into_iter().flatten().min();
         let left = due.map_or(u64::MAX, |due| due.0.saturating_sub(now().0));
         Duration::from_millis(left).min(NAP_MAX)
     }
@@ -269,6 +280,7 @@ impl Loop {
         if open.intake.is_due(now()) {
             self.take_in();
         }
+        self.keep_ways(now());
         let State::Open(open) = &mut self.state else { return };
         if open.wake_at.is_some_and(|due| due <= now()) {
             open.wake_at = None;
@@ -276,6 +288,24 @@ impl Loop {
                 self.wake_again();
             }
         }
+    }
+
+    /// The courier has learned something: it is kept soon, with what else comes until then.
+    fn learned(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        open.keep_at = Some(open.kept_at.plus_ms(KEEP_WAYS_MS).max(now()));
+        self.keep_ways(now());
+    }
+
+    fn keep_ways(&mut self, by: Timestamp) {
+        let State::Open(open) = &mut self.state else { return };
+        if open.keep_at.is_none_or(|due| due > by) {
+            return;
+        }
+        (open.keep_at, open.kept_at) = (None, now());
+        let learned = open.ways.learned();
+        // What cannot be kept now is learned again.
+        let _ = self.step(Input::Ways(learned));
     }
 
     fn wake_again(&mut self) {
@@ -440,7 +470,8 @@ impl Loop {
     fn try_open(&mut self, passphrase: Option<&Secret>) -> Result<(), Fault> {
         let machine = Machine::open(self.home.dir(), passphrase.map(Secret::expose), &mut self.dice)?;
         let readers = (0..READERS).map(|_| machine.reader()).collect::<Result<Vec<_>, _>>()?;
-        let (ways, news) = Ways::start(&self.runtime);
+        let learned = readers.first().map_or(Ok(String::new()), Reader::ways);
+        let (ways, news) = Ways::start(&self.runtime, &learned.unwrap_or_default());
         self.state = State::Open(Box::new(Open {
             machine,
             ways,
@@ -448,6 +479,8 @@ impl Loop {
             link: Link::default(),
             intake: Intake::new(Input::Started),
             wake_at: None,
+            keep_at: None,
+            kept_at: Timestamp(0),
         }));
         tracing::info!("the profile is open");
         self.shared.readers.open(readers);
@@ -473,6 +506,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::News(News::Arrived(_)) => "arrived",
         Input::News(_) => "news",
         Input::Wake => "wake",
+        Input::Ways(_) => "ways",
     }
 }
 

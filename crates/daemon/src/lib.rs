@@ -16,6 +16,7 @@ mod events;
 mod lab;
 mod link;
 mod machine;
+mod network;
 mod random;
 mod readers;
 mod ways;

@@ -4,29 +4,38 @@
 //! that a command that ends soon knows when it may. The courier itself is `stonechat_transport`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use stonechat_transport::{Handle, Remembered, Transport};
+use stonechat_transport::{Handle, NetworkId, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::{DoorPath, EnvelopeId};
 use tokio::runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::random;
+use crate::{network, random};
+
+/// How often the network is looked at.
+const NETWORK_EVERY: Duration = Duration::from_secs(15);
 
 /// A running courier. Dropping it ends its connections.
 #[derive(Debug)]
 pub(crate) struct Ways {
     courier: Handle,
+    learned: watch::Receiver<Remembered>,
     envelopes: BTreeSet<EnvelopeId>,
     doors: BTreeSet<DoorPath>,
 }
 
 impl Ways {
-    /// Starts a courier without relays. Out: itself, and its news.
-    pub(crate) fn start(runtime: &runtime::Handle) -> (Self, mpsc::Receiver<News>) {
+    /// Starts a courier without relays, with what the last one learned. Out: itself, and its news.
+    pub(crate) fn start(runtime: &runtime::Handle, learned: &str) -> (Self, mpsc::Receiver<News>) {
         let _here = runtime.enter();
-        let (courier, news) = Transport::start(random::bytes(), Remembered::default());
+        let mut remembered = Remembered::from_text(learned);
+        remembered.network = network::here().unwrap_or_default();
+        let (courier, news) = Transport::start(random::bytes(), remembered);
+        tokio::spawn(watch_network(courier.network()));
         let ways = Self {
+            learned: courier.remembered(),
             courier,
             envelopes: BTreeSet::new(),
             doors: BTreeSet::new(),
@@ -63,8 +72,30 @@ impl Ways {
         }
     }
 
+    /// Waits until the courier has learned something.
+    pub(crate) async fn learns(&mut self) {
+        if self.learned.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What the courier has learned, as text to be kept.
+    pub(crate) fn learned(&self) -> String {
+        self.learned.borrow().to_text()
+    }
+
     /// How much no relay has confirmed.
     pub(crate) fn unconfirmed(&self) -> usize {
         self.envelopes.len().saturating_add(self.doors.len())
+    }
+}
+
+/// Tells the courier when the computer moves, until the courier ends.
+async fn watch_network(tell: watch::Sender<NetworkId>) {
+    while !tell.is_closed() {
+        if let Some(here) = network::here() {
+            tell.send_if_modified(|known| std::mem::replace(known, here) != here);
+        }
+        tokio::time::sleep(NETWORK_EVERY).await;
     }
 }

@@ -757,6 +757,7 @@ fn kind_of(input: &Input) -> &'static str {
     match input {
         Input::Started => "in: started",
         Input::Wake => "in: wake",
+        Input::Ways(_) => "in: ways",
         Input::Command(_) => "in: command",
         Input::News(News::Greeting { .. }) => "in: greeting",
         Input::News(News::Gone { .. }) => "in: gone",

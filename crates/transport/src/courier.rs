@@ -17,6 +17,7 @@ use stonechat_wire::route::{RelayKeys, RelayRoute};
 
 mod hellos;
 mod knocks;
+mod memory;
 mod parcels;
 mod relay;
 mod truck;
@@ -25,10 +26,13 @@ use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
+use memory::Learned;
+pub use memory::{LEARNED_MAX, NETWORKS_MAX, NetworkId, Remembered};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
 pub use relay::{ADDRESSES_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
 use relay::{Heard, Relay};
+use truck::Habit;
 pub use truck::{
     PROVEN_BYTES, PROVEN_PACKETS, SHORT_LOAD_BYTES, SHORT_MS, SHORT_MS_MAX, SPENT_PACKETS, TIRED_BYTES, TIRED_PACKETS,
     Used,
@@ -64,13 +68,6 @@ pub const ARRIVALS_MAX: usize = 256;
 /// Names one dial and the connection that may come of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
-
-/// What worked last: plain data, kept by the caller on this device only.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remembered {
-    /// For each relay the address that answered last.
-    pub addresses: BTreeMap<RelayId, String>,
-}
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -129,6 +126,8 @@ pub enum Input {
         /// The card, or why there is none.
         answer: Result<Vec<u8>, KnockError>,
     },
+    /// The device is on this network from now on.
+    Network(NetworkId),
     /// The time of [`Output::Wait`] has come, or any other.
     Wake,
 }
@@ -227,6 +226,8 @@ pub struct Courier {
     knocks: Knocks,
     hellos: Hellos,
     remembered: Remembered,
+    /// What was learned here; nothing until the first input tells the time.
+    here: Option<Learned>,
     next_link: u64,
     offline_at: Option<Timestamp>,
     arrivals: Vec<Arrival>,
@@ -245,6 +246,7 @@ impl Courier {
             knocks: Knocks::default(),
             hellos: Hellos::default(),
             remembered,
+            here: None,
             next_link: 1,
             offline_at: None,
             arrivals: Vec::new(),
@@ -254,7 +256,11 @@ impl Courier {
 
     /// Takes one input. Cannot fail: what does not fit is dropped.
     pub fn handle_input(&mut self, now: Timestamp, input: Input) {
+        if self.here.is_none() {
+            self.arrive(now);
+        }
         match input {
+            Input::Network(network) => self.moved(now, network),
             Input::Errand(errand) => self.errand(now, errand),
             Input::Open { link, keys } => self.open(now, link, keys),
             Input::Frames { link, frames } => frames.into_iter().for_each(|frame| self.frame(now, link, frame)),
@@ -325,9 +331,15 @@ impl Courier {
     }
 
     fn use_relay(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>) {
-        let worked = self.remembered.addresses.get(&route.relay).cloned();
+        let here = self.here.as_ref();
+        let worked = here.and_then(|here| here.addresses.get(&route.relay).cloned());
+        let habit = here.and_then(|here| here.habits.get(&route.relay).copied());
         if let Some(relay) = self.relay(route.relay) {
+            let is_new = !relay.is_wanted();
             relay.learn(now, route, keys, worked.as_deref());
+            if let Some(habit) = habit.filter(|_| is_new) {
+                relay.recall(now, habit, worked.as_deref());
+            }
         }
         self.watch_offline(now);
     }
@@ -405,11 +417,42 @@ impl Courier {
         self.offline_at = None;
         self.news(News::Greeting { relay: id, time });
         let address = self.relays.get(&id).and_then(Relay::address);
-        if let Some(address) = address.filter(|address| self.remembered.addresses.get(&id) != Some(address)) {
-            self.remembered.addresses.insert(id, address);
-            while self.remembered.addresses.len() > RELAYS_MAX {
-                self.remembered.addresses.pop_first();
+        if let (Some(address), Some(here)) = (address, &mut self.here) {
+            here.addresses.insert(id, address);
+        }
+    }
+
+    /// Begins with what is remembered of the network.
+    fn arrive(&mut self, now: Timestamp) {
+        let here = self.remembered.here();
+        self.hellos.recall(now, here.cares.clone());
+        for (id, relay) in &mut self.relays {
+            let habit = here.habits.get(id).copied().unwrap_or_default();
+            relay.recall(now, habit, here.addresses.get(id).map(String::as_str));
+        }
+        self.here = Some(here);
+    }
+
+    /// Another network: what was learned on the last one says nothing here (TRK-8).
+    fn moved(&mut self, now: Timestamp, network: NetworkId) {
+        if network != self.remembered.network {
+            self.remember(now);
+            self.remembered.network = network;
+            self.arrive(now);
+        }
+    }
+
+    /// Keeps what was learned since, if anything was.
+    fn remember(&mut self, now: Timestamp) {
+        let Some(here) = &mut self.here else { return };
+        for (id, relay) in &self.relays {
+            match relay.habit() {
+                habit if habit == Habit::default() => drop(here.habits.remove(id)),
+                habit => drop(here.habits.insert(*id, habit)),
             }
+        }
+        here.cares = self.hellos.cares(now);
+        if self.remembered.learn(now, here.clone()) {
             self.outputs.push_back(Output::Remember(self.remembered.clone()));
         }
     }
@@ -507,6 +550,7 @@ impl Courier {
             relay.speak(now, &mut self.parcels, &mut self.outputs);
         }
         self.knock(now);
+        self.remember(now);
     }
 
     fn tell_offline(&mut self, now: Timestamp) {

@@ -8,5 +8,5 @@ pub mod courier;
 pub mod carrier;
 mod run;
 
-pub use courier::{Courier, Remembered};
+pub use courier::{Courier, NetworkId, Remembered};
 pub use run::{ERRANDS_WAITING_MAX, Ended, Handle, NEWS_WAITING_MAX, Transport, run};

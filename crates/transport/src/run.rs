@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::carrier::knock::{KnockFailure, knock};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Truck, carry};
-use crate::courier::{Courier, Input, LinkId, Output, Remembered};
+use crate::courier::{Courier, Input, LinkId, NetworkId, Output, Remembered};
 
 /// Errands that wait for the courier.
 pub const ERRANDS_WAITING_MAX: usize = 1024;
@@ -39,6 +39,7 @@ pub struct Transport;
 #[derive(Debug)]
 pub struct Handle {
     errands: mpsc::Sender<Errand>,
+    network: watch::Sender<NetworkId>,
     remembered: watch::Receiver<Remembered>,
     task: JoinHandle<()>,
 }
@@ -55,10 +56,12 @@ impl Transport {
         let (errands, errands_in) = mpsc::channel(ERRANDS_WAITING_MAX);
         let (news, news_out) = mpsc::channel(NEWS_WAITING_MAX);
         let (keep, kept) = watch::channel(remembered.clone());
-        let task = tokio::spawn(run(errands_in, news, trust, seed, remembered, keep));
+        let (network, networks) = watch::channel(remembered.network);
+        let task = tokio::spawn(run((errands_in, networks), news, trust, seed, remembered, keep));
         (
             Handle {
                 errands,
+                network,
                 remembered: kept,
                 task,
             },
@@ -83,7 +86,12 @@ impl Handle {
         self.errands.clone()
     }
 
-    /// What worked last; changes are seen on it.
+    /// Where to say on which network the device is.
+    pub fn network(&self) -> watch::Sender<NetworkId> {
+        self.network.clone()
+    }
+
+    /// What was learned; changes are seen on it.
     pub fn remembered(&self) -> watch::Receiver<Remembered> {
         self.remembered.clone()
     }
@@ -97,7 +105,7 @@ impl Handle {
 
 /// Runs until every sender of errands, or the receiver of news, is gone.
 pub async fn run(
-    mut errands: mpsc::Receiver<Errand>,
+    (mut errands, mut networks): (mpsc::Receiver<Errand>, watch::Receiver<NetworkId>),
     news: mpsc::Sender<News>,
     trust: Trust,
     seed: [u8; 32],
@@ -118,6 +126,10 @@ pub async fn run(
                 Ok(permit) => driver.tell(permit),
                 Err(_) => return,
             },
+            Ok(()) = networks.changed() => {
+                let network = *networks.borrow_and_update();
+                driver.input(Input::Network(network));
+            }
             () = driver.clock.sleep_until(wake_at) => driver.input(Input::Wake),
         }
     }

@@ -502,11 +502,10 @@ async fn a_host_that_is_not_there_is_not_a_spent_door() {
 async fn what_worked_is_remembered() {
     let house = House::new().await;
     let client = Client::new(&house.relay.route).await;
-    let remembered = client.handle.remembered().borrow().clone();
-    assert_eq!(
-        remembered.addresses.get(&house.relay.route.relay),
-        Some(&house.relay.local_addr.to_string())
-    );
+    let mut remembered = client.handle.remembered();
+    let wanted = house.relay.local_addr.to_string();
+    let known = remembered.wait_for(|known| known.address(&house.relay.route.relay) == Some(&wanted));
+    assert!(known.await.is_ok());
 }
 
 // Helpers.

@@ -8,6 +8,7 @@ use crate::store::StoreError;
 const LANGUAGE: &str = "language";
 const THEME: &str = "theme";
 const READ_RECEIPTS: &str = "read_receipts";
+const WAYS: &str = "ways";
 
 /// What is set; read receipts are told unless they were switched off.
 ///
@@ -28,6 +29,20 @@ pub fn save_settings(db: &Connection, settings: &Settings) -> Result<(), StoreEr
     set(db, LANGUAGE, settings.language.as_deref())?;
     set(db, THEME, settings.theme.as_deref())?;
     set(db, READ_RECEIPTS, Some(&receipts))
+}
+
+/// What the courier wanted to be kept; empty where nothing was.
+///
+/// Errors: the database's own.
+pub fn load_ways(db: &Connection) -> Result<String, StoreError> {
+    Ok(value(db, WAYS)?.unwrap_or_default())
+}
+
+/// Keeps it in the place of what was kept.
+///
+/// Errors: the database's own.
+pub fn save_ways(db: &Connection, learned: &str) -> Result<(), StoreError> {
+    set(db, WAYS, Some(learned))
 }
 
 fn value(db: &Connection, key: &str) -> Result<Option<String>, StoreError> {

@@ -1,6 +1,8 @@
 //! The profile's life: passphrase, lock, unlock, wipe, restart, a home that is in use or damaged.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stonechat_daemon::Daemon;
@@ -8,6 +10,9 @@ use stonechat_daemon::api::Caller;
 use stonechat_daemon::home::{Home, HomeError};
 use stonechat_daemon::rpc;
 use stonechat_daemon::types::Fault;
+use stonechat_wire::ids::RelayId;
+use stonechat_wire::route::RelayRoute;
+use tokio::net::TcpListener;
 
 use crate::harness::open;
 
@@ -164,4 +169,53 @@ async fn a_profile_that_cannot_be_read_says_why() {
     }
     std::fs::remove_file(dir.path().join("key")).unwrap();
     assert_eq!(open(&dir, None).closed_by(), Some(Fault::BrokenDatabase));
+}
+
+/// Takes connections and never says a word, as a censor that dislikes a name.
+async fn silence() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let route = RelayRoute {
+        address: format!("https://{}", listener.local_addr().unwrap()),
+        relay: RelayId::from_bytes([7; 16]),
+        secret: None,
+        lan: false,
+    };
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            held.push(stream);
+        }
+    });
+    (route.to_text(), count)
+}
+
+async fn until_dialled(count: &AtomicUsize, times: usize) {
+    while count.load(Ordering::SeqCst) < times {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_was_silenced_rests_after_a_restart_too_trk_8() {
+    let (route, count) = silence().await;
+    let dir = tempfile::tempdir().unwrap();
+    let wish = json!({ "name": "Ana", "relays": [route] });
+    let daemon = open(&dir, None);
+    ask(&daemon, "init", wish.clone()).await.unwrap();
+    until_dialled(&count, 1).await;
+    // The hello is given up after 8 s (TRK-6).
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    daemon.stop().await;
+    drop(daemon);
+    let _daemon = open(&dir, None);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(count.load(Ordering::SeqCst), 1, "it rests");
+    // Whoever remembers nothing dials at once.
+    let fresh = tempfile::tempdir().unwrap();
+    let other = open(&fresh, None);
+    ask(&other, "init", wish).await.unwrap();
+    until_dialled(&count, 2).await;
 }

@@ -33,19 +33,45 @@ pub(super) struct Hellos {
 }
 
 /// What a silenced handshake leaves behind.
-#[derive(Debug)]
-struct Care {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Care {
     rests_until: Timestamp,
     silenced_count: u32,
 }
 
 impl Care {
+    /// As it is kept: until when the name rests, and how many were silenced.
+    pub(super) const fn parts(self) -> (u64, u32) {
+        (self.rests_until.0, self.silenced_count)
+    }
+
+    pub(super) const fn of((rests_until, silenced_count): (u64, u32)) -> Self {
+        Self {
+            rests_until: Timestamp(rests_until),
+            silenced_count,
+        }
+    }
+
     const fn ends_at(&self) -> Timestamp {
         self.rests_until.plus_ms(CAREFUL_MS)
     }
 }
 
 impl Hellos {
+    /// Names that want care now.
+    pub(super) fn cares(&self, now: Timestamp) -> BTreeMap<String, Care> {
+        let still = self.cares.iter().filter(|(_, care)| now < care.ends_at());
+        still.map(|(name, care)| (name.clone(), *care)).collect()
+    }
+
+    /// On this network these names want care; none rests for longer than it could have been told to now.
+    pub(super) fn recall(&mut self, now: Timestamp, cares: BTreeMap<String, Care>) {
+        self.cares = cares;
+        for care in self.cares.values_mut() {
+            care.rests_until = care.rests_until.min(now.plus_ms(REST_MS_MAX));
+        }
+    }
+
     /// Begins a handshake, `under_way` of which are so with this address. Errors: too early, and when to ask again.
     pub(super) fn begin(&mut self, now: Timestamp, address: &str, under_way: usize) -> Result<(), Timestamp> {
         if split(address).0 == Around::Plain {

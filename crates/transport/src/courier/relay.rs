@@ -282,6 +282,24 @@ impl Relay {
         }
     }
 
+    /// How connections to it are held, and the address that answered.
+    pub(super) const fn habit(&self) -> Habit {
+        self.habit
+    }
+
+    /// What was learned of it on this network. Where it is not connected it is tried at once.
+    pub(super) fn recall(&mut self, now: Timestamp, habit: Habit, worked: Option<&str>) {
+        self.habit = habit.recalled(now);
+        if let Link::Down { retry_at } = &mut self.link {
+            *retry_at = now;
+            let place = self
+                .addresses
+                .iter()
+                .position(|address| Some(address.as_str()) == worked);
+            self.current = place.unwrap_or(self.current);
+        }
+    }
+
     fn add_address(&mut self, address: String, worked: Option<&str>) {
         let is_free = matches!(self.link, Link::Down { .. });
         if self.addresses.len() >= ADDRESSES_MAX {

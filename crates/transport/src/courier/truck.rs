@@ -56,6 +56,26 @@ pub(super) struct Habit {
 }
 
 impl Habit {
+    /// As it is kept: until when connections are held short, and how many froze.
+    pub(super) const fn parts(self) -> (u64, u32) {
+        (self.short_until.0, self.frozen_count)
+    }
+
+    pub(super) const fn of((short_until, frozen_count): (u64, u32)) -> Self {
+        Self {
+            short_until: Timestamp(short_until),
+            frozen_count,
+        }
+    }
+
+    /// As it was remembered: never longer than it could have been set now, whatever the clock did meanwhile.
+    pub(super) fn recalled(self, now: Timestamp) -> Self {
+        Self {
+            short_until: self.short_until.min(now.plus_ms(SHORT_MS_MAX)),
+            ..self
+        }
+    }
+
     /// How much of a session the next connection may carry; 0: any amount.
     pub(super) fn load_max(self, now: Timestamp) -> u32 {
         if self.is_short(now) { SHORT_LOAD_BYTES } else { 0 }
