@@ -38,12 +38,14 @@ pub mod emoji;
 pub mod jpeg;
 pub mod marks;
 pub mod opus;
+pub mod place;
 pub mod poll;
 pub mod post;
 
 pub mod capsule;
 pub mod card;
 pub mod group;
+pub mod introduce;
 pub mod invite;
 pub mod link;
 pub mod own;

@@ -5,6 +5,7 @@
 import type { Choice, ForwardedFrom, MediaKind, Message, Quote, Reaction } from '../core/gen/api';
 import type { Dict } from '../i18n/en';
 import { isolate } from '../i18n/plural';
+import { besideText, introductionWords } from './introduce';
 import { spokenText } from './marks';
 
 /** The emojis offered first. */
@@ -16,6 +17,7 @@ export function quoteWords({ found }: Quote, t: Dict): { name: string; text: str
   const name = found.mine ? t.chat.you : found.fromName;
   if (found.kind === 'timer') return { name, text: t.timer.title };
   if (found.kind === 'deleted') return { name, text: t.chat.deleted };
+  if (found.kind === 'introduction') return { name, text: t.introduce.title };
   return { name, text: found.kind === 'unknown' ? t.chat.newer : mediaText(found.media, found.text, t) };
 }
 
@@ -82,8 +84,10 @@ export function textOf(message: Message, began: string, t: Dict, locale: string)
     case 'deleted':
       return t.chat.deleted;
     case 'text':
-      return mediaText(message.media?.kind ?? null, spokenText(message, t), t);
+      return mediaText(message.media?.kind ?? null, besideText(message, spokenText(message, t), t), t);
     case 'timer':
       return timerLine(message, t, locale);
+    case 'introduction':
+      return introductionWords(message, t);
   }
 }

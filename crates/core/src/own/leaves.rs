@@ -322,7 +322,7 @@ mod tests {
     use crate::account::{Account, Origin};
     use crate::store::{Store, StoreKey};
     use ed25519_dalek::{Signer as _, SigningKey};
-    use stonechat_wire::card::LeafIdentity;
+    use stonechat_wire::card::{DeviceChange, LeafIdentity};
     use stonechat_wire::ids::{EpochId, Timestamp};
 
     struct Family {

@@ -18,6 +18,7 @@ mod devices;
 mod errors;
 mod faults;
 mod halves;
+mod introduce;
 mod kill;
 mod links;
 mod meet;
