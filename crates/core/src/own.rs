@@ -9,4 +9,4 @@ mod leaves;
 mod told;
 
 pub(crate) use leaves::{judge, next_due, spread, spread_chat, spread_due, taken_in};
-pub(crate) use told::{block_changed, call, check_pair, contact_changed, meet, remove, take_in};
+pub(crate) use told::{block_changed, call, check_pair, contact_changed, meet, remove, saved, take_in};

@@ -23,7 +23,7 @@ use stonechat_wire::card::{DeviceChange, DeviceLog};
 use stonechat_wire::group::{GroupState, SUPPLY_MAX, Supply};
 use stonechat_wire::ids::{AccountId, DeviceId, RelayId};
 use stonechat_wire::message::Kind;
-use stonechat_wire::own::{Own, OwnContact, OwnWelcome};
+use stonechat_wire::own::{Own, OwnContact, OwnWelcome, SAVED_BYTES_MAX};
 
 /// Key packages that lie with another device of mine (OWN-2).
 const FRESH: u32 = 16;
@@ -60,6 +60,12 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8])
         Own::Welcome(welcome) => welcomed(step, device, &welcome),
         Own::Contact(contact) => contact_told(step, device, &contact),
         Own::Blocked(account, blocked) => blocked_told(step, device, account, blocked),
+        Own::Saved(plain) => {
+            if conversation::saved::came(step, &plain)? {
+                saved(step, plain, Some(device))?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -490,6 +496,14 @@ fn blocked_told(step: &mut Step<'_, '_>, from: DeviceId, account: AccountId, blo
         step.event(Event::ContactChanged { contact });
     }
     tell_all(step, &Own::Blocked(account, blocked), Some(from))
+}
+
+/// Something was written in the chat with oneself (OWN-9), here or, as that other device said, there.
+pub(crate) fn saved(step: &mut Step<'_, '_>, plain: Vec<u8>, but: Option<DeviceId>) -> Result<(), Stop> {
+    if plain.len() > SAVED_BYTES_MAX {
+        return Ok(());
+    }
+    tell_all(step, &Own::Saved(plain), but)
 }
 
 /// A contact was blocked here, or let in again.

@@ -208,6 +208,12 @@ fn meeting_seeds() -> Vec<Seed> {
         seed("meeting", "note", 9, &note().encode()),
         seed("meeting", "capsule", 15, &capsule().encode()),
         seed("meeting", "own welcome", 16, &own_welcome().encode()),
+        seed(
+            "meeting",
+            "own saved message",
+            16,
+            &Own::Saved([text_header().encode(), encode_text("hi")].concat()).encode(),
+        ),
         seed("meeting", "own note", 17, &own_note().encode()),
         seed("meeting", "grant", 18, &grant().encode()),
         seed("meeting", "link request", 19, &link_request().encode()),
@@ -1058,6 +1064,7 @@ fn links() -> Value {
         "own": { "rule": "OWN-2",
             "devices": hex(Own::Devices(card().device_log, vec![(DeviceId::from_bytes(bytes(11)), "Phone".into())]).encode()),
             "welcome": hex(own_welcome().encode()), "contact": hex(Own::Contact(own_contact()).encode()),
-            "blocked": hex(Own::Blocked(own_contact().account(), true).encode()) },
+            "blocked": hex(Own::Blocked(own_contact().account(), true).encode()),
+            "saved": hex(Own::Saved([text_header().encode(), encode_text("hi")].concat()).encode()) },
     })
 }
