@@ -6,7 +6,7 @@ import type { Choice, ForwardedFrom, MediaKind, Message, Quote, Reaction } from 
 import type { Dict } from '../i18n/en';
 import { isolate } from '../i18n/plural';
 import { besideText, introductionWords } from './introduce';
-import { spokenText } from './marks';
+import { previewText, spokenText } from './marks';
 
 /** The emojis offered first. */
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
@@ -43,6 +43,12 @@ export function mediaText(kind: MediaKind | null, text: string, t: Dict): string
   if (kind === null) return text;
   const name = kind === 'photo' ? t.media.photo : t.media.voiceNote;
   return text === '' ? name : `${name}: ${text}`;
+}
+
+/** A message where there is room for a line: spoilers blotted out, what stands beside the text named. */
+export function shortText(message: Message, t: Dict): string {
+  if (message.kind === 'introduction') return introductionWords(message, t);
+  return mediaText(message.media?.kind ?? null, besideText(message, previewText(message), t), t);
 }
 
 /** Milliseconds as 1:05. */
