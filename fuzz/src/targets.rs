@@ -12,6 +12,7 @@ use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::group::{GroupState, Invitation, Note, decode_supply, encode_supply};
 use stonechat_wire::ids::{RelayId, Tag};
+use stonechat_wire::introduce::{Ask, Word};
 use stonechat_wire::invite::InviteLink;
 use stonechat_wire::link::{Grant, LinkRequest};
 use stonechat_wire::message::{
@@ -156,8 +157,10 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 20 {
+    match choice % 22 {
         0 => texts(bytes),
+        20 => same(bytes, Ask::decode(bytes).ok().map(|ask| ask.encode())),
+        21 => same(bytes, Word::decode(bytes).ok().map(|(id, word)| word.encode(&id))),
         1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
         2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),
         3 => same(bytes, ClaimSealed::decode(bytes).ok().map(|claim| claim.encode())),

@@ -493,6 +493,14 @@ pub(crate) fn load_public(db: &Connection) -> Result<Option<Person>, StoreError>
     Ok(person.optional()?)
 }
 
+/// The word of the list that two bytes name: their lowest 11 bits.
+#[must_use]
+pub fn word(pair: [u8; 2]) -> &'static str {
+    let list = WORD_LIST.word_list();
+    let place = usize::from(u16::from_be_bytes(pair)) % list.len().max(1);
+    list.get(place).copied().unwrap_or_default()
+}
+
 /// Three words to say by phone: 33 bits of `dice`, from the list of recovery words (ACC-5).
 #[must_use]
 pub fn spoken_words(dice: [u8; 6]) -> String {

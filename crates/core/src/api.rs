@@ -10,6 +10,7 @@ mod content;
 mod device;
 mod fault;
 mod groups;
+mod introduce;
 mod media;
 mod messages;
 mod own;
@@ -22,6 +23,7 @@ pub use content::*;
 pub use device::*;
 pub use fault::*;
 pub use groups::*;
+pub use introduce::*;
 pub use media::*;
 pub use messages::*;
 pub use own::*;
@@ -102,6 +104,12 @@ pub enum Command {
     /// Writes a message of one chat in another.
     #[serde(rename = "forward")]
     Forward(Forward),
+    /// Sends the card of a contact.
+    #[serde(rename = "card.send")]
+    CardSend(CardSend),
+    /// Sends a place.
+    #[serde(rename = "place.send")]
+    PlaceSend(PlaceSend),
     /// Something is being written in a chat: tells whoever is there, unless receipts are off. Say it every few seconds.
     #[serde(rename = "typing")]
     Typing(ByChat),
@@ -159,6 +167,15 @@ pub enum Command {
     /// Takes in a page of such a file.
     #[serde(rename = "bundle.import")]
     BundleImport(BundleImport),
+    /// Asks two contacts whether they want to meet.
+    #[serde(rename = "introduce")]
+    Introduce(Introduce),
+    /// Says whether I want to meet whom a contact wants to introduce.
+    #[serde(rename = "introduction.answer")]
+    IntroductionAnswer(IntroductionAnswer),
+    /// What to look at in a new contact has been read: [`Chat::is_new`] is said no more.
+    #[serde(rename = "contact.noticed")]
+    ContactNoticed(ById),
     /// Adds a relay by its route (`stone:r...`).
     #[serde(rename = "relay.add")]
     RelayAdd(RelayAdd),
@@ -183,6 +200,7 @@ impl Command {
                 | Self::Verify(_)
                 | Self::ContactRename(_)
                 | Self::ContactBlock(_)
+                | Self::ContactNoticed(_)
                 | Self::SettingsSet(_)
                 | Self::DraftSet(_)
         )
@@ -208,6 +226,9 @@ pub enum Query {
     /// All contacts by name: list of [`Contact`].
     #[serde(rename = "contacts")]
     Contacts,
+    /// Introductions that wait for my answer, newest first, at most 64: list of [`Message`].
+    #[serde(rename = "introductions")]
+    Introductions,
     /// Contacts that are blocked, by name: list of [`Contact`].
     #[serde(rename = "blocked")]
     Blocked,
@@ -238,6 +259,9 @@ pub enum Query {
     /// The 60-digit number of a contact: [`SafetyNumber`].
     #[serde(rename = "safetyNumber")]
     SafetyNumber(ById),
+    /// What to look at in a contact: [`FirstContact`].
+    #[serde(rename = "firstContact")]
+    FirstContact(ById),
     /// The account's devices, and how linking stands: [`Devices`].
     #[serde(rename = "devices")]
     Devices,
@@ -301,7 +325,7 @@ pub enum Answer {
     Messages(Messages),
     /// [`Query::Message`]
     Message(Box<Message>),
-    /// [`Query::Pins`]
+    /// [`Query::Pins`], [`Query::Introductions`]
     Pins(Vec<Message>),
     /// [`Query::History`]
     History(Vec<Version>),
@@ -313,6 +337,8 @@ pub enum Answer {
     Hits(Vec<Hit>),
     /// [`Query::SafetyNumber`]
     SafetyNumber(SafetyNumber),
+    /// [`Query::FirstContact`]
+    FirstContact(FirstContact),
     /// [`Query::Devices`]
     Devices(Devices),
     /// [`Query::SettingsGet`]

@@ -6,6 +6,7 @@
 //! `wishes` makes acts of what the person wants; `pins` and `polls` do so for theirs. Specified in `docs/protocol/13-content.md` (CON-*).
 //! Invariant: `message.text` is what is shown; the search index follows it in the same transaction.
 
+pub(crate) mod beside;
 pub(crate) mod forward;
 pub(crate) mod links;
 pub(crate) mod media;
@@ -296,7 +297,8 @@ fn empty(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
     step.tx
         .prepare_cached(
             "UPDATE message SET kind = ?, text = '', spans = NULL, body = NULL, original = NULL, original_spans = NULL,
-                 edited_at = NULL, reply_to = NULL, mentions = 0, pinned = NULL, poll = NULL, forwarded = NULL
+                 edited_at = NULL, reply_to = NULL, mentions = 0, pinned = NULL, poll = NULL, forwarded = NULL,
+                 card = NULL, place = NULL
              WHERE id = ?",
         )?
         .execute(params![MessageKind::Deleted as u8, id.as_bytes()])?;

@@ -24,7 +24,7 @@ use crate::content::{self, mentions, shown::Shown, vanish};
 use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
-use crate::meeting::{self, block};
+use crate::meeting::{self, block, introduced};
 use crate::mls::{Gid, Signer};
 use crate::outbox::{self, Waiting};
 use crate::own;
@@ -35,7 +35,9 @@ use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::group::SaidTimer;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId, RelayId};
+use stonechat_wire::introduce::Person;
 use stonechat_wire::message::{self, First, Kind, MessageHeader};
+use stonechat_wire::place::Place;
 use stonechat_wire::poll::Poll;
 
 /// Longest text, bytes of UTF-8 (CNV-5).
@@ -612,6 +614,9 @@ pub(crate) fn take_in(
         return Ok(Some(id));
     }
     content::arrived(step, from.chat, id)?;
+    if let (Some(ask), false) = (&shown.introduction, mine) {
+        introduced::came(step, sender, id, ask)?;
+    }
     if !from.hidden {
         let message = loaded(step, id)?;
         step.event(Event::MessageAdded { message });
@@ -664,7 +669,7 @@ fn shown_as(
 ) -> Result<Shown, Stop> {
     let served = match header.kind {
         _any if from.own => true,
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind => !from.grouped,
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Consent => !from.grouped,
         Kind::Leave => from.grouped,
         _other => false,
     };
@@ -677,6 +682,9 @@ fn shown_as(
     Ok(match header.kind {
         Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => Shown::default(),
         Kind::Timer if !group::may_edit(step, epoch, sender)? => Shown::default(),
+        // Nobody is introduced in a group (INT-1).
+        Kind::Consent => Shown::default(),
+        Kind::Introduce => introduced::judged(step, from, sender, body)?,
         kind => mentions::judged(step, epoch, sender, Shown::read(kind, body))?,
     })
 }
@@ -702,6 +710,7 @@ fn told(
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Behind => group::behind::take_in(step, by.account, body),
+        Kind::Consent if !from.grouped => introduced::told(step, from, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
         Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => {
             content::take_in(step, from.chat, id, kind, body)
@@ -714,6 +723,8 @@ fn told(
         | Kind::Welcome
         | Kind::Want
         | Kind::Own
+        | Kind::Introduce
+        | Kind::Consent
         | Kind::Unknown(_) => Ok(()),
     }
 }
@@ -783,8 +794,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         .prepare_cached(
             "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
                                  sent_at, received_at, state, complete, acked, client_id, reply_to, timer_s,
-                                 spans, mentions, poll, forwarded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                 spans, mentions, poll, forwarded, card, place)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.id.as_bytes(),
@@ -812,6 +823,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.shown.mentions_me,
             new.shown.poll.as_ref().map(Poll::encode),
             new.shown.forwarded(),
+            new.shown.card.as_ref().map(Person::encode),
+            new.shown.place.as_ref().map(Place::encode),
         ])?;
     // RCH-3: written where its sender's lost devices read.
     if of.gone && !of.grouped && !new.mine {

@@ -42,6 +42,12 @@ pub enum Defence {
     LinkNumber,
     /// A link that two devices ask by is closed (LNK-4).
     LinkOnce,
+    /// An introduction's invitation lets in one account by name (INT-5).
+    BoundInvite,
+    /// Vouches are signed, follow one another and end with me (INT-3).
+    Vouches,
+    /// A link that comes by an introduction is of the account that was introduced (INT-6).
+    IntroducedPin,
 }
 
 #[cfg(any(test, feature = "lab"))]

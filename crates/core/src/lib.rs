@@ -30,6 +30,7 @@ mod inbox;
 mod leaf;
 mod link;
 mod listening;
+mod lookalike;
 mod meeting;
 mod mls;
 mod outbox;
@@ -45,10 +46,10 @@ mod watch;
 pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
-use content::{forward, media, pins, polls, vanish, wishes};
+use content::{beside, forward, media, pins, polls, vanish, wishes};
 use conversation::{originals, receipts, renewal, saved, wants};
 use group::{behind, links};
-use meeting::{accept, block, invite};
+use meeting::{accept, block, introduce, introduced, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
 use step::{Step, Stop};
@@ -182,6 +183,8 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::PollVote(wish) => polls::vote(step, &wish),
         Command::PollClose(wish) => polls::close(step, &wish),
         Command::Forward(wish) => forward::forward(step, &wish),
+        Command::CardSend(wish) => beside::send_card(step, &wish),
+        Command::PlaceSend(wish) => beside::send_place(step, &wish),
         Command::SavedOpen => saved::open(step),
         Command::Typing(wish) => typing::say(step, &wish),
         Command::GroupCreate(wish) => group::create(step, &wish),
@@ -194,6 +197,9 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),
         Command::ContactBlock(wish) => block::set(step, &wish),
+        Command::Introduce(wish) => introduce::introduce(step, &wish),
+        Command::IntroductionAnswer(wish) => introduced::answer(step, &wish),
+        Command::ContactNoticed(wish) => profile::noticed(step, &wish.id),
         Command::ContactRename(wish) => profile::rename_contact(step, &wish),
         Command::DeviceLink(wish) => link::create(step, &wish),
         Command::DeviceAccept(wish) => link::accept(step, &wish),

@@ -7,7 +7,10 @@
 
 pub(crate) mod accept;
 pub(crate) mod block;
+pub(crate) mod introduce;
+pub(crate) mod introduced;
 pub(crate) mod invite;
+mod vouch;
 
 pub(crate) use accept::{answered, door_spent, knocked, turned_away};
 pub(crate) use invite::{check_members as check_two, claimed, door_open};

@@ -8,7 +8,7 @@ use crate::api::{self, Event, Fault, Me, Reply, Words};
 use crate::capsule;
 use crate::conversation;
 use crate::listening;
-use crate::meeting::{accept, invite};
+use crate::meeting::{accept, introduce, introduced, invite};
 use crate::outbox;
 use crate::own;
 use crate::query;
@@ -49,6 +49,8 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     listening::announce_all(step)?;
     outbox::send_all(step)?;
     invite::open_doors(step)?;
+    introduce::resume(step)?;
+    introduced::resume(step)?;
     restore::resume(step)?;
     accept::knock_all(step)
 }
@@ -167,6 +169,22 @@ pub(crate) fn verify(step: &mut Step<'_, '_>, wish: &api::Verify) -> Result<Repl
             params![wish.verified, account],
         )
     })
+}
+
+/// What to look at in a new contact was read (FST-1). It is said no more on this device.
+pub(crate) fn noticed(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
+    let account = hex::decode(id).map_err(|_| Stop::Fault(Fault::NotFound))?;
+    let known = step
+        .tx
+        .execute("UPDATE contact SET noticed = 1 WHERE account = ?", [&account])?;
+    let contact = query::load_contact(step.tx, &account)?;
+    let Some(contact) = contact.filter(|_| known == 1) else {
+        return Err(Stop::Fault(Fault::NotFound));
+    };
+    if let Some(chat) = contact.chat {
+        step.touch_chat(chat);
+    }
+    Ok(Reply::Done {})
 }
 
 pub(crate) fn rename_contact(step: &mut Step<'_, '_>, wish: &api::ContactRename) -> Result<Reply, Stop> {

@@ -7,6 +7,7 @@
 mod content;
 mod format;
 mod groups;
+mod introduce;
 mod messages;
 mod own;
 mod people;
@@ -84,6 +85,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Invites => Answer::Invites(people::invites(db)?),
         Query::Acceptances => Answer::Acceptances(people::acceptances(db)?),
         Query::Requests => Answer::Requests(people::requests(db)?),
+        Query::Introductions => Answer::Pins(introduce::open(db)?),
         Query::Blocked => Answer::Contacts(people::blocked(db)?),
         Query::Contacts => Answer::Contacts(people::contacts(db)?),
         Query::Chats(page) => Answer::Chats(people::chats(db, check_page(page)?)?),
@@ -95,6 +97,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),
         Query::SafetyNumber(by) => Answer::SafetyNumber(people::safety_number(db, &id(&by.id)?)?),
+        Query::FirstContact(by) => Answer::FirstContact(introduce::first_contact(db, &id(&by.id)?)?),
         Query::Devices => Answer::Devices(own::devices(db)?),
         Query::SettingsGet => Answer::Settings(load_settings(db)?),
         Query::DraftGet(by) => Answer::Draft(people::draft(db, by.chat)?),

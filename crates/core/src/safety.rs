@@ -3,6 +3,7 @@
 //! In: the public side of both accounts. Out: twelve groups of five digits, the same on both sides.
 //! Specified in `docs/protocol/06-account.md` (SAFE-1).
 
+use crate::account::word;
 use sha2::{Digest as _, Sha512};
 use stonechat_wire::ids::AccountId;
 
@@ -33,6 +34,31 @@ pub fn number(one: &Person, other: &Person) -> [String; 12] {
     let [a, b, c, d, e, f] = half(low);
     let [g, h, i, j, k, l] = half(high);
     [a, b, c, d, e, f, g, h, i, j, k, l]
+}
+
+/// Words of a conversation: a quick look at what the number says in full (SAFE-2).
+///
+/// Takes some milliseconds, so that looking for a pair of accounts with the same ones is dear.
+#[must_use]
+pub fn words(one: &Person, other: &Person, group: &[u8]) -> [String; 8] {
+    let (low, high) = if one.account <= other.account {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    let mut said = Vec::from(*b"stonechat/words/1");
+    for person in [low, high] {
+        said.extend_from_slice(person.account.as_bytes());
+        said.extend_from_slice(&person.ed25519);
+    }
+    said.extend_from_slice(group);
+    let mut hash = Sha512::digest(&said);
+    for _ in 1..ROUNDS {
+        hash = Sha512::new().chain_update(hash).chain_update(&said).finalize();
+    }
+    let (pairs, _) = hash.as_slice().as_chunks::<2>();
+    let mut pairs = pairs.iter();
+    std::array::from_fn(|_| pairs.next().map_or_else(String::new, |pair| word(*pair).to_owned()))
 }
 
 /// Thirty digits of one account.
@@ -69,6 +95,21 @@ mod tests {
         assert_eq!(number_here, number(&person(2), &person(1)));
         assert_eq!(number_here.concat().len(), 60);
         assert!(number_here.concat().bytes().all(|digit| digit.is_ascii_digit()));
+    }
+
+    #[test]
+    fn both_sides_see_the_same_words_and_each_pair_and_conversation_others_safe_2() {
+        let here = words(&person(1), &person(2), b"group");
+        assert_eq!(here, words(&person(2), &person(1), b"group"));
+        assert!(here.iter().all(|word| !word.is_empty()));
+        assert_ne!(here, words(&person(1), &person(2), b"grouq"));
+        // Somebody who stands between has a conversation with each.
+        assert_ne!(here, words(&person(1), &person(3), b"group"));
+        let other_key = Person {
+            ed25519: [9; 32],
+            ..person(2)
+        };
+        assert_ne!(here, words(&person(1), &other_key, b"group"));
     }
 
     #[test]

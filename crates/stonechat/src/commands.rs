@@ -10,6 +10,7 @@ mod content;
 mod devices;
 mod find;
 mod group;
+mod introduce;
 mod links;
 mod media;
 mod meeting;
@@ -69,6 +70,11 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Contacts(listing) => talk::contacts(client, &listing).await,
         Verb::Block(wish) => block::run(client, &wish).await,
         Verb::Bundle(wish) => bundle::run(client, &wish).await,
+        Verb::Introduce(wish) => introduce::introduce(client, &wish).await,
+        Verb::Introductions(listing) => introduce::introductions(client, &listing).await,
+        Verb::Meet(wish) => introduce::meet(client, &wish).await,
+        Verb::Card(wish) => introduce::card(client, &wish).await,
+        Verb::Place(wish) => introduce::place(client, &wish).await,
         Verb::Group(wish) => group::run(client, wish).await,
         Verb::Device(wish) => devices::run(client, wish, place).await,
         Verb::Reply(reply) => content::reply(client, &reply).await,
@@ -88,6 +94,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Messages(messages) => talk::messages(client, &messages).await,
         Verb::Receive(receive) => receive::receive(client, &receive).await,
         Verb::SafetyNumber(of) => talk::safety_number(client, &of).await,
+        Verb::Compare(of) => talk::compare(client, &of).await,
         Verb::Search(search) => talk::search(client, &search).await,
         Verb::Open | Verb::Lock | Verb::Wipe | Verb::Serve(_) | Verb::Relay(_) | Verb::Run(_) | Verb::Demo(_) => {
             Err(anyhow::anyhow!("this command is done elsewhere").into())

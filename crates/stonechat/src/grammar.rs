@@ -50,6 +50,16 @@ pub(crate) enum Verb {
     Contacts(Listing),
     /// Blocks a contact: nothing of theirs is shown or answered, and they are not told. Without a name: who is blocked.
     Block(Block),
+    /// Asks two contacts whether they want to meet. Nothing happens before both have said yes.
+    Introduce(Introduce),
+    /// Lists the introductions that wait for your answer.
+    Introductions(Listing),
+    /// Says whether you want to meet somebody, by the id that `introductions` prints.
+    Meet(Meet),
+    /// Sends the card of one contact to another, or to a group.
+    Card(SendCard),
+    /// Sends a place; nothing is looked up for it.
+    Place(Place),
     /// Makes a group, changes who is in it and what they may do.
     #[command(subcommand)]
     Group(Group),
@@ -94,6 +104,9 @@ pub(crate) enum Verb {
     Receive(Receive),
     /// Shows the 60 digits to compare with a contact.
     SafetyNumber(OfContact),
+    /// Shows eight words of the conversation with a contact for a quick comparison, and who introduced them.
+    #[command(name = "words-of")]
+    Compare(Compare),
     /// Finds messages.
     Search(Search),
     /// Shows who this is and how it is connected.
@@ -262,6 +275,95 @@ pub(crate) struct Block {
     /// Lets the contact in again.
     #[arg(long, requires = "contact")]
     pub(crate) undo: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Introduce {
+    /// Name or id of a contact.
+    pub(crate) one: String,
+    /// Name or id of another contact.
+    pub(crate) other: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Meet {
+    /// The message that asks.
+    pub(crate) id: String,
+    /// You do not want to; the other one is not told.
+    #[arg(long)]
+    pub(crate) no: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendCard {
+    /// Name or id of the contact or group it goes to.
+    pub(crate) contact: String,
+    /// Name or id of the contact whose card it is.
+    pub(crate) of: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Name or id of the contact or group it goes to.
+    pub(crate) contact: String,
+    /// Degrees north, below 0: south.
+    #[arg(allow_negative_numbers = true, value_parser = steps)]
+    pub(crate) lat: Steps,
+    /// Degrees east, below 0: west.
+    #[arg(allow_negative_numbers = true, value_parser = steps)]
+    pub(crate) lon: Steps,
+    /// Within so many metres.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) within: u32,
+    /// What it is called.
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 1/100,000 of a degree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Steps(pub(crate) i32);
+
+/// `-33.44556`: five digits behind the point count.
+fn steps(text: &str) -> Result<Steps, String> {
+    let bad = || "degrees are a number from -180 to 180 with a point, as -33.44556".to_owned();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let plain = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    if whole.is_empty() || !plain(whole) || !plain(part) {
+        return Err(bad());
+    }
+    let part: String = part.chars().chain(std::iter::repeat('0')).take(5).collect();
+    let whole: i32 = whole.parse().map_err(|_| bad())?;
+    let part: i32 = part.parse().map_err(|_| bad())?;
+    if whole > 180 || (whole == 180 && part > 0) {
+        return Err(bad());
+    }
+    Ok(Steps(sign * (whole * 100_000 + part)))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// Name or id of the contact.
+    pub(crate) contact: String,
     /// One JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -811,6 +913,13 @@ mod tests {
             "block Bo --json",
             "block Bo --undo",
             "block --json",
+            "introduce Bo Cy --json",
+            "introductions --json",
+            "meet 12ab --no --json",
+            "meet 12ab",
+            "card Bo Cy --json",
+            "place House -33.44556 151.2 --within 12 --label pier --json",
+            "words-of Bo --json",
             "group create House Bo Cy --json",
             "group show House --json",
             "group add House Di",
@@ -893,6 +1002,22 @@ mod tests {
         }
         for bad in ["", "5", "4s", "367d", "d", "1y", "-5s", "99999999999s", "5с"] {
             assert!(timer(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn degrees_are_read_to_five_digits_con_26() {
+        for (text, read) in [
+            ("0", 0),
+            ("-33.44556", -3_344_556),
+            ("180", 18_000_000),
+            ("7.5", 750_000),
+            ("-0.000019", -1),
+        ] {
+            assert_eq!(steps(text), Ok(Steps(read)), "{text}");
+        }
+        for bad in ["", "-", "x", "181", "180.00001", "1e3", "1.2.3", "--1", "١"] {
+            assert!(steps(bad).is_err(), "{bad}");
         }
     }
 

@@ -6,7 +6,10 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Alarm, AlarmKind, ChatId, Choice, MediaKind, Message, MessageKind, MessageState, Poll};
+use stonechat_daemon::types::{
+    Alarm, AlarmKind, ChatId, Choice, IntroductionState, KnownBy, MediaKind, Message, MessageKind, MessageState, Poll,
+    Vouched,
+};
 
 use crate::failure::CommandError;
 
@@ -75,6 +78,9 @@ pub(crate) fn message_json(message: &Message) -> Value {
         "pinned": message.pinned,
         "poll": message.poll,
         "forwarded": message.forwarded,
+        "card": message.card,
+        "place": message.place,
+        "introduction": message.introduction,
     })
 }
 
@@ -87,6 +93,7 @@ pub(crate) fn message_line(message: &Message) -> String {
         MessageKind::Deleted => "(deleted)".to_owned(),
         MessageKind::NewDevice => "(has a new device)".to_owned(),
         MessageKind::Timer => timer_words(message.timer_s),
+        MessageKind::Introduction => introduction_words(message),
     };
     let state = if message.mine && message.kind == MessageKind::Text {
         format!("  [{}]", state_word(message.state))
@@ -112,7 +119,7 @@ fn words(message: &Message) -> String {
     };
     let text = tame(message.typed.as_ref().unwrap_or(&message.text));
     let poll = message.poll.as_ref().map(choices).unwrap_or_default();
-    format!("{from}{}{text}{poll}", media_words(message))
+    format!("{from}{}{}{text}{poll}", media_words(message), beside_words(message))
 }
 
 /// The choices of a poll, a line each.
@@ -124,6 +131,69 @@ fn choices(poll: &Poll) -> String {
     let all: String = (1..).zip(&poll.choices).map(one).collect();
     let over = if poll.closed { "\n    (over)" } else { "" };
     all + over
+}
+
+/// A card or a place.
+fn beside_words(message: &Message) -> String {
+    if let Some(card) = &message.card {
+        return format!("(card of {}, account {}) ", tame(&card.name), card.account);
+    }
+    let Some(place) = &message.place else {
+        return String::new();
+    };
+    let within = match place.accuracy_m {
+        0 => String::new(),
+        metres => format!(", within {metres} m"),
+    };
+    let label = match place.label.as_str() {
+        "" => String::new(),
+        label => format!(" \"{}\"", tame(label)),
+    };
+    format!("(place{label} {} {}{within}) ", degrees(place.lat), degrees(place.lon))
+}
+
+/// Steps of 1/100,000 of a degree as `-33.44556`.
+pub(crate) fn degrees(steps: i32) -> String {
+    let sign = if steps < 0 { "-" } else { "" };
+    let all = steps.unsigned_abs();
+    format!("{sign}{}.{:05}", all / 100_000, all % 100_000)
+}
+
+/// Two people shall meet: who asks, who vouches, where it stands.
+fn introduction_words(message: &Message) -> String {
+    let name = tame(&message.text);
+    let Some(introduction) = &message.introduction else {
+        return format!("(an introduction to {name})");
+    };
+    let state = introduction_state(introduction.state);
+    let vouches: String = introduction.vouches.iter().map(vouch_line).collect();
+    format!(
+        "(would you like to meet {name}? {state}; account {}){vouches}",
+        introduction.account
+    )
+}
+
+/// One who vouches, as a line below.
+pub(crate) fn vouch_line(vouch: &Vouched) -> String {
+    let how = match vouch.known_by {
+        KnownBy::Verified => "compared safety numbers, or met in person",
+        KnownBy::Invitation => "met by an invitation",
+        KnownBy::Introduction => "was introduced",
+    };
+    let verified = if vouch.verified { " (verified by you)" } else { "" };
+    format!("\n    {}{verified}: {how}", tame(&vouch.name))
+}
+
+/// The same words everywhere.
+pub(crate) fn introduction_state(state: IntroductionState) -> &'static str {
+    match state {
+        IntroductionState::Asked => "not answered yet",
+        IntroductionState::Agreed => "yes; waiting for the other",
+        IntroductionState::Declined => "no",
+        IntroductionState::OnItsWay => "both said yes",
+        IntroductionState::Met => "met",
+        IntroductionState::Wrong => "ALARM: the link was somebody else's",
+    }
 }
 
 /// What is heard or seen, before the text.
@@ -290,7 +360,7 @@ mod tests {
             "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
             "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
             "timerS": null, "vanishesAt": null, "media": null, "format": [], "typed": null, "mentionsMe": false,
-            "pinned": false, "poll": null, "forwarded": null,
+            "pinned": false, "poll": null, "forwarded": null, "card": null, "place": null, "introduction": null,
         }))
         .unwrap();
         assert_eq!(gap_line(&message), None);
@@ -298,6 +368,12 @@ mod tests {
         message.asked_for = true;
         assert_eq!(gap_line(&message).unwrap(), "(missing before this one: 2, asked for)");
         assert_eq!(message_json(&message)["asked_for"], true);
+    }
+
+    #[test]
+    fn degrees_keep_their_zeros_con_26() {
+        let said = [0, -1, 100_000, -3_344_556, 18_000_000].map(degrees);
+        assert_eq!(said, ["0.00000", "-0.00001", "1.00000", "-33.44556", "180.00000"]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod emoji;
 pub mod jpeg;
 pub mod marks;
 pub mod opus;
+pub mod place;
 pub mod poll;
 pub mod post;
 
@@ -45,6 +46,7 @@ pub mod bundle;
 pub mod capsule;
 pub mod card;
 pub mod group;
+pub mod introduce;
 pub mod invite;
 pub mod link;
 pub mod own;

@@ -66,6 +66,10 @@ pub enum Kind {
     Vote,
     /// A poll is over (CON-22).
     Close,
+    /// The receiver is asked whether to meet somebody (INT-1).
+    Introduce,
+    /// What is said about that later (INT-4).
+    Consent,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -91,6 +95,8 @@ impl Kind {
             12 => Self::Pin,
             13 => Self::Vote,
             14 => Self::Close,
+            18 => Self::Introduce,
+            19 => Self::Consent,
             other => Self::Unknown(other),
         }
     }
@@ -115,6 +121,8 @@ impl Kind {
             Self::Pin => 12,
             Self::Vote => 13,
             Self::Close => 14,
+            Self::Introduce => 18,
+            Self::Consent => 19,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

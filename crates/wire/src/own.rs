@@ -17,6 +17,8 @@ pub const LEAVES_MAX: usize = 8;
 /// First byte of what a commit about the committer's own leaves says: no other note begins so.
 const NOTE_VERSION: u8 = 2;
 const RELAYS_MAX: usize = 4;
+/// Longest header and body of a saved message that one device tells another (OWN-9).
+pub const SAVED_BYTES_MAX: usize = 300_000;
 
 /// What a commit that changes its author's own leaves says as MLS authenticated data (DEV-4): version 2 | device log |
 /// count 2 | (beginning of the leaf's key 8 | seq 4) each.
@@ -151,6 +153,8 @@ pub enum Own {
     Contact(OwnContact),
     /// 4: whether the owner has blocked a contact.
     Blocked(AccountId, bool),
+    /// 5: header and body of what was written in the chat with oneself.
+    Saved(Vec<u8>),
 }
 
 impl Own {
@@ -193,6 +197,10 @@ impl Own {
                 out.put(account.as_bytes());
                 out.push(u8::from(*blocked));
             }
+            Self::Saved(plain) => {
+                out.push(5);
+                out.put_bytes(plain);
+            }
         }
         out
     }
@@ -222,6 +230,7 @@ impl Own {
             }),
             3 => Self::Contact(OwnContact::read(&mut reader)?),
             4 => Self::Blocked(AccountId::from_bytes(reader.array()?), reader.bool("blocked")?),
+            5 => Self::Saved(reader.bytes("saved message", SAVED_BYTES_MAX)?.to_vec()),
             _ => return Err(DecodeError::Value("own")),
         };
         reader.end()?;
@@ -268,6 +277,7 @@ mod tests {
             }),
             Own::Contact(contact()),
             Own::Blocked(AccountId::from_bytes([9; 32]), true),
+            Own::Saved([7; 40].to_vec()),
         ]
     }
 
@@ -281,6 +291,14 @@ mod tests {
         }
         assert!(Own::decode(&[]).is_err());
         assert_eq!(Own::decode(&[9]), Err(DecodeError::Value("own")));
+    }
+
+    #[test]
+    fn a_saved_message_has_its_limit_own_9() {
+        let most = Own::Saved([7].repeat(SAVED_BYTES_MAX));
+        assert_eq!(Own::decode(&most.encode()), Ok(most));
+        let more = Own::Saved([7].repeat(SAVED_BYTES_MAX + 1)).encode();
+        assert_eq!(Own::decode(&more), Err(DecodeError::Limit("saved message")));
     }
 
     #[test]

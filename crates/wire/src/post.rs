@@ -10,10 +10,12 @@ use core::fmt;
 use crate::cbor;
 use crate::codec::{DecodeError, Reader};
 use crate::ids::MessageId;
+use crate::introduce::Person;
 use crate::jpeg::{self, Measures};
 use crate::marks::Spans;
 use crate::message::TEXT_BYTES_MAX;
 use crate::opus;
+use crate::place::Place;
 use crate::poll::Poll;
 
 /// Shortest timer, in seconds (CON-9).
@@ -34,8 +36,12 @@ const PREVIEW: usize = 5;
 const SPANS: usize = 6;
 const POLL: usize = 7;
 const FORWARDED: usize = 8;
+const CARD: usize = 9;
+const PLACE: usize = 10;
 /// Greatest key of a post's map.
-const KEY_MAX: usize = FORWARDED;
+const KEY_MAX: usize = PLACE;
+/// Most bytes of a person on a card (CON-25): two keys, a length, a name.
+const CARD_BYTES_MAX: usize = 68 + 128;
 /// Most bytes of the name of whoever wrote what is forwarded (CON-23).
 pub const AUTHOR_BYTES_MAX: usize = 128;
 
@@ -56,6 +62,10 @@ pub struct Post {
     pub poll: Option<Poll>,
     /// It was written elsewhere (CON-23).
     pub forwarded: Option<Forwarded>,
+    /// Somebody whom the sender knows (CON-25).
+    pub card: Option<Person>,
+    /// Where somebody or something is (CON-26).
+    pub place: Option<Place>,
 }
 
 /// Who wrote what is forwarded, if whoever forwards it says so.
@@ -183,6 +193,8 @@ impl Post {
             !self.spans.is_empty(),
             self.poll.is_some(),
             self.forwarded.is_some(),
+            self.card.is_some(),
+            self.place.is_some(),
         ];
         let fields = some.iter().filter(|some| **some).count();
         let media = self.media.as_ref().map_or(0, Media::fields);
@@ -214,6 +226,14 @@ impl Post {
             cbor::put_number(&mut out, FORWARDED);
             forwarded.put(&mut out);
         }
+        if let Some(card) = &self.card {
+            cbor::put_number(&mut out, CARD);
+            cbor::put_bytes(&mut out, &card.encode());
+        }
+        if let Some(place) = &self.place {
+            cbor::put_number(&mut out, PLACE);
+            place.put(&mut out);
+        }
         out
     }
 
@@ -231,11 +251,16 @@ impl Post {
             last = Some(key);
         }
         reader.end()?;
-        if post.text.is_empty() && post.media.is_none() {
+        let beside = [post.media.is_some(), post.card.is_some(), post.place.is_some()];
+        let beside = beside.iter().filter(|there| **there).count();
+        if post.text.is_empty() && beside == 0 {
             return Err(DecodeError::Value("empty post"));
         }
-        if post.poll.is_some() && (post.text.is_empty() || post.media.is_some() || post.forwarded.is_some()) {
+        if post.poll.is_some() && (post.text.is_empty() || beside > 0 || post.forwarded.is_some()) {
             return Err(DecodeError::Value("poll"));
+        }
+        if beside > 1 {
+            return Err(DecodeError::Value("two things beside a text"));
         }
         Ok(post)
     }
@@ -254,6 +279,8 @@ impl Post {
             SPANS => self.spans = Spans::some(&self.text, reader)?,
             POLL => self.poll = Some(Poll::take(reader)?),
             FORWARDED => self.forwarded = Some(Forwarded::take(reader)?),
+            CARD => self.card = Some(Person::decode(cbor::blob(reader, CARD_BYTES_MAX)?)?),
+            PLACE => self.place = Some(Place::take(reader)?),
             _unknown => return Err(DecodeError::Value("post key")),
         }
         Ok(())
@@ -497,7 +524,7 @@ mod tests {
             let spans = crate::marks::tests::spans(&text, wild);
             let poll = choices.map(|choices| Poll::of(true, choices.into_iter().collect()).unwrap());
             let forwarded = forwarded.filter(|_| poll.is_none()).map(|name| name.map_or(Forwarded::Unnamed, Forwarded::By));
-            let post = Post { text, target: target.map(MessageId::from_bytes), timer_s: timer, media: None, spans, poll, forwarded };
+            let post = Post { text, target: target.map(MessageId::from_bytes), timer_s: timer, media: None, spans, poll, forwarded, card: None, place: None };
             prop_assert_eq!(Post::decode(&post.encode()), Ok(post));
             prop_assert_eq!(decode_timer(&encode_timer(timer)), Ok(timer));
         }

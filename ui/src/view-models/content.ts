@@ -5,7 +5,8 @@
 import type { Choice, ForwardedFrom, MediaKind, Message, Quote, Reaction } from '../core/gen/api';
 import type { Dict } from '../i18n/en';
 import { isolate } from '../i18n/plural';
-import { spokenText } from './marks';
+import { besideText, introductionWords } from './introduce';
+import { previewText, spokenText } from './marks';
 
 /** The emojis offered first. */
 export const QUICK = ['👍', '❤️', '😂', '😮', '😢', '🙏'] as const;
@@ -16,6 +17,7 @@ export function quoteWords({ found }: Quote, t: Dict): { name: string; text: str
   const name = found.mine ? t.chat.you : found.fromName;
   if (found.kind === 'timer') return { name, text: t.timer.title };
   if (found.kind === 'deleted') return { name, text: t.chat.deleted };
+  if (found.kind === 'introduction') return { name, text: t.introduce.title };
   return { name, text: found.kind === 'unknown' ? t.chat.newer : mediaText(found.media, found.text, t) };
 }
 
@@ -41,6 +43,12 @@ export function mediaText(kind: MediaKind | null, text: string, t: Dict): string
   if (kind === null) return text;
   const name = kind === 'photo' ? t.media.photo : t.media.voiceNote;
   return text === '' ? name : `${name}: ${text}`;
+}
+
+/** A message where there is room for a line: spoilers blotted out, what stands beside the text named. */
+export function shortText(message: Message, t: Dict): string {
+  if (message.kind === 'introduction') return introductionWords(message, t);
+  return mediaText(message.media?.kind ?? null, besideText(message, previewText(message), t), t);
 }
 
 /** Milliseconds as 1:05. */
@@ -82,8 +90,10 @@ export function textOf(message: Message, began: string, t: Dict, locale: string)
     case 'deleted':
       return t.chat.deleted;
     case 'text':
-      return mediaText(message.media?.kind ?? null, spokenText(message, t), t);
+      return mediaText(message.media?.kind ?? null, besideText(message, spokenText(message, t), t), t);
     case 'timer':
       return timerLine(message, t, locale);
+    case 'introduction':
+      return introductionWords(message, t);
   }
 }

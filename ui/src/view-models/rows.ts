@@ -80,7 +80,7 @@ function joined(a: Message, b: Message): boolean {
 }
 
 function asMessage({ clientId, chat, text, sentAt, answers }: Sending, me: string, position: number): Message {
-  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null, format: [], typed: null, mentionsMe: false, pinned: false, poll: null, forwarded: null };
+  return { id: clientId, chat, position, from: me, fromName: '', mine: true, kind: 'text', text, sentAt, state: 'queued', clientId, late: false, missingBefore: 0, askedFor: false, reply: answers === null ? null : quote(answers), editedAt: null, reactions: [], mayDelete: false, timerS: null, vanishesAt: null, media: null, format: [], typed: null, mentionsMe: false, pinned: false, poll: null, forwarded: null, card: null, place: null, introduction: null };
 }
 
 /** What core will quote of a message. */

@@ -20,7 +20,7 @@ describe('what events change', () => {
   });
 
   test('a renamed or verified contact shows in its chat', () => {
-    reduce(lists, { kind: 'contactChanged', contact: { id: 'contact1', name: 'Lena', ownName: 'Elena', verified: true, chat: 1, heardAt: 7, blocked: false } });
+    reduce(lists, { kind: 'contactChanged', contact: { id: 'contact1', name: 'Lena', ownName: 'Elena', verified: true, chat: 1, heardAt: 7, blocked: false, introduced: [] } });
     expect(lists.chats.get(1)).toMatchObject({ name: 'Lena', verified: true, heardAt: 7 });
   });
 

@@ -83,6 +83,12 @@ pub enum Fault {
     /// A voice note or photo over its limits.
     #[error("a voice note has at most two minutes, a photo at most 4,096 pixels a side, and each at most 192 kB")]
     MediaTooBig,
+    /// A place that is not on this earth, or with too long a label.
+    #[error("a place has coordinates on this earth and a label of at most 200 bytes")]
+    BadPlace,
+    /// Four people stand between already.
+    #[error("too many people stand between you and this contact; compare safety numbers first")]
+    TooFar,
     /// Choices of a poll: too few, too many, too long, empty, or the same twice.
     #[error("a poll has 2 to 12 different choices of at most 200 bytes each")]
     BadPoll,

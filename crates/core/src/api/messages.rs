@@ -1,6 +1,6 @@
 //! Chats, their messages, and what can be done with them; search and drafts.
 
-use super::{ChatId, ForwardedFrom, GroupBrief, Media, MediaKind, Node, Poll};
+use super::{ChatId, ForwardedFrom, GroupBrief, Introduction, Media, MediaKind, Node, PersonCard, Place, Poll};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -36,6 +36,8 @@ pub enum MessageKind {
     NewDevice = 5,
     /// Its sender said how long messages of this chat stay.
     Timer = 6,
+    /// Its sender asks whether two people want to meet.
+    Introduction = 10,
 }
 
 /// The message that another one answers, as it stands now.
@@ -175,6 +177,12 @@ pub struct Message {
     pub poll: Option<Poll>,
     /// It was written elsewhere.
     pub forwarded: Option<ForwardedFrom>,
+    /// Somebody whom its sender knows.
+    pub card: Option<PersonCard>,
+    /// Where somebody or something is.
+    pub place: Option<Place>,
+    /// Whom to meet, where that is asked.
+    pub introduction: Option<Introduction>,
 }
 
 impl core::fmt::Debug for Message {
@@ -225,6 +233,8 @@ pub struct Chat {
     pub timer_s: Option<u32>,
     /// What is wrong with its keys, if anything.
     pub alarms: Vec<Alarm>,
+    /// The contact is not verified, and what to look at was not put away: `Query::FirstContact`.
+    pub is_new: bool,
 }
 
 /// What is wrong with a conversation's keys.

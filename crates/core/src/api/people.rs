@@ -1,6 +1,6 @@
 //! Invitations, acceptances, requests and contacts.
 
-use super::{ChatId, LinkedGroup};
+use super::{ChatId, LinkedGroup, Vouched};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -234,6 +234,8 @@ pub struct Contact {
     pub heard_at: Option<u64>,
     /// Nothing of theirs is shown or answered here.
     pub blocked: bool,
+    /// Who introduced us, the one who did last; empty where nobody did. They vouch; it verifies nobody.
+    pub introduced: Vec<Vouched>,
 }
 
 /// Parameters of `Command::Verify`.
@@ -272,6 +274,8 @@ pub struct ContactRename {
 pub struct SafetyNumber {
     /// 60 digits in twelve groups of five.
     pub groups: Vec<String>,
+    /// Eight words for a quick look, the same on both sides; none where there is no conversation yet.
+    pub words: Vec<String>,
     /// Compared before.
     pub verified: bool,
 }

@@ -12,7 +12,9 @@ use crate::step::{Step, Stop};
 use rusqlite::OptionalExtension;
 use stonechat_wire::codec::DecodeError;
 use stonechat_wire::ids::MessageId;
+use stonechat_wire::introduce::Person;
 use stonechat_wire::marks::{Mark, Spans};
+use stonechat_wire::place::Place;
 use stonechat_wire::post::{AUTHOR_BYTES_MAX, Forwarded, Media};
 
 /// Writes a message of one chat in another. Doing it twice with one client id does it once.
@@ -33,15 +35,24 @@ pub(crate) fn forward(step: &mut Step<'_, '_>, wish: &api::Forward) -> Result<Re
 }
 
 fn written(step: &Step<'_, '_>, from: &Target, named: bool) -> Result<Shown, Stop> {
-    let sql = "SELECT text, spans, forwarded FROM message WHERE id = ?";
-    let (text, spans, before): (String, Option<Vec<u8>>, Option<String>) = step
-        .tx
-        .prepare_cached(sql)?
-        .query_row([from.id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = "SELECT text, spans, forwarded, card, place FROM message WHERE id = ?";
+    type Row = (
+        String,
+        Option<Vec<u8>>,
+        Option<String>,
+        Option<Vec<u8>>,
+        Option<Vec<u8>>,
+    );
+    let (text, spans, before, card, place): Row =
+        step.tx.prepare_cached(sql)?.query_row([from.id.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })?;
     let spans = Spans::decode(&text, spans.as_deref().unwrap_or(&[0x80])).unwrap_or_default();
     Ok(Shown {
         spans: spans.without(|mark| matches!(mark, Mark::Mention(_) | Mark::All)),
         media: media(step, from.id)?,
+        card: card.and_then(|card| Person::decode(&card).ok()),
+        place: place.and_then(|place| Place::decode(&place).ok()),
         forwarded: Some(author(step, from, before, named)?),
         ..Shown::text(text)
     })

@@ -7,8 +7,10 @@ use crate::api::MessageKind;
 use stonechat_wire::codec::DecodeError;
 use stonechat_wire::content::TextAbout;
 use stonechat_wire::ids::MessageId;
+use stonechat_wire::introduce::{Ask, Person};
 use stonechat_wire::marks::Spans;
 use stonechat_wire::message::{self, Kind};
+use stonechat_wire::place::Place;
 use stonechat_wire::poll::Poll;
 use stonechat_wire::post::{Forwarded, Media, Post, decode_timer, encode_timer};
 
@@ -29,6 +31,12 @@ pub(crate) struct Shown {
     pub(crate) poll: Option<Poll>,
     /// It was written elsewhere.
     pub(crate) forwarded: Option<Forwarded>,
+    /// Somebody whom its sender knows.
+    pub(crate) card: Option<Person>,
+    /// Where somebody or something is.
+    pub(crate) place: Option<Place>,
+    /// Whom to meet; the text is that person's name.
+    pub(crate) introduction: Option<Ask>,
     /// I am meant.
     pub(crate) mentions_me: bool,
 }
@@ -44,6 +52,7 @@ impl Shown {
             }),
             Kind::Post => Post::decode(body).map(Self::post),
             Kind::Timer => decode_timer(body).map(Self::timer),
+            Kind::Introduce => Ask::decode(body).map(Self::introduction),
             _newer => Err(DecodeError::Value("kind")),
         };
         read.unwrap_or_else(|_| Self {
@@ -68,7 +77,19 @@ impl Shown {
             spans: post.spans,
             poll: post.poll,
             forwarded: post.forwarded,
+            card: post.card,
+            place: post.place,
             ..Self::text(post.text)
+        }
+    }
+
+    /// A question whether to meet somebody.
+    pub(crate) fn introduction(ask: Ask) -> Self {
+        Self {
+            kind: Some(MessageKind::Introduction),
+            text: ask.who.name.clone(),
+            introduction: Some(ask),
+            ..Self::default()
         }
     }
 
@@ -86,6 +107,9 @@ impl Shown {
         if self.kind == Some(MessageKind::Timer) {
             return (Kind::Timer, encode_timer(self.timer_s));
         }
+        if let Some(ask) = &self.introduction {
+            return (Kind::Introduce, ask.encode());
+        }
         let text = self.text.clone();
         match (self.timer_s, self.reply_to) {
             _beside if self.has_more() => (Kind::Post, self.as_post().encode()),
@@ -97,7 +121,12 @@ impl Shown {
 
     /// More stands beside the text than a target and a timer.
     fn has_more(&self) -> bool {
-        self.media.is_some() || !self.spans.is_empty() || self.poll.is_some() || self.forwarded.is_some()
+        self.media.is_some()
+            || !self.spans.is_empty()
+            || self.poll.is_some()
+            || self.forwarded.is_some()
+            || self.card.is_some()
+            || self.place.is_some()
     }
 
     fn as_post(&self) -> Post {
@@ -109,6 +138,8 @@ impl Shown {
             spans: self.spans.clone(),
             poll: self.poll.clone(),
             forwarded: self.forwarded.clone(),
+            card: self.card.clone(),
+            place: self.place.clone(),
         }
     }
 

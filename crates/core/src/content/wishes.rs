@@ -167,7 +167,7 @@ pub(super) fn shown(step: &Step<'_, '_>, id: MessageId) -> Result<Reply, Stop> {
 }
 
 /// An id as the interface writes it. Anything else names nothing.
-pub(super) fn message_id(hex: &str) -> Result<MessageId, Stop> {
+pub(crate) fn message_id(hex: &str) -> Result<MessageId, Stop> {
     hex::decode(hex)
         .ok()
         .and_then(|bytes| MessageId::from_slice(&bytes))

@@ -64,6 +64,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupLink) -> Result<R
         how: How::Plain,
         life_ms: u64::from(hours) * HOUR_MS,
         into: Some(into),
+        bound: None,
     };
     invite::make(step, &new)
 }

@@ -58,6 +58,8 @@ struct Invite {
     unopened: u32,
     expires_at: u64,
     into: Option<(Gid, links::Terms)>,
+    /// The only account that it lets in (INT-5).
+    bound: Option<AccountId>,
 }
 
 impl Invite {
@@ -87,6 +89,8 @@ pub(crate) struct New {
     pub(crate) life_ms: u64,
     /// The group it leads into.
     pub(crate) into: Option<IntoGroup>,
+    /// The only account that it lets in (INT-5); it stands in no list.
+    pub(crate) bound: Option<AccountId>,
 }
 
 /// The group that an invitation leads into (GLK-1).
@@ -109,12 +113,19 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::InviteCreate) -> Resul
         how: wish.how,
         life_ms,
         into: None,
+        bound: None,
     };
     make(step, &new)
 }
 
 /// Makes an invitation: keys, card, door, and an ear for claims.
 pub(crate) fn make(step: &mut Step<'_, '_>, new: &New) -> Result<Reply, Stop> {
+    let (id, _link) = begin(step, new)?;
+    Ok(Reply::Invite(shown(step, &id)?))
+}
+
+/// The same. Out: its id and link.
+pub(crate) fn begin(step: &mut Step<'_, '_>, new: &New) -> Result<([u8; 16], String), Stop> {
     let me = super::me(step)?;
     if !me.is_home() {
         return Err(Stop::Fault(Fault::NotHome));
@@ -155,8 +166,8 @@ pub(crate) fn make(step: &mut Step<'_, '_>, new: &New) -> Result<Reply, Stop> {
     let into = new.into.as_ref();
     step.tx.execute(
         "INSERT INTO invite(id, secret, who, how, words, relay, link, code, reach, seal_private, key_package, signer,
-                            card, card_hash, state, created_at, expires_at, group_id, most, approval)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+                            card, card_hash, state, created_at, expires_at, group_id, most, approval, bound)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
         params![
             id,
             secret.as_bytes(),
@@ -176,12 +187,13 @@ pub(crate) fn make(step: &mut Step<'_, '_>, new: &New) -> Result<Reply, Stop> {
             expires_at.0.cast_signed(),
             into.map(|into| into.group),
             into.map(|into| into.most),
-            into.map(|into| into.approval)
+            into.map(|into| into.approval),
+            new.bound.map(|account| *account.as_bytes())
         ],
     )?;
     listening::add(step, relay, secret.token(ROLE_CLAIM).tag(), Purpose::Claims, &id)?;
     open_door(step, &id)?;
-    Ok(Reply::Invite(shown(step, &id)?))
+    Ok((id, link.to_url()))
 }
 
 /// Whom the card lets in, and how.
@@ -333,8 +345,10 @@ fn set_state(step: &mut Step<'_, '_>, id: &[u8], state: InviteState) -> Result<(
 }
 
 fn tell(step: &mut Step<'_, '_>, id: &[u8]) -> Result<(), Stop> {
-    let invite = shown(step, id)?;
-    step.event(Event::InviteChanged { invite });
+    // One that is for a single account by name stands in no list.
+    if let Some(invite) = query::load_invite(step.tx, id)? {
+        step.event(Event::InviteChanged { invite });
+    }
     Ok(())
 }
 
@@ -382,6 +396,10 @@ fn judge(step: &mut Step<'_, '_>, invite: &Invite, claim: [u8; 32], content: &[u
         unopened(step, invite)?;
         return Ok(Some(Verdict::WordsWrong));
     };
+    if invite.bound.is_some_and(|bound| bound != offer.card.account_id()) && defence::holds(Defence::BoundInvite) {
+        unopened(step, invite)?;
+        return Ok(Some(Verdict::Declined));
+    }
     // BLK-1: nobody tells them, and no place is taken.
     if block::is_blocked(step, offer.card.account_id())? {
         return Ok(None);
@@ -702,7 +720,7 @@ fn answer(
 
 fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
     let sql = "SELECT id, secret, who, how, words, relay, seal_private, signer, card_hash, state, approved, unopened,
-                      expires_at, group_id, most, approval FROM invite WHERE id = ?";
+                      expires_at, group_id, most, approval, bound FROM invite WHERE id = ?";
     let found = step.tx.prepare_cached(sql)?.query_row([id], |row| {
         Ok(Invite {
             id: row.get(0)?,
@@ -727,6 +745,7 @@ fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
             unopened: row.get(11)?,
             expires_at: row.get::<_, i64>(12)?.unsigned_abs(),
             into: into_of(row)?,
+            bound: row.get::<_, Option<[u8; 32]>>("bound")?.map(AccountId::from_bytes),
         })
     });
     found.optional()?.ok_or(Stop::Fault(Fault::NotFound))

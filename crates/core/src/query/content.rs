@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::messages::{KINDS, shown_message};
-use super::{QueryError, choice_at, format, number_at, polls};
+use super::{QueryError, choice_at, format, introduce, number_at, polls};
 use crate::api::{ChatId, Media, MediaFile, MediaKind, Message, MessageKind, Quoted, Reaction, Version};
 use crate::store::StoreError;
 
@@ -47,10 +47,15 @@ pub(super) fn dress(db: &Connection, message: &mut Message) -> Result<(), StoreE
         let id = hex::decode(&quote.id).map_err(|_| StoreError::Broken)?;
         quote.found = quoted(db, &id, chat)?;
     }
+    if message.kind == MessageKind::Introduction {
+        let id = hex::decode(&message.id).map_err(|_| StoreError::Broken)?;
+        message.introduction = introduce::of_message(db, &id, message.mine)?;
+    }
     if message.kind == MessageKind::Text {
         let id = hex::decode(&message.id).map_err(|_| StoreError::Broken)?;
         message.reactions = reactions(db, &id)?;
         message.media = media(db, &id)?;
+        message.card = introduce::card(db, &id)?;
         format::name(db, chat, &mut message.format)?;
         if let Some(poll) = &mut message.poll {
             polls::count(db, &id, poll)?;

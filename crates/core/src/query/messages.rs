@@ -6,9 +6,10 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use super::{QueryError, check_limit, choice_at, content, format, hex_at, number_at, optional_number_at, polls};
-use crate::api::{ChatId, ForwardedFrom, Message, MessageKind, MessageState, Messages, MessagesOf, Quote};
+use crate::api::{ChatId, ForwardedFrom, Message, MessageKind, MessageState, Messages, MessagesOf, Place, Quote};
 use crate::content::signs;
 use crate::store::StoreError;
+use stonechat_wire::place;
 
 /// What one [`message_row`] needs, from `message m`.
 ///
@@ -20,7 +21,7 @@ pub(super) const COLUMNS: &str = "
                               (SELECT name FROM seat WHERE chat = m.chat AND account = m.sender)) END AS from_name,
     m.late, m.reply_to, m.edited_at, nullif(m.timer_s, 0) AS timer_s,
     coalesce(m.back_at, m.vanish_at) AS vanish_at,
-    m.spans, m.mentions, m.pinned IS NOT NULL AS pinned, m.poll, m.forwarded,
+    m.spans, m.mentions, m.pinned IS NOT NULL AS pinned, m.poll, m.forwarded, m.place,
     m.kind < 2 AND (m.mine OR EXISTS (
         SELECT 1 FROM account o JOIN seat s ON s.chat = m.chat AND s.account = o.account
         LEFT JOIN seat w ON w.chat = m.chat AND w.account = m.sender
@@ -52,7 +53,7 @@ const STATES: [MessageState; 5] = [
     MessageState::Received,
 ];
 /// By their numbers; what is nothing to show (4) is in no chat.
-pub(super) const KINDS: [MessageKind; 7] = [
+pub(super) const KINDS: [MessageKind; 11] = [
     MessageKind::Text,
     MessageKind::Unknown,
     MessageKind::Began,
@@ -60,6 +61,10 @@ pub(super) const KINDS: [MessageKind; 7] = [
     MessageKind::Unknown,
     MessageKind::NewDevice,
     MessageKind::Timer,
+    MessageKind::Unknown,
+    MessageKind::Unknown,
+    MessageKind::Unknown,
+    MessageKind::Introduction,
 ];
 
 /// The message with this id (16 bytes), hidden chats included.
@@ -206,6 +211,17 @@ fn count(db: &Connection, chat: ChatId, first: i64, end: i64) -> Result<u32, Sto
         .query_row([chat, first, end], |row| number_at(row, "n"))?)
 }
 
+fn place(row: &Row<'_>) -> rusqlite::Result<Option<Place>> {
+    let encoded: Option<Vec<u8>> = row.get("place")?;
+    let place = encoded.and_then(|encoded| place::Place::decode(&encoded).ok());
+    Ok(place.map(|place| Place {
+        lat: place.lat,
+        lon: place.lon,
+        accuracy_m: place.accuracy_m,
+        label: place.label,
+    }))
+}
+
 /// A row of [`COLUMNS`], without what [`content::dress`] adds.
 pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
     let text: String = row.get("text")?;
@@ -243,5 +259,8 @@ pub(super) fn message_row(row: &Row<'_>) -> rusqlite::Result<Message> {
         forwarded: row.get::<_, Option<String>>("forwarded")?.map(|name| ForwardedFrom {
             name: (!name.is_empty()).then_some(name),
         }),
+        card: None,
+        place: place(row)?,
+        introduction: None,
     })
 }

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use super::messages::{first_unread, last_of};
-use super::{QueryError, choice_at, hex_at, number_at, optional_number_at};
+use super::{QueryError, choice_at, hex_at, introduce, number_at, optional_number_at};
 use crate::account;
 use crate::api::{
     Acceptance, AcceptanceState, Alarm, AlarmKind, Chat, ChatId, Contact, Draft, GroupBrief, How, Invite, InviteState,
@@ -21,6 +21,7 @@ const FIRST_MESSAGES: u32 = 3;
 
 const CHAT: &str = "
     SELECT h.id, h.contact, h.saved, h.unread, h.waiting, h.draft, h.active_at, coalesce(c.verified, 0) AS verified, c.heard_at,
+           coalesce(c.verified = 0 AND c.noticed = 0, 0) AS is_new,
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, coalesce(v.group_id, l.group_id) AS group_id,
            coalesce(v.accounts, (SELECT count(*) FROM seat WHERE chat = l.chat)) AS accounts,
            v.gone = 0 AND v.leaving = 0 AS member, coalesce(v.silent > 1, 1) AS behind,
@@ -75,14 +76,15 @@ pub fn load_chat(db: &Connection, id: ChatId) -> Result<Option<Chat>, StoreError
 /// Errors: the database's own.
 pub fn load_contact(db: &Connection, account: &[u8]) -> Result<Option<Contact>, StoreError> {
     let mut statement = db.prepare_cached(&format!("{CONTACT} WHERE c.account = ?"))?;
-    Ok(statement.query_row([account], contact_row).optional()?)
+    let contact = statement.query_row([account], contact_row).optional()?;
+    contact.map(|contact| with_vouches(db, contact)).transpose()
 }
 
-/// The entry of an invitation (16 bytes).
+/// The entry of an invitation (16 bytes); none where it is for one account by name (INT-5).
 ///
 /// Errors: the database's own.
 pub fn load_invite(db: &Connection, id: &[u8]) -> Result<Option<Invite>, StoreError> {
-    let mut statement = db.prepare_cached(&format!("{INVITE} WHERE i.id = ?"))?;
+    let mut statement = db.prepare_cached(&format!("{INVITE} WHERE i.id = ? AND i.bound IS NULL"))?;
     Ok(statement.query_row([id], invite_row).optional()?)
 }
 
@@ -122,7 +124,13 @@ pub(super) fn contacts(db: &Connection) -> Result<Vec<Contact>, StoreError> {
     let sql = format!("{CONTACT} WHERE NOT EXISTS (SELECT 1 FROM chat w WHERE w.contact = c.account AND w.hidden = 1)");
     let mut contacts: Vec<Contact> = list(db, &sql, contact_row)?;
     contacts.sort_by_cached_key(|contact| (contact.name.to_lowercase(), contact.id.clone()));
-    Ok(contacts)
+    contacts.into_iter().map(|contact| with_vouches(db, contact)).collect()
+}
+
+fn with_vouches(db: &Connection, mut contact: Contact) -> Result<Contact, StoreError> {
+    let account = hex::decode(&contact.id).map_err(|_| StoreError::Broken)?;
+    contact.introduced = introduce::vouches(db, &account)?;
+    Ok(contact)
 }
 
 /// All who are blocked, by name.
@@ -134,7 +142,11 @@ pub(super) fn blocked(db: &Connection) -> Result<Vec<Contact>, StoreError> {
 
 /// All invitations, newest first.
 pub(super) fn invites(db: &Connection) -> Result<Vec<Invite>, StoreError> {
-    list(db, &format!("{INVITE} ORDER BY i.created_at DESC, i.id"), invite_row)
+    list(
+        db,
+        &format!("{INVITE} WHERE i.bound IS NULL ORDER BY i.created_at DESC, i.id"),
+        invite_row,
+    )
 }
 
 /// All acceptances, newest first.
@@ -190,8 +202,22 @@ pub(super) fn safety_number(db: &Connection, contact: &[u8]) -> Result<SafetyNum
     let (theirs, verified) = row.optional()?.ok_or(QueryError::NotFound)?;
     Ok(SafetyNumber {
         groups: safety::number(&mine, &theirs).to_vec(),
+        words: match written_to(db, contact)? {
+            Some(group) => safety::words(&mine, &theirs, &group).to_vec(),
+            None => Vec::new(),
+        },
         verified,
     })
+}
+
+/// The conversation that is written to with a contact: the same one on both sides (MEET-14).
+fn written_to(db: &Connection, contact: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT v.group_id FROM chat h JOIN conversation v ON v.chat = h.id
+               WHERE h.contact = ? ORDER BY v.gone, v.waiting, v.group_id LIMIT 1";
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row([contact], |row| row.get(0))
+        .optional()?)
 }
 
 fn list<T>(db: &Connection, sql: &str, map: fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, StoreError> {
@@ -270,6 +296,7 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
         heard_at: optional_number_at(row, "heard_at")?,
         timer_s: row.get("timer_s")?,
         alarms: Vec::new(),
+        is_new: row.get("is_new")?,
     })
 }
 
@@ -282,6 +309,7 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<Contact> {
         chat: row.get("chat")?,
         heard_at: optional_number_at(row, "heard_at")?,
         blocked: row.get("blocked")?,
+        introduced: Vec::new(),
     })
 }
 

@@ -72,6 +72,7 @@ CREATE TABLE contact(
   device_log   BLOB NOT NULL,
   verified     INTEGER NOT NULL DEFAULT 0,
   blocked      INTEGER NOT NULL DEFAULT 0, -- nothing of theirs is shown or answered (BLK-1)
+  noticed      INTEGER NOT NULL DEFAULT 0, -- what to look at in somebody new was read (FST-1)
   heard_at     INTEGER,
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -345,7 +346,7 @@ CREATE TABLE message(
   hlc          INTEGER NOT NULL,
   sender       BLOB NOT NULL,            -- account_id
   mine         INTEGER NOT NULL,
-  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show, 5 a new device, 6 timer
+  kind         INTEGER NOT NULL,         -- 0 text, 1 unknown, 2 began, 3 deleted, 4 nothing to show, 5 a new device, 6 timer, 10 an introduction
   text         TEXT NOT NULL,            -- as it is shown: after the newest edit
   spans        BLOB,                     -- what is marked in it, as it is shown (CON-16)
   original     TEXT,                     -- as it came, where an edit stands in its place
@@ -368,6 +369,8 @@ CREATE TABLE message(
   pinned       INTEGER,                  -- by a pin of this HLC
   poll         BLOB,                     -- what is to choose from, encoded
   forwarded    TEXT,                     -- who wrote it, if that is said; empty: not said
+  card         BLOB,                     -- somebody whom its sender knows, encoded (CON-25)
+  place        BLOB,                     -- where somebody or something is, encoded (CON-26)
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
@@ -616,6 +619,7 @@ CREATE TABLE invite(
   group_id     BLOB,                     -- the group it leads into (GLK-1)
   most         INTEGER,                  -- people it lets into the group at most
   approval     INTEGER,                  -- each of them waits for approval
+  bound        BLOB,                     -- the only account that it lets in (INT-5)
   created_at   INTEGER NOT NULL,
   expires_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -623,6 +627,38 @@ CREATE TABLE invite(
 CREATE INDEX invite_open ON invite(expires_at, state) WHERE state <= 1;
 CREATE INDEX invite_group ON invite(group_id) WHERE group_id IS NOT NULL AND state <= 1;
 CREATE INDEX invite_door ON invite(state, used_at) WHERE length(card) > 0;
+
+-- Introductions that I make: two contacts of mine are asked whether they want to meet (INT-1).
+CREATE TABLE introducing(
+  id           BLOB PRIMARY KEY,         -- 16
+  taker        BLOB NOT NULL REFERENCES contact(account) ON DELETE CASCADE, -- takes the link up
+  maker        BLOB NOT NULL REFERENCES contact(account) ON DELETE CASCADE, -- makes it
+  taker_ask    BLOB NOT NULL,            -- message that asks
+  maker_ask    BLOB NOT NULL,
+  taker_said   INTEGER,                  -- NULL: nothing yet; 1 yes, 0 no
+  maker_said   INTEGER,
+  linked       INTEGER NOT NULL DEFAULT 0, -- the link was passed on
+  at           INTEGER NOT NULL          -- slot clock
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX introducing_taker ON introducing(taker_ask);
+CREATE UNIQUE INDEX introducing_maker ON introducing(maker_ask);
+-- Introductions that I am asked about. What is said of one may come before the question (another device of mine answered).
+CREATE TABLE introduced(
+  via          BLOB NOT NULL REFERENCES contact(account) ON DELETE CASCADE, -- who introduces
+  id           BLOB NOT NULL,            -- 16
+  ask          BLOB,                     -- message that asks; NULL: not here yet
+  account      BLOB,                     -- whom I shall meet
+  body         BLOB,                     -- the question, encoded
+  said         INTEGER,                  -- NULL: nothing yet; 1 yes, 0 no
+  both         INTEGER NOT NULL DEFAULT 0, -- both want to: I make the invitation
+  link         TEXT,                     -- the other's invitation
+  done         INTEGER NOT NULL DEFAULT 0, -- 1: made, taken up, or not needed; 2: the link was another account's
+  at           INTEGER NOT NULL,         -- slot clock
+  PRIMARY KEY(via, id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX introduced_ask ON introduced(ask) WHERE ask IS NOT NULL;
+CREATE INDEX introduced_account ON introduced(account, at) WHERE account IS NOT NULL;
+CREATE INDEX introduced_open ON introduced(said, done) WHERE done = 0;
 
 CREATE TABLE claim(
   id           BLOB PRIMARY KEY,         -- SHA-256 of the claim

@@ -4,7 +4,7 @@
 //! fail. Numbers are those of the twenty properties in `docs/attacks.md`, where those stand too that need no switch.
 #![cfg(feature = "lab")]
 
-use crate::{content, crowd, devices, forks, groups, halves, hostile, outsiders, rules, wants};
+use crate::{content, crowd, devices, forks, groups, halves, hostile, introduce, outsiders, rules, wants};
 use stonechat_core::defence::{Defence, without};
 
 type Attack = (u8, &'static str, Defence, fn());
@@ -99,6 +99,24 @@ const ATTACKS: &[Attack] = &[
         "another card lies behind the link",
         Defence::CardPin,
         hostile::a_card_of_another_account_does_not_fit_the_link_inv_3,
+    ),
+    (
+        11,
+        "whoever reads an introduction's link takes it up",
+        Defence::BoundInvite,
+        introduce::an_introductions_link_lets_in_nobody_but_the_one_it_is_for_int_5,
+    ),
+    (
+        11,
+        "a contact says that others vouch who do not",
+        Defence::Vouches,
+        introduce::a_vouch_that_nobody_signed_shows_no_question_int_3,
+    ),
+    (
+        11,
+        "whoever introduces hands over another one's link",
+        Defence::IntroducedPin,
+        introduce::a_link_of_somebody_else_than_was_asked_about_is_not_taken_up_int_6,
     ),
     (
         14,

@@ -21,6 +21,7 @@ mod groups;
 mod halves;
 mod handover;
 mod hostile;
+mod introduce;
 mod links;
 mod marks;
 mod media;

@@ -2,6 +2,7 @@
 
 use crate::bench::Bench;
 use crate::content::{count, delete, edit, found, history, page, query};
+use crate::devices::link;
 use stonechat_core::api::{
     Answer, ByChat, Chat, Command, Forward, MessageState, Page, Pin, PollSend, PollVote, Query, React, Reply, Send,
     TimerSet,
@@ -127,4 +128,70 @@ fn messages_are_saved_by_forwarding_and_go_by_their_timer_con_24() {
     assert_eq!(page(&bench, 0, chat).len(), 1, "the line about the timer stays");
     let by = Query::Pins(ByChat { chat });
     assert!(matches!(query(&bench, 0, by), Answer::Pins(pins) if pins.is_empty()));
+}
+
+/// Texts of the chat with oneself, `!` before one that waits for others.
+fn texts(bench: &mut Bench, device: usize) -> Vec<String> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let mut rows = tx
+        .prepare(
+            "SELECT m.text, m.complete, m.state FROM message m JOIN chat c ON c.id = m.chat
+             WHERE c.saved = 1 AND m.kind IN (0, 3) ORDER BY m.position",
+        )
+        .unwrap();
+    let texts = rows.query_map([], |row| {
+        let (text, complete, state): (String, bool, u8) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        assert_eq!(state, MessageState::Read as u8);
+        Ok(if complete { text } else { format!("!{text}") })
+    });
+    texts.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn what_is_saved_on_one_device_is_on_all_and_so_is_what_is_done_to_it_own_9() {
+    let mut bench = Bench::with(1);
+    let chat = open(&mut bench);
+    write(&mut bench, chat, "before any other device");
+    let (laptop, tablet) = (link(&mut bench, 0), link(&mut bench, 0));
+    let first = write(&mut bench, chat, "**milk**");
+    bench.pass(60_000);
+    // What was before is not there, and nobody waits for it.
+    for device in [laptop, tablet] {
+        assert_eq!(texts(&mut bench, device), ["milk"]);
+    }
+    let at_laptop = match bench.ask(laptop, Command::SavedOpen).unwrap() {
+        Reply::Chat(by) => by.chat,
+        other => panic!("{other:?}"),
+    };
+    bench.devices[tablet].cut = true;
+    let second = bench.say(laptop, at_laptop, "bread");
+    edit(&mut bench, laptop, &first, "milk and honey").unwrap();
+    bench.pass(60_000);
+    assert_eq!(
+        texts(&mut bench, 0),
+        ["before any other device", "milk and honey", "bread"]
+    );
+    delete(&mut bench, 0, &second, true).unwrap();
+    bench.reconnect(tablet);
+    bench.pass(2 * DAY);
+    for device in [laptop, tablet] {
+        assert_eq!(texts(&mut bench, device), ["milk and honey", ""]);
+    }
+    // A device that is taken away hears nothing more.
+    let gone = count(&mut bench, tablet, "SELECT count(*) FROM message WHERE kind < 2");
+    let devices = match query(&bench, 0, Query::Devices) {
+        Answer::Devices(devices) => devices.devices,
+        other => panic!("{other:?}"),
+    };
+    let id = devices.last().unwrap().id.clone();
+    bench
+        .ask(0, Command::DeviceRemove(stonechat_core::api::ById { id }))
+        .unwrap();
+    write(&mut bench, chat, "not for the tablet");
+    bench.pass(DAY);
+    assert_eq!(
+        count(&mut bench, tablet, "SELECT count(*) FROM message WHERE kind < 2"),
+        gone
+    );
+    assert_eq!(texts(&mut bench, laptop), ["milk and honey", "", "not for the tablet"]);
 }

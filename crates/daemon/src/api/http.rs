@@ -157,7 +157,7 @@ async fn with_strict_headers(mut response: Response) -> Response {
         ("cross-origin-resource-policy", "same-origin"),
         (
             "permissions-policy",
-            "camera=(), microphone=(self), geolocation=(), display-capture=(), browsing-topics=()",
+            "camera=(), microphone=(self), geolocation=(self), display-capture=(), browsing-topics=()",
         ),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),

@@ -205,7 +205,10 @@ impl World {
 
     /// One message. Out: which text it is.
     fn check_message(&mut self, d: usize, other: usize, message: &Message) -> Option<usize> {
-        if matches!(message.kind, MessageKind::Began | MessageKind::Timer) {
+        if matches!(
+            message.kind,
+            MessageKind::Began | MessageKind::Timer | MessageKind::Introduction
+        ) {
             return None;
         }
         let Some(k) = self.text_of(message) else {

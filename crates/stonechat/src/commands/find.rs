@@ -147,6 +147,7 @@ mod tests {
             chat: Some(1),
             heard_at: None,
             blocked: false,
+            introduced: vec![],
         }
     }
 

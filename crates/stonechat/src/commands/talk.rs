@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::find;
 use crate::client::{Client, PATIENCE};
 use crate::failure::CommandError;
-use crate::grammar::{Listing, Messages, OfContact, Search, Send};
+use crate::grammar::{Compare, Listing, Messages, OfContact, Search, Send};
 use crate::show;
 
 /// Prints id, name and whether the contact is verified.
@@ -119,6 +119,24 @@ pub(super) async fn safety_number(client: &mut Client, of: &OfContact) -> Result
     let contact = find::contact(client, &of.contact).await?;
     let number: SafetyNumber = client.call("safetyNumber", json!({ "id": contact.id })).await?;
     show::line(&number.groups.join(" "))
+}
+
+/// Prints the words of the conversation with a contact, and who introduced them.
+pub(super) async fn compare(client: &mut Client, of: &Compare) -> Result<(), CommandError> {
+    let contact = find::contact(client, &of.contact).await?;
+    let number: SafetyNumber = client.call("safetyNumber", json!({ "id": contact.id })).await?;
+    if of.json {
+        return show::json_line(&json!({
+            "id": contact.id, "words": number.words, "number": number.groups, "verified": number.verified,
+            "introduced": contact.introduced,
+        }));
+    }
+    show::line(&number.words.join(" "))?;
+    if !contact.introduced.is_empty() {
+        let vouches: String = contact.introduced.iter().map(show::vouch_line).collect();
+        show::line(&format!("introduced by{vouches}"))?;
+    }
+    Ok(())
 }
 
 /// Prints what was found, newest first.

@@ -19,6 +19,7 @@ mod devices;
 mod errors;
 mod faults;
 mod halves;
+mod introduce;
 mod kill;
 mod links;
 mod meet;

@@ -16,6 +16,7 @@ use stonechat_wire::group::{
     Behind, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply, leave_bytes,
 };
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
+use stonechat_wire::introduce::{Ask, Knows, Person, Vouch, Word};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use stonechat_wire::link::{self, Challenge, DeviceLink, Grant, GrantSealed, LinkRequest, link_pin};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
@@ -24,6 +25,7 @@ use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
 use stonechat_wire::own::{LeafCut, Own, OwnContact, OwnNote, OwnWelcome};
+use stonechat_wire::place::Place;
 use stonechat_wire::poll::{Poll, Vote};
 use stonechat_wire::post::{Forwarded, Media, Post, encode_timer};
 use stonechat_wire::reach::ReachSecret;
@@ -227,9 +229,28 @@ fn meeting_seeds() -> Vec<Seed> {
         seed("meeting", "note", 9, &note().encode()),
         seed("meeting", "capsule", 15, &capsule().encode()),
         seed("meeting", "own welcome", 16, &own_welcome().encode()),
+        seed(
+            "meeting",
+            "own saved message",
+            16,
+            &Own::Saved([text_header().encode(), encode_text("hi")].concat()).encode(),
+        ),
         seed("meeting", "own note", 17, &own_note().encode()),
         seed("meeting", "grant", 18, &grant().encode()),
         seed("meeting", "link request", 19, &link_request().encode()),
+        seed("meeting", "introduction", 20, &ask().encode()),
+        seed(
+            "meeting",
+            "introduction link",
+            21,
+            &Word::Link("l".into()).encode(&bytes(60)),
+        ),
+        seed(
+            "meeting",
+            "place",
+            6,
+            &[text_header().encode(), place_post().encode()].concat(),
+        ),
     ]
 }
 
@@ -428,6 +449,53 @@ fn photo() -> Post {
 }
 
 /// Messages about messages.
+fn person(first: u8, name: &str) -> Person {
+    Person {
+        ed25519: bytes(first),
+        mldsa_hash: bytes(first + 1),
+        name: name.into(),
+    }
+}
+
+fn ask() -> Ask {
+    let cy = person(70, "Cy");
+    Ask {
+        id: bytes(60),
+        makes: false,
+        chain: vec![Vouch {
+            by: person(72, "Ана"),
+            to: person(74, "Bo").account(),
+            about: cy.account(),
+            knows: Knows::Met,
+            at_s: 1_796_000_000,
+            signature: bytes(61),
+        }],
+        who: cy,
+    }
+}
+
+fn card_post() -> Post {
+    Post {
+        card: Some(person(70, "Cy")),
+        ..Post::default()
+    }
+}
+
+fn place_post() -> Post {
+    let place = Place::of(-3_344_556, 15_120_000, 12, "pier".into());
+    Post {
+        place: place.ok(),
+        ..Post::default()
+    }
+}
+
+fn introductions() -> Value {
+    let id = bytes(60);
+    let words = [Word::No, Word::Yes, Word::Both, Word::Link("http://h/p#f".into())];
+    json!({ "rule": "INT-1, INT-2, INT-4", "ask": hex(ask().encode()), "signed": hex(ask().chain.remove(0).signed_bytes()),
+        "words": words.iter().map(|word| hex(word.encode(&id))).collect::<Vec<_>>() })
+}
+
 fn contents() -> Value {
     let one = |rule: &str, kind: Kind, body: Vec<u8>| {
         let header = MessageHeader { kind, ..text_header() };
@@ -452,6 +520,8 @@ fn contents() -> Value {
         "post": one("CON-8", Kind::Post, post().encode()),
         "voice": one("CON-14", Kind::Post, voice().encode()),
         "photo": one("CON-15", Kind::Post, photo().encode()),
+        "card": one("CON-25", Kind::Post, card_post().encode()),
+        "place": one("CON-26", Kind::Post, place_post().encode()),
         "timer": one("CON-10", Kind::Timer, encode_timer(Some(86_400))),
         "timer_off": one("CON-10", Kind::Timer, encode_timer(None)) })
 }
@@ -867,6 +937,7 @@ fn meeting() -> Value {
             "sealed_hash": hex(sealed.hash()) },
         "answer": { "rule": "CARD-7", "encoded": hex(answer().encode()),
             "signed": hex(Answer::signed_bytes(Verdict::Accepted, true, &sealed.hash())) },
+        "introduction": introductions(),
         "words": [json!({ "rule": "INV-8", "typed": " River, MOON-chair.", "means": normalise_words(" River, MOON-chair.") })],
     })
 }
@@ -1014,6 +1085,7 @@ fn links() -> Value {
         "own": { "rule": "OWN-2",
             "devices": hex(Own::Devices(card().device_log, vec![(DeviceId::from_bytes(bytes(11)), "Phone".into())]).encode()),
             "welcome": hex(own_welcome().encode()), "contact": hex(Own::Contact(own_contact()).encode()),
-            "blocked": hex(Own::Blocked(own_contact().account(), true).encode()) },
+            "blocked": hex(Own::Blocked(own_contact().account(), true).encode()),
+            "saved": hex(Own::Saved([text_header().encode(), encode_text("hi")].concat()).encode()) },
     })
 }

@@ -4,7 +4,7 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Device, Event, Fault, Group, Hit, Invite, Linking, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Device, Event, Fault, FirstContact, Group, Hit, Invite, Linking, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
 import { marked } from './marks';
 import type { Answer, Method, Params } from '../../methods';
@@ -41,6 +41,7 @@ export class Backend {
   /** Messages travel by themselves. */
   lively = true;
 
+  firstContact: FirstContact = { cameBy: 'invitation', looksLike: null, mixedLetters: false };
   readonly contacts = new Map<string, Contact>();
   readonly blocked = new Map<string, Contact>();
   readonly #putAway = new Map<number, Chat>();
@@ -94,9 +95,9 @@ export class Backend {
     const id = change.contact ?? this.hex(64);
     const chat: Chat = {
       id: this.chats.size + 1, contact: id, own: false, group: null, name, verified: false, last: null, unread: 0, mentions: 0, pins: 0, firstUnread: null,
-      waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
+      waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: this.now(), timerS: null, alarms: [], isNew: false, ...pick(change, ['verified', 'waiting', 'draft', 'activeAt', 'heardAt']),
     };
-    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt, blocked: false });
+    this.contacts.set(id, { id, name, ownName: change.ownName ?? name, verified: chat.verified, chat: chat.id, heardAt: chat.heardAt, blocked: false, introduced: [] });
     this.chats.set(chat.id, chat);
     this.messages.set(chat.id, []);
     return chat;
@@ -106,7 +107,7 @@ export class Backend {
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
       id: this.chats.size + 1, contact: this.hex(32), own: false, group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
-      unread: 0, mentions: 0, pins: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
+      unread: 0, mentions: 0, pins: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [], isNew: false,
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
@@ -139,7 +140,7 @@ export class Backend {
     const message: Message = {
       id: this.hex(32), chat: chat.id, position: (list.at(-1)?.position ?? 0) + 1, from: mine ? (this.me?.id ?? '') : chat.contact,
       fromName: mine ? (this.me?.name ?? '') : chat.name, mine, kind: 'text', text, sentAt: this.now(), state: mine ? 'read' : 'read',
-      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, media: null, format: [], typed: null, mentionsMe: false, pinned: false, poll: null, forwarded: null, ...change,
+      clientId: null, late: false, missingBefore: 0, askedFor: false, reply: null, editedAt: null, reactions: [], mayDelete: mine, timerS: chat.timerS, vanishesAt: null, media: null, format: [], typed: null, mentionsMe: false, pinned: false, poll: null, forwarded: null, card: null, place: null, introduction: null, ...change,
     };
     list.push(message);
     chat.last = message;
@@ -543,7 +544,7 @@ export class Backend {
       if (known !== undefined) return { chat: known.id };
       const chat: Chat = {
         id: this.chats.size + 1, contact: this.me!.id, own: true, group: null, name: '', verified: false, last: null, unread: 0, mentions: 0, pins: 0,
-        firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [],
+        firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [], isNew: false,
       };
       this.chats.set(chat.id, chat);
       this.messages.set(chat.id, []);
@@ -602,6 +603,32 @@ export class Backend {
       const contact = this.#need(this.contacts.get(id));
       if ([...name].length > 64) throw new CallError('badName');
       this.#setContact({ ...contact, name: name.trim() === '' ? contact.ownName : name.trim() });
+      return {};
+    },
+    'card.send': ({ chat, contact, clientId }) => {
+      const { id, name } = this.#need(this.contacts.get(contact));
+      return this.#written(this.#need(this.chats.get(chat)), '', { clientId: clientId ?? null, card: { account: id, name, chat: this.contacts.get(id)!.chat, me: false } });
+    },
+    'place.send': ({ chat, place, clientId }) => this.#written(this.#need(this.chats.get(chat)), '', { clientId: clientId ?? null, place }),
+    introduce: ({ one, other }) => {
+      for (const [asked, about] of [[one, other], [other, one]] as const) {
+        const [to, who] = [this.#need(this.contacts.get(asked)), this.#need(this.contacts.get(about))];
+        this.#written(this.#need(this.chats.get(to.chat!)), who.name, { kind: 'introduction', introduction: { account: who.id, name: who.ownName, state: 'asked', vouches: [] } });
+      }
+      return {};
+    },
+    'introduction.answer': ({ id, yes }) => {
+      const message = this.#need([...this.messages.values()].flat().find((one) => one.id === id && one.introduction !== null));
+      message.introduction = { ...message.introduction!, state: yes ? 'agreed' : 'declined' };
+      this.emit({ kind: 'messageChanged', message: { ...message } });
+      return {};
+    },
+    introductions: () => [...this.messages.values()].flat().filter((one) => !one.mine && one.introduction?.state === 'asked'),
+    firstContact: ({ id }) => ({ ...this.firstContact, cameBy: this.#need(this.contacts.get(id)).introduced.length > 0 ? 'introduction' : this.firstContact.cameBy }),
+    'contact.noticed': ({ id }) => {
+      const chat = this.#need([...this.chats.values()].find((one) => one.contact === id));
+      chat.isNew = false;
+      this.emit({ kind: 'chatChanged', chat: { ...chat } });
       return {};
     },
     'contact.block': ({ id, blocked }) => {
@@ -685,7 +712,7 @@ export class Backend {
       }
       return hits;
     },
-    safetyNumber: ({ id }) => ({ groups: Array.from({ length: 12 }, (_, at) => String((at * 7919 + 10_403) % 100_000).padStart(5, '0')), verified: this.#need(this.contacts.get(id)).verified }),
+    safetyNumber: ({ id }) => ({ groups: Array.from({ length: 12 }, (_, at) => String((at * 7919 + 10_403) % 100_000).padStart(5, '0')), words: ['stone', 'chat', 'winter', 'bridge', 'lamp', 'river', 'quiet', 'garden'], verified: this.#need(this.contacts.get(id)).verified }),
     'passphrase.set': ({ old, new: fresh }) => {
       if (this.passphrase !== null && old !== this.passphrase) throw new CallError('wrongPassphrase');
       this.passphrase = fresh ?? null;
