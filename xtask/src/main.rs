@@ -7,6 +7,7 @@ mod bench;
 mod code;
 mod lab;
 mod metadata;
+mod mutants;
 mod notices;
 mod programs;
 mod sum;
@@ -25,7 +26,8 @@ usage: cargo xtask CHORE
   bench [NAME...]   build and run benchmarks, print a table, write target/bench/NAME.json
   bench relay [--quick] [ROW...]   the same for the relay, beside the servers that are installed
   lab WORDS...      build the lab and run it: peers under censors, over real packets (docs/lab.md)
-  trust             run the proofs (about ten minutes) and write docs/trust.md
+  mutants wire|conversation [--share K/N] [--minutes M]   change one thing at a time, see whether a test notices
+  trust             run the proofs (about twenty minutes) and write docs/trust.md
   sum DIR           add up the parts of a test run that left their reports in DIR";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn run(words: &[&str]) -> anyhow::Result<bool> {
         ["notices", "--check"] => notices::check(),
         ["bench", names @ ..] => bench::run(names),
         ["lab", words @ ..] => lab::run(words),
+        ["mutants", part, words @ ..] => mutants::run(part, words),
         ["trust"] => trust::write(),
         ["sum", directory] => sum::run(directory.as_ref()),
         _ => anyhow::bail!("{USAGE}"),

@@ -44,7 +44,7 @@ pub struct Keys {
 
 /// An account on this device. Only its home device holds the seed, and what signs for the account (ACC-6).
 pub struct Account {
-    home: Option<(RootSeed, Keys)>,
+    home: Option<(RootSeed, SigningKey)>,
     ed25519: [u8; 32],
     mldsa_hash: [u8; 32],
     name: String,
@@ -208,7 +208,7 @@ impl Account {
         let account = Self {
             ed25519: keys.ed25519_public(),
             mldsa_hash: *keys.mldsa_hash(),
-            home: Some((seed, keys)),
+            home: Some((seed, keys.signing)),
             name: name.to_owned(),
             device,
             log,
@@ -288,8 +288,8 @@ impl Account {
     /// Signs as the account, Ed25519; nothing where that is another device's to do.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Option<[u8; 64]> {
-        let (_, keys) = self.home.as_ref()?;
-        Some(keys.signing.sign(bytes).to_bytes())
+        let (_, signing) = self.home.as_ref()?;
+        Some(signing.sign(bytes).to_bytes())
     }
 
     /// What the person calls themselves.
@@ -331,12 +331,14 @@ impl Account {
         mut log: DeviceLog,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some((_, keys)) = &self.home else { return Ok(false) };
+        let Some((_, signing)) = &self.home else {
+            return Ok(false);
+        };
         if check_log(&log, &self.ed25519).is_err() || log.entries.len() >= LOG_ENTRIES_MAX {
             return Ok(false);
         }
         let key = self.device.key.verifying_key().to_bytes();
-        let entry = next_entry(&keys.signing, &log, DeviceChange::Restored, &key, now);
+        let entry = next_entry(signing, &log, DeviceChange::Restored, &key, now);
         log.entries.push(entry);
         self.keep_log(db, log)?;
         Ok(true)
@@ -352,13 +354,14 @@ impl Account {
         device_ed25519: &[u8; 32],
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some((_, keys)) = &self.home else { return Ok(false) };
+        let Some((_, signing)) = &self.home else {
+            return Ok(false);
+        };
         if self.log.entries.len() >= LOG_ENTRIES_MAX {
             return Ok(false);
         }
         let mut log = self.log.clone();
-        log.entries
-            .push(next_entry(&keys.signing, &log, change, device_ed25519, now));
+        log.entries.push(next_entry(signing, &log, change, device_ed25519, now));
         self.keep_log(db, log)?;
         Ok(true)
     }
@@ -457,7 +460,7 @@ fn check_entry(entry: &DeviceLogEntry, key: &VerifyingKey) -> Result<(), LogErro
 
 /// The account on this device, where there is one.
 ///
-/// Derives all keys anew (about a millisecond). Errors: the database's own.
+/// The ML-DSA-65 key is not made again: what the account id commits to stands in the row. Errors: the database's own.
 pub fn load(db: &Connection) -> Result<Option<Account>, StoreError> {
     let sql = "SELECT seed, name, device_key, device_log, restored, ed25519, mldsa_hash FROM account";
     let mut statement = db.prepare_cached(sql)?;
@@ -469,8 +472,8 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     let log = DeviceLog::decode(row.get_ref(3)?.as_blob()?);
     Ok(Account {
         home: seed.map(|seed| {
-            let keys = Keys::of(&seed);
-            (seed, keys)
+            let signing = seed.signing_key();
+            (seed, signing)
         }),
         ed25519: row.get(5)?,
         mldsa_hash: row.get(6)?,

@@ -472,22 +472,33 @@ impl Groups {
         Ok(self.at(p, at)?.epoch().as_u64())
     }
 
-    /// Drops what is held of one epoch: commits work on the rows.
-    fn drop_held(&mut self, at: (Gid, EpochId)) {
-        self.0.remove(&at);
+    /// One epoch for a commit to work on: what is held of it, or its rows. Held any longer it is not, for a commit
+    /// makes the child of it.
+    fn take_held(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<MlsGroup, MlsError> {
+        p.rows.at(&at.0, at.1);
+        self.0.remove(&at).map_or_else(|| load(p, at), Ok)
+    }
+
+    /// Keeps what a commit made, as its rows have it.
+    fn hold(&mut self, at: (Gid, EpochId), group: MlsGroup) {
+        while self.0.len() >= GROUPS_HELD {
+            self.0.pop_first();
+        }
+        self.0.insert(at, group);
     }
 
     fn at(&mut self, p: &Provider<'_>, at: (Gid, EpochId)) -> Result<&mut MlsGroup, MlsError> {
         p.rows.at(&at.0, at.1);
         if !self.0.contains_key(&at) {
-            let group = MlsGroup::load(&p.rows, &GroupId::from_slice(&at.0))?.ok_or(MlsError::Refused("no group"))?;
-            while self.0.len() >= GROUPS_HELD {
-                self.0.pop_first();
-            }
-            self.0.insert(at, group);
+            self.hold(at, load(p, at)?);
         }
         self.0.get_mut(&at).ok_or(MlsError::Refused("no group"))
     }
+}
+
+/// An epoch, from the rows that [`Rows::at`] points to.
+fn load(p: &Provider<'_>, at: (Gid, EpochId)) -> Result<MlsGroup, MlsError> {
+    MlsGroup::load(&p.rows, &GroupId::from_slice(&at.0))?.ok_or(MlsError::Refused("no group"))
 }
 
 impl fmt::Debug for Groups {

@@ -53,8 +53,9 @@ const AFTERWARDS: u64 = 25 * HOUR;
 const COMMITS_FAIL: u64 = 300;
 /// How often the tags in use are looked at.
 const CENSUS_EVERY: u64 = 5 * DAY;
-/// Steps of one world at most: more than any plan needs.
+/// Steps of one world at most, and in a large one for each device: more than any plan needs.
 const STEPS_MAX: u64 = 200_000;
+const STEPS_EACH_MAX: u64 = 20_000;
 
 /// A bug that the lab builds in, to see that the checks find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct Outcome {
     pub texts: usize,
     /// What was done to them: emojis, edits, deletions.
     pub touches: usize,
+    /// Epochs that two commits or more were made on, by what devices know at the end.
+    pub forks: usize,
     /// Different mailboxes that were read.
     pub tags: usize,
     /// Bytes that relays saw.
@@ -195,6 +198,8 @@ pub struct World {
     tap: Tap,
     /// Every tag that was ever read or put to, and what for.
     tags: BTreeMap<Vec<u8>, check::Lane>,
+    /// Epochs with more than one child.
+    forks: BTreeSet<Vec<u8>>,
     /// Every secret that devices had whenever one looked.
     secrets: BTreeSet<Vec<u8>>,
     /// An envelope was refused: said once.
@@ -272,6 +277,7 @@ impl World {
             steps: 0,
             tap: Tap::default(),
             tags: BTreeMap::new(),
+            forks: BTreeSet::new(),
             secrets: BTreeSet::new(),
             refused: false,
             trace: Trace::new(loud),
@@ -324,7 +330,7 @@ impl World {
                 break;
             }
             self.happen(event);
-            if self.steps > STEPS_MAX {
+            if self.steps > STEPS_MAX.max(STEPS_EACH_MAX * self.nodes.len() as u64) {
                 self.broke("more steps than any plan needs: something goes round in circles".into());
                 break;
             }
@@ -346,6 +352,7 @@ impl World {
             steps: self.steps,
             texts: self.said.len(),
             touches: self.touched,
+            forks: self.forks.len(),
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),
             healed_ms,

@@ -208,6 +208,8 @@ mod tests {
         assert_eq!(Timestamp(5).minus_ms(9), Timestamp(0));
         assert_eq!(Timestamp(u64::MAX).plus_ms(9), Timestamp(u64::MAX));
         assert_eq!(Timestamp::from_seconds(3).seconds(), 3);
+        assert_eq!(Timestamp(9).since_ms(Timestamp(5)), 4);
+        assert_eq!(Timestamp(5).since_ms(Timestamp(9)), 0);
     }
 
     #[test]

@@ -176,6 +176,16 @@ mod tests {
     }
 
     #[test]
+    fn adobes_colours_stay_and_what_else_it_says_goes_con_15() {
+        let coloured = with(&[(0xee, b"Adobe\0\x64\0\0\0\0\x01")]);
+        assert!(check(&coloured).is_ok());
+        assert_eq!(bare(&coloured), Ok(coloured));
+        for told in [&b"Adobe\0\x64\0\0\0\0\x01 by Lena"[..], b"not by Adobe"] {
+            assert_eq!(bare(&with(&[(0xee, told)])), Ok(with(&[])));
+        }
+    }
+
+    #[test]
     fn what_the_page_drew_in_chromium_is_a_photo_con_15() {
         let drawn = include_bytes!("../tests/fixtures/chromium.jpg");
         let bare = bare(drawn).unwrap();

@@ -79,20 +79,25 @@ fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
         .prepare_cached("SELECT commit_at FROM conversation WHERE group_id = ?")?
         .query_row([group], |row| row.get(0))?;
     let quiet = last > now || last <= now.saturating_sub_unsigned(QUIET_MS);
-    let day_ago = step.time.0.saturating_sub(24 * HOUR_MS).cast_signed();
     // A member who has left waits for anybody's next commit: that one is not put off.
     if crate::group::somebody_leaves(step, group)? {
         return Ok(true);
     }
-    let commits: u32 = step
-        .tx
-        .prepare_cached("SELECT count(*) FROM epoch WHERE group_id = ? AND made_at > ? AND parent IS NOT NULL")?
-        .query_row(params![group, day_ago], |row| row.get(0))?;
     let unheard: u32 = step
         .tx
         .prepare_cached("SELECT count(DISTINCT about) FROM outbox WHERE group_id = ? AND purpose = 4")?
         .query_row([group], |row| row.get(0))?;
-    Ok(quiet && commits < A_DAY && unheard < UNHEARD_MAX && !is_out_of_reach(step, group)?)
+    Ok(quiet && unheard < UNHEARD_MAX && has_room(step, group)?)
+}
+
+/// One more today is seen by others, and not one too many (RNW-2, RNW-5).
+fn has_room(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let day_ago = step.time.0.saturating_sub(24 * HOUR_MS).cast_signed();
+    let commits: u32 = step
+        .tx
+        .prepare_cached("SELECT count(*) FROM epoch WHERE group_id = ? AND made_at > ? AND parent IS NOT NULL")?
+        .query_row(params![group, day_ago], |row| row.get(0))?;
+    Ok(commits < A_DAY && !is_out_of_reach(step, group)?)
 }
 
 /// RNW-6: on the head no commit of mine is there.
@@ -143,7 +148,7 @@ pub(crate) fn hasten(step: &Step<'_, '_>, group: &Gid, most_ms: u64) -> Result<(
     Ok(())
 }
 
-/// A renewal of mine lost to a fork: it is made up for soon, and at the latest before I write (RNW-4).
+/// A renewal of mine lost to a fork: it is made up for soon, or before I write if that is sooner (RNW-4).
 pub(crate) fn lost(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE conversation SET renew_lost = 1 WHERE group_id = ?")?
@@ -151,13 +156,13 @@ pub(crate) fn lost(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     put_off(step, group)
 }
 
-/// Before I write: makes up for what was lost. Out: the epoch to write in.
+/// Before I write: makes up for what was lost, if the day has room for it. Out: the epoch to write in.
 pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Result<EpochId, Stop> {
     let lost: bool = step
         .tx
         .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?
         .query_row([of.group], |row| row.get(0))?;
-    if !lost || epochs::has_committed(step, of)? {
+    if !lost || epochs::has_committed(step, of)? || !has_room(step, &of.group)? {
         return Ok(of.epoch);
     }
     renew(step, &of.group)?;

@@ -10,9 +10,9 @@ use super::{Gid, Groups, Leaf, MlsError, Provider, Signer, decode_key_package, e
 use crate::defence::{self, Defence};
 use openmls::group::StagedCommit;
 use openmls::prelude::{
-    Extension, ExtensionType, Extensions, GroupContext, GroupId, LeafNodeIndex, MlsGroup, MlsMessageBodyIn,
-    MlsMessageIn, ProcessedMessageContent, Proposal, ProposalOrRefType, ProtocolMessage, RequiredCapabilitiesExtension,
-    Sender, UnknownExtension,
+    Extension, ExtensionType, Extensions, GroupContext, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
+    ProcessedMessageContent, Proposal, ProposalOrRefType, ProtocolMessage, RequiredCapabilitiesExtension, Sender,
+    UnknownExtension,
 };
 use stonechat_wire::ids::EpochId;
 use tls_codec::Deserialize as _;
@@ -80,9 +80,8 @@ impl Groups {
         signer: &Signer,
         wish: &Wish<'_>,
     ) -> Result<Made, MlsError> {
-        self.drop_held(at);
-        p.rows.at(&at.0, at.1);
-        let mut group = load(p, at)?;
+        let mut group = self.take_held(p, at)?;
+        let before = p.rows.staging()?.ok_or(MlsError::Refused("no group"))?;
         let (commit, welcome) = stage(p, &mut group, signer, wish)?;
         let pending = group.pending_commit().ok_or(MlsError::Refused("nothing staged"))?;
         let child = epoch_id(pending.group_context())?;
@@ -95,8 +94,9 @@ impl Groups {
         // The parent's rows still hold the staged commit, and with it the child's secrets.
         p.rows.at(&at.0, at.1);
         if defence::holds(Defence::StagedCleared) {
-            load(p, at)?.clear_pending_commit(&p.rows)?;
+            p.rows.unstage(before)?;
         }
+        self.hold((at.0, child), group);
         Ok(Made {
             child,
             commit,
@@ -116,9 +116,7 @@ impl Groups {
         let Some(message) = private(bytes) else {
             return Ok(CommitRead::Refused("not a private message"));
         };
-        self.drop_held(at);
-        p.rows.at(&at.0, at.1);
-        let mut group = load(p, at)?;
+        let mut group = self.take_held(p, at)?;
         let before = leaves(&group);
         let done = match group.process_message(p, message) {
             Ok(done) => done,
@@ -150,13 +148,10 @@ impl Groups {
                 .merge_staged_commit(p, *staged)
                 .map_err(|_| MlsError::Refused("merging"))?;
             taken.after = leaves(&group);
+            self.hold((at.0, taken.child), group);
         }
         Ok(CommitRead::Taken(Box::new(taken)))
     }
-}
-
-fn load(p: &Provider<'_>, at: (Gid, EpochId)) -> Result<MlsGroup, MlsError> {
-    MlsGroup::load(&p.rows, &GroupId::from_slice(&at.0))?.ok_or(MlsError::Refused("no group"))
 }
 
 fn private(bytes: &[u8]) -> Option<ProtocolMessage> {

@@ -211,6 +211,16 @@ impl<'t> Rows<'t> {
         Ok(())
     }
 
+    /// The row that says whether a commit of mine is staged, as it lies there.
+    pub(crate) fn staging(&self) -> R<Option<Vec<u8>>> {
+        self.row(Kind::GroupState, &[Kind::GroupState as u8])
+    }
+
+    /// Puts it back as it was: what was staged since is gone from it.
+    pub(crate) fn unstage(&self, before: Vec<u8>) -> R<()> {
+        self.put_row(Kind::GroupState, &[Kind::GroupState as u8], before)
+    }
+
     // One row per kind and object: the group id that OpenMLS passes is already in the row's address.
     fn put<T: Serialize>(&self, kind: Kind, value: &T) -> R<()> {
         self.put_row(kind, &[kind as u8], pack(encode(value)?))

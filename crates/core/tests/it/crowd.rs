@@ -4,8 +4,10 @@
 //! (`./test --long`).
 
 use crate::bench::{Bench, Device};
-use crate::groups::{all_agree, circle, create, head, number, say, texts};
-use std::collections::BTreeSet;
+use crate::forks::change;
+use crate::groups::{all_agree, circle, create, give, head, number, say, texts};
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_core::api::Role;
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
@@ -97,6 +99,35 @@ fn daily_writers_make_eight_commits_a_day_and_never_more_than_four_heads_rnw_2()
     }
 }
 
+/// A renewal that lost to a fork is made up for before writing, but neither as the ninth commit of a day nor where nobody
+/// would see it.
+#[test]
+fn what_lost_is_made_up_for_only_where_the_day_has_room_rnw_4() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    for role in [Role::Moderator, Role::Member].repeat(4) {
+        give(&mut bench, 0, 2, role).unwrap();
+    }
+    assert_eq!(made_by_writing(&mut bench), 0, "the day is full");
+    bench.pass(30 * HOUR);
+    assert_eq!(made_by_writing(&mut bench), 1);
+    bench.pass(4 * HOUR);
+    bench.devices[1].cut = true;
+    say(&mut bench, 1, "waits").unwrap();
+    bench.pass(2 * HOUR);
+    assert_eq!(made_by_writing(&mut bench), 0, "out of reach");
+}
+
+/// How many commits the second device makes because it writes, after one of its renewals has lost.
+fn made_by_writing(bench: &mut Bench) -> i64 {
+    let mine = "SELECT count(*) FROM epoch WHERE author = (SELECT account FROM account) AND parent IS NOT NULL
+                AND group_id = (SELECT group_id FROM conversation WHERE grouped = 1)";
+    change(bench, 1, "UPDATE conversation SET renew_lost = 1 WHERE grouped = 1");
+    let before = number(bench, 1, mine);
+    say(bench, 1, "I write").unwrap();
+    number(bench, 1, mine) - before
+}
+
 fn hour_of_writing(bench: &mut Bench, count: usize, day: usize, hour: usize) {
     let at = day * 24 + hour;
     for who in 0..count {
@@ -115,8 +146,27 @@ fn writes(who: usize, hour: usize) -> bool {
     (who * 7 + hour / 24 * 5) % 24 == hour % 24
 }
 
-/// How many different epochs are written to at this moment.
+/// How many branches are written to at this moment: epochs of which none descends from another. Who was cut off and is
+/// merely behind is on no branch of its own.
 fn heads(bench: &mut Bench, count: usize) -> usize {
     let heads: BTreeSet<Vec<u8>> = (0..count).map(|device| head(bench, device)).collect();
-    heads.len()
+    if heads.len() <= HEADS_MAX {
+        return heads.len();
+    }
+    let parents: BTreeMap<Vec<u8>, Vec<u8>> = (0..count).flat_map(|device| parents(bench, device)).collect();
+    let mut passed = BTreeSet::new();
+    for head in &heads {
+        passed.extend(std::iter::successors(parents.get(head), |epoch| parents.get(*epoch)));
+    }
+    heads.iter().filter(|head| !passed.contains(head)).count()
+}
+
+/// Each epoch that a device knows, and the one before it.
+fn parents(bench: &mut Bench, device: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let mut rows = tx
+        .prepare("SELECT epoch_id, parent FROM epoch WHERE parent IS NOT NULL")
+        .unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }

@@ -74,6 +74,8 @@ impl Clock {
 pub struct Device {
     home: PathBuf,
     running: Option<Running>,
+    /// For queries. It stays open where the process dies, as the files of one that is killed stay as they are.
+    reader: Option<Reader>,
     roll: Roll,
     /// What its clock shows.
     pub clock: Clock,
@@ -88,7 +90,6 @@ struct Running {
     core: Core,
     dice: Dice,
     store: Store,
-    reader: Option<Reader>,
 }
 
 impl Device {
@@ -100,6 +101,7 @@ impl Device {
         Self {
             home,
             running: None,
+            reader: None,
             roll,
             clock,
             wake_at: None,
@@ -114,7 +116,6 @@ impl Device {
             core: Core::new(),
             dice: Dice::seeded(self.roll.bytes()),
             store,
-            reader: None,
         });
         self.wake_at = None;
         self.starts += 1;
@@ -193,11 +194,11 @@ impl Device {
 
     /// Answers a query as the interface would ask it.
     pub fn ask(&mut self, query: Query) -> Option<Answer> {
-        let running = self.running.as_mut()?;
-        if running.reader.is_none() {
-            running.reader = Some(running.store.reader().unwrap());
+        let running = self.running.as_ref()?;
+        if self.reader.is_none() {
+            self.reader = Some(running.store.reader().unwrap());
         }
-        running.reader.as_ref()?.query(query, &live()).ok()
+        self.reader.as_ref()?.query(query, &live()).ok()
     }
 
     /// Whether the database of a device that does not run has such a row.

@@ -79,6 +79,19 @@ impl Totals {
         self.0[fault as usize]
     }
 
+    /// How often a device died between steps or around a commit, or a commit failed or found no room.
+    #[must_use]
+    pub fn crashes(&self) -> u64 {
+        let kinds = [
+            Fault::CrashBetween,
+            Fault::CrashAtCommit,
+            Fault::CrashAfterCommit,
+            Fault::CommitFailed,
+            Fault::DiskFull,
+        ];
+        kinds.into_iter().map(|fault| self.of(fault)).sum()
+    }
+
     /// The kinds that happened less often than this.
     #[must_use]
     pub fn below(&self, least: u64) -> Vec<Fault> {

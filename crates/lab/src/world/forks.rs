@@ -23,6 +23,9 @@ impl World {
                     self.broke(format!("devices {first} and {d} write to different branches"));
                 }
             }
+            let sql = "SELECT parent FROM epoch WHERE parent IS NOT NULL GROUP BY group_id, parent HAVING count(*) > 1";
+            let forks = self.nodes[d].device.rows(sql, |row| row.get::<_, Vec<u8>>(0));
+            self.forks.extend(forks);
             let sql = "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL GROUP BY group_id";
             let open: Vec<u32> = self.nodes[d].device.rows(sql, |row| row.get(0));
             if open.iter().any(|count| *count > 32) {

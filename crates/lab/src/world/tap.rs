@@ -1,5 +1,6 @@
 //! The wiretap: every byte that relays see and every line that a log would hold, searched for what must not be there.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use stonechat_core::Input;
@@ -53,13 +54,13 @@ impl Tap {
     /// Whether a log would hold one of these byte strings, as Rust or a person would print its first eight bytes.
     #[must_use]
     pub fn log_holds(&self, secrets: &[Vec<u8>]) -> bool {
-        secrets
+        let begins: BTreeSet<[u8; 8]> = secrets
             .iter()
-            .filter_map(|secret| secret.first_chunk::<8>())
-            .any(|begin| {
-                let listed = format!("{begin:?}");
-                self.log.contains(&hex::encode(begin)) || self.log.contains(listed.trim_matches(['[', ']']))
-            })
+            .filter_map(|secret| secret.first_chunk().copied())
+            .collect();
+        let mut words = self.log.split(|c: char| !c.is_ascii_hexdigit());
+        let mut lists = self.log.split(['[', ']']);
+        words.any(|word| spells(word, &begins)) || lists.any(|list| lists_one(list, &begins))
     }
 
     /// Something that a log might hold.
@@ -86,6 +87,30 @@ impl Tap {
         found.dedup();
         found
     }
+}
+
+/// A run of hex digits has one of these eight bytes in it.
+fn spells(word: &str, begins: &BTreeSet<[u8; 8]>) -> bool {
+    word.as_bytes().windows(16).any(|digits| {
+        let mut bytes = [0; 8];
+        hex::decode_to_slice(digits, &mut bytes).is_ok() && begins.contains(&bytes)
+    })
+}
+
+/// Numbers with commas between them have.
+fn lists_one(list: &str, begins: &BTreeSet<[u8; 8]>) -> bool {
+    let mut last = VecDeque::new();
+    list.split(", ").any(|number| {
+        match number.parse::<u8>() {
+            Ok(byte) => last.push_back(byte),
+            Err(_) => last.clear(),
+        }
+        if last.len() > 8 {
+            last.pop_front();
+        }
+        last.len() == 8
+            && <[u8; 8]>::try_from(last.make_contiguous() as &[u8]).is_ok_and(|eight| begins.contains(&eight))
+    })
 }
 
 /// The text with this number.

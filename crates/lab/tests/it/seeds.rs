@@ -26,6 +26,7 @@ pub(crate) struct Sum {
     pub(crate) texts: usize,
     pub(crate) touches: usize,
     pub(crate) steps: u64,
+    forks: usize,
     pub(crate) totals: Totals,
     pub(crate) broken: Vec<(u64, Vec<String>)>,
     pub(crate) healed_ms_max: u64,
@@ -38,6 +39,7 @@ impl Sum {
         self.texts += outcome.texts;
         self.touches += outcome.touches;
         self.steps += outcome.steps;
+        self.forks += outcome.forks;
         self.totals.merge(&outcome.totals);
         self.lasted_ms += outcome.lasted_ms;
         self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms);
@@ -55,6 +57,11 @@ impl Sum {
             "{} simulated hours, {} broke a promise",
             self.hours(),
             self.broken.len()
+        );
+        println!(
+            "{} forks, each ended on one branch unless a promise broke; {} crashes, failed commits and full disks of devices",
+            self.forks,
+            self.totals.crashes()
         );
         println!("slowest healing: {} h\n{}", self.healed_ms_max / 3_600_000, self.totals);
         for (seed, broken) in &self.broken {

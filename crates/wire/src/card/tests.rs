@@ -93,6 +93,22 @@ fn an_account_is_named_by_both_its_keys_card_2() {
 }
 
 #[test]
+fn a_leaf_of_an_account_that_its_keys_do_not_name_is_none_card_2() {
+    let mut leaf = LeafIdentity {
+        account: account_id(&[1; 32], &[2; 32]),
+        account_ed25519: [1; 32],
+        mldsa_hash: [2; 32],
+        device: entry(0, [0; 32]),
+        signature: [8; 64],
+    };
+    assert_eq!(leaf.encode().len(), LeafIdentity::SIZE);
+    assert_eq!(LeafIdentity::decode(&leaf.encode()), Ok(leaf.clone()));
+    leaf.mldsa_hash = [3; 32];
+    let not_theirs = DecodeError::Value("account id");
+    assert_eq!(LeafIdentity::decode(&leaf.encode()), Err(not_theirs));
+}
+
+#[test]
 fn a_device_log_is_one_chain_card_3() {
     let log = card().device_log;
     assert!(log.is_chained() && DeviceLog::default().is_chained());
