@@ -91,8 +91,11 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
         return Ok(());
     };
     watch::given(step, relay, envelope.id())?;
-    // A claim that comes again asks for its answer once more (MEET-16).
-    let asks_again = matches!(listening.purpose, Purpose::Claims | Purpose::ReachRequest);
+    // A claim that comes again asks for its answer once more (MEET-16); a common part may be wanted twice (GRP-15).
+    let asks_again = matches!(
+        listening.purpose,
+        Purpose::Claims | Purpose::ReachRequest | Purpose::Apart
+    );
     let again = !outbox::see(step, envelope.id())? && !asks_again;
     if envelope.tag() != tag || again {
         return Ok(());
@@ -116,6 +119,7 @@ fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> 
         Purpose::Capsule => capsule::arrived(step, envelope),
         Purpose::ReachRequest => reach::requested(step, &listening.about, envelope),
         Purpose::ReachAnswer => restore::answered(step, &listening.about, envelope),
+        Purpose::Apart => group::apart::arrived(step, envelope),
         Purpose::LinkRequest => link::requested(step, &listening.about, envelope),
         Purpose::LinkHello => link::said_hello(step, &listening.about, envelope),
         Purpose::LinkAnswer => link::challenged(step, envelope),
@@ -204,7 +208,7 @@ pub(crate) fn gathered(step: &Step<'_, '_>, key: &EnvelopeKey, sealed: &Envelope
 }
 
 /// Keeps a part; gives the whole content when it was the last one missing (ENV-7).
-fn gather(step: &Step<'_, '_>, tag: Tag, part: Part) -> Result<Option<Vec<u8>>, Stop> {
+pub(crate) fn gather(step: &Step<'_, '_>, tag: Tag, part: Part) -> Result<Option<Vec<u8>>, Stop> {
     let Part {
         hash,
         index,

@@ -209,6 +209,7 @@ const COMMANDS: &[&str] = &[
     "group.remove",
     "group.leave",
     "group.role",
+    "group.consent",
     "group.edit",
     "group.link",
     "markRead",

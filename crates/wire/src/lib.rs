@@ -41,6 +41,7 @@ pub mod opus;
 pub mod poll;
 pub mod post;
 
+pub mod apart;
 pub mod capsule;
 pub mod card;
 pub mod group;
@@ -50,6 +51,7 @@ pub mod own;
 pub mod reach;
 pub mod route;
 pub mod spoken;
+pub mod succession;
 
 pub mod face;
 pub mod frame;

@@ -48,6 +48,8 @@ pub enum Kind {
     Behind,
     /// What one device of an account tells another (OWN-2).
     Own,
+    /// The common part of a Welcome has not come to the sender (GRP-16).
+    Lacking,
     /// A text that answers a message (CON-1).
     Reply,
     /// The sender's emojis on a message (CON-3).
@@ -66,6 +68,8 @@ pub enum Kind {
     Vote,
     /// A poll is over (CON-22).
     Close,
+    /// The sender agrees that somebody becomes an owner (GRP-19).
+    Consent,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -82,6 +86,7 @@ impl Kind {
             32 => Self::Want,
             33 => Self::Behind,
             40 => Self::Own,
+            41 => Self::Lacking,
             6 => Self::Reply,
             7 => Self::Reaction,
             8 => Self::Edit,
@@ -91,6 +96,7 @@ impl Kind {
             12 => Self::Pin,
             13 => Self::Vote,
             14 => Self::Close,
+            15 => Self::Consent,
             other => Self::Unknown(other),
         }
     }
@@ -106,6 +112,7 @@ impl Kind {
             Self::Want => 32,
             Self::Behind => 33,
             Self::Own => 40,
+            Self::Lacking => 41,
             Self::Reply => 6,
             Self::Reaction => 7,
             Self::Edit => 8,
@@ -115,6 +122,7 @@ impl Kind {
             Self::Pin => 12,
             Self::Vote => 13,
             Self::Close => 14,
+            Self::Consent => 15,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }
