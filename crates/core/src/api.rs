@@ -131,6 +131,9 @@ pub enum Command {
     /// Gives a member another role.
     #[serde(rename = "group.role")]
     GroupRole(GroupRole),
+    /// Agrees that a member becomes an owner, where no owner was heard for 30 days.
+    #[serde(rename = "group.consent")]
+    GroupConsent(GroupConsent),
     /// Changes a group's name, description or policy.
     #[serde(rename = "group.edit")]
     GroupEdit(GroupEdit),

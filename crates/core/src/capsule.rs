@@ -325,6 +325,9 @@ fn groups(step: &Step<'_, '_>, me: AccountId) -> Result<Vec<KeptGroup>, Stop> {
     Ok(kept.collect())
 }
 
+/// Of those who may bring me back, so many are kept: the highest.
+const HELPERS_MAX: usize = 64;
+
 /// A large one keeps only those who may bring me back, and me (CAP-3).
 fn shortened(mut state: GroupState, me: AccountId) -> GroupState {
     state.description.clear();
@@ -336,6 +339,7 @@ fn shortened(mut state: GroupState, me: AccountId) -> GroupState {
         .iter()
         .map(|seat| seat.account)
         .filter(|account| roles::may_bring_back(&state, *account, me))
+        .take(HELPERS_MAX)
         .collect();
     let first = state.seats.first().map(|seat| seat.account);
     state
@@ -444,6 +448,7 @@ mod tests {
             name: "a name of some length".into(),
         };
         let mut state = GroupState {
+            large: false,
             name: "house".into(),
             description: "x".repeat(100),
             may_write: Role::Member,

@@ -67,6 +67,8 @@ pub(crate) struct Conversation {
     pub(crate) signer: Signer,
     /// It has a state of its own: a group.
     pub(crate) grouped: bool,
+    /// A group founded as large (GRP-17).
+    pub(crate) large: bool,
     /// How many accounts the head has.
     pub(crate) accounts: usize,
     /// I am in the head no more.
@@ -109,7 +111,7 @@ pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversati
 
 const CONVERSATION: &str = "
     SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving,
-           v.own, v.shared, c.saved
+           v.own, v.shared, c.saved, v.large
     FROM conversation v JOIN chat c ON c.id = v.chat";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
@@ -127,6 +129,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
         own: row.get(10)?,
         shared: row.get(11)?,
         saved: row.get(12)?,
+        large: row.get(13)?,
     })
 }
 
@@ -207,7 +210,7 @@ pub(crate) fn enter(
             entered.own_leaf,
             signer.seed(),
             waiting,
-            renewal::first(step),
+            renewal::first(step, entered.members.len()),
             step.time.0.cast_signed(),
             own
         ],
@@ -669,8 +672,8 @@ fn shown_as(
 ) -> Result<Shown, Stop> {
     let served = match header.kind {
         _any if from.own => true,
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Consent => !from.grouped,
-        Kind::Leave => from.grouped,
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Lacking | Kind::Introduced => !from.grouped,
+        Kind::Leave | Kind::Consent => from.grouped,
         _other => false,
     };
     if served {
@@ -683,7 +686,7 @@ fn shown_as(
         Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => Shown::default(),
         Kind::Timer if !group::may_edit(step, epoch, sender)? => Shown::default(),
         // Nobody is introduced in a group (INT-1).
-        Kind::Consent => Shown::default(),
+        Kind::Introduced => Shown::default(),
         Kind::Introduce => introduced::judged(step, from, sender, body)?,
         kind => mentions::judged(step, epoch, sender, Shown::read(kind, body))?,
     })
@@ -706,12 +709,14 @@ fn told(
         Kind::Own if from.own => own::take_in(step, from, body),
         _other if from.own => Ok(()),
         // Another device of mine says it to somebody else.
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind if mine => Ok(()),
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Lacking if mine => Ok(()),
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Behind => group::behind::take_in(step, by.account, body),
-        Kind::Consent if !from.grouped => introduced::told(step, from, by.account, body),
+        Kind::Introduced if !from.grouped => introduced::told(step, from, by.account, body),
+        Kind::Lacking => group::apart::lacks(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
+        Kind::Consent => group::succession::said(step, from, by.account, body),
         Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => {
             content::take_in(step, from.chat, id, kind, body)
         }
@@ -724,7 +729,7 @@ fn told(
         | Kind::Want
         | Kind::Own
         | Kind::Introduce
-        | Kind::Consent
+        | Kind::Introduced
         | Kind::Unknown(_) => Ok(()),
     }
 }
@@ -755,6 +760,8 @@ fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(),
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
         .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
     originals::heard_in(step, from, by.account, by.epoch)?;
+    group::apart::heard(step, from, by.account, by.epoch)?;
+    group::succession::heard(step, from, by.account)?;
     if by.account == step.me()? && !from.own {
         return Ok(());
     }

@@ -40,6 +40,8 @@ pub enum Defence {
     LinkPin,
     /// The person types what the new device shows (LNK-4).
     LinkNumber,
+    /// More than two thirds agree that somebody becomes an owner (GRP-18).
+    Consents,
     /// A link that two devices ask by is closed (LNK-4).
     LinkOnce,
     /// An introduction's invitation lets in one account by name (INT-5).
@@ -65,14 +67,13 @@ mod switch {
 
     /// Runs `attack` on this thread without a defence.
     pub fn without<T>(defence: Defence, attack: impl FnOnce() -> T) -> T {
-        struct On;
-        impl Drop for On {
+        struct Before(Option<Defence>);
+        impl Drop for Before {
             fn drop(&mut self) {
-                OFF.set(None);
+                OFF.set(self.0);
             }
         }
-        let _on_again = On;
-        OFF.set(Some(defence));
+        let _as_before = Before(OFF.replace(Some(defence)));
         attack()
     }
 }

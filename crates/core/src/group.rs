@@ -2,15 +2,18 @@
 //!
 //! In: wishes of the person, the head moving, members who leave. Out: commits (through `conversation::epochs`), Welcomes
 //! in conversations of two, the entry of the chat. What is allowed `roles` says, to whoever makes a commit as to whoever
-//! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome,
+//! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome, `apart` has what
+//! many Welcomes have in common, `succession` makes another owner where none comes back,
 //! `behind` brings back who cannot follow, `links` adds whom a link has let in.
 //! Specified in `docs/protocol/12-groups.md` (GRP-*).
 //! Invariant: a group's chat shows what the head says; nothing here is kept that the head does not.
 
+pub(crate) mod apart;
 pub(crate) mod behind;
 pub(crate) mod joining;
 pub(crate) mod links;
 pub(crate) mod restored;
+pub(crate) mod succession;
 pub(crate) mod supply;
 
 use crate::api::{self, ChatId, Fault, Reply};
@@ -26,7 +29,8 @@ use crate::roles::{self, Change};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
-use stonechat_wire::group::{GroupState, Invitation, Leave, NAME_BYTES_MAX, Note, Role, SEATS_MAX, Seat, leave_bytes};
+use stonechat_wire::apart::{Apart, INSIDE_BYTES_MAX};
+use stonechat_wire::group::{GroupState, Invitation, Leave, NAME_BYTES_MAX, Note, Role, Seat, leave_bytes};
 use stonechat_wire::ids::{AccountId, EpochId, RelayId};
 use stonechat_wire::message::Kind;
 
@@ -40,6 +44,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupCreate) -> Result
     restore::is_over(step)?;
     let signer = Signer::new(step.mls.crypto.bytes());
     let state = GroupState {
+        large: wish.large,
         name: checked_name(&wish.name)?,
         description: String::new(),
         may_write: Role::Member,
@@ -69,12 +74,20 @@ fn begin(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &Signer, relay
     let chat = chat_for(step, &entered.group)?;
     conversation::begin(step, chat, entered, signer, false, relays)?;
     step.tx.execute(
-        "UPDATE conversation SET grouped = 1 WHERE group_id = ?",
-        [entered.group],
+        "UPDATE conversation SET grouped = 1, large = ? WHERE group_id = ?",
+        params![is_large(entered), entered.group],
     )?;
     head_moved(step, &entered.group, &[])?;
     own::spread(step, &entered.group)?;
     Ok(chat)
+}
+
+fn is_large(entered: &mls::Entered) -> bool {
+    let state = entered
+        .state
+        .as_deref()
+        .and_then(|state| GroupState::decode(state).ok());
+    state.is_some_and(|state| state.large)
 }
 
 /// The same, where another device of mine has taken this one in (OWN-3).
@@ -130,7 +143,7 @@ fn add_all(step: &mut Step<'_, '_>, chat: ChatId, comes: &[AccountId]) -> Result
             name,
         });
     }
-    if after.seats.len() > SEATS_MAX {
+    if after.seats.len() > after.seats_max() {
         return Err(Stop::Fault(Fault::GroupFull));
     }
     after.seats.sort_by_key(|seat| seat.role);
@@ -235,6 +248,7 @@ fn change(
         comes: comes.iter().copied().collect(),
         goes: goes.clone(),
         left: left.collect(),
+        consents: BTreeSet::new(),
         renewed: true,
     };
     let judged = roles::judge(&change).map_err(|_| Stop::Fault(Fault::NotAllowed))?;
@@ -250,6 +264,7 @@ fn change(
             .into_iter()
             .filter(|leave| goes.contains(&leave.account))
             .collect(),
+        consents: vec![],
     };
     let packages = comes
         .iter()
@@ -268,10 +283,30 @@ fn change(
         note: &note.encode(),
     };
     let made = epochs::commit(step, of, &wish, &judged, &note)?;
-    let welcome = made.welcome.unwrap_or_default();
-    for (account, package) in comes.iter().zip(&packages) {
-        let own = mls::welcome_for(&step.mls, &welcome, package)?;
-        invite(step, of, *account, &own)?;
+    invite_all(step, of, comes, &packages, &made)
+}
+
+/// Sends each newcomer its Welcome; what they have in common goes apart where it is long (GRP-15).
+fn invite_all(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    comes: &[AccountId],
+    packages: &[Vec<u8>],
+    made: &mls::Made,
+) -> Result<(), Stop> {
+    let welcome = made.welcome.as_deref().unwrap_or_default();
+    let mut lies = None;
+    for (account, package) in comes.iter().zip(packages) {
+        let (mut own, common) = mls::split_for(&step.mls, welcome, package)?;
+        if common.len() <= INSIDE_BYTES_MAX {
+            own.extend_from_slice(common);
+        } else if lies.is_none() {
+            lies = Some(apart::put(step, of, common)?);
+        }
+        if let Some(apart) = &lies {
+            apart::awaits(step, apart, &mls::leaf_of(&step.mls, package)?)?;
+        }
+        invite(step, of, *account, own, lies.clone())?;
     }
     Ok(())
 }
@@ -292,6 +327,7 @@ fn bring_back(
         comes: both.clone(),
         goes: both,
         left: BTreeSet::new(),
+        consents: BTreeSet::new(),
         renewed: true,
     };
     let judged = roles::judge(&change).map_err(|_| Stop::Fault(Fault::NotAllowed))?;
@@ -313,11 +349,17 @@ fn bring_back(
         note: &[],
     };
     let made = epochs::commit(step, of, &wish, &judged, &Note::default())?;
-    invite(step, of, account, &made.welcome.unwrap_or_default())
+    invite_all(step, of, &[account], &packages, &made)
 }
 
 /// Sends the Welcome in the conversation of two (GRP-9).
-fn invite(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, welcome: &[u8]) -> Result<(), Stop> {
+fn invite(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    account: AccountId,
+    welcome: Vec<u8>,
+    apart: Option<Apart>,
+) -> Result<(), Stop> {
     let relays = crate::listening::relays_of(step, &of.group)?;
     let named = relays
         .into_iter()
@@ -325,8 +367,9 @@ fn invite(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, welcom
         .map(|relay| meeting::name_relay(step, relay));
     let invitation = Invitation {
         relays: named.collect::<Result<_, _>>()?,
-        welcome: welcome.to_vec(),
+        welcome,
         timer: vanish::said(step, of.chat)?,
+        apart,
     };
     let to = conversation::with_contact(step, account)?;
     conversation::tell(step, &to, Kind::Welcome, &invitation.encode())?;
@@ -453,9 +496,11 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     graph::recount(step, &of)?;
     links::look(step, &of)?;
+    apart::head_moved(step, &of)?;
     if gone {
         return Ok(());
     }
+    succession::look(step, group)?;
     for epoch in lost {
         // What cannot be done again is refused, and stays lost.
         let _done = step.attempt(|step| again(step, group, *epoch))?;
@@ -472,13 +517,18 @@ pub(crate) fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) ->
         .execute([chat])?;
     for (place, seat) in (0u32..).zip(&state.seats) {
         step.tx
-            .prepare_cached("INSERT OR REPLACE INTO seat VALUES (?, ?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT INTO seat(chat, account, name, role, place, heard_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT(chat, account) DO UPDATE SET name = ?3, role = ?4, place = ?5,
+                     heard_at = CASE role WHEN ?4 THEN heard_at ELSE ?6 END",
+            )?
             .execute(params![
                 chat,
                 seat.account.as_bytes(),
                 seat.name,
                 seat.role as u8,
-                place
+                place,
+                step.time.0.cast_signed()
             ])?;
     }
     Ok(())

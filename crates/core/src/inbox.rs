@@ -118,8 +118,11 @@ pub(crate) fn brought(step: &mut Step<'_, '_>, envelope: &Envelope) -> Result<To
 }
 
 fn take(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> Result<Took, Stop> {
-    // A claim that comes again asks for its answer once more (MEET-16).
-    let asks_again = matches!(listening.purpose, Purpose::Claims | Purpose::ReachRequest);
+    // A claim that comes again asks for its answer once more (MEET-16); a common part may be wanted twice (GRP-15).
+    let asks_again = matches!(
+        listening.purpose,
+        Purpose::Claims | Purpose::ReachRequest | Purpose::Apart
+    );
     if !outbox::see(step, envelope.id())? && !asks_again {
         return Ok(Took::Known);
     }
@@ -145,6 +148,7 @@ fn open(step: &mut Step<'_, '_>, listening: &Listening, envelope: &Envelope) -> 
         Purpose::Capsule => capsule::arrived(step, envelope),
         Purpose::ReachRequest => reach::requested(step, &listening.about, envelope),
         Purpose::ReachAnswer => restore::answered(step, &listening.about, envelope),
+        Purpose::Apart => group::apart::arrived(step, envelope),
         Purpose::LinkRequest => link::requested(step, &listening.about, envelope),
         Purpose::LinkHello => link::said_hello(step, &listening.about, envelope),
         Purpose::LinkAnswer => link::challenged(step, envelope),
@@ -233,7 +237,7 @@ pub(crate) fn gathered(step: &Step<'_, '_>, key: &EnvelopeKey, sealed: &Envelope
 }
 
 /// Keeps a part; gives the whole content when it was the last one missing (ENV-7).
-fn gather(step: &Step<'_, '_>, tag: Tag, part: Part) -> Result<Option<Vec<u8>>, Stop> {
+pub(crate) fn gather(step: &Step<'_, '_>, tag: Tag, part: Part) -> Result<Option<Vec<u8>>, Stop> {
     let Part {
         hash,
         index,

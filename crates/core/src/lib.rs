@@ -48,7 +48,7 @@ pub use dice::Dice;
 use api::{Command, Fault, Reply};
 use content::{beside, forward, media, pins, polls, vanish, wishes};
 use conversation::{originals, receipts, renewal, saved, wants};
-use group::{behind, links};
+use group::{apart, behind, links, succession};
 use meeting::{accept, block, introduce, introduced, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -192,6 +192,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::GroupRemove(wish) => group::remove(step, &wish),
         Command::GroupLeave(wish) => group::leave(step, &wish),
         Command::GroupRole(wish) => group::set_role(step, &wish),
+        Command::GroupConsent(wish) => succession::agree(step, &wish),
         Command::GroupEdit(wish) => group::edit(step, &wish),
         Command::GroupLink(wish) => links::create(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
@@ -238,6 +239,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     originals::answer_due(step)?;
     behind::ask_due(step)?;
     behind::add_due(step)?;
+    apart::ask_due(step)?;
     links::add_due(step)?;
     capsule::put_due(step)?;
     vanish::go_due(step)?;
@@ -256,6 +258,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         wants::next_due(step)?,
         originals::next_due(step)?,
         behind::next_due(step)?,
+        apart::next_due(step)?,
         links::next_due(step)?,
         renewal::next_due(step)?,
         invite::next_expiry(step)?,

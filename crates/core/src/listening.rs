@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     ReachRequest = 5,
     /// The answer to a request of mine.
     ReachAnswer = 6,
+    /// The common part of a Welcome that was put apart.
+    Apart = 7,
     /// Requests by a device link of mine.
     LinkRequest = 20,
     /// The Welcome of a device that I have linked.
@@ -223,6 +225,7 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<Listening> {
         3 => Purpose::Commit,
         4 => Purpose::Capsule,
         5 => Purpose::ReachRequest,
+        7 => Purpose::Apart,
         20 => Purpose::LinkRequest,
         21 => Purpose::LinkHello,
         22 => Purpose::LinkAnswer,

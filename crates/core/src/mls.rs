@@ -15,7 +15,7 @@ mod welcome;
 pub(crate) use commit::{CommitRead, Made, Taken, Wish};
 pub(crate) use crypto::{Crypto, open_psk, seal_key_pair};
 pub(crate) use rows::{Rows, RowsError, UNPLACED};
-pub(crate) use welcome::welcome_for;
+pub(crate) use welcome::{is_mine, split_for, welcome_for};
 
 use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::group::{JoinBuilder, ProcessedWelcome};

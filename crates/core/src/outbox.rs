@@ -18,6 +18,7 @@ use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use crate::watch;
 use rusqlite::{OptionalExtension, params};
+use stonechat_wire::apart::Apart;
 use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Class, Errand, Parcel};
 use stonechat_wire::ids::{EnvelopeId, EpochId, MessageId, RelayId, Token};
@@ -60,6 +61,8 @@ pub(crate) enum Waiting {
     CommitAgain = 6,
     /// The account's capsule, until stored.
     Capsule = 7,
+    /// What Welcomes have in common, until stored (GRP-15).
+    Apart = 8,
 }
 
 impl Waiting {
@@ -72,26 +75,29 @@ impl Waiting {
             4 => Self::Commit,
             5 => Self::Again,
             6 => Self::CommitAgain,
-            _capsule => Self::Capsule,
+            7 => Self::Capsule,
+            _apart => Self::Apart,
         }
     }
     const fn class(self) -> Class {
         match self {
-            Self::Message | Self::Commit | Self::Again | Self::CommitAgain => Class::Text,
+            Self::Message | Self::Commit | Self::Again | Self::CommitAgain | Self::Apart => Class::Text,
             Self::Receipt | Self::Capsule => Class::Receipt,
             Self::Claim | Self::Answer => Class::Invite,
         }
     }
     const fn ttl_s(self) -> u32 {
         match self {
-            Self::Commit | Self::CommitAgain | Self::Capsule => COMMIT_TTL_S,
+            Self::Commit | Self::CommitAgain | Self::Capsule | Self::Apart => COMMIT_TTL_S,
             Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again => TTL_S,
         }
     }
     const fn lane(self) -> Lane {
         match self {
             Self::Commit | Self::CommitAgain => Lane::Commit,
-            Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again | Self::Capsule => Lane::App,
+            Self::Message | Self::Receipt | Self::Claim | Self::Answer | Self::Again | Self::Capsule | Self::Apart => {
+                Lane::App
+            }
         }
     }
 }
@@ -180,6 +186,25 @@ pub(crate) fn put_meeting(
             token.clone(),
             vec![relay],
         )?;
+    }
+    Ok(())
+}
+
+/// Puts what Welcomes have in common into the mailbox of its own secret, in the place of what waits of it.
+pub(crate) fn put_apart(step: &mut Step<'_, '_>, group: Gid, apart: &Apart, content: &[u8]) -> Result<(), Stop> {
+    done(step, Waiting::Apart, &apart.hash)?;
+    let token = apart.token();
+    let crypto = &step.mls.crypto;
+    let envelopes = envelope::seal_all(&apart.key(), token.tag(), &mut || crypto.bytes(), content)
+        .map_err(|_| Stop::Refused("too long for envelopes"))?;
+    let relays = listening::relays_of(step, &group)?;
+    let relays: Vec<_> = relays.into_iter().take(PUT_RELAYS).collect();
+    let row = Row {
+        group: Some(group),
+        ..of_meeting(Waiting::Apart, &apart.hash, &[])
+    };
+    for (part, envelope) in (0u16..).zip(envelopes) {
+        insert(step, &row, part, envelope, token.clone(), relays.clone())?;
     }
     Ok(())
 }
@@ -325,9 +350,12 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
                 confirmed_before(step, row, &about)?;
             }
             Waiting::Message | Waiting::Claim => {}
-            Waiting::Receipt | Waiting::Answer | Waiting::Again | Waiting::CommitAgain | Waiting::Capsule => {
-                drop_row(step, row)?;
-            }
+            Waiting::Receipt
+            | Waiting::Answer
+            | Waiting::Again
+            | Waiting::CommitAgain
+            | Waiting::Capsule
+            | Waiting::Apart => drop_row(step, row)?,
             Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }
@@ -428,7 +456,7 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
         match waiting {
             Waiting::Message | Waiting::Receipt | Waiting::Commit => reseal(step, row)?,
             Waiting::Claim => claim_again(step, row)?,
-            Waiting::Answer | Waiting::Capsule => {
+            Waiting::Answer | Waiting::Capsule | Waiting::Apart => {
                 again(step, row)?;
                 send(step, row)?;
             }

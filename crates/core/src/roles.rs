@@ -3,10 +3,14 @@
 //! In: both states, the committer, who comes and goes. Out: what kind of commit it is, or why it is refused. Every
 //! receiver judges alike, and a committer judges its own wish first. Specified in `docs/protocol/12-groups.md`.
 
+use crate::defence::{self, Defence};
 use crate::fork::Class;
 use std::collections::BTreeSet;
-use stonechat_wire::group::{GroupState, Role};
+use stonechat_wire::group::{GroupState, Role, Seat};
 use stonechat_wire::ids::AccountId;
+
+/// So many electors are enough: further roles are not asked (GRP-18).
+const ELECTORS_ENOUGH: usize = 3;
 
 /// A commit as it is judged.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub(crate) struct Change<'a> {
     pub(crate) goes: BTreeSet<AccountId>,
     /// Of those: who has signed that it leaves.
     pub(crate) left: BTreeSet<AccountId>,
+    /// Who has signed that the new owner becomes one (GRP-18).
+    pub(crate) consents: BTreeSet<AccountId>,
     /// The committer's own keys are new.
     pub(crate) renewed: bool,
 }
@@ -54,6 +60,16 @@ pub(crate) fn judge(change: &Change<'_>) -> Verdict {
     let place = change.before.rank(change.author).ok_or("not a member")?;
     let rank = u32::try_from(place).map_err(|_| "rank")?;
     check_seats(change)?;
+    if change.before.large != change.after.large {
+        return Err("the size is that of the founding"); // GRP-17
+    }
+    if !change.consents.is_empty() {
+        return if succeeds(change) {
+            Ok(judged(rank, vec![]))
+        } else {
+            Err("consents")
+        };
+    }
     if change.before == change.after && change.comes.is_empty() && change.goes.is_empty() {
         return if change.renewed {
             Ok(Judged::renewal(rank))
@@ -140,6 +156,58 @@ pub(crate) fn may_bring_back(state: &GroupState, author: AccountId, behind: Acco
     } else {
         others().next().is_some_and(|seat| seat.account == author)
     }
+}
+
+/// Those who are asked where no owner comes back: the admins; where they are fewer than three the moderators too, then the
+/// members. Readers never (GRP-18).
+pub(crate) fn electors(state: &GroupState) -> BTreeSet<AccountId> {
+    let mut electors = BTreeSet::new();
+    for role in [Role::Admin, Role::Moderator, Role::Member] {
+        if electors.len() < ELECTORS_ENOUGH {
+            let of_role = state.seats.iter().filter(|seat| seat.role == role);
+            electors.extend(of_role.map(|seat| seat.account));
+        }
+    }
+    electors
+}
+
+/// How many of them must agree: more than two thirds (GRP-18).
+pub(crate) const fn consents_needed(electors: usize) -> usize {
+    electors * 2 / 3 + 1
+}
+
+/// Whom a commit makes an owner who was none.
+pub(crate) fn new_owner(before: &GroupState, after: &GroupState) -> Option<AccountId> {
+    let owner = |seat: &&Seat| seat.role == Role::Owner && before.role(seat.account) != Some(Role::Owner);
+    after.seats.iter().find(owner).map(|seat| seat.account)
+}
+
+/// The state in which this account is the last of the owners, and everything else is as it was.
+pub(crate) fn with_owner(state: &GroupState, candidate: AccountId) -> Option<GroupState> {
+    let mut after = state.clone();
+    let place = after.rank(candidate)?;
+    let mut seat = after.seats.remove(place);
+    seat.role = Role::Owner;
+    let end = after.seats.partition_point(|other| other.role == Role::Owner);
+    after.seats.insert(end, seat);
+    Some(after)
+}
+
+/// Enough of the electors, the new owner among them, have agreed; the commit does nothing else, and is made by one (GRP-18).
+fn succeeds(change: &Change<'_>) -> bool {
+    let electors = electors(change.before);
+    let Some(candidate) = new_owner(change.before, change.after) else {
+        return false;
+    };
+    let agreed = change.consents.intersection(&electors).count();
+    let enough = agreed >= consents_needed(electors.len()) || !defence::holds(Defence::Consents);
+    enough
+        && change.consents.contains(&candidate)
+        && electors.contains(&candidate)
+        && electors.contains(&change.author)
+        && change.comes.is_empty()
+        && change.goes.is_empty()
+        && with_owner(change.before, candidate).as_ref() == Some(change.after)
 }
 
 /// A state without some accounts. Where nobody owns it then, the first becomes its owner (GRP-7).
@@ -273,6 +341,7 @@ mod tests {
             Role::Reader,
         ];
         GroupState {
+            large: false,
             name: "house".into(),
             description: String::new(),
             may_write: Role::Member,
@@ -298,6 +367,7 @@ mod tests {
             comes: is.difference(&was).copied().collect(),
             goes: was.difference(&is).copied().collect(),
             left: left.iter().copied().map(id).collect(),
+            consents: BTreeSet::new(),
             renewed: true,
         })
     }
@@ -439,6 +509,58 @@ mod tests {
         assert_eq!(without(&before, &[id(0)].into()).role(id(1)), Some(Role::Owner));
     }
 
+    fn succession(before: &GroupState, author: u8, agreed: &[u8], after: &GroupState) -> Verdict {
+        judge(&Change {
+            before,
+            after,
+            author: id(author),
+            comes: BTreeSet::new(),
+            goes: BTreeSet::new(),
+            left: BTreeSet::new(),
+            consents: agreed.iter().copied().map(id).collect(),
+            renewed: true,
+        })
+    }
+
+    #[test]
+    fn more_than_two_thirds_of_the_electors_make_one_of_them_an_owner_grp_18() {
+        // Two admins are fewer than three: the members are asked too, the reader never.
+        let before = state();
+        assert_eq!(electors(&before), [1, 2, 3, 4].map(id).into());
+        assert_eq!([1, 2, 3, 4, 6, 9].map(consents_needed), [1, 2, 3, 3, 5, 7]);
+        let after = with_owner(&before, id(3)).unwrap();
+        let judged = succession(&before, 2, &[1, 2, 3], &after).unwrap();
+        assert_eq!((judged.class, judged.rank, judged.unseats), (Class::Admin, 2, vec![]));
+        for (why, author, agreed) in [
+            ("too few", 2, &[1, 3][..]),
+            ("readers, owners and strangers do not count", 2, &[0, 1, 3, 5, 9]),
+            ("not the candidate itself", 2, &[1, 2, 4]),
+            ("a reader commits", 5, &[1, 2, 3, 4]),
+            ("nobody", 2, &[]),
+        ] {
+            assert!(succession(&before, author, agreed, &after).is_err(), "{why}");
+        }
+        // Whoever owns the group stays above, and nothing else changes with it.
+        assert_eq!((after.rank(id(0)), after.rank(id(3))), (Some(0), Some(1)));
+        let mut above = after.clone();
+        above.seats.swap(0, 1);
+        let mut renamed = after.clone();
+        renamed.name = "mine".into();
+        let two = with_owner(&after, id(4)).unwrap();
+        let reader = with_owner(&before, id(5)).unwrap();
+        for other in [above, renamed, two, reader] {
+            assert!(succession(&before, 1, &[1, 2, 3, 4], &other).is_err(), "{other:?}");
+        }
+        // The owner takes it back, and loses nothing.
+        assert!(change_in(&after, 0, &[], give(3, Role::Member)).is_ok());
+        assert!(change_in(&after, 3, &[], give(0, Role::Member)).is_err());
+    }
+
+    #[test]
+    fn nobody_makes_a_group_large_or_small_grp_17() {
+        assert!(change(0, |state| state.large = true).is_err());
+    }
+
     #[test]
     fn seats_and_leaves_agree_grp_3() {
         let (before, mut after) = (state(), state());
@@ -452,6 +574,7 @@ mod tests {
                 comes: comes.iter().copied().map(id).collect(),
                 goes: goes.iter().copied().map(id).collect(),
                 left: BTreeSet::new(),
+                consents: BTreeSet::new(),
                 renewed: true,
             })
             .is_ok()
@@ -475,6 +598,7 @@ mod tests {
                 comes: both.clone(),
                 goes: both,
                 left: BTreeSet::new(),
+                consents: BTreeSet::new(),
                 renewed: true,
             })
         };

@@ -211,6 +211,7 @@ const COMMANDS: &[&str] = &[
     "group.remove",
     "group.leave",
     "group.role",
+    "group.consent",
     "group.edit",
     "group.link",
     "markRead",

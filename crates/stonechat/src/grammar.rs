@@ -623,6 +623,9 @@ pub(crate) enum Group {
         name: String,
         /// Names or ids of contacts.
         members: Vec<String>,
+        /// For up to 1,024 people instead of 256; this cannot be changed later.
+        #[arg(long)]
+        large: bool,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -643,6 +646,16 @@ pub(crate) enum Group {
         member: String,
         /// What the member shall be.
         role: RoleName,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Agrees that a member becomes an owner, where no owner was heard for 30 days.
+    Succeed {
+        /// Name or id of the group.
+        group: String,
+        /// Name or id of the member.
+        member: String,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -920,7 +933,8 @@ mod tests {
             "card Bo Cy --json",
             "place House -33.44556 151.2 --within 12 --label pier --json",
             "words-of Bo --json",
-            "group create House Bo Cy --json",
+            "group create House Bo Cy --large --json",
+            "group succeed House Bo --json",
             "group show House --json",
             "group add House Di",
             "group remove House Bo --json",

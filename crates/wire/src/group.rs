@@ -6,23 +6,29 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::apart::Apart;
 use crate::card::{CardRelay, KEY_PACKAGE_BYTES_MAX, RELAYS_MAX};
 use crate::codec::{DecodeError, Reader, Write};
 use crate::ids::{AccountId, EpochId};
 use crate::post::{TIMER_S_MAX, TIMER_S_MIN};
+pub use crate::succession::Consent;
 
 /// Format version of everything here.
 pub const VERSION: u8 = 1;
-/// Most accounts of a group (GRP-1).
+/// Format version of the state of a group that was founded as large (GRP-17).
+const LARGE_VERSION: u8 = 2;
+/// Most accounts of an ordinary group (GRP-1).
 pub const SEATS_MAX: usize = 256;
+/// Most accounts of a large group (GRP-17).
+pub const LARGE_SEATS_MAX: usize = 1024;
 /// Longest name of a group or of a member, in bytes of UTF-8 (GRP-1).
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest description, in bytes of UTF-8 (GRP-1).
 pub const DESCRIPTION_BYTES_MAX: usize = 1024;
 /// Most key packages of one message (GRP-8).
 pub const SUPPLY_MAX: usize = 8;
-/// Longest Welcome with its tree, in bytes (GRP-9).
-pub const WELCOME_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Longest Welcome with its tree, and longest common part, in bytes: what goes into 128 envelopes (GRP-9, GRP-15, ENV-6).
+pub const WELCOME_BYTES_MAX: usize = 4_000_000;
 
 /// What a member may do; the lower number is the higher authority (GRP-2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +77,8 @@ impl core::fmt::Debug for Seat {
 /// A group's state: an extension of its MLS context (GRP-1).
 #[derive(Clone, PartialEq, Eq)]
 pub struct GroupState {
+    /// Founded for up to [`LARGE_SEATS_MAX`] accounts; nothing changes it (GRP-17).
+    pub large: bool,
     /// What it is called.
     pub name: String,
     /// What it is about; may be empty.
@@ -93,9 +101,9 @@ impl core::fmt::Debug for GroupState {
 }
 
 impl GroupState {
-    /// version 1 | name | description | may write 1 | may add 1 | may edit 1 | count 2 | (account 32 | role 1 | name) each.
+    /// version 1 (2: large) | name | description | may write 1 | may add 1 | may edit 1 | count 2 | (account 32 | role 1 | name) each.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::from([VERSION]);
+        let mut out = Vec::from([if self.large { LARGE_VERSION } else { VERSION }]);
         out.put_bytes(self.name.as_bytes());
         out.put_bytes(self.description.as_bytes());
         out.put(&[self.may_write as u8, self.may_add as u8, self.may_edit as u8]);
@@ -111,14 +119,19 @@ impl GroupState {
     /// Reads a state. Errors: another version, a limit, seats out of order, an account twice, nobody who owns it.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        check_version(&mut reader)?;
+        let large = match reader.u8()? {
+            VERSION => false,
+            LARGE_VERSION => true,
+            newer => return Err(DecodeError::Version(newer)),
+        };
         let state = Self {
+            large,
             name: String::from(reader.text("group name", NAME_BYTES_MAX)?),
             description: String::from(reader.text("description", DESCRIPTION_BYTES_MAX)?),
             may_write: Role::read(&mut reader)?,
             may_add: Role::read(&mut reader)?,
             may_edit: Role::read(&mut reader)?,
-            seats: reader.list("seats", SEATS_MAX, |reader| {
+            seats: reader.list("seats", seats_max(large), |reader| {
                 Ok(Seat {
                     account: AccountId::from_bytes(reader.array()?),
                     role: Role::read(reader)?,
@@ -129,6 +142,11 @@ impl GroupState {
         reader.end()?;
         state.check()?;
         Ok(state)
+    }
+
+    /// How many accounts it may have.
+    pub const fn seats_max(&self) -> usize {
+        seats_max(self.large)
     }
 
     fn check(&self) -> Result<(), DecodeError> {
@@ -156,6 +174,10 @@ impl GroupState {
             .find(|seat| seat.account == account)
             .map(|seat| seat.role)
     }
+}
+
+const fn seats_max(large: bool) -> usize {
+    if large { LARGE_SEATS_MAX } else { SEATS_MAX }
 }
 
 /// The last of a leaf's messages that whoever removed it had seen (GRP-6).
@@ -193,13 +215,15 @@ pub struct Note {
     pub cuts: Vec<Cut>,
     /// The words of those that it removes because they left.
     pub leaves: Vec<Leave>,
+    /// The words of those who agree that somebody becomes an owner (GRP-18).
+    pub consents: Vec<Consent>,
 }
 
 impl Note {
     /// Nothing at all where there is nothing to say; else version 1 | cuts (count 2; account 32 | epoch 16 | seq 4) |
-    /// leaves (count 2; account 32 | signature 64).
+    /// leaves (count 2; account 32 | signature 64) | consents (count 2; account 32 | number 8 | signature 64).
     pub fn encode(&self) -> Vec<u8> {
-        if self.cuts.is_empty() && self.leaves.is_empty() {
+        if *self == Self::default() {
             return Vec::new();
         }
         let mut out = Vec::from([VERSION]);
@@ -214,10 +238,12 @@ impl Note {
             out.put(leave.account.as_bytes());
             out.put(&leave.signature);
         }
+        out.put_count(self.consents.len());
+        self.consents.iter().for_each(|consent| consent.write(&mut out));
         out
     }
 
-    /// Reads a note. Errors: another version, more than [`SEATS_MAX`] of a kind, bytes left over, nothing said at length.
+    /// Reads a note. Errors: another version, more than [`LARGE_SEATS_MAX`] of a kind, bytes left over, nothing said at length.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.is_empty() {
             return Ok(Self::default());
@@ -225,22 +251,23 @@ impl Note {
         let mut reader = Reader::new(bytes);
         check_version(&mut reader)?;
         let note = Self {
-            cuts: reader.list("cuts", SEATS_MAX, |reader| {
+            cuts: reader.list("cuts", LARGE_SEATS_MAX, |reader| {
                 Ok(Cut {
                     account: AccountId::from_bytes(reader.array()?),
                     epoch: EpochId::from_bytes(reader.array()?),
                     seq: reader.u32()?,
                 })
             })?,
-            leaves: reader.list("leaves", SEATS_MAX, |reader| {
+            leaves: reader.list("leaves", LARGE_SEATS_MAX, |reader| {
                 Ok(Leave {
                     account: AccountId::from_bytes(reader.array()?),
                     signature: reader.array()?,
                 })
             })?,
+            consents: reader.list("consents", LARGE_SEATS_MAX, Consent::read)?,
         };
         reader.end()?;
-        if note.cuts.is_empty() && note.leaves.is_empty() {
+        if note == Self::default() {
             return Err(DecodeError::Value("note"));
         }
         Ok(note)
@@ -294,10 +321,12 @@ pub struct SaidTimer {
 pub struct Invitation {
     /// The relays of the group that whoever adds uses.
     pub relays: Vec<CardRelay>,
-    /// The encoded Welcome, with its tree.
+    /// The encoded Welcome, with its tree; without its common part where that lies apart.
     pub welcome: Vec<u8>,
     /// The group's timer, where one was ever set.
     pub timer: Option<SaidTimer>,
+    /// Where the common part lies, if it is not in the Welcome (GRP-15).
+    pub apart: Option<Apart>,
 }
 
 impl core::fmt::Debug for Invitation {
@@ -307,13 +336,18 @@ impl core::fmt::Debug for Invitation {
 }
 
 impl Invitation {
-    /// count 2 | relays (CARD-1) | Welcome (length 4) | timer: 0, or 1 | clock 8 | seconds 4, 0 where messages stay.
+    /// count 2 | relays (CARD-1) | Welcome (length 4) | timer: 0, or 1 | clock 8 | seconds 4, 0 where messages stay |
+    /// common part: 0, or 1 | secret 32 | hash 32 | length 4.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.put_count(self.relays.len());
         self.relays.iter().for_each(|relay| relay.write(&mut out));
         out.put_bytes(&self.welcome);
         write_timer(self.timer, &mut out);
+        out.push(u8::from(self.apart.is_some()));
+        if let Some(apart) = &self.apart {
+            apart.write(&mut out);
+        }
         out
     }
 
@@ -324,6 +358,11 @@ impl Invitation {
             relays: reader.list("relays", RELAYS_MAX, CardRelay::read)?,
             welcome: reader.bytes("welcome", WELCOME_BYTES_MAX)?.to_vec(),
             timer: read_timer(&mut reader)?,
+            apart: if reader.bool("apart")? {
+                Some(Apart::read(&mut reader)?)
+            } else {
+                None
+            },
         };
         reader.end()?;
         Ok(invitation)
@@ -411,6 +450,7 @@ mod tests {
 
     fn state(seats: Vec<Seat>) -> GroupState {
         GroupState {
+            large: false,
             name: "house".into(),
             description: String::new(),
             may_write: Role::Member,
@@ -448,8 +488,35 @@ mod tests {
         });
         assert_eq!(refused(many.collect()), DecodeError::Limit("seats"));
         let mut newer = state(vec![seat(1, Role::Owner)]).encode();
-        newer[0] = 2;
-        assert_eq!(GroupState::decode(&newer), Err(DecodeError::Version(2)));
+        newer[0] = 3;
+        assert_eq!(GroupState::decode(&newer), Err(DecodeError::Version(3)));
+    }
+
+    #[test]
+    fn a_large_group_says_so_and_has_1024_seats_grp_17() {
+        let of = |count: usize| GroupState {
+            large: true,
+            ..state(
+                (0..count)
+                    .map(|n| Seat {
+                        account: AccountId::from_bytes(core::array::from_fn(|i| match i {
+                            0 => u8::try_from(n / 256).unwrap(),
+                            1 => u8::try_from(n % 256).unwrap(),
+                            _rest => 0,
+                        })),
+                        ..seat(0, Role::Owner)
+                    })
+                    .collect(),
+            )
+        };
+        let most = of(LARGE_SEATS_MAX);
+        assert_eq!(GroupState::decode(&most.encode()), Ok(most.clone()));
+        assert_eq!(
+            GroupState::decode(&of(LARGE_SEATS_MAX + 1).encode()),
+            Err(DecodeError::Limit("seats"))
+        );
+        let ordinary = GroupState { large: false, ..most };
+        assert_eq!(GroupState::decode(&ordinary.encode()), Err(DecodeError::Limit("seats")));
     }
 
     #[test]
@@ -462,6 +529,7 @@ mod tests {
                     hlc: 1,
                     seconds: Some(seconds),
                 }),
+                apart: None,
             };
             assert_eq!(Invitation::decode(&invitation.encode()).is_ok(), fits, "{seconds}");
         }
@@ -480,6 +548,8 @@ mod tests {
             leaves in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 32]>()), 0..4),
             packages in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..SUPPLY_MAX),
             timer in prop::option::of((any::<u64>(), prop::option::of(TIMER_S_MIN..=TIMER_S_MAX))),
+            apart in any::<Option<[u8; 32]>>(),
+            consents in prop::collection::vec((any::<[u8; 32]>(), any::<u64>()), 0..3),
         ) {
             let timer = timer.map(|(hlc, seconds)| SaidTimer { hlc, seconds });
             let note = Note {
@@ -491,12 +561,16 @@ mod tests {
                     signature[..32].copy_from_slice(&half);
                     Leave { account: account.into(), signature }
                 }).collect(),
+                // proves: GRP-18
+                consents: consents.into_iter().map(|(account, number)| Consent {
+                    account: account.into(), number, signature: [7; 64],
+                }).collect(),
             };
             prop_assert_eq!(Note::decode(&note.encode()).unwrap(), note);
             let supply: Vec<Supply> = packages.into_iter().map(|(last_resort, package)| Supply { last_resort, package }).collect();
             // proves: GRP-8
             prop_assert_eq!(decode_supply(&encode_supply(&supply)).unwrap(), supply.clone());
-            let invitation = Invitation { relays: vec![], welcome: supply.first().map(|one| one.package.clone()).unwrap_or_default(), timer };
+            let invitation = Invitation { relays: vec![], welcome: supply.first().map(|one| one.package.clone()).unwrap_or_default(), timer, apart: apart.map(|secret| Apart::of(secret, &secret)) };
             // proves: GRP-9
             prop_assert_eq!(Invitation::decode(&invitation.encode()).unwrap(), invitation);
         }

@@ -42,6 +42,7 @@ pub mod place;
 pub mod poll;
 pub mod post;
 
+pub mod apart;
 pub mod bundle;
 pub mod capsule;
 pub mod card;
@@ -53,6 +54,7 @@ pub mod own;
 pub mod reach;
 pub mod route;
 pub mod spoken;
+pub mod succession;
 
 pub mod face;
 pub mod frame;

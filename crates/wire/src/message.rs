@@ -48,6 +48,8 @@ pub enum Kind {
     Behind,
     /// What one device of an account tells another (OWN-2).
     Own,
+    /// The common part of a Welcome has not come to the sender (GRP-16).
+    Lacking,
     /// A text that answers a message (CON-1).
     Reply,
     /// The sender's emojis on a message (CON-3).
@@ -69,6 +71,8 @@ pub enum Kind {
     /// The receiver is asked whether to meet somebody (INT-1).
     Introduce,
     /// What is said about that later (INT-4).
+    Introduced,
+    /// The sender agrees that somebody becomes an owner (GRP-19).
     Consent,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
@@ -86,6 +90,7 @@ impl Kind {
             32 => Self::Want,
             33 => Self::Behind,
             40 => Self::Own,
+            41 => Self::Lacking,
             6 => Self::Reply,
             7 => Self::Reaction,
             8 => Self::Edit,
@@ -96,7 +101,8 @@ impl Kind {
             13 => Self::Vote,
             14 => Self::Close,
             18 => Self::Introduce,
-            19 => Self::Consent,
+            19 => Self::Introduced,
+            15 => Self::Consent,
             other => Self::Unknown(other),
         }
     }
@@ -112,6 +118,7 @@ impl Kind {
             Self::Want => 32,
             Self::Behind => 33,
             Self::Own => 40,
+            Self::Lacking => 41,
             Self::Reply => 6,
             Self::Reaction => 7,
             Self::Edit => 8,
@@ -122,7 +129,8 @@ impl Kind {
             Self::Vote => 13,
             Self::Close => 14,
             Self::Introduce => 18,
-            Self::Consent => 19,
+            Self::Introduced => 19,
+            Self::Consent => 15,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

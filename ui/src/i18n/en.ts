@@ -392,6 +392,8 @@ export const en = {
     whoHint: 'You can add more people later.',
     nobody: 'Only people you have a chat with can be added. Invite somebody first.',
     create: 'Make the group',
+    large: 'Large group',
+    largeHint: 'For up to 1,024 people instead of 256. Keys change less often there, and this cannot be changed later.',
     members: (count: number) => n(count, { one: '# member', other: '# members' }),
     details: 'About this group',
     began: (name: string) => `Only the members of ${isolate(name)} can read this group.`,
@@ -425,6 +427,19 @@ export const en = {
     mayAdd: 'Add people',
     mayEdit: 'Change name and description',
     atLeast: { owner: 'Owners', admin: 'Admins', moderator: 'Moderators', member: 'All members', reader: 'Everybody' } satisfies Record<Role, string>,
+  },
+
+  succession: {
+    title: 'No owner is there',
+    since: (when: string) => `Nobody has heard from an owner of this group since ${when}.`,
+    hint: 'Those who are left can make one of them another owner. An owner who comes back loses nothing, and can undo it.',
+    agreed: (agreed: number, needed: number) => `${agreed} of ${needed} agree`,
+    mine: 'You agree',
+    agree: 'Agree',
+    agreeTo: (name: string) => `Agree that ${isolate(name)} becomes an owner`,
+    who: 'Who shall be an owner?',
+    choose: 'Choose somebody',
+    propose: 'Propose as owner',
   },
 
   links: {
@@ -749,7 +764,8 @@ export const en = {
     notAllowed: 'This group does not let you do that. Nothing was changed. Its owner or an admin can.',
     notMember: 'You are not in this group any more. Nothing was sent.',
     memberAlready: 'Already in this group.',
-    groupFull: 'A group has at most 256 people. Nobody was added.',
+    groupFull: 'A group has at most 256 people, one made as a large group 1,024. Nobody was added.',
+    ownerHeard: 'An owner of this group was heard in the last 30 days.',
     notHome: 'Only your first device, which has the recovery words, can do that.',
     brokenDeviceLink: 'This is not a whole device link, or its time is over. Make a new one on your first device.',
     lastOwner: 'A group needs an owner. Make somebody else one first.',

@@ -42,6 +42,19 @@ export function mayActOn(me: Standing, member: Member): boolean {
   return me.mayRule && below && !member.me && (me.role === 'owner' || rank(member.role) > rank('admin'));
 }
 
+const SILENT_MS = 30 * 24 * 3600 * 1000;
+
+/** Whether no owner was heard for so long that I am asked who shall be another one (GRP-19). */
+export function askedForSuccession(group: Group, now: number): boolean {
+  const me = group.members.find((member) => member.me);
+  return group.member && me !== undefined && group.electors.includes(me.account) && now - group.ownerHeardAt >= SILENT_MS;
+}
+
+/** Who can become one: those who are asked. */
+export function candidates(group: Group): Member[] {
+  return group.members.filter(({ account }) => group.electors.includes(account));
+}
+
 /** Whether I may give up my role: an owner when somebody else is one (GRP-14). */
 export function mayStepDown(me: Standing): boolean {
   const owners = me.members.filter(({ role }) => role === 'owner').length;

@@ -5,7 +5,7 @@ import { clockDays, colourOf, initialOf, kilobytes, lineOf, plainlyWrong, readUp
 import { clock, dayInSentence, dayLabel, daysApart, listTime } from '../../src/view-models/time';
 import { browserLocale } from '../../src/i18n/index.svelte';
 import type { Group } from '../../src/core/gen/api';
-import { givable, mayActOn, standing } from '../../src/view-models/group';
+import { askedForSuccession, candidates, givable, mayActOn, standing } from '../../src/view-models/group';
 import { keptRows } from '../../src/runtime/focus';
 import { isFailure } from '../../src/view-models/acceptance';
 import { chat, message } from './made';
@@ -156,7 +156,7 @@ describe('addresses', () => {
 
 describe('groups', () => {
   const group = (mine: Group['members'][number]['role'], member = true): Group => ({
-    chat: 1, name: 'g', description: '', mayWrite: 'member', mayAdd: 'member', mayEdit: 'admin', member,
+    chat: 1, name: 'g', description: '', mayWrite: 'member', mayAdd: 'member', mayEdit: 'admin', member, large: false, ownerHeardAt: 0, electors: ['a', 'b', 'm'], consentsNeeded: 3, successions: [],
     members: [
       { account: 'o', name: 'O', role: 'owner', me: mine === 'owner' },
       { account: 'a', name: 'A', role: 'admin', me: mine === 'admin' },
@@ -165,6 +165,15 @@ describe('groups', () => {
     ],
   });
   const touchable = (of: Group): string[] => of.members.filter((one) => mayActOn(standing(of), one)).map(({ account }) => account);
+
+  test('electors are asked for another owner when none was heard for 30 days, and nobody else', () => {
+    const days = (count: number): number => count * 86_400_000;
+    expect(askedForSuccession(group('member'), days(30))).toBe(true);
+    expect(askedForSuccession(group('member'), days(30) - 1)).toBe(false);
+    expect(askedForSuccession(group('owner'), days(40))).toBe(false);
+    expect(askedForSuccession(group('member', false), days(40))).toBe(false);
+    expect(candidates(group('member')).map(({ account }) => account)).toEqual(['a', 'b', 'm']);
+  });
 
   test('nobody acts on who stands at or above them; admins are the owners’ to touch', () => {
     expect(touchable(group('owner'))).toEqual(['a', 'b', 'm']);

@@ -59,9 +59,12 @@ pub enum Fault {
     /// Already in this group.
     #[error("already a member of this group")]
     MemberAlready,
-    /// 256 accounts.
-    #[error("a group has at most 256 members")]
+    /// 256 accounts, or 1,024 in one that was founded as large.
+    #[error("a group has at most 256 members, one that was made as large 1,024")]
     GroupFull,
+    /// An owner was heard in the last 30 days.
+    #[error("an owner of this group was heard in the last 30 days")]
+    OwnerHeard,
     /// Somebody else has to own the group first.
     #[error("somebody else has to own the group first")]
     LastOwner,

@@ -29,6 +29,9 @@ pub struct GroupCreate {
     /// Contacts, hex. May be empty.
     #[serde(default)]
     pub members: Vec<String>,
+    /// For up to 1,024 accounts instead of 256; that is never changed.
+    #[serde(default)]
+    pub large: bool,
 }
 
 impl core::fmt::Debug for GroupCreate {
@@ -57,6 +60,28 @@ pub struct GroupRole {
     pub member: String,
     /// The new role.
     pub role: Role,
+}
+
+/// Parameters of `Command::GroupConsent`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupConsent {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// Account, hex: who shall become an owner.
+    pub member: String,
+}
+
+/// Somebody shall become an owner, and some agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Succession {
+    /// Account, hex.
+    pub account: String,
+    /// So many agree.
+    pub agreed: u32,
+    /// I am one of them.
+    pub mine: bool,
 }
 
 /// Parameters of `Command::GroupEdit`: what is absent stays.
@@ -150,6 +175,17 @@ pub struct Group {
     pub members: Vec<Member>,
     /// I am in it, and have not said that I leave.
     pub member: bool,
+    /// Founded for up to 1,024 accounts.
+    pub large: bool,
+    /// When an owner was heard here last, Unix ms; 0: not known.
+    #[ts(type = "number")]
+    pub owner_heard_at: i64,
+    /// Accounts, hex, of those who are asked when no owner comes back.
+    pub electors: Vec<String>,
+    /// How many of them must agree.
+    pub consents_needed: u32,
+    /// Who shall become an owner, as far as anybody has said so.
+    pub successions: Vec<Succession>,
 }
 
 impl core::fmt::Debug for Group {

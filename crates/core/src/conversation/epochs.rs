@@ -28,6 +28,8 @@ use stonechat_wire::own::OwnNote;
 
 /// Epochs of one conversation that keep their keys (EPO-4).
 pub(crate) const RETAINED_MAX: usize = 32;
+/// ... and of a large group: each of its epochs is megabytes (GRP-17).
+const LARGE_RETAINED_MAX: usize = 4;
 /// So long after it was left an epoch keeps its keys (EPO-4).
 pub(crate) const RETAINED_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Commits by one account on one parent that are kept: a second one is evidence, more are a flood (EPO-5).
@@ -289,7 +291,11 @@ pub(crate) fn take_commit(
         Some(note) => (own::judge(before.as_ref(), &taken, note)?, Note::default()),
         None => {
             let note = Note::decode(&taken.note).map_err(|_| Stop::Refused("note"))?;
-            (judge(&of.group, before.as_ref(), &taken, &note)?, note)
+            let number = match note.consents.as_slice() {
+                [] => 0,
+                _consents => step.groups.number(&step.mls, (of.group, parent))?,
+            };
+            (judge((&of.group, number), before.as_ref(), &taken, &note)?, note)
         }
     };
     let by = (
@@ -315,6 +321,7 @@ pub(crate) fn take_commit(
         .collect();
     alarms::look_for_rivals(step, of, parent, (by.1, by.2))?;
     group::behind::heard(step, &of.group)?;
+    group::succession::heard(step, of, by.1)?;
     match &about_own {
         Some(note) => keep_leaf_cuts(step, taken.child, by.1, note)?,
         None => {
@@ -332,7 +339,12 @@ pub(crate) fn take_commit(
 }
 
 /// Whether a commit is allowed: a function of what stands in its parent and of itself (EPO-2).
-fn judge(group: &Gid, before: Option<&GroupState>, taken: &Taken, note: &Note) -> Result<Judged, Stop> {
+fn judge(
+    (group, number): (&Gid, u64),
+    before: Option<&GroupState>,
+    taken: &Taken,
+    note: &Note,
+) -> Result<Judged, Stop> {
     let comes = taken.added.iter().map(leaf::account_of).collect::<Result<_, _>>()?;
     let Some(before) = before else {
         return judge_two(taken);
@@ -347,6 +359,7 @@ fn judge(group: &Gid, before: Option<&GroupState>, taken: &Taken, note: &Note) -
         comes,
         goes: goes.map(leaf::account_of).collect::<Result<_, _>>()?,
         left: left(group, taken, note),
+        consents: group::succession::valid(group, number, (before, &after), &taken.before, &note.consents),
         renewed: taken.renewed,
     };
     if !defence::holds(Defence::CommitRules) {
@@ -842,7 +855,8 @@ fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         .prepare_cached("SELECT epoch_id, number FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?
         .query_map([group], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let too_many = open.len().saturating_sub(RETAINED_MAX);
+    let most = if of.large { LARGE_RETAINED_MAX } else { RETAINED_MAX };
+    let too_many = open.len().saturating_sub(most);
     if too_many == 0 || !defence::holds(Defence::EpochsRetained) {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use crate::mls::{Gid, Wish};
 use crate::roles::Judged;
 use crate::step::{Step, Stop};
 use rusqlite::params;
-use stonechat_wire::group::Note;
+use stonechat_wire::group::{LARGE_SEATS_MAX, Note};
 use stonechat_wire::ids::EpochId;
 
 const HOUR_MS: u64 = 3600 * 1000;
@@ -26,12 +26,18 @@ const A_DAY: u32 = 8;
 /// Renewals of mine that nobody has answered: no more until somebody does (RNW-3).
 const UNHEARD_MAX: u32 = 2;
 /// Later than this no renewal is ever due: what says so was written under a wrong clock.
-const LATEST_MS: u64 = 256 * EVERY_EACH_MS + JITTER_MS;
+const LATEST_MS: u64 = EVERY_MS + LARGE_SEATS_MAX as u64 * EVERY_EACH_MS + JITTER_MS;
 
-/// When the first renewal of a conversation that begins is due, by the device clock.
-pub(crate) fn first(step: &Step<'_, '_>) -> i64 {
-    let due = step.now.0.saturating_add(EVERY_MS).saturating_add(jitter(step));
-    due.cast_signed()
+/// When the first renewal of a conversation that begins is due, by the device clock. Among many, whose leaves are all new at
+/// once, each takes a moment of its own in the whole of the interval: else all would be due on the same day (RNW-1).
+pub(crate) fn first(step: &Step<'_, '_>, members: usize) -> i64 {
+    let spread = if members > epochs::ALL_CONFIRM_MAX {
+        EVERY_EACH_MS.saturating_mul(members as u64)
+    } else {
+        JITTER_MS
+    };
+    let chance = u64::from_be_bytes(step.mls.crypto.bytes()) % spread;
+    step.now.0.saturating_add(EVERY_MS).saturating_add(chance).cast_signed()
 }
 
 fn jitter(step: &Step<'_, '_>) -> u64 {

@@ -3,7 +3,7 @@
 //! In: who sent it, and the invitation. Out: the group's chat; or, in a group that is known, a new beginning for a device
 //! that fell behind. Anything that does not fit is refused whole (GRP-9).
 
-use super::{begin, supply};
+use super::{apart, begin, supply};
 use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs};
 use crate::leaf;
@@ -19,6 +19,19 @@ use stonechat_wire::ids::{AccountId, RelayId};
 /// Takes in an invitation by a contact.
 pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountId, body: &[u8]) -> Result<(), Stop> {
     let invitation = Invitation::decode(body).map_err(|_| Stop::Refused("invitation"))?;
+    if invitation.apart.is_some() {
+        return apart::wait(step, from, by, &invitation);
+    }
+    enter(step, from, by, &invitation)
+}
+
+/// Joins by an invitation whose Welcome is whole.
+pub(super) fn enter(
+    step: &mut Step<'_, '_>,
+    from: &Conversation,
+    by: AccountId,
+    invitation: &Invitation,
+) -> Result<(), Stop> {
     let entered = mls::join(&step.mls, &invitation.welcome, Known::Again)?;
     let state = entered.state.as_deref().ok_or(Stop::Refused("no state"))?;
     let state = GroupState::decode(state).map_err(|_| Stop::Refused("state"))?;
@@ -40,14 +53,14 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, by: AccountI
         None => {
             let chat = begin(step, &entered, &signer, &relays)?;
             if let Some(of) = conversation::load(step, &entered.group)? {
-                learn(step, &of, by, &invitation)?;
+                learn(step, &of, by, invitation)?;
                 conversation::note_began(step, &of)?;
             }
             step.touch_chat(chat);
         }
         Some(of) => {
             come_back(step, &of, by, &entered, &signer, &relays)?;
-            learn(step, &of, by, &invitation)?;
+            learn(step, &of, by, invitation)?;
         }
     }
     supply::offer(step, from, by)

@@ -75,7 +75,7 @@ pub(crate) fn room(step: &Step<'_, '_>, group: &Gid) -> Result<Option<usize>, St
         return Ok(None);
     };
     let state = state(step, &of)?;
-    Ok(joining::may_add(&state, step.me()?).then(|| SEATS_MAX.saturating_sub(state.seats.len())))
+    Ok(joining::may_add(&state, step.me()?).then(|| state.seats_max().saturating_sub(state.seats.len())))
 }
 
 /// Whoever was in the group before waits for approval, whatever the link says: it may have been removed (GLK-2).

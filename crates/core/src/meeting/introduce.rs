@@ -212,7 +212,7 @@ fn tell_both(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     };
     let _later = step.attempt(|step| {
         let to = contact(step, of.maker)?;
-        conversation::tell(step, &to, Kind::Consent, &Word::Both.encode(&of.id))?;
+        conversation::tell(step, &to, Kind::Introduced, &Word::Both.encode(&of.id))?;
         set_linked(step, &of, BOTH_TOLD)
     })?;
     Ok(())
@@ -225,7 +225,7 @@ fn pass_on(step: &mut Step<'_, '_>, of: &Introducing, link: &str) -> Result<(), 
     }
     let to = contact(step, of.taker)?;
     let word = Word::Link(link.to_owned());
-    conversation::tell(step, &to, Kind::Consent, &word.encode(&of.id))?;
+    conversation::tell(step, &to, Kind::Introduced, &word.encode(&of.id))?;
     set_linked(step, of, PASSED_ON)
 }
 

@@ -171,7 +171,7 @@ pub(crate) fn answer(step: &mut Step<'_, '_>, wish: &api::IntroductionAnswer) ->
         let to = conversation::with_contact(step, via)?;
         let word = if wish.yes { Word::Yes } else { Word::No };
         note(step, via, &id, "said", &i64::from(wish.yes))?;
-        conversation::tell(step, &to, Kind::Consent, &word.encode(&id))?;
+        conversation::tell(step, &to, Kind::Introduced, &word.encode(&id))?;
     }
     settle(step, via, &id)?;
     Ok(Reply::Done {})
@@ -223,7 +223,7 @@ fn make(step: &mut Step<'_, '_>, of: &Introduced, question: &Ask) -> Result<(), 
     };
     let (_, link) = invite::begin(step, &new)?;
     let to = conversation::with_contact(step, of.via)?;
-    conversation::tell(step, &to, Kind::Consent, &Word::Link(link).encode(&of.id))?;
+    conversation::tell(step, &to, Kind::Introduced, &Word::Link(link).encode(&of.id))?;
     Ok(())
 }
 

@@ -6,10 +6,18 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use stonechat_wire::group::GroupState;
 
 use super::{choice_at, hex_at};
-use crate::api::{ChatId, Group, Member, Role};
+use crate::api::{ChatId, Group, Member, Role, Succession};
+use crate::roles;
 use crate::store::StoreError;
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_wire::ids::AccountId;
 
 const ROLES: [Role; 5] = [Role::Owner, Role::Admin, Role::Moderator, Role::Member, Role::Reader];
+const OWNER_HEARD: &str =
+    "SELECT coalesce(max(heard_at), 0) FROM seat WHERE chat = ? AND role = 0 AND place IS NOT NULL";
+const CONSENTS: &str = "
+    SELECT c.account, c.candidate, c.account = (SELECT account FROM account)
+    FROM conversation v JOIN consent c ON c.group_id = v.group_id WHERE v.chat = ?";
 const MEMBERS: &str = "
     SELECT s.account, s.role, s.account = (SELECT account FROM account) AS me,
            coalesce(nullif(c.alias, ''), c.own_name, s.name) AS name
@@ -31,7 +39,14 @@ pub fn load_group(db: &Connection, chat: ChatId) -> Result<Option<Group>, StoreE
         return Err(StoreError::Broken);
     };
     let mut members = db.prepare_cached(MEMBERS)?;
+    let electors = roles::electors(&state);
+    let needed = roles::consents_needed(electors.len());
     Ok(Some(Group {
+        large: state.large,
+        owner_heard_at: db.prepare_cached(OWNER_HEARD)?.query_row([chat], |row| row.get(0))?,
+        electors: electors.iter().map(|account| hex::encode(account.as_bytes())).collect(),
+        consents_needed: u32::try_from(needed).unwrap_or(u32::MAX),
+        successions: successions(db, chat, &electors)?,
         chat,
         may_write: shown(state.may_write),
         may_add: shown(state.may_add),
@@ -41,6 +56,27 @@ pub fn load_group(db: &Connection, chat: ChatId) -> Result<Option<Group>, StoreE
         members: members.query_map([chat], member_row)?.collect::<Result<_, _>>()?,
         member,
     }))
+}
+
+/// Whom electors want to be an owner.
+fn successions(db: &Connection, chat: ChatId, electors: &BTreeSet<AccountId>) -> Result<Vec<Succession>, StoreError> {
+    let mut rows = db.prepare_cached(CONSENTS)?;
+    let mut wanted: BTreeMap<AccountId, Succession> = BTreeMap::new();
+    for row in rows.query_map([chat], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
+        let (account, candidate, mine): ([u8; 32], [u8; 32], bool) = row?;
+        let candidate = AccountId::from_bytes(candidate);
+        if !electors.contains(&AccountId::from_bytes(account)) || !electors.contains(&candidate) {
+            continue;
+        }
+        let of = wanted.entry(candidate).or_insert_with(|| Succession {
+            account: hex::encode(candidate.as_bytes()),
+            agreed: 0,
+            mine: false,
+        });
+        of.agreed += 1;
+        of.mine |= mine;
+    }
+    Ok(wanted.into_values().collect())
 }
 
 const fn shown(role: stonechat_wire::group::Role) -> Role {

@@ -126,6 +126,7 @@ CREATE TABLE seat(
   name         TEXT NOT NULL,
   role         INTEGER NOT NULL,         -- 0 owner, 1 admin, 2 moderator, 3 member, 4 reader
   place        INTEGER,                  -- authority: 0 is the highest; NULL: not a member
+  heard_at     INTEGER NOT NULL DEFAULT 0, -- of an owner: when it was heard here last, slot clock
   PRIMARY KEY(chat, account)
 ) STRICT, WITHOUT ROWID;
 
@@ -152,6 +153,7 @@ CREATE TABLE conversation(
   reach        BLOB,                     -- of a conversation of two: how to find each other again, 32 (RCH-1)
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   grouped      INTEGER NOT NULL DEFAULT 0, -- it has a state of its own: a group
+  large        INTEGER NOT NULL DEFAULT 0, -- a group founded for up to 1,024
   own          INTEGER NOT NULL DEFAULT 0, -- with another device of this account (OWN-1)
   shared       INTEGER NOT NULL DEFAULT 0, -- some account has, or had, several leaves
   welcome_number INTEGER NOT NULL DEFAULT 0, -- of the Welcome from another device of mine that led here (OWN-3)
@@ -288,6 +290,16 @@ CREATE TABLE leaving(
   PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
 
+-- Who agrees that somebody becomes an owner of a group (GRP-19).
+CREATE TABLE consent(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  candidate    BLOB NOT NULL,
+  number       INTEGER NOT NULL,         -- in MLS, of the epoch it was given in
+  signature    BLOB NOT NULL,
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+
 -- Commits of mine that are on their way, and who has been heard in the epoch they make or beyond.
 CREATE TABLE commit_heard(
   epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,
@@ -306,7 +318,7 @@ CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOU
 CREATE TABLE listening(
   tag          BLOB NOT NULL,
   relay        BLOB NOT NULL,
-  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane, 4 capsule, 5 requests of a contact that came back, 6 answer to mine, 20 to 23 linking a device
+  purpose      INTEGER NOT NULL,         -- 0 app lane, 1 claims of an invite, 2 answer to a claim, 3 commit lane, 4 capsule, 5 requests of a contact that came back, 6 answer to mine, 7 what Welcomes have in common, 20 to 23 linking a device
   about        BLOB NOT NULL,            -- epoch_id, invite id, acceptance id, "capsule", group id, account
   slot         INTEGER NOT NULL,         -- week; 0 where there is none
   cursor       INTEGER NOT NULL,         -- last one taken in; 0: none
@@ -508,6 +520,39 @@ CREATE TABLE newcomer(
 CREATE INDEX newcomer_by_account ON newcomer(account) WHERE due_at IS NULL;
 CREATE INDEX newcomer_due ON newcomer(due_at) WHERE due_at IS NOT NULL;
 
+-- What the Welcomes of a commit of mine have in common and is too long for each, until all who were added were heard (GRP-15).
+CREATE TABLE apart(
+  hash     BLOB PRIMARY KEY,             -- SHA-256 of it
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  secret   BLOB NOT NULL,                -- mailbox and key come from it
+  content  BLOB NOT NULL,
+  made_at  INTEGER NOT NULL,             -- slot clock
+  put_at   INTEGER NOT NULL              -- device clock
+) STRICT;
+CREATE INDEX apart_of ON apart(group_id);
+-- Who was added by that commit and was not heard yet.
+CREATE TABLE apart_for(
+  account  BLOB NOT NULL,
+  hash     BLOB NOT NULL REFERENCES apart(hash) ON DELETE CASCADE,
+  key      BLOB NOT NULL,                -- the beginning of the leaf's key that it got
+  PRIMARY KEY(account, hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX apart_for_of ON apart_for(hash);
+
+-- Invitations into groups whose common part has not come yet.
+CREATE TABLE awaited(
+  tag      BLOB NOT NULL,                -- where it is read
+  hash     BLOB NOT NULL,                -- of the part
+  account  BLOB NOT NULL,                -- who invites
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE, -- of two, where that was said
+  body     BLOB NOT NULL,                -- the invitation
+  ask_at   INTEGER NOT NULL,             -- device clock
+  asked    INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY(tag, account)
+) STRICT;
+CREATE INDEX awaited_due ON awaited(ask_at);
+CREATE INDEX awaited_of ON awaited(account);
+
 -- What a person is told about a conversation's keys (ALM-*): at most one of each kind for each account.
 CREATE TABLE alarm(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
@@ -560,7 +605,7 @@ END;
 -- What is to leave and has not been confirmed by a recipient.
 CREATE TABLE outbox(
   id           INTEGER PRIMARY KEY,
-  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit, 7 capsule (until stored)
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit, 7 capsule (until stored), 8 what Welcomes have in common (until stored)
   about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes (want list: group id)
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again

@@ -4,7 +4,7 @@
 //! fail. Numbers are those of the twenty properties in `docs/attacks.md`, where those stand too that need no switch.
 #![cfg(feature = "lab")]
 
-use crate::{content, crowd, devices, forks, groups, halves, hostile, introduce, outsiders, rules, wants};
+use crate::{content, crowd, devices, forks, groups, halves, hostile, introduce, outsiders, rules, succession, wants};
 use stonechat_core::defence::{Defence, without};
 
 type Attack = (u8, &'static str, Defence, fn());
@@ -51,6 +51,12 @@ const ATTACKS: &[Attack] = &[
         "two devices ask by one link",
         Defence::LinkOnce,
         devices::two_devices_that_ask_by_one_link_close_it_lnk_4,
+    ),
+    (
+        16,
+        "too few make themselves an owner",
+        Defence::Consents,
+        succession::two_of_three_make_nobody_an_owner_grp_18,
     ),
     (
         5,

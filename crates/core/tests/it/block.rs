@@ -113,6 +113,7 @@ fn somebody_blocked_comes_in_by_no_other_door_blk_1() {
     let made = stonechat_core::api::GroupCreate {
         name: "trap".into(),
         members: members.clone(),
+        large: false,
     };
     bench.ask(1, Command::GroupCreate(made)).unwrap();
     bench.pass(DAY);

@@ -57,6 +57,7 @@ pub(crate) fn create(bench: &mut Bench, members: &[usize]) -> Group {
         Command::GroupCreate(GroupCreate {
             name: "house".into(),
             members,
+            large: false,
         }),
     );
     bench.pass(6_000);
@@ -505,6 +506,7 @@ fn a_group_s_name_holds_no_control_characters_grp_1() {
         let wish = GroupCreate {
             name: name.into(),
             members: vec![],
+            large: false,
         };
         let refused = bench.ask(0, Command::GroupCreate(wish)).unwrap_err();
         assert_eq!(refused, Fault::BadName, "{name:?}");

@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod apart;
 mod attacks;
 mod behind;
 mod bench;
@@ -33,6 +34,7 @@ mod restore;
 mod rules;
 mod saved;
 mod seeded;
+mod succession;
 mod talking;
 mod together;
 mod typing;

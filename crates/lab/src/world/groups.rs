@@ -219,7 +219,11 @@ impl World {
         if let What::Create = deed.what {
             let there = self.group_chat(deed.by).is_some();
             let name = format!("{} house", super::tap::CANARY);
-            let made = Command::GroupCreate(GroupCreate { name, members: vec![] });
+            let made = Command::GroupCreate(GroupCreate {
+                name,
+                members: vec![],
+                large: false,
+            });
             return (!there && self.nodes[deed.by].account.is_some()).then_some(made);
         }
         let chat = self.group_chat(deed.by)?.id;

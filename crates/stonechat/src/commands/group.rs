@@ -35,9 +35,14 @@ pub(super) async fn run(client: &mut Client, wish: grammar::Group) -> Result<(),
 async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool), CommandError> {
     use grammar::Group as Wish;
     Ok(match wish {
-        Wish::Create { name, members, json } => {
+        Wish::Create {
+            name,
+            members,
+            large,
+            json,
+        } => {
             let members = contacts(client, &members).await?;
-            let wish = json!({ "name": name, "members": members });
+            let wish = json!({ "name": name, "members": members, "large": large });
             (client.call("group.create", wish).await?, json)
         }
         Wish::Show(of) => {
@@ -66,6 +71,13 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
             let member = &find::member(&group, &member)?.account;
             let wish = json!({ "chat": chat, "member": member, "role": shown(role) });
             (client.call("group.role", wish).await?, json)
+        }
+        Wish::Succeed { group, member, json } => {
+            let chat = find::group(client, &group).await?.id;
+            let group = load(client, chat).await?;
+            let member = &find::member(&group, &member)?.account;
+            let wish = json!({ "chat": chat, "member": member });
+            (client.call("group.consent", wish).await?, json)
         }
         Wish::Rename { group, name, json } => (edit(client, &group, json!({ "name": name })).await?, json),
         Wish::Describe { group, text, json } => (edit(client, &group, json!({ "description": text })).await?, json),
@@ -118,6 +130,16 @@ fn print(group: &Group) -> Result<(), CommandError> {
     }
     if group.may_write != Role::Member {
         show::line(&format!("who may write: {} and above", word(group.may_write)))?;
+    }
+    for one in &group.successions {
+        let name = group.members.iter().find(|member| member.account == one.account);
+        let name = name.map_or(one.account.as_str(), |member| member.name.as_str());
+        show::line(&format!(
+            "to become an owner: {}, {} of {} agree",
+            show::tame(name),
+            one.agreed,
+            group.consents_needed
+        ))?;
     }
     for member in &group.members {
         let me = if member.me { "  (you)" } else { "" };

@@ -11,7 +11,7 @@ fn a_stranger_with_the_link_comes_into_the_group_glk_3() {
         person.serve();
     }
     eventually("Bo's key packages", || {
-        let made = ana.run(&["group", "create", "House", "Bo"]);
+        let made = ana.run(&["group", "create", "House", "Bo", "--large"]);
         (made.code == 0).then_some(())
     });
     let shown = ana.run(&["group", "describe", "House", "of the lake"]).ok();
@@ -47,6 +47,11 @@ fn a_stranger_with_the_link_comes_into_the_group_glk_3() {
         let shown = dan.run(&["group", "show", "House", "--json"]);
         (shown.code == 0).then_some(())
     });
+    // proves: GRP-17, GRP-19
+    let shown = dan.run(&["group", "show", "House", "--json"]).json().remove(0);
+    assert_eq!((&shown["large"], &shown["consentsNeeded"]), (&true.into(), &3.into()));
+    let too_soon = dan.run(&["group", "succeed", "House", "Bo"]);
+    assert!(too_soon.err.contains("was heard in the last 30 days"), "{too_soon:?}");
 
     let id = made["id"].as_str().unwrap();
     assert_eq!(ana.run(&["group", "unlink", id]).line(), format!("closed: {id}"));

@@ -1,6 +1,7 @@
 //! The vectors themselves: a pure function, so that a test can compare them with the committed files.
 
 use serde_json::{Map, Value, json};
+use stonechat_wire::apart::{Apart, encode_lacking};
 use stonechat_wire::bundle::{Item, seal_file};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
@@ -13,7 +14,8 @@ use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::group::{
-    Behind, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply, leave_bytes,
+    Behind, Consent, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply,
+    leave_bytes,
 };
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::introduce::{Ask, Knows, Person, Vouch, Word};
@@ -32,6 +34,7 @@ use stonechat_wire::reach::ReachSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
+use stonechat_wire::succession::{Agreed, consent_bytes};
 
 /// File names and what stands in them.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
@@ -558,6 +561,7 @@ fn group_state() -> GroupState {
         name: name.into(),
     };
     GroupState {
+        large: false,
         name: "House".into(),
         description: "Who feeds the cat".into(),
         may_write: Role::Member,
@@ -583,6 +587,11 @@ fn note() -> Note {
             account,
             signature: bytes(9),
         }],
+        consents: vec![Consent {
+            account,
+            number: 12,
+            signature: bytes(50),
+        }],
     }
 }
 
@@ -595,6 +604,13 @@ fn groups() -> Value {
         relays: vec![],
         welcome: vec![4, 5, 6],
         timer: None,
+        apart: None,
+    };
+    let apart = Apart::of(bytes(30), b"what all Welcomes of a commit have in common");
+    let hello = seal(&apart.key(), apart.token().tag(), bytes(7), b"hello").expect("short");
+    let parted = Invitation {
+        apart: Some(apart.clone()),
+        ..invitation.clone()
     };
     let timed = Invitation {
         timer: Some(SaidTimer {
@@ -605,11 +621,19 @@ fn groups() -> Value {
     };
     json!({
         "state": { "rule": "GRP-1, GRP-2", "bytes": hex(group_state().encode()) },
+        "large state": { "rule": "GRP-17", "bytes": hex(GroupState { large: true, ..group_state() }.encode()) },
+        "consent": { "rule": "GRP-18, GRP-19",
+            "signed": hex(consent_bytes(&bytes::<16>(1), &bytes(60), 12, AccountId::from_bytes(bytes(40)))),
+            "body": hex(Agreed { candidate: AccountId::from_bytes(bytes(40)), number: 12, signature: bytes(50) }.encode()) },
         "note": { "rule": "GRP-6", "bytes": hex(note().encode()) },
         "leave": { "rule": "GRP-7", "signed": hex(leave_bytes(&bytes::<16>(1), AccountId::from_bytes(bytes(80)))) },
         "key_packages": { "rule": "GRP-8", "body": hex(encode_supply(&supply)) },
         "welcome": { "rule": "GRP-9", "body": hex(invitation.encode()) },
         "welcome with a timer": { "rule": "GRP-13", "body": hex(timed.encode()) },
+        "welcome whose common part lies apart": { "rule": "GRP-15", "body": hex(parted.encode()),
+            "token": hex(apart.token().as_bytes()), "tag": hex(apart.token().tag().as_bytes()),
+            "envelope of hello": hex(hello.bytes()) },
+        "lacking": { "rule": "GRP-16", "body": hex(encode_lacking(&apart.hash)) },
     })
 }
 

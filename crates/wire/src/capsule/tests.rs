@@ -38,6 +38,7 @@ fn capsule() -> Capsule {
         groups: vec![KeptGroup {
             group: [8; 16],
             state: GroupState {
+                large: false,
                 name: "House".into(),
                 description: String::new(),
                 may_write: Role::Member,
@@ -98,6 +99,7 @@ fn every_limit_holds_cap_2() {
     groups.contacts.clear();
     let short = KeptGroup {
         state: GroupState {
+            large: false,
             name: String::new(),
             ..groups.groups[0].state.clone()
         },

@@ -17,7 +17,7 @@ const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' 
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
   badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', badPoll: 'poll', badPlace: 'rename', tooFar: 'rename', pollClosed: 'poll', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
-  notHome: 'invite', brokenDeviceLink: 'rename', brokenBundle: 'rename', notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', lastOwner: 'role', noKeysYet: 'group',
+  notHome: 'invite', brokenDeviceLink: 'rename', brokenBundle: 'rename', notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', lastOwner: 'role', ownerHeard: 'role', noKeysYet: 'group',
 };
 
 for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en][]) {

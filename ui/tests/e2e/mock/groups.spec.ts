@@ -1,5 +1,6 @@
 //! Links into a group: made, shown, closed; who waits. And an owner who steps down.
 
+import type { Page } from '@playwright/test';
 import { DESKTOP, PHONE, expect, expectAccessibleIn, test } from './page';
 
 const GROUP = '#/chat/8/contact';
@@ -70,9 +71,50 @@ test.describe('a link into a group', () => {
   });
 });
 
+/** The group's owner is somebody else, and was not heard for 40 days. */
+async function ownerIsSilent(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const { backend } = window.mock!;
+    const group = backend.groups.get(8)!;
+    const members = group.members.map((one, place) => ({ ...one, role: one.me ? ('member' as const) : place === 1 ? ('owner' as const) : ('member' as const) }));
+    const electors = members.filter(({ role }) => role === 'member').map(({ account }) => account);
+    const other = members.find(({ role, me }) => role === 'member' && !me)!.account;
+    backend.groups.set(8, { ...group, members, electors, consentsNeeded: 3, ownerHeardAt: Date.now() - 40 * 86_400_000, successions: [{ account: other, agreed: 1, mine: false }] });
+    backend.emit({ kind: 'chatChanged', chat: { ...backend.chats.get(8)!, activeAt: backend.now() + 1 } });
+  });
+}
+
+test.describe('where no owner was heard for long', () => {
+  test.use(DESKTOP);
+
+  test('one agrees to what was proposed and proposes another, with the keyboard', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: GROUP });
+    await expect(page.getByText('No owner is there')).toHaveCount(0);
+    await ownerIsSilent(page);
+    await expect(page.getByText('1 of 3 agree')).toBeVisible();
+    await page.getByRole('button', { name: /^Agree that/ }).press('Enter');
+    await expect(page.getByText('2 of 3 agree')).toBeVisible();
+    await expect(page.getByText('You agree', { exact: true })).toBeVisible();
+    await page.getByLabel('Who shall be an owner?').selectOption('You');
+    await page.getByRole('button', { name: 'Propose as owner' }).press('Enter');
+    await expect(page.getByText('1 of 3 agree')).toBeVisible();
+    await page.evaluate(() => window.mock!.backend.failing.set('group.consent', 'ownerHeard'));
+    await ownerIsSilent(page);
+    await page.getByRole('button', { name: /^Agree that/ }).press('Enter');
+    await expect(page.getByRole('alert')).toContainText('in the last 30 days');
+  });
+});
+
 for (const lang of ['en', 'ru'] as const) {
   test.describe(`on a phone in ${lang}`, () => {
     test.use(PHONE);
+
+    test('being asked for another owner has no finding', async ({ page, open }) => {
+      await open({ scenario: 'group', hash: GROUP, lang });
+      await ownerIsSilent(page);
+      await expect(page.getByText(lang === 'en' ? '1 of 3 agree' : 'Согласны: 1 из 3')).toBeVisible();
+      await expectAccessibleIn(page, lang);
+    });
 
     test('making a link has no finding', async ({ page, open }) => {
       await open({ scenario: 'group', hash: GROUP, lang });

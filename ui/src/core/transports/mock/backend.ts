@@ -111,7 +111,7 @@ export class Backend {
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
-    this.groups.set(chat.id, { chat: chat.id, name, description: '', mayWrite: 'member', mayAdd: 'admin', mayEdit: 'admin', member: true, members: role === 'owner' ? [mine, ...others] : [...others, mine] });
+    this.groups.set(chat.id, { chat: chat.id, name, description: '', mayWrite: 'member', mayAdd: 'admin', mayEdit: 'admin', member: true, large: false, ownerHeardAt: this.now(), electors: [], consentsNeeded: 1, successions: [], members: role === 'owner' ? [mine, ...others] : [...others, mine] });
     this.chats.set(chat.id, chat);
     this.messages.set(chat.id, []);
     this.place(chat, '', { kind: 'began' });
@@ -551,9 +551,10 @@ export class Backend {
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
       return { chat: chat.id };
     },
-    'group.create': ({ name, members = [] }) => {
+    'group.create': ({ name, members = [], large = false }) => {
       if (name.trim() === '') throw new CallError('badName');
       const chat = this.addGroup(name.trim(), members);
+      this.groups.set(chat.id, { ...this.groups.get(chat.id)!, large });
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
       return this.groups.get(chat.id)!;
     },
@@ -574,6 +575,12 @@ export class Backend {
     'group.role': ({ chat, member, role }) => {
       const group = this.#inGroup(chat);
       return this.#becomes({ ...group, members: group.members.map((one) => (one.account === member ? { ...one, role } : one)) });
+    },
+    'group.consent': ({ chat, member }) => {
+      const group = this.#inGroup(chat);
+      const before = group.successions.find(({ account }) => account === member)?.agreed ?? 0;
+      const others = group.successions.filter(({ account }) => account !== member);
+      return this.#becomes({ ...group, successions: [...others, { account: member, agreed: before + 1, mine: true }] });
     },
     'group.edit': ({ chat, ...change }) => {
       const group = this.#inGroup(chat);
