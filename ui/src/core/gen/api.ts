@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "introductions" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "firstContact", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -34,6 +34,8 @@ export type Answers = {
   "poll.vote": Message,
   "poll.close": Message,
   "forward": Message,
+  "card.send": Message,
+  "place.send": Message,
   "typing": Done,
   "saved.open": ByChat,
   "group.create": Group,
@@ -41,6 +43,7 @@ export type Answers = {
   "group.remove": Group,
   "group.leave": Group,
   "group.role": Group,
+  "group.consent": Group,
   "group.edit": Group,
   "group.link": Invite,
   "markRead": Done,
@@ -53,6 +56,9 @@ export type Answers = {
   "device.remove": Done,
   "bundle.export": BundlePage,
   "bundle.import": BundleTaken,
+  "introduce": Done,
+  "introduction.answer": Done,
+  "contact.noticed": Done,
   "relay.add": Done,
   "profile.rename": Done,
   "settings.set": Done,
@@ -62,6 +68,7 @@ export type Answers = {
   "acceptances": Acceptance[],
   "requests": Request[],
   "contacts": Contact[],
+  "introductions": Message[],
   "blocked": Contact[],
   "chats": Chat[],
   "messages": Messages,
@@ -72,6 +79,7 @@ export type Answers = {
   "group": Group,
   "search": Hit[],
   "safetyNumber": SafetyNumber,
+  "firstContact": FirstContact,
   "devices": Devices,
   "settings.get": Settings,
   "draft.get": Draft,
@@ -172,7 +180,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "lastOwner" | "noKeysYet" | "notFound" | "badText" | "brokenBundle" | "badMedia" | "mediaTooBig" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "ownerHeard" | "lastOwner" | "noKeysYet" | "notFound" | "badText" | "brokenBundle" | "badMedia" | "mediaTooBig" | "badPlace" | "tooFar" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -465,7 +473,11 @@ heardAt: number | null,
 /**
  * Nothing of theirs is shown or answered here.
  */
-blocked: boolean, };
+blocked: boolean, 
+/**
+ * Who introduced us, the one who did last; empty where nobody did. They vouch; it verifies nobody.
+ */
+introduced: Array<Vouched>, };
 
 /**
  * How far a message of mine got; messages of others are `received`, then `read`.
@@ -475,7 +487,7 @@ export type MessageState = "queued" | "carried" | "delivered" | "read" | "receiv
 /**
  * What kind of message.
  */
-export type MessageKind = "text" | "unknown" | "began" | "deleted" | "newDevice" | "timer";
+export type MessageKind = "text" | "unknown" | "began" | "deleted" | "newDevice" | "timer" | "introduction";
 
 /**
  * The message that another one answers, as it stands now.
@@ -608,6 +620,186 @@ export type ForwardedFrom = {
  * By whom, as whoever forwarded it says; absent: it is not said.
  */
 name: string | null, };
+
+/**
+ * Somebody whom the sender of a message knows.
+ */
+export type PersonCard = { 
+/**
+ * The account, hex.
+ */
+account: string, 
+/**
+ * The name they give.
+ */
+name: string, 
+/**
+ * The chat with them, where they are a contact of mine.
+ */
+chat: number | null, 
+/**
+ * It is my own.
+ */
+me: boolean, };
+
+/**
+ * Where somebody or something is, in steps of 1/100,000 of a degree.
+ */
+export type Place = { 
+/**
+ * North of the equator; below 0: south. At most 9,000,000 either way.
+ */
+lat: number, 
+/**
+ * East of Greenwich; below 0: west. At most 18,000,000 either way.
+ */
+lon: number, 
+/**
+ * Within so many metres; 0: not said.
+ */
+accuracyM: number, 
+/**
+ * What it is called; may be empty. At most 200 bytes.
+ */
+label: string, };
+
+/**
+ * Where an introduction stands.
+ */
+export type IntroductionState = "asked" | "agreed" | "declined" | "onItsWay" | "met" | "wrong";
+
+/**
+ * How somebody knows whom they vouch for.
+ */
+export type KnownBy = "verified" | "invitation" | "introduction";
+
+/**
+ * "This is the account of the one I call so": signed, and checked.
+ */
+export type Vouched = { 
+/**
+ * Who says so, hex.
+ */
+account: string, 
+/**
+ * Their name: what they are called here, else what they call themselves.
+ */
+name: string, 
+/**
+ * How they know.
+ */
+knownBy: KnownBy, 
+/**
+ * When they said so.
+ */
+at: number, 
+/**
+ * I have verified the one who says so.
+ */
+verified: boolean, };
+
+/**
+ * Two people shall meet: on a message of kind `introduction`.
+ */
+export type Introduction = { 
+/**
+ * Whom the one who is asked shall meet, hex.
+ */
+account: string, 
+/**
+ * That person's name, as they give it.
+ */
+name: string, 
+/**
+ * Where it stands, as far as is known here.
+ */
+state: IntroductionState, 
+/**
+ * Who knows that person, the one who asks last. Empty on my own question.
+ */
+vouches: Array<Vouched>, };
+
+/**
+ * How a contact came.
+ */
+export type CameBy = "invitation" | "groupLink" | "introduction" | "unknown";
+
+/**
+ * What to look at before trusting somebody.
+ */
+export type FirstContact = { 
+/**
+ * How they came.
+ */
+cameBy: CameBy, 
+/**
+ * Another contact whose name looks the same.
+ */
+looksLike: string | null, 
+/**
+ * Letters of several alphabets stand in one word of the name.
+ */
+mixedLetters: boolean, };
+
+/**
+ * Parameters of `Command::Introduce`.
+ */
+export type Introduce = { 
+/**
+ * A contact, hex.
+ */
+one: string, 
+/**
+ * Another contact, hex.
+ */
+other: string, };
+
+/**
+ * Parameters of `Command::IntroductionAnswer`.
+ */
+export type IntroductionAnswer = { 
+/**
+ * The message that asks, hex.
+ */
+id: string, 
+/**
+ * I want to meet. A yes is not taken back.
+ */
+yes: boolean, };
+
+/**
+ * Parameters of `Command::CardSend`.
+ */
+export type CardSend = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Whose card: a contact, hex.
+ */
+contact: string, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, };
+
+/**
+ * Parameters of `Command::PlaceSend`.
+ */
+export type PlaceSend = { 
+/**
+ * Chat.
+ */
+chat: number, 
+/**
+ * Where.
+ */
+place: Place, 
+/**
+ * The caller's own id: sending twice with the same one sends once.
+ */
+clientId?: string | null, };
 
 /**
  * What is to choose from. The message's text is the question.
@@ -763,7 +955,19 @@ poll: Poll | null,
 /**
  * It was written elsewhere.
  */
-forwarded: ForwardedFrom | null, };
+forwarded: ForwardedFrom | null, 
+/**
+ * Somebody whom its sender knows.
+ */
+card: PersonCard | null, 
+/**
+ * Where somebody or something is.
+ */
+place: Place | null, 
+/**
+ * Whom to meet, where that is asked.
+ */
+introduction: Introduction | null, };
 
 /**
  * One entry of the chat list.
@@ -840,7 +1044,11 @@ timerS: number | null,
 /**
  * What is wrong with its keys, if anything.
  */
-alarms: Array<Alarm>, };
+alarms: Array<Alarm>, 
+/**
+ * The contact is not verified, and what to look at was not put away: `Query::FirstContact`.
+ */
+isNew: boolean, };
 
 /**
  * A window into a list.
@@ -1172,7 +1380,11 @@ name: string,
 /**
  * Contacts, hex. May be empty.
  */
-members: Array<string>, };
+members: Array<string>, 
+/**
+ * For up to 1,024 accounts instead of 256; that is never changed.
+ */
+large: boolean, };
 
 /**
  * Parameters of `Command::GroupAdd` and `Command::GroupRemove`.
@@ -1203,6 +1415,36 @@ member: string,
  * The new role.
  */
 role: Role, };
+
+/**
+ * Parameters of `Command::GroupConsent`.
+ */
+export type GroupConsent = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * Account, hex: who shall become an owner.
+ */
+member: string, };
+
+/**
+ * Somebody shall become an owner, and some agree.
+ */
+export type Succession = { 
+/**
+ * Account, hex.
+ */
+account: string, 
+/**
+ * So many agree.
+ */
+agreed: number, 
+/**
+ * I am one of them.
+ */
+mine: boolean, };
 
 /**
  * Parameters of `Command::GroupEdit`: what is absent stays.
@@ -1310,7 +1552,27 @@ members: Array<Member>,
 /**
  * I am in it, and have not said that I leave.
  */
-member: boolean, };
+member: boolean, 
+/**
+ * Founded for up to 1,024 accounts.
+ */
+large: boolean, 
+/**
+ * When an owner was heard here last, Unix ms; 0: not known.
+ */
+ownerHeardAt: number, 
+/**
+ * Accounts, hex, of those who are asked when no owner comes back.
+ */
+electors: Array<string>, 
+/**
+ * How many of them must agree.
+ */
+consentsNeeded: number, 
+/**
+ * Who shall become an owner, as far as anybody has said so.
+ */
+successions: Array<Succession>, };
 
 /**
  * A member of a group.
@@ -1757,6 +2019,10 @@ export type SafetyNumber = {
  * 60 digits in twelve groups of five.
  */
 groups: Array<string>, 
+/**
+ * Eight words for a quick look, the same on both sides; none where there is no conversation yet.
+ */
+words: Array<string>, 
 /**
  * Compared before.
  */
