@@ -34,14 +34,14 @@ const PROOFS: [Proof; 11] = [
         says: "Everything in one process under one seed, with every fault: nothing lost, nothing doubled, nothing that \
                does not open, nobody stuck. The lines below the first are how often each trouble happened.",
         run: Run::Test("every_seed_keeps_every_promise"),
-        keep: &["worlds,", "simulated", "forks,", "slowest", "  "],
+        keep: &["worlds,", "simulated", "photos whole", "slowest", "  "],
     },
     Proof {
         title: "Worlds of groups",
         says: "2 to 6 people mostly, some to 16, one of fifty with 33, who add, remove, leave, change roles, write and are cut apart; at the end one membership and \
                every message.",
         run: Run::Test("every_group_ends_as_one"),
-        keep: &["groups,", "simulated", "forks,", "slowest", "  "],
+        keep: &["groups,", "simulated", "photos whole", "slowest", "  "],
     },
     Proof {
         title: "Attacks",

@@ -14,6 +14,7 @@ mod forks;
 pub mod groups;
 mod net;
 mod people;
+mod photos;
 pub mod plan;
 pub mod relay;
 pub mod roll;
@@ -95,6 +96,8 @@ pub struct Outcome {
     pub texts: usize,
     /// What was done to them: emojis, edits, deletions.
     pub touches: usize,
+    /// Photos that are where they were sent to, or with who sent them.
+    pub photos: usize,
     /// Epochs that two commits or more were made on, by what devices know at the end.
     pub forks: usize,
     /// Different mailboxes that were read.
@@ -198,6 +201,7 @@ pub struct World {
     tap: Tap,
     /// Every tag that was ever read or put to, and what for.
     tags: BTreeMap<Vec<u8>, check::Lane>,
+    photos: usize,
     /// Epochs with more than one child.
     forks: BTreeSet<Vec<u8>>,
     /// Every secret that devices had whenever one looked.
@@ -277,6 +281,7 @@ impl World {
             steps: 0,
             tap: Tap::default(),
             tags: BTreeMap::new(),
+            photos: 0,
             forks: BTreeSet::new(),
             secrets: BTreeSet::new(),
             refused: false,
@@ -352,6 +357,7 @@ impl World {
             steps: self.steps,
             texts: self.said.len(),
             touches: self.touched,
+            photos: self.photos,
             forks: self.forks.len(),
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),

@@ -147,6 +147,7 @@ impl World {
         self.check_branches();
         self.check_group();
         self.check_contents();
+        self.check_photos();
     }
 
     /// Here nobody copies keys: an alarm about them would be a false one (ALM-1, ALM-2).

@@ -335,14 +335,16 @@ impl World {
     pub(crate) fn send(&mut self, k: usize, d: usize, chat: api::ChatId) {
         let text = self.plan.texts[k];
         let reply_to = self.answers(k, d, chat);
-        let wish = api::Send {
-            chat,
-            text: tap::text(k, text.padding),
-            client_id: Some(format!("t{k}")),
-            marked: true,
-            reply_to,
-        };
-        match self.command(d, Command::Send(wish)) {
+        let command = self.photo_command(k, chat, reply_to.clone()).unwrap_or_else(|| {
+            Command::Send(api::Send {
+                chat,
+                text: tap::text(k, text.padding),
+                client_id: Some(format!("t{k}")),
+                marked: true,
+                reply_to,
+            })
+        });
+        match self.command(d, command) {
             Some(Ok(_)) => {}
             Some(Err(Refusal::NotMember | Refusal::NotAllowed)) if text.to == GROUP => {
                 self.after(HOUR, Event::Say(k));

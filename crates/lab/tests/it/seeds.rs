@@ -27,6 +27,7 @@ pub(crate) struct Sum {
     pub(crate) touches: usize,
     pub(crate) steps: u64,
     forks: usize,
+    photos: usize,
     pub(crate) totals: Totals,
     pub(crate) broken: Vec<(u64, Vec<String>)>,
     pub(crate) healed_ms_max: u64,
@@ -40,6 +41,7 @@ impl Sum {
         self.touches += outcome.touches;
         self.steps += outcome.steps;
         self.forks += outcome.forks;
+        self.photos += outcome.photos;
         self.totals.merge(&outcome.totals);
         self.lasted_ms += outcome.lasted_ms;
         self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms);
@@ -59,7 +61,8 @@ impl Sum {
             self.broken.len()
         );
         println!(
-            "{} forks, each ended on one branch unless a promise broke; {} crashes, failed commits and full disks of devices",
+            "{} photos whole, {} forks ended on one branch, {} crashes, failed commits and full disks of devices",
+            self.photos,
             self.forks,
             self.totals.crashes()
         );
