@@ -1,9 +1,9 @@
-//! Groups of 2 to 1,001 through the whole messenger: what an operation takes and weighs, on a disk, with everything that is
+//! Groups of 2 to 256 through the whole messenger: what an operation takes and weighs, on a disk, with everything that is
 //! written and listened to besides. Not OpenMLS alone.
 //!
 //! A step is one transaction of core, its commit to the disk included; bytes are those of the envelopes on the wire.
 //! There is nobody else whose groups of 256 heal after quantum computers: beside each figure stands what we allow ourselves.
-//! The one of 1,001 is a large one (GRP-17): what it costs is told, nothing is allowed it.
+//! A large group (GRP-17) is not measured yet.
 
 use crate::crowd::{Cost, Crowd};
 use crate::row::Row;
@@ -11,7 +11,7 @@ use anyhow::{Result, bail, ensure};
 use stonechat_core::api::{self, Command, Reply};
 
 /// Members of the groups that are measured.
-const SIZES: [usize; 5] = [2, 11, 101, 256, 1001];
+const SIZES: [usize; 4] = [2, 11, 101, 256];
 /// Texts that are written for one figure.
 const TEXTS: usize = 50;
 const TEXT: &str = "thirty bytes of ordinary words";

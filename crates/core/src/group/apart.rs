@@ -106,12 +106,15 @@ fn joined(step: &Step<'_, '_>, hash: &[u8; 32], account: AccountId) -> Result<()
     outbox::done(step, outbox::Waiting::Apart, hash)
 }
 
+/// Hash of the part, account, the beginning of its leaf's key, and whether its time is over.
+type Unheard = ([u8; 32], [u8; 32], [u8; 8], bool);
+
 /// Nobody waits for it who is not in the head, with the leaf that it got; and nobody after 60 days.
 pub(super) fn head_moved(step: &Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
     let sql = "SELECT a.hash, f.account, f.key, a.made_at < ? FROM apart a CROSS JOIN apart_for f ON f.hash = a.hash
                WHERE a.group_id = ?";
     let over = step.time.0.saturating_sub(KEPT_MS).cast_signed();
-    let waits: Vec<([u8; 32], [u8; 32], [u8; 8], bool)> = step
+    let waits: Vec<Unheard> = step
         .tx
         .prepare_cached(sql)?
         .query_map(params![over, of.group], |row| {
@@ -131,12 +134,15 @@ pub(super) fn head_moved(step: &Step<'_, '_>, of: &Conversation) -> Result<(), S
     Ok(())
 }
 
+/// Group, secret, the part, and when it was put last.
+type Put = ([u8; 16], [u8; 32], Vec<u8>, i64);
+
 /// A contact whom I added lacks the part: it is put again (GRP-16).
 pub(crate) fn lacks(step: &mut Step<'_, '_>, account: AccountId, body: &[u8]) -> Result<(), Stop> {
     let hash = decode_lacking(body).map_err(|_| Stop::Refused("lacking"))?;
     let sql = "SELECT a.group_id, a.secret, a.content, a.put_at FROM apart a JOIN apart_for f ON f.hash = a.hash
                WHERE f.account = ? AND a.hash = ?";
-    let found: Option<([u8; 16], [u8; 32], Vec<u8>, i64)> = step
+    let found: Option<Put> = step
         .tx
         .prepare_cached(sql)?
         .query_row(params![account.as_bytes(), hash], |row| {
@@ -287,12 +293,15 @@ fn enter(step: &mut Step<'_, '_>, group: [u8; 16], by: AccountId, invitation: &I
     joining::enter(step, &from, by, invitation)
 }
 
+/// Tag, hash of the part, who invites, where that was said, and how often I asked.
+type Due = ([u8; 16], [u8; 32], [u8; 32], [u8; 16], u32);
+
 /// Says what is lacking, where that is due.
 pub(crate) fn ask_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let now = step.now.0;
     let sql = "SELECT tag, hash, account, group_id, asked FROM awaited WHERE ask_at <= ? OR ask_at > ?";
     let latest = now.saturating_add(2 * ASK_EVERY_MS).cast_signed();
-    let due: Vec<([u8; 16], [u8; 32], [u8; 32], [u8; 16], u32)> = step
+    let due: Vec<Due> = step
         .tx
         .prepare_cached(sql)?
         .query_map([now.cast_signed(), latest], |row| {

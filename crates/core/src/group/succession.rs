@@ -64,13 +64,14 @@ fn is_signed(leaf: &mls::Leaf, consent: &Consent, bytes: &[u8]) -> bool {
         && key.is_some_and(|key| leaf::verified(key, bytes, &consent.signature).is_some())
 }
 
-/// An account was heard in a group: of owners that is kept.
+/// An account was heard in a group: of owners that is kept, and what was agreed while none was there is over.
 pub(crate) fn heard(step: &Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<(), Stop> {
     if !of.grouped {
         return Ok(());
     }
     let time = step.time.0.cast_signed();
-    step.tx
+    let owner = step
+        .tx
         .prepare_cached(
             "UPDATE seat SET heard_at = ?1 WHERE chat = ?2 AND account = ?3 AND role = 0
              AND (heard_at < ?4 OR heard_at > ?1)",
@@ -81,6 +82,11 @@ pub(crate) fn heard(step: &Step<'_, '_>, of: &Conversation, account: AccountId) 
             account.as_bytes(),
             time.saturating_sub_unsigned(HOUR_MS)
         ])?;
+    if owner > 0 {
+        step.tx
+            .prepare_cached("DELETE FROM consent WHERE group_id = ?")?
+            .execute([of.group])?;
+    }
     Ok(())
 }
 
@@ -170,16 +176,8 @@ fn succeed(step: &mut Step<'_, '_>, group: &Gid, me: AccountId) -> Result<(), St
     let of = conversation::load(step, group)?.filter(|of| !of.gone && !of.leaving);
     let of = of.ok_or(Stop::Refused("no such conversation"))?;
     let before = state(step, &of)?;
-    if !roles::electors(&before).contains(&me) {
-        return Err(Stop::Refused("no elector")); // an owner by now
-    }
     let after = roles::with_owner(&before, me).ok_or(Stop::Refused("not a member"))?;
-    let number = step.groups.number(&step.mls, (of.group, of.epoch))?;
-    let leaves = step.groups.leaves(&step.mls, (of.group, of.epoch))?;
-    let mut consents = said_for(step, group, me)?;
-    let counted = valid(group, number, (&before, &after), &leaves, &consents);
-    let electors = roles::electors(&before);
-    consents.retain(|consent| counted.contains(&consent.account) && electors.contains(&consent.account));
+    let consents = counted(step, &of, me, (&before, &after))?;
     let change = Change {
         before: &before,
         after: &after,
@@ -190,7 +188,8 @@ fn succeed(step: &mut Step<'_, '_>, group: &Gid, me: AccountId) -> Result<(), St
         consents: consents.iter().map(|consent| consent.account).collect(),
         renewed: true,
     };
-    if change.consents.is_empty() {
+    // Without consents it would be a self-update by who is an owner already.
+    if consents.is_empty() {
         return Err(Stop::Refused("consents"));
     }
     let judged = roles::judge(&change).map_err(Stop::Refused)?;
@@ -203,8 +202,23 @@ fn succeed(step: &mut Step<'_, '_>, group: &Gid, me: AccountId) -> Result<(), St
         note: &note.encode(),
         ..Wish::default()
     };
-    epochs::commit(step, &of, &wish, &judged, &note)?;
-    Ok(())
+    epochs::commit(step, &of, &wish, &judged, &note).map(|_| ())
+}
+
+/// The consents for this candidate that count on the head; none where it is an owner by now.
+fn counted(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    candidate: AccountId,
+    (before, after): (&GroupState, &GroupState),
+) -> Result<Vec<Consent>, Stop> {
+    let at = (of.group, of.epoch);
+    let (number, leaves) = (step.groups.number(&step.mls, at)?, step.groups.leaves(&step.mls, at)?);
+    let mut consents = said_for(step, &of.group, candidate)?;
+    let counted = valid(&of.group, number, (before, after), &leaves, &consents);
+    let electors = roles::electors(before);
+    consents.retain(|consent| counted.contains(&consent.account) && electors.contains(&consent.account));
+    Ok(consents)
 }
 
 fn said_for(step: &Step<'_, '_>, group: &Gid, candidate: AccountId) -> Result<Vec<Consent>, Stop> {
