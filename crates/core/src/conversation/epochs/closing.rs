@@ -6,10 +6,10 @@
 use crate::conversation::load;
 use crate::defence::{self, Defence};
 use crate::listening;
-use crate::mls::Gid;
+use crate::mls::{Gid, MlsError};
 use crate::outbox;
 use crate::step::{Step, Stop};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{EpochId, Timestamp};
 
@@ -92,15 +92,17 @@ pub(super) fn close(step: &mut Step<'_, '_>, epoch: EpochId) -> Result<(), Stop>
     listening::drop_about(step, epoch.as_bytes())?;
     outbox::epoch_closed(step, epoch)?;
     step.groups.forget();
-    step.tx
+    let group: Option<Gid> = step
+        .tx
         .prepare_cached(
-            "DELETE FROM epoch_row WHERE object = ?1 AND group_id = (SELECT group_id FROM epoch WHERE epoch_id = ?1)",
+            "UPDATE epoch SET mailbox_root = NULL, envelope_key = NULL WHERE epoch_id = ? RETURNING group_id",
         )?
-        .execute([epoch.as_bytes()])?;
-    step.tx
-        .prepare_cached("UPDATE epoch SET mailbox_root = NULL, envelope_key = NULL WHERE epoch_id = ?")?
-        .execute([epoch.as_bytes()])?;
-    Ok(())
+        .query_row([epoch.as_bytes()], |row| row.get(0))
+        .optional()?;
+    match group {
+        Some(group) => Ok(step.mls.rows.close(&group, epoch).map_err(MlsError::from)?),
+        None => Ok(()),
+    }
 }
 
 /// Forgets the part of the tree that can decide nothing any more: up to the last canonical epoch below which
