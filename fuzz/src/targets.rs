@@ -2,6 +2,7 @@
 //!
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
+use stonechat_wire::bundle::{decode_bundle, encode_bundle};
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
 use stonechat_wire::content::{Edit, Reaction, TextAbout, decode_deletion, decode_pin, encode_deletion, encode_pin};
@@ -26,18 +27,24 @@ use stonechat_wire::{jpeg, opus};
 const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
 const TAG: Tag = Tag::from_bytes([9; 16]);
 
-/// Envelopes, their content, parts, signals.
+/// Envelopes, their content, parts, bundles, signals.
 pub(crate) fn envelope(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 5 {
+    match choice % 6 {
         0 => decode_envelope(bytes),
         1 => seal_and_open(bytes),
         2 => gather(bytes),
         3 => {
             if let Ok(part) = Part::decode(bytes) {
                 assert_eq!(part.encode(), bytes);
+            }
+        }
+        4 => {
+            if let Ok(commits) = decode_bundle(bytes) {
+                let commits: Vec<Vec<u8>> = commits.into_iter().map(<[u8]>::to_vec).collect();
+                assert_eq!(encode_bundle(&commits), bytes);
             }
         }
         _ => drop(ephemeral::open(&EphemeralKey::new([7; 32]), bytes)),

@@ -6,6 +6,7 @@
 //! Specified in `docs/protocol/07-conversation.md` (EPO-*) and `09-forks.md`.
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
 
+mod bundle;
 mod closing;
 mod confirming;
 mod cuts;
@@ -15,13 +16,13 @@ mod readable;
 mod taking;
 mod tree;
 
+pub(crate) use bundle::take_commits;
 pub(crate) use closing::{close_old, retained};
 pub(crate) use confirming::{ALL_CONFIRM_MAX, commit_stored, enough, heard};
 pub(crate) use cuts::{cuts, mark_late};
 pub(crate) use head::{settle_head, wrote};
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, was_leaf_of};
-pub(crate) use taking::take_commit;
 pub(crate) use tree::{is_canonical, since};
 
 use self::closing::close_surplus;

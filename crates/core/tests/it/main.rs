@@ -11,6 +11,7 @@ mod attacks;
 mod behind;
 mod bench;
 mod block;
+mod bundle;
 mod content;
 mod crowd;
 mod devices;

@@ -1,6 +1,7 @@
 //! The vectors themselves: a pure function, so that a test can compare them with the committed files.
 
 use serde_json::{Map, Value, json};
+use stonechat_wire::bundle::encode_bundle;
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("envelope.json", envelopes()),
         ("ephemeral.json", signals()),
+        ("bundle.json", bundles()),
         ("mailbox.json", mailboxes()),
         ("message.json", messages()),
         ("content.json", contents()),
@@ -69,7 +71,8 @@ fn envelope_seeds() -> Vec<Seed> {
         seed("envelope", "seal", 1, b"hello"),
         seed("envelope", "parts", 2, &script),
         seed("envelope", "part", 3, &[&[8; 32][..], &[0, 1, 0, 2, 77]].concat()),
-        seed("envelope", "signal", 4, &signal),
+        seed("envelope", "bundle", 4, &encode_bundle(&two_commits())),
+        seed("envelope", "signal", 5, &signal),
     ]
 }
 
@@ -493,6 +496,14 @@ fn note() -> Note {
             signature: bytes(9),
         }],
     }
+}
+
+fn two_commits() -> Vec<Vec<u8>> {
+    vec![vec![1, 2, 3], vec![4, 5]]
+}
+
+fn bundles() -> Value {
+    json!({ "bundle": { "rule": "EPO-8", "bytes": hex(encode_bundle(&two_commits())) } })
 }
 
 fn groups() -> Value {

@@ -26,8 +26,8 @@ use super::{Committer, Planted, committed, insert, key_of, packed, settle_head, 
 /// Commits by one account on one parent that are kept: a second one is evidence, more are a flood (EPO-5).
 const RIVALS_EACH: usize = 2;
 
-/// Takes in a commit that came in the commit lane of `parent`.
-pub(crate) fn take_commit(
+/// Takes in a commit on `parent`.
+pub(super) fn take_commit(
     step: &mut Step<'_, '_>,
     of: &Conversation,
     parent: EpochId,
@@ -42,6 +42,7 @@ pub(crate) fn take_commit(
     let taken = match step.groups.take_commit(&step.mls, (of.group, parent), bytes)? {
         CommitRead::Taken(taken) => taken,
         // Mine are known by their hash: this one I did not make.
+        CommitRead::Own if !defence::holds(Defence::NotMine) => return Ok(()),
         CommitRead::Own => return alarms::own_leaf(step, of),
         CommitRead::Refused(why) => return Err(Stop::Refused(why)),
     };
@@ -75,7 +76,9 @@ pub(crate) fn take_commit(
         .filter(|leaf| taken.removed.contains(&leaf.index))
         .cloned()
         .collect();
-    alarms::look_for_rivals(step, of, parent, (by.1, by.2))?;
+    if defence::holds(Defence::TwoCommits) {
+        alarms::look_for_rivals(step, of, parent, (by.1, by.2))?;
+    }
     group::behind::heard(step, &of.group)?;
     match &about_own {
         Some(note) => keep_leaf_cuts(step, taken.child, by.1, note)?,
@@ -157,7 +160,7 @@ fn check_cuts(judged: &Judged, left: &BTreeSet<AccountId>, note: &Note) -> Resul
 }
 
 /// The epoch that this commit has made, where it is known.
-fn made_by(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<Option<EpochId>, Stop> {
+pub(super) fn made_by(step: &Step<'_, '_>, parent: EpochId, hash: &[u8; 32]) -> Result<Option<EpochId>, Stop> {
     Ok(step
         .tx
         .prepare_cached("SELECT epoch_id FROM epoch WHERE parent = ? AND commit_hash = ?")?
