@@ -92,7 +92,8 @@ pub(crate) fn lets_in_at_once(
         .tx
         .prepare_cached(WAS_MEMBER)?
         .exists(params![of.chat, account.as_bytes()])?;
-    Ok(!terms.approval && !(was_member && defence::holds(Defence::WasMember)))
+    let waits = terms.approval || (was_member && defence::holds(Defence::WasMember));
+    Ok(!waits)
 }
 
 /// Somebody was let in by a link: is added as soon as key packages are here (GLK-3).
