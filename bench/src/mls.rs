@@ -142,11 +142,14 @@ impl Measured<'_> {
             "SELECT sum(length(r.key) + length(r.value)) FROM epoch_row r JOIN conversation v ON v.group_id = r.group_id
              AND v.head = r.object WHERE v.group_id = {newest}"
         );
-        let all = format!("SELECT sum(length(key) + length(value)) FROM epoch_row WHERE group_id = {newest}");
+        let all = format!(
+            "SELECT (SELECT sum(length(key) + length(value)) FROM epoch_row WHERE group_id = {newest})
+                  + (SELECT sum(length(bytes) + 36) FROM tree_piece WHERE group_id = {newest})"
+        );
         let epochs = format!("SELECT count(DISTINCT object) FROM epoch_row WHERE group_id = {newest}");
         let reader = self.crowd.person(READER)?;
         let (head, all, epochs) = (reader.number(&head)?, reader.number(&all)?, reader.number(&epochs)?);
-        self.bytes("state of one epoch", usize::try_from(head)?);
+        self.bytes("state of one epoch without its tree", usize::try_from(head)?);
         let what = format!("state of all {epochs} retained epochs");
         self.bytes(&what, usize::try_from(all)?);
         Ok(())

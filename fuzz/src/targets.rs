@@ -5,6 +5,7 @@
 use stonechat_wire::bundle;
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
+use stonechat_wire::catchup;
 use stonechat_wire::content::{Edit, Reaction, TextAbout, decode_deletion, decode_pin, encode_deletion, encode_pin};
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
@@ -28,12 +29,12 @@ use stonechat_wire::{jpeg, opus};
 const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
 const TAG: Tag = Tag::from_bytes([9; 16]);
 
-/// Envelopes, their content, parts, signals, bundles.
+/// Envelopes, their content, parts, signals, bundles, catch-up bundles.
 pub(crate) fn envelope(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 6 {
+    match choice % 7 {
         0 => decode_envelope(bytes),
         1 => seal_and_open(bytes),
         2 => gather(bytes),
@@ -43,7 +44,13 @@ pub(crate) fn envelope(input: &[u8]) {
             }
         }
         4 => drop(ephemeral::open(&EphemeralKey::new([7; 32]), bytes)),
-        _ => decode_bundle(bytes),
+        5 => decode_bundle(bytes),
+        _ => {
+            if let Ok(commits) = catchup::decode_bundle(bytes) {
+                let commits: Vec<Vec<u8>> = commits.into_iter().map(<[u8]>::to_vec).collect();
+                assert_eq!(catchup::encode_bundle(&commits), bytes);
+            }
+        }
     }
 }
 

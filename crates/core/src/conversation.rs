@@ -25,7 +25,7 @@ use crate::defence::{self, Defence};
 use crate::group;
 use crate::listening;
 use crate::meeting::{self, block, introduced};
-use crate::mls::{Gid, Signer};
+use crate::mls::{Gid, MlsError, Signer};
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
@@ -330,7 +330,7 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     }
     listening::drop_about(step, group)?;
     step.groups.forget();
-    step.tx.execute("DELETE FROM epoch_row WHERE group_id = ?", [group])?;
+    step.mls.rows.forget(group).map_err(MlsError::from)?;
     step.tx
         .execute("DELETE FROM message_parent WHERE group_id = ?", [group])?;
     step.tx

@@ -38,6 +38,30 @@ pub enum Defence {
     OwnLeaves,
     /// A device link is its account's (LNK-3).
     LinkPin,
+    /// Commits that somebody lacks are put again (EPO-7).
+    CommitsAgain,
+    /// Who asks to be brought back is heard once in three days (GRP-12).
+    BackOnce,
+    /// One want list of an account is heard in 30 seconds (WNT-4).
+    ListsHeard,
+    /// Answers have a limit an hour (WNT-4).
+    AnswersHourly,
+    /// What is noted as missing has a limit (WNT-1).
+    NotedMax,
+    /// Who was in the group before waits for a word, whatever the link says (GLK-2).
+    WasMember,
+    /// Whoever is blocked is answered nowhere (BLK-1).
+    Blocked,
+    /// A pin counts where its sender might pin (CON-19).
+    Pins,
+    /// A clock that goes back keeps nothing longer (CON-12).
+    ClockBack,
+    /// A commit by my leaf that I did not make is shown (ALM-2).
+    NotMine,
+    /// Two commits of one leaf on one epoch are shown (ALM-1).
+    TwoCommits,
+    /// A relay that keeps back what it called stored is found out (OUT-10).
+    RelayWatched,
     /// The person types what the new device shows (LNK-4).
     LinkNumber,
     /// More than two thirds agree that somebody becomes an owner (GRP-18).

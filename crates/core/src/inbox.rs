@@ -184,7 +184,7 @@ fn open_app(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<
 
 fn open_commit(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope) -> Result<(), Stop> {
     match opened(step, about, sealed)? {
-        Some((of, parent, commit)) => epochs::take_commit(step, &of, parent, &commit),
+        Some((of, parent, commit)) => epochs::take_commits(step, &of, parent, &commit),
         None => Ok(()),
     }
 }

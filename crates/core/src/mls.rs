@@ -9,6 +9,7 @@
 mod commit;
 mod crypto;
 mod pack;
+mod pieces;
 mod rows;
 mod welcome;
 

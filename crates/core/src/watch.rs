@@ -5,6 +5,7 @@
 //! What a relay gives to me and withholds from others is not seen here.
 
 use crate::api::Event;
+use crate::defence::{self, Defence};
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::ids::{EnvelopeId, RelayId, Tag};
@@ -82,7 +83,9 @@ pub(crate) fn look(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> 
         .prepare_cached("SELECT withheld FROM relay WHERE relay = ? AND watch_at <= ?")?
         .query_row(params![relay.as_bytes(), long_ago], |row| row.get(0))
         .optional()?;
-    let Some(withheld) = found else { return Ok(()) };
+    let Some(withheld) = found.filter(|_| defence::holds(Defence::RelayWatched)) else {
+        return Ok(());
+    };
     settle(step, relay, (withheld + 1).min(WITHHOLDS))?;
     if withheld + 1 == WITHHOLDS {
         step.event(Event::StatusChanged {});

@@ -28,6 +28,7 @@ extern crate std;
 
 pub mod ids;
 
+pub mod catchup;
 pub mod envelope;
 pub mod ephemeral;
 pub mod mailbox;

@@ -8,6 +8,7 @@ use super::{Target, origin};
 use crate::api::{self, Fault, Reply};
 use crate::conversation;
 use crate::conversation::{epochs, saved};
+use crate::defence::{self, Defence};
 use crate::group;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -22,7 +23,8 @@ pub(crate) const NEWEST: &str = "
 pub(super) fn counts(step: &Step<'_, '_>, id: MessageId) -> Result<bool, Stop> {
     let (epoch, sender) = origin(step, id)?;
     let known = saved::is_own(step, epoch)? || !epochs::accounts(step, epoch)?.is_empty();
-    Ok(known && group::may_edit(step, epoch, sender)?)
+    let might = group::may_edit(step, epoch, sender)? || !defence::holds(Defence::Pins);
+    Ok(known && might)
 }
 
 /// The newest pin that counts says whether the message is pinned, and since when.

@@ -9,6 +9,7 @@ use super::shown::Shown;
 use super::wishes;
 use crate::api::{self, ChatId, Event, Fault, Reply};
 use crate::conversation::{self, Conversation};
+use crate::defence::{self, Defence};
 use crate::group;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -118,6 +119,9 @@ pub(crate) fn confirmed(step: &Step<'_, '_>) -> Result<i64, Stop> {
 
 /// Counts anew what began to count later than it is now.
 fn go_back(step: &Step<'_, '_>) -> Result<(), Stop> {
+    if !defence::holds(Defence::ClockBack) {
+        return Ok(());
+    }
     let now = step.time.0.cast_signed();
     let far = now.saturating_add(CLOCK_TRUSTED_MS);
     step.tx.prepare_cached(BACK_NO_MORE)?.execute([now])?;

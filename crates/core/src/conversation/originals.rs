@@ -14,6 +14,7 @@ use crate::outbox;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
+use stonechat_wire::catchup;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 /// Messages of one conversation that are kept, the newest ones (WNT-5).
@@ -229,6 +230,9 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
     if !of.grouped && !of.shared {
         return Ok(());
     }
+    if !defence::holds(Defence::CommitsAgain) {
+        return Ok(());
+    }
     step.tx
         .prepare_cached(
             // Told by what it says, whether old or new.
@@ -242,7 +246,8 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
     }
     for made in epochs::since(step, of, epoch)? {
         if let Some(author) = may_be_missed(step, made)? {
-            behind(step, of, account, (made, author))?;
+            // Those that follow it go with it (EPO-8).
+            return behind(step, of, account, (made, author));
         }
     }
     Ok(())
@@ -259,11 +264,13 @@ pub(crate) fn catch_up(
     step.tx
         .prepare_cached("INSERT OR REPLACE INTO standing VALUES (?, ?, ?)")?
         .execute(params![of.group, account.as_bytes(), epoch.as_bytes()])?;
-    let mut all = !since.is_empty();
-    for made in since {
-        all &= may_answer(step, &of.group)? && put_commit(step, &of.group, made, account)?;
+    let (mut all, mut rest) = (!since.is_empty(), since.as_slice());
+    while !rest.is_empty() && may_answer(step, &of.group)? {
+        let put = put_together(step, &of.group, rest)?;
+        all &= put > 0;
+        rest = rest.get(put.max(1)..).unwrap_or_default();
     }
-    Ok(all)
+    Ok(all && rest.is_empty())
 }
 
 /// The author of a commit that is kept, is old enough to have reached everybody, and was not put again lately.
@@ -330,7 +337,7 @@ pub(crate) fn answer_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         match behind {
             None => answer(step, &group, MessageId::from_bytes(about))?,
             Some(account) => {
-                put_commit(step, &group, EpochId::from_bytes(about), AccountId::from_bytes(account))?;
+                put_since(step, &group, EpochId::from_bytes(about), AccountId::from_bytes(account))?;
             }
         }
     }
@@ -356,7 +363,7 @@ fn may_answer(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
              WHERE group_id = ?2 RETURNING answers",
         )?
         .query_row(params![hour.cast_signed(), group], |row| row.get(0))?;
-    Ok(count <= HOURLY_MAX)
+    Ok(count <= HOURLY_MAX || !defence::holds(Defence::AnswersHourly))
 }
 
 fn answer(step: &mut Step<'_, '_>, group: &Gid, id: MessageId) -> Result<(), Stop> {
@@ -380,8 +387,8 @@ fn answer(step: &mut Step<'_, '_>, group: &Gid, id: MessageId) -> Result<(), Sto
     )
 }
 
-/// Puts a commit again, if the account is behind it still. Out: whether it was put.
-fn put_commit(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: AccountId) -> Result<bool, Stop> {
+/// Puts a commit again, with those that follow it, if the account is behind it still.
+fn put_since(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: AccountId) -> Result<(), Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     let stands: Option<[u8; 16]> = step
         .tx
@@ -389,23 +396,56 @@ fn put_commit(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: Acc
         .query_row(params![group, account.as_bytes()], |row| row.get(0))
         .optional()?;
     let Some(stands) = stands.map(EpochId::from_bytes) else {
-        return Ok(false);
+        return Ok(());
     };
-    if !epochs::since(step, &of, stands)?.contains(&makes) {
-        return Ok(false);
+    let since = epochs::since(step, &of, stands)?;
+    if let Some(from) = since.iter().position(|epoch| *epoch == makes) {
+        put_together(step, group, since.get(from..).unwrap_or_default())?;
     }
-    let found: Option<([u8; 16], Vec<u8>)> = step
-        .tx
-        .prepare_cached("UPDATE original SET put_at = ? WHERE message = ? AND lane = 1 RETURNING epoch_id, content")?
-        .query_row(params![step.now.0.cast_signed(), makes.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    let Some((parent, content)) = found else {
-        return Ok(false);
+    Ok(())
+}
+
+/// Puts the commits that make these epochs as one content into the lane of the first one's parent: as many as are kept one
+/// after the other, and as a bundle holds (EPO-8). Out: how many.
+fn put_together(step: &mut Step<'_, '_>, group: &Gid, makes: &[EpochId]) -> Result<usize, Stop> {
+    let (mut first, mut commits, mut bytes) = (None, vec![], 0);
+    for epoch in makes.iter().take(catchup::COMMITS_MAX) {
+        let Some((parent, commit)) = commit_that_makes(step, *epoch)? else {
+            break;
+        };
+        bytes += commit.len();
+        if !commits.is_empty() && bytes > catchup::COMMIT_BYTES_MAX {
+            break;
+        }
+        first = first.or(Some((parent, *epoch)));
+        commits.push(commit);
+    }
+    let Some((parent, makes_first)) = first else {
+        return Ok(0);
     };
-    let at = (*group, EpochId::from_bytes(parent));
-    outbox::put_commit(step, outbox::Waiting::CommitAgain, at, makes, &content).map(|()| true)
+    for epoch in makes.iter().take(commits.len()) {
+        step.tx
+            .prepare_cached("UPDATE original SET put_at = ? WHERE message = ?")?
+            .execute(params![step.now.0.cast_signed(), epoch.as_bytes()])?;
+    }
+    let content = match commits.as_slice() {
+        [alone] => alone.clone(),
+        several => catchup::encode_bundle(several),
+    };
+    let at = (*group, parent);
+    outbox::put_commit(step, outbox::Waiting::CommitAgain, at, makes_first, &content)?;
+    Ok(commits.len())
+}
+
+/// A commit that is kept, and its parent.
+fn commit_that_makes(step: &Step<'_, '_>, epoch: EpochId) -> Result<Option<(EpochId, Vec<u8>)>, Stop> {
+    Ok(step
+        .tx
+        .prepare_cached("SELECT epoch_id, content FROM original WHERE message = ? AND lane = 1")?
+        .query_row([epoch.as_bytes()], |row| {
+            Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
+        })
+        .optional()?)
 }
 
 /// The account was heard in the head last.

@@ -6,6 +6,7 @@
 
 use super::{Conversation, Sealed, graph, originals, write};
 use crate::api::Event;
+use crate::defence::{self, Defence};
 use crate::mls::Gid;
 use crate::outbox::{self, Waiting};
 use crate::step::{Step, Stop};
@@ -57,6 +58,11 @@ pub(crate) fn note(step: &Step<'_, '_>, of: &Conversation, named: &[[u8; 8]], by
         Named::AsParent => WAITS_MS.len(),
         Named::InReceipt => TIMES_BY_RECEIPT,
     };
+    let most = if defence::holds(Defence::NotedMax) {
+        NOTED_MAX
+    } else {
+        u32::MAX
+    };
     for short in named {
         if graph::held(step, &of.group, *short)?.is_some() {
             continue;
@@ -75,7 +81,7 @@ pub(crate) fn note(step: &Step<'_, '_>, of: &Conversation, named: &[[u8; 8]], by
                 short,
                 u8::try_from(times).unwrap_or(u8::MAX),
                 due,
-                NOTED_MAX
+                most
             ])?;
     }
     Ok(())
@@ -232,7 +238,8 @@ fn hears(step: &Step<'_, '_>, group: &Gid, from: AccountId) -> Result<bool, Stop
         .prepare_cached("SELECT at FROM want_heard WHERE group_id = ? AND account = ?")?
         .query_row(params![group, from.as_bytes()], |row| row.get(0))
         .optional()?;
-    if last.is_some_and(|last| last <= now && now < last.saturating_add_unsigned(HEARD_EVERY_MS)) {
+    let lately = |last: i64| last <= now && now < last.saturating_add_unsigned(HEARD_EVERY_MS);
+    if last.is_some_and(lately) && defence::holds(Defence::ListsHeard) {
         return Ok(false);
     }
     step.tx

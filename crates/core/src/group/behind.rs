@@ -7,6 +7,7 @@
 
 use super::bring_back;
 use crate::conversation::{self, Conversation, epochs, originals, receipts};
+use crate::defence::{self, Defence};
 use crate::meeting;
 use crate::mls::Gid;
 use crate::roles;
@@ -192,7 +193,8 @@ fn hears(step: &Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<b
         .prepare_cached("SELECT asked_at FROM behind WHERE group_id = ? AND account = ?")?
         .query_row(params![of.group, account.as_bytes()], |row| row.get(0))
         .optional()?;
-    Ok(last.is_none_or(|last| last > now || last.saturating_add_unsigned(HEARD_EVERY_MS) <= now))
+    let long_ago = |last: i64| last > now || last.saturating_add_unsigned(HEARD_EVERY_MS) <= now;
+    Ok(last.is_none_or(long_ago) || !defence::holds(Defence::BackOnce))
 }
 
 /// Gives new leaves to those who asked and were not heard in the head since.

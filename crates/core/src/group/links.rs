@@ -8,6 +8,7 @@
 use super::{add_all, joining, loaded, state, supply};
 use crate::api::{self, Fault, How, Reply, Who};
 use crate::conversation::{self, Conversation};
+use crate::defence::{self, Defence};
 use crate::meeting::invite::{self, IntoGroup, New};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -92,7 +93,8 @@ pub(crate) fn lets_in_at_once(
         .tx
         .prepare_cached(WAS_MEMBER)?
         .exists(params![of.chat, account.as_bytes()])?;
-    Ok(!terms.approval && !was_member)
+    let waits = terms.approval || (was_member && defence::holds(Defence::WasMember));
+    Ok(!waits)
 }
 
 /// Somebody was let in by a link: is added as soon as key packages are here (GLK-3).

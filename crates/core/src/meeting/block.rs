@@ -6,6 +6,7 @@
 
 use crate::api::{self, Event, Fault, Reply};
 use crate::conversation::Conversation;
+use crate::defence::{self, Defence};
 use crate::own;
 use crate::query;
 use crate::step::{Step, Stop};
@@ -63,10 +64,11 @@ fn put_away(step: &mut Step<'_, '_>, account: &[u8], away: bool) -> Result<(), S
 
 /// Whether this account is blocked.
 pub(crate) fn is_blocked(step: &Step<'_, '_>, account: AccountId) -> Result<bool, Stop> {
-    Ok(step
+    let blocked = step
         .tx
         .prepare_cached("SELECT 1 FROM contact WHERE account = ? AND blocked = 1")?
-        .exists([account.as_bytes()])?)
+        .exists([account.as_bytes()])?;
+    Ok(blocked && defence::holds(Defence::Blocked))
 }
 
 /// The conversation is one of two with somebody who is blocked: what comes there is not even opened, so it can come

@@ -54,6 +54,18 @@ pub(super) fn unpack(row: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The length of the byte string that stands first, with its head; nothing where something else does.
+pub(super) fn byte_string(row: &[u8]) -> Option<usize> {
+    token(row)
+        .filter(|token| token.major == BYTE_STRING)
+        .map(|token| token.len)
+}
+
+/// The length of what stands first: a head, or an item that holds no others.
+pub(super) fn item_len(row: &[u8]) -> Option<usize> {
+    token(row).map(|token| token.len)
+}
+
 fn pack_items(cbor: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut at = 0;
     while at < cbor.len() {

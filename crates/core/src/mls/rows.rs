@@ -14,6 +14,7 @@ use stonechat_wire::ids::EpochId;
 use zeroize::Zeroize;
 
 use super::pack::{pack, unpack};
+use super::pieces;
 use crate::store::StoreError;
 
 const V: u16 = CURRENT_VERSION;
@@ -134,6 +135,27 @@ impl<'t> Rows<'t> {
         Ok(())
     }
 
+    /// Deletes everything of one epoch (EPO-4): its rows, and the pieces of its tree that no other epoch has (MLS-11).
+    pub(crate) fn close(&self, group: &[u8], object: EpochId) -> R<()> {
+        let key = [Kind::Tree as u8];
+        self.at(group, object);
+        let tree = self.note(self.read_epoch_row(&key))?;
+        self.db
+            .prepare_cached("DELETE FROM epoch_row WHERE group_id = ? AND object = ?")?
+            .execute(params![group, object.as_bytes()])?;
+        let names = tree.unwrap_or_default();
+        self.note(pieces::sweep(self.db, group, &names, &key))
+    }
+
+    /// Deletes everything of a group.
+    pub(crate) fn forget(&self, group: &[u8]) -> R<()> {
+        for table in ["epoch_row", "tree_piece"] {
+            let sql = format!("DELETE FROM {table} WHERE group_id = ?");
+            self.db.prepare_cached(&sql)?.execute([group])?;
+        }
+        Ok(())
+    }
+
     /// Gives a child what a merge reads and does not write anew.
     pub(crate) fn inherit(&self, parent: EpochId, child: EpochId) -> R<()> {
         let sql = "INSERT INTO epoch_row SELECT group_id, ?3, key, value FROM epoch_row
@@ -165,11 +187,24 @@ impl<'t> Rows<'t> {
             self.db
                 .prepare_cached("INSERT OR REPLACE INTO loose_row VALUES (?, ?)")?
                 .execute(params![key, value])?;
-        } else {
-            self.db
-                .prepare_cached("INSERT OR REPLACE INTO epoch_row VALUES (?, ?, ?, ?)")?
-                .execute(params![*self.group.borrow(), self.object.get().as_bytes(), key, value])?;
+            return Ok(());
         }
+        if kind != Kind::Tree {
+            return self.write_epoch_row(key, value);
+        }
+        let group = self.group.borrow().clone();
+        let before = self.read_epoch_row(key)?;
+        self.write_epoch_row(key, &pieces::keep(self.db, &group, value)?)?;
+        match before {
+            Some(names) => pieces::sweep(self.db, &group, &names, key),
+            None => Ok(()),
+        }
+    }
+
+    fn write_epoch_row(&self, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
+        self.db
+            .prepare_cached("INSERT OR REPLACE INTO epoch_row VALUES (?, ?, ?, ?)")?
+            .execute(params![*self.group.borrow(), self.object.get().as_bytes(), key, value])?;
         Ok(())
     }
 
@@ -178,20 +213,27 @@ impl<'t> Rows<'t> {
     }
 
     fn read_row(&self, kind: Kind, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
-        Ok(if kind.is_loose() {
-            self.db
+        if kind.is_loose() {
+            return self
+                .db
                 .prepare_cached("SELECT value FROM loose_row WHERE key = ?")?
                 .query_row(params![key], |row| row.get(0))
-                .optional()?
-        } else {
-            self.db
-                .prepare_cached("SELECT value FROM epoch_row WHERE group_id = ? AND object = ? AND key = ?")?
-                .query_row(
-                    params![*self.group.borrow(), self.object.get().as_bytes(), key],
-                    |row| row.get(0),
-                )
-                .optional()?
-        })
+                .optional();
+        }
+        match self.read_epoch_row(key)? {
+            Some(names) if kind == Kind::Tree => pieces::gather(self.db, &names),
+            value => Ok(value),
+        }
+    }
+
+    fn read_epoch_row(&self, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.db
+            .prepare_cached("SELECT value FROM epoch_row WHERE group_id = ? AND object = ? AND key = ?")?
+            .query_row(
+                params![*self.group.borrow(), self.object.get().as_bytes(), key],
+                |row| row.get(0),
+            )
+            .optional()
     }
 
     fn drop_row(&self, kind: Kind, key: &[u8]) -> R<()> {
@@ -203,12 +245,21 @@ impl<'t> Rows<'t> {
             self.db
                 .prepare_cached("DELETE FROM loose_row WHERE key = ?")?
                 .execute(params![key])?;
-        } else {
-            self.db
-                .prepare_cached("DELETE FROM epoch_row WHERE group_id = ? AND object = ? AND key = ?")?
-                .execute(params![*self.group.borrow(), self.object.get().as_bytes(), key])?;
+            return Ok(());
         }
-        Ok(())
+        let group = self.group.borrow().clone();
+        let tree = if kind == Kind::Tree {
+            self.read_epoch_row(key)?
+        } else {
+            None
+        };
+        self.db
+            .prepare_cached("DELETE FROM epoch_row WHERE group_id = ? AND object = ? AND key = ?")?
+            .execute(params![group, self.object.get().as_bytes(), key])?;
+        match tree {
+            Some(names) => pieces::sweep(self.db, &group, &names, key),
+            None => Ok(()),
+        }
     }
 
     /// The row that says whether a commit of mine is staged, as it lies there.

@@ -117,7 +117,19 @@ fn object(side: &Side, epoch: EpochId) -> Vec<(Vec<u8>, Vec<u8>)> {
         .unwrap()
 }
 
-/// Somebody with the victim's signature key and these rows of one epoch, and nothing else.
+/// The pieces of all trees, by their numbers.
+fn pieces(side: &Side) -> Vec<(u32, Vec<u8>, Vec<u8>)> {
+    let mut rows = side
+        .db
+        .prepare("SELECT id, group_id, bytes FROM tree_piece ORDER BY id")
+        .unwrap();
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+/// Somebody with the victim's signature key, these rows of one epoch and the pieces of all trees, and nothing else.
 fn thief(victim: &Side, (group, epoch): (Gid, EpochId), rows: &[(Vec<u8>, Vec<u8>)]) -> Side {
     let mut thief = Side::new(66);
     thief.signer = Signer::new(*victim.signer.seed());
@@ -127,6 +139,16 @@ fn thief(victim: &Side, (group, epoch): (Gid, EpochId), rows: &[(Vec<u8>, Vec<u8
             .execute(
                 "INSERT INTO epoch_row VALUES (?, ?, ?, ?)",
                 rusqlite::params![group, epoch.as_bytes(), key, value],
+            )
+            .unwrap();
+    }
+    for (id, group, bytes) in pieces(victim) {
+        let hash = Sha256::digest(&bytes).to_vec();
+        thief
+            .db
+            .execute(
+                "INSERT INTO tree_piece VALUES (?, ?, ?, ?)",
+                rusqlite::params![id, group, hash, bytes],
             )
             .unwrap();
     }
@@ -348,4 +370,150 @@ fn each_newcomer_gets_a_welcome_with_its_own_secrets_only_grp_9() {
     }
     let to_the_first = ana.step(|p, _, _| welcome_for(p, &all, &packages[0]).unwrap());
     assert!(others[1].step(|p, _, _| join(p, &to_the_first, Known::Never)).is_err());
+}
+
+/// A group of so many, of whom two are awake, after the first has added all others.
+fn crowd(count: u16) -> (Side, Side, (Gid, EpochId)) {
+    let (mut ana, mut bo) = (Side::new(1), Side::new(2));
+    let mut packages = vec![bo.step(|p, _, signer| fresh_key_package(p, signer, vec![7; 309]).unwrap())];
+    for number in 2..count {
+        let mut asleep = Side::new(3);
+        asleep.steps = u64::from(number) * 100;
+        let mut seed = [9; 32];
+        seed[..2].copy_from_slice(&number.to_be_bytes());
+        asleep.signer = Signer::new(seed);
+        packages.push(asleep.step(|p, _, signer| fresh_key_package(p, signer, vec![7; 309]).unwrap()));
+    }
+    let of = ana.step(|p, _, signer| found_group(p, signer, vec![7; 309], b"state").unwrap());
+    let made = ana.step(|p, groups, signer| {
+        let wish = Wish {
+            add: &packages,
+            ..Wish::default()
+        };
+        groups.commit(p, (of.group, of.epoch), signer, &wish).unwrap()
+    });
+    let all = made.welcome.unwrap();
+    let own = ana.step(|p, _, _| welcome_for(p, &all, &packages[0]).unwrap());
+    bo.step(|p, _, _| join(p, &own, Known::Never).unwrap());
+    close(&mut ana, of.group, of.epoch);
+    (ana, bo, (of.group, made.child))
+}
+
+/// Both renew in turn, so many times. Out: all epochs since.
+fn renewals(ana: &mut Side, bo: &mut Side, from: (Gid, EpochId), count: usize) -> Vec<EpochId> {
+    let mut epochs = vec![from.1];
+    for turn in 0..count {
+        let (one, other) = if turn % 2 == 0 {
+            (&mut *ana, &mut *bo)
+        } else {
+            (&mut *bo, &mut *ana)
+        };
+        let at = (from.0, epochs[turn]);
+        let made = renew(one, at);
+        assert_eq!(taken(&take(other, at, &made.commit)), made.child);
+        epochs.push(made.child);
+    }
+    epochs
+}
+
+fn close(side: &mut Side, group: Gid, epoch: EpochId) {
+    side.step(|p, groups, _| {
+        groups.forget();
+        p.rows.close(&group, epoch).unwrap();
+    });
+}
+
+/// What lies in the database for groups, in bytes.
+fn kept_bytes(side: &Side) -> usize {
+    let sql = "SELECT (SELECT coalesce(sum(length(key) + length(value)), 0) FROM epoch_row)
+                    + (SELECT coalesce(sum(length(bytes) + 36), 0) FROM tree_piece)";
+    let bytes: i64 = side.db.query_row(sql, [], |row| row.get(0)).unwrap();
+    usize::try_from(bytes).unwrap()
+}
+
+/// What 32 renewals leave behind, at the sizes that `STONECHAT_EPOCHS` names: `11,101,256`.
+#[test]
+fn an_epoch_costs_what_it_changes_mls_11() {
+    let sizes = std::env::var("STONECHAT_EPOCHS").unwrap_or_else(|_| "40".to_owned());
+    for count in sizes.split(',').map(|size| size.parse().unwrap()) {
+        let (mut ana, mut bo, at) = crowd(count);
+        let first = kept_bytes(&bo);
+        renewals(&mut ana, &mut bo, at, 32);
+        let each = (kept_bytes(&bo) - first) / 32;
+        println!("{count} members: the first epoch {first} bytes, each of 32 more {each}");
+        assert!(count < 40 || each * 3 < first, "{each} of {first}");
+    }
+}
+
+#[test]
+fn whichever_epoch_is_closed_all_others_read_and_write_on_mls_11() {
+    let (mut ana, mut bo, at) = crowd(12);
+    let mut open = renewals(&mut ana, &mut bo, at, 8);
+    for place in [4, 0, 6, 1, 3, 2] {
+        let closed = open.remove(place.min(open.len() - 1));
+        close(&mut bo, at.0, closed);
+        assert_eq!(object(&bo, closed), []);
+        for epoch in &open {
+            let said = text(&mut ana, (at.0, *epoch), b"still here");
+            assert!(matches!(read(&mut bo, (at.0, *epoch), &said), Read::Message { .. }));
+        }
+    }
+    // No piece stays that no epoch names.
+    let mut named: Vec<u32> = vec![];
+    for epoch in &open {
+        let rows = object(&bo, *epoch);
+        let (_, names) = rows.iter().find(|(key, _)| key == &[4]).unwrap();
+        named.extend(names.as_chunks().0.iter().map(|id| u32::from_be_bytes(*id)));
+    }
+    named.sort_unstable();
+    named.dedup();
+    assert_eq!(pieces(&bo).into_iter().map(|(id, ..)| id).collect::<Vec<_>>(), named);
+    for epoch in open {
+        close(&mut bo, at.0, epoch);
+    }
+    assert_eq!(kept_bytes(&bo), 0);
+}
+
+#[test]
+fn what_epochs_share_every_member_has_and_no_secret_outlives_its_epoch_mls_11() {
+    let (mut ana, mut bo, at) = crowd(12);
+    let epochs = renewals(&mut ana, &mut bo, at, 6);
+    close(&mut ana, at.0, epochs[0]);
+    close(&mut bo, at.0, epochs[0]);
+    // Two members have the same pieces: none holds what only one of them knows.
+    let public = |side: &Side| -> std::collections::BTreeSet<Vec<u8>> {
+        pieces(side).into_iter().map(|(_, _, bytes)| bytes).collect()
+    };
+    assert!(public(&ana).len() > 20);
+    assert_eq!(public(&ana), public(&bo));
+    // The secrets of an epoch are nowhere when it is closed.
+    let rows = object(&bo, epochs[3]).into_iter();
+    let of_one = rows.filter(|(key, _)| matches!(key[0], 9 | 12));
+    let secrets: Vec<Vec<u8>> = of_one.flat_map(|(_, row)| strings_of_32(&row)).collect();
+    assert!(secrets.len() > 8, "{}", secrets.len());
+    let holds = |side: &Side| {
+        let rest = everything(side);
+        let held = secrets
+            .iter()
+            .filter(|secret| rest.windows(32).any(|here| here == *secret));
+        held.count()
+    };
+    assert_eq!(holds(&bo), secrets.len(), "the search finds what is there");
+    close(&mut bo, at.0, epochs[3]);
+    assert_eq!(holds(&bo), 0);
+}
+
+/// The byte strings of 32 in a packed row: what a secret is.
+fn strings_of_32(row: &[u8]) -> Vec<Vec<u8>> {
+    let heads = row.windows(35).filter(|part| part[..3] == [0xc6, 0x58, 32]);
+    heads.map(|part| part[3..].to_vec()).collect()
+}
+
+/// All values that lie there for groups, one after the other.
+fn everything(side: &Side) -> Vec<u8> {
+    let sql =
+        "SELECT value FROM epoch_row UNION ALL SELECT bytes FROM tree_piece UNION ALL SELECT value FROM loose_row";
+    let mut rows = side.db.prepare(sql).unwrap();
+    let values = rows.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    values.flat_map(Result::unwrap).collect()
 }

@@ -312,6 +312,14 @@ CREATE TABLE epoch_row(
   group_id BLOB NOT NULL, object BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY(group_id, object, key)
 ) STRICT, WITHOUT ROWID;
+-- Pieces of the groups' trees, which the rows of an epoch name by their numbers (MLS-11). Public: every member has them.
+CREATE TABLE tree_piece(
+  id       INTEGER PRIMARY KEY,
+  group_id BLOB NOT NULL,
+  hash     BLOB NOT NULL,                -- SHA-256 of the bytes
+  bytes    BLOB NOT NULL,
+  UNIQUE(group_id, hash)
+) STRICT;
 CREATE TABLE loose_row(key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Tags that are read, and how far.

@@ -4,7 +4,10 @@
 //! fail. Numbers are those of the twenty properties in `docs/attacks.md`, where those stand too that need no switch.
 #![cfg(feature = "lab")]
 
-use crate::{content, crowd, devices, forks, groups, halves, hostile, introduce, outsiders, rules, succession, wants};
+use crate::{
+    behind, block, content, crowd, devices, forks, groups, halves, hostile, introduce, links, outsiders, polls, rules,
+    succession, vanish, wants, watch,
+};
 use stonechat_core::defence::{Defence, without};
 
 type Attack = (u8, &'static str, Defence, fn());
@@ -141,6 +144,78 @@ const ATTACKS: &[Attack] = &[
         "one text makes everybody answer",
         Defence::Speakers,
         crowd::one_text_in_a_crowd_causes_ten_kilobytes_of_receipts_rcp_5,
+    ),
+    (
+        3,
+        "somebody without the right pins a message",
+        Defence::Pins,
+        polls::in_a_group_who_may_edit_pins_con_19,
+    ),
+    (
+        6,
+        "who was removed comes back by a link",
+        Defence::WasMember,
+        links::who_was_removed_does_not_come_back_by_the_link_without_a_word_glk_2,
+    ),
+    (
+        7,
+        "a member stays behind a commit that the relay lost",
+        Defence::CommitsAgain,
+        behind::a_commit_whose_author_is_away_is_put_again_by_one_of_the_others_epo_7,
+    ),
+    (
+        8,
+        "a clock set back keeps what should be gone",
+        Defence::ClockBack,
+        vanish::a_wrong_clock_keeps_nothing_longer_than_its_timer_con_12,
+    ),
+    (
+        9,
+        "a copy of my keys makes a commit unseen",
+        Defence::NotMine,
+        forks::a_commit_by_my_leaf_that_i_did_not_make_is_shown_alm_2,
+    ),
+    (
+        11,
+        "who is blocked comes in by another door",
+        Defence::Blocked,
+        block::somebody_blocked_comes_in_by_no_other_door_blk_1,
+    ),
+    (
+        14,
+        "one leaf makes two commits on one epoch unseen",
+        Defence::TwoCommits,
+        forks::two_commits_by_one_member_on_one_epoch_are_shown_to_everybody_alm_1,
+    ),
+    (
+        15,
+        "a relay keeps back what it called stored",
+        Defence::RelayWatched,
+        watch::a_relay_that_calls_things_stored_and_gives_nothing_is_found_out_out_10,
+    ),
+    (
+        15,
+        "one member asks without end",
+        Defence::ListsHeard,
+        wants::lists_that_follow_one_another_are_not_heard_wnt_4,
+    ),
+    (
+        15,
+        "one member has everything put again",
+        Defence::AnswersHourly,
+        wants::whoever_asks_for_everything_gets_256_answers_an_hour_wnt_4,
+    ),
+    (
+        16,
+        "one member makes an admin commit all the time",
+        Defence::BackOnce,
+        behind::who_asks_all_the_time_gets_one_leaf_in_three_days_grp_12,
+    ),
+    (
+        18,
+        "members name what nobody has, without end",
+        Defence::NotedMax,
+        wants::of_what_members_name_1024_are_noted_wnt_1,
     ),
 ];
 

@@ -93,7 +93,7 @@ fn in_a_group_a_blocked_member_is_not_seen_and_the_others_go_on_blk_2() {
 }
 
 #[test]
-fn somebody_blocked_comes_in_by_no_other_door_blk_1() {
+pub(crate) fn somebody_blocked_comes_in_by_no_other_door_blk_1() {
     let mut bench = circle(3);
     block(&mut bench, 0, 1, true).unwrap();
     // By a new invitation: it is neither answered nor used up.

@@ -49,7 +49,7 @@ fn account(bench: &mut Bench, device: usize) -> Vec<u8> {
 }
 
 /// Makes a device renew its keys in this step.
-fn renew(bench: &mut Bench, device: usize) {
+pub(crate) fn renew(bench: &mut Bench, device: usize) {
     change(bench, device, "UPDATE conversation SET renew_at = 0, commit_at = 0");
     let outputs = bench.devices[device].step(Input::Wake);
     bench.release(device, outputs);
@@ -333,7 +333,7 @@ fn alarms(bench: &mut Bench, device: usize) -> Vec<(AlarmKind, String)> {
 }
 
 #[test]
-fn two_commits_by_one_member_on_one_epoch_are_shown_to_everybody_alm_1() {
+pub(crate) fn two_commits_by_one_member_on_one_epoch_are_shown_to_everybody_alm_1() {
     let mut bench = Bench::friends();
     let parent = hex::encode(head(&mut bench, 1));
     renew(&mut bench, 1);
@@ -359,7 +359,7 @@ fn two_commits_by_one_member_on_one_epoch_are_shown_to_everybody_alm_1() {
 }
 
 #[test]
-fn a_commit_by_my_leaf_that_i_did_not_make_is_shown_alm_2() {
+pub(crate) fn a_commit_by_my_leaf_that_i_did_not_make_is_shown_alm_2() {
     let mut bench = Bench::friends();
     let parent = hex::encode(head(&mut bench, 1));
     renew(&mut bench, 1);
@@ -415,4 +415,46 @@ fn nobody_makes_a_second_commit_on_one_epoch_rnw_6() {
     change(&mut bench, 0, back);
     renew(&mut bench, 0);
     assert_eq!(number(&mut bench, 0, made), 1);
+}
+
+/// mdk #706: a committer cannot take in its own commit again, and after a restart stays on it for ever.
+#[test]
+fn a_committer_that_restarts_before_it_hears_of_a_rival_follows_the_winner_epo_1() {
+    let (mut bench, _) = forked();
+    for device in [0, 1] {
+        bench.devices[device].core.forget();
+        let outputs = bench.devices[device].step(Input::Started);
+        bench.release(device, outputs);
+    }
+    bench.settle();
+    bench.pass(HOUR);
+    assert_eq!(head(&mut bench, 0), head(&mut bench, 1));
+    assert!((0..2).all(|device| bench.texts(device).len() == 3));
+    assert_eq!(alarms(&mut bench, 0), []);
+    assert_eq!(alarms(&mut bench, 1), []);
+}
+
+/// marmot #375: who is about to be removed makes one renewal after the other, so that its branch is the longer one.
+#[test]
+fn whoever_renews_all_the_time_is_removed_all_the_same_fork_4() {
+    use crate::groups::{all_agree, circle, create, head as head_of, remove};
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(HOUR);
+    bench.devices[2].cut = true;
+    for _ in 0..6 {
+        let before = head_of(&mut bench, 2);
+        renew(&mut bench, 2);
+        assert_ne!(head_of(&mut bench, 2), before);
+        // They are held back, and put all at once.
+        change(&mut bench, 2, "UPDATE outbox SET purpose = 6 WHERE purpose = 4");
+    }
+    remove(&mut bench, 0, &[2]).unwrap();
+    bench.reconnect(2);
+    bench.pass(HOUR);
+    let members = "SELECT accounts FROM conversation WHERE grouped = 1";
+    for device in [0, 1] {
+        assert_eq!(number(&mut bench, device, members), 2);
+    }
+    all_agree(&mut bench, &[0, 1]);
 }

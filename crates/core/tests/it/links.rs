@@ -123,7 +123,7 @@ fn a_claim_that_comes_after_the_link_was_revoked_gets_its_answer_glk_4() {
 }
 
 #[test]
-fn who_was_removed_does_not_come_back_by_the_link_without_a_word_glk_2() {
+pub(crate) fn who_was_removed_does_not_come_back_by_the_link_without_a_word_glk_2() {
     let mut bench = house(3);
     let link = link(&mut bench, 0, false, None).unwrap();
     bench.accept(2, &link.link, None).unwrap();

@@ -13,6 +13,7 @@ mod behind;
 mod bench;
 mod block;
 mod bundle;
+mod catchup;
 mod content;
 mod crowd;
 mod devices;

@@ -125,7 +125,7 @@ fn the_32_newest_pins_are_shown_con_19() {
 }
 
 #[test]
-fn in_a_group_who_may_edit_pins_con_19() {
+pub(crate) fn in_a_group_who_may_edit_pins_con_19() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     say(&mut bench, 1, "look").unwrap();

@@ -305,7 +305,7 @@ fn whoever_is_added_knows_the_timer_and_whoever_comes_back_learns_the_newer_one_
 }
 
 #[test]
-fn a_wrong_clock_keeps_nothing_longer_than_its_timer_con_12() {
+pub(crate) fn a_wrong_clock_keeps_nothing_longer_than_its_timer_con_12() {
     let mut bench = Bench::friends();
     set(&mut bench, 0, 1, Some(24 * 3600)).unwrap();
     bench.say(0, 1, "for a day");

@@ -217,7 +217,7 @@ fn a_list_names_64_and_the_next_one_waits_a_minute_wnt_2() {
 }
 
 #[test]
-fn whoever_asks_for_everything_gets_256_answers_an_hour_wnt_4() {
+pub(crate) fn whoever_asks_for_everything_gets_256_answers_an_hour_wnt_4() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     for n in 0..400 {
@@ -239,7 +239,7 @@ fn whoever_asks_for_everything_gets_256_answers_an_hour_wnt_4() {
 }
 
 #[test]
-fn lists_that_follow_one_another_are_not_heard_wnt_4() {
+pub(crate) fn lists_that_follow_one_another_are_not_heard_wnt_4() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     for n in 0..4 {
@@ -289,7 +289,7 @@ pub(crate) fn who_was_not_there_when_it_was_written_gets_no_answer_wnt_4() {
 }
 
 #[test]
-fn of_what_members_name_1024_are_noted_wnt_1() {
+pub(crate) fn of_what_members_name_1024_are_noted_wnt_1() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);
     change(

@@ -18,7 +18,7 @@ fn talk(bench: &mut Bench, hours: u64) {
 }
 
 #[test]
-fn a_relay_that_calls_things_stored_and_gives_nothing_is_found_out_out_10() {
+pub(crate) fn a_relay_that_calls_things_stored_and_gives_nothing_is_found_out_out_10() {
     let mut bench = Bench::friends();
     talk(&mut bench, 3);
     assert_eq!(withheld(&mut bench, 0), 0);

@@ -8,6 +8,7 @@ use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
     HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP,
 };
+use stonechat_wire::catchup::encode_bundle;
 use stonechat_wire::content::{Edit, Reaction, TextAbout, encode_deletion, encode_pin};
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
@@ -41,6 +42,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("envelope.json", envelopes()),
         ("ephemeral.json", signals()),
+        ("catchup.json", catch_ups()),
         ("mailbox.json", mailboxes()),
         ("message.json", messages()),
         ("content.json", contents()),
@@ -78,6 +80,7 @@ fn envelope_seeds() -> Vec<Seed> {
         seed("envelope", "part", 3, &[&[8; 32][..], &[0, 1, 0, 2, 77]].concat()),
         seed("envelope", "signal", 4, &signal),
         seed("envelope", "bundle", 5, &bundle_items()),
+        seed("envelope", "catch-up", 6, &encode_bundle(&two_commits())),
     ]
 }
 
@@ -593,6 +596,14 @@ fn note() -> Note {
             signature: bytes(50),
         }],
     }
+}
+
+fn two_commits() -> Vec<Vec<u8>> {
+    vec![vec![1, 2, 3], vec![4, 5]]
+}
+
+fn catch_ups() -> Value {
+    json!({ "bundle": { "rule": "EPO-8", "bytes": hex(encode_bundle(&two_commits())) } })
 }
 
 fn groups() -> Value {

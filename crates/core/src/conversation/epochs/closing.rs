@@ -1,0 +1,145 @@
+//! Closing: which epochs keep their keys, and how keys go.
+//!
+//! In: the time as a relay told it, the number of epochs. Out: rows without keys, and a tree without what can decide
+//! nothing any more. Closing decides nothing itself. Specified in `docs/protocol/07-conversation.md` (EPO-4).
+
+use crate::conversation::load;
+use crate::defence::{self, Defence};
+use crate::listening;
+use crate::mls::{Gid, MlsError};
+use crate::outbox;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
+use stonechat_wire::ids::{EpochId, Timestamp};
+
+use super::tree::{nodes, parents, path};
+
+/// Epochs of one conversation that keep their keys (EPO-4).
+pub(crate) const RETAINED_MAX: usize = 32;
+/// ... and of a large group: each of its epochs is megabytes (GRP-17).
+const LARGE_RETAINED_MAX: usize = 4;
+
+/// So long after it was left an epoch keeps its keys (EPO-4).
+pub(crate) const RETAINED_MS: u64 = 30 * 24 * 3600 * 1000;
+
+/// The conversation's epochs that keep their keys.
+pub(crate) fn retained(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT epoch_id FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?;
+    let found = rows.query_map([group], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Closes what is too much: losing branches first, then the oldest (EPO-4).
+pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let Some(of) = load(step, group)? else { return Ok(()) };
+    let mut open: Vec<(EpochId, i64)> = step
+        .tx
+        .prepare_cached("SELECT epoch_id, number FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?
+        .query_map([group], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let most = if of.large { LARGE_RETAINED_MAX } else { RETAINED_MAX };
+    let too_many = open.len().saturating_sub(most);
+    if too_many == 0 || !defence::holds(Defence::EpochsRetained) {
+        return Ok(());
+    }
+    let nodes = nodes(step, group)?;
+    let canonical = path(&parents(&nodes), of.epoch);
+    open.retain(|(epoch, _)| *epoch != of.epoch);
+    open.sort_by_key(|(epoch, number)| (canonical.contains(epoch), *number));
+    for (epoch, _) in open.iter().take(too_many) {
+        close(step, *epoch)?;
+    }
+    prune(step, group, &canonical)
+}
+
+/// A relay has told the time: closes what was left long ago (EPO-4). Only then, for a device's own clock may jump, and
+/// what is closed too early cannot take in the commits that are still to come. In: the time as that relay told it.
+pub(crate) fn close_old(step: &mut Step<'_, '_>, told: Timestamp) -> Result<(), Stop> {
+    let now = told.0.cast_signed();
+    step.tx
+        .prepare_cached(
+            "UPDATE epoch SET left_at = ? WHERE left_at IS NULL AND mailbox_root IS NOT NULL
+             AND epoch_id NOT IN (SELECT head FROM conversation)",
+        )?
+        .execute([now])?;
+    let old: Vec<(EpochId, Gid)> = step
+        .tx
+        .prepare_cached(
+            // Of two who have not met for long each waits for the other on the epoch that both know.
+            "SELECT epoch_id, group_id FROM epoch WHERE left_at < ? AND mailbox_root IS NOT NULL
+             AND epoch_id NOT IN (SELECT head FROM conversation)
+             AND epoch_id NOT IN (SELECT o.epoch_id FROM outbox o JOIN conversation v USING (group_id)
+                                  WHERE o.purpose = 4 AND v.accounts <= 2)",
+        )?
+        .query_map([now.saturating_sub_unsigned(RETAINED_MS)], |row| {
+            Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (epoch, _) in &old {
+        close(step, *epoch)?;
+    }
+    let groups: BTreeSet<Gid> = old.into_iter().map(|(_, group)| group).collect();
+    for group in groups {
+        let Some(of) = load(step, &group)? else { continue };
+        let nodes = nodes(step, &group)?;
+        prune(step, &group, &path(&parents(&nodes), of.epoch))?;
+    }
+    Ok(())
+}
+
+/// Deletes an epoch's keys; its place in the tree stays. Messages that wait there are encrypted again at the head.
+pub(super) fn close(step: &mut Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    listening::drop_about(step, epoch.as_bytes())?;
+    outbox::epoch_closed(step, epoch)?;
+    step.groups.forget();
+    let group: Option<Gid> = step
+        .tx
+        .prepare_cached(
+            "UPDATE epoch SET mailbox_root = NULL, envelope_key = NULL WHERE epoch_id = ? RETURNING group_id",
+        )?
+        .query_row([epoch.as_bytes()], |row| row.get(0))
+        .optional()?;
+    match group {
+        Some(group) => Ok(step.mls.rows.close(&group, epoch).map_err(MlsError::from)?),
+        None => Ok(()),
+    }
+}
+
+/// Forgets the part of the tree that can decide nothing any more: up to the last canonical epoch below which
+/// everything that is not on the canonical branch is closed too. That one becomes the root.
+fn prune(step: &mut Step<'_, '_>, group: &Gid, canonical: &[EpochId]) -> Result<(), Stop> {
+    let open: Vec<EpochId> = step
+        .tx
+        .prepare_cached("SELECT epoch_id FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?
+        .query_map([group], |row| Ok(EpochId::from_bytes(row.get(0)?)))?
+        .collect::<Result<_, _>>()?;
+    let nodes = nodes(step, group)?;
+    let tree = parents(&nodes);
+    let paths: Vec<Vec<EpochId>> = open.iter().map(|epoch| path(&tree, *epoch)).collect();
+    // The newest canonical epoch that every open one descends from (or that is before all open canonical ones).
+    let Some(root) = canonical
+        .iter()
+        .find(|epoch| paths.iter().all(|path| path.contains(epoch)))
+    else {
+        return Ok(());
+    };
+    let keep = |epoch: EpochId| path(&tree, epoch).contains(root);
+    for node in nodes.iter().filter(|node| !keep(node.epoch)) {
+        step.tx
+            .prepare_cached("DELETE FROM epoch WHERE epoch_id = ? AND mailbox_root IS NULL")?
+            .execute([node.epoch.as_bytes()])?;
+        step.tx
+            .prepare_cached("DELETE FROM wrote WHERE group_id = ? AND epoch_id = ?")?
+            .execute(params![group, node.epoch.as_bytes()])?;
+    }
+    step.tx
+        .prepare_cached("UPDATE conversation SET root = ? WHERE group_id = ?")?
+        .execute(params![root.as_bytes(), group])?;
+    step.tx
+        .prepare_cached("UPDATE epoch SET parent = NULL WHERE epoch_id = ?")?
+        .execute([root.as_bytes()])?;
+    Ok(())
+}
