@@ -2,6 +2,7 @@
 //!
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
+use stonechat_wire::apart::{decode_lacking, encode_lacking};
 use stonechat_wire::bundle;
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
@@ -24,6 +25,7 @@ use stonechat_wire::poll::Vote;
 use stonechat_wire::post::{Post, decode_timer, encode_timer};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::spoken::normalise_words;
+use stonechat_wire::succession::Agreed;
 use stonechat_wire::{jpeg, opus};
 
 const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
@@ -224,6 +226,11 @@ fn message(bytes: &[u8]) {
         same(body, decode_pin(body).ok().map(|(target, on)| encode_pin(target, on)));
         same(body, Post::decode(body).ok().map(|post| post.encode()));
         same(body, decode_timer(body).ok().map(encode_timer));
+        same(body, Agreed::decode(body).ok().map(|agreed| agreed.encode()));
+        same(
+            body,
+            decode_lacking(body).ok().map(|hash| encode_lacking(&hash).to_vec()),
+        );
         files(body);
     }
 }
