@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod again;
 mod apart;
 mod attacks;
 mod behind;
