@@ -17,6 +17,7 @@ mod bundle;
 mod catchup;
 mod content;
 mod crowd;
+mod cuts;
 mod devices;
 mod fork_model;
 mod forks;
