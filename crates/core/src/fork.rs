@@ -97,7 +97,13 @@ pub fn head(nodes: &[Node], votes: &Votes, root: EpochId) -> EpochId {
     head_by(nodes, votes, root, Clauses::ALL)
 }
 
-/// The same under some of the clauses.
+/// FORK-2: the epochs, from `root` on, of commits that are void.
+#[must_use]
+pub fn void(nodes: &[Node], root: EpochId) -> BTreeSet<EpochId> {
+    Tree::of(nodes, root).void()
+}
+
+/// [`head`] under some of the clauses.
 #[must_use]
 pub fn head_by(nodes: &[Node], votes: &Votes, root: EpochId, clauses: Clauses) -> EpochId {
     let tree = Tree::of(nodes, root);

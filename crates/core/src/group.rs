@@ -534,7 +534,7 @@ pub(crate) fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) ->
     Ok(())
 }
 
-/// Does on the head what a commit did that lost to a fork: removals and lost rights where I may (FORK-7), additions
+/// Does on the head what a commit did that lost to a fork: removals, lost rights and locks where I may (FORK-7), additions
 /// where they were mine.
 fn again(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId) -> Result<(), Stop> {
     let sql = "SELECT parent, author FROM epoch WHERE epoch_id = ? AND parent IS NOT NULL";
@@ -561,6 +561,9 @@ fn again(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId) -> Result<(), Stop
             }
             Some(_) => {}
         }
+    }
+    if then.may_write < was.may_write {
+        after.may_write = head.may_write.min(then.may_write);
     }
     let mut comes = Vec::new();
     if AccountId::from_bytes(author) == me {

@@ -207,6 +207,7 @@ pub(crate) fn is_made_by_commit(step: &Step<'_, '_>, epoch: EpochId) -> Result<b
 /// Added again by a Welcome: the conversation goes on from there; what was before stays readable.
 pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &mls::Signer) -> Result<(), Stop> {
     let before = retained(step, &entered.group)?;
+    let unseen = unseen(step, &entered.group)?;
     plant(step, entered)?;
     step.tx.execute(
         "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0, silent = 0, heard_at = ?5
@@ -225,6 +226,17 @@ pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signe
     }
     receipts::due(step, &entered.group)?;
     own::spread(step, &entered.group)?;
-    group::head_moved(step, &entered.group, &[])?;
+    group::head_moved(step, &entered.group, &unseen)?;
     close_surplus(step, &entered.group)
+}
+
+/// Commits of mine of which nobody was heard, oldest first: whoever adds me again may not have seen them (FORK-7).
+fn unseen(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT e.epoch_id FROM epoch e WHERE e.group_id = ?1
+           AND e.epoch_id IN (SELECT about FROM outbox WHERE group_id = ?1 AND purpose = 4)
+           AND e.epoch_id NOT IN (SELECT epoch_id FROM commit_heard) ORDER BY e.number",
+    )?;
+    let found = rows.query_map([group], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }

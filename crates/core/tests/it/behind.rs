@@ -26,7 +26,7 @@ fn lose_all(bench: &mut Bench) {
 }
 
 /// Time goes by, and the relay says so to whoever reaches it.
-fn days(bench: &mut Bench, days: u64) {
+pub(crate) fn days(bench: &mut Bench, days: u64) {
     for _ in 0..days {
         bench.pass(DAY);
         for device in (0..bench.devices.len())
@@ -39,7 +39,7 @@ fn days(bench: &mut Bench, days: u64) {
     }
 }
 
-fn come_home(bench: &mut Bench, device: usize) {
+pub(crate) fn come_home(bench: &mut Bench, device: usize) {
     lose_all(bench);
     bench.reconnect(device);
     bench.greet(device);
@@ -298,7 +298,7 @@ fn two_who_have_not_met_for_a_hundred_days_go_on_where_they_were_epo_4() {
     assert_eq!(bench.texts(0).last().unwrap(), "after");
 }
 
-fn rename(bench: &mut Bench, device: usize, name: &str) {
+pub(crate) fn rename(bench: &mut Bench, device: usize, name: &str) {
     let wish = GroupEdit {
         chat: chat(bench, device),
         name: Some(name.into()),

@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod again;
 mod apart;
 mod attacks;
 mod behind;
@@ -16,6 +17,7 @@ mod bundle;
 mod catchup;
 mod content;
 mod crowd;
+mod cuts;
 mod devices;
 mod fork_model;
 mod forks;

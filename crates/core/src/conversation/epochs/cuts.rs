@@ -79,13 +79,34 @@ pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let nodes = nodes(step, group)?;
     let tree = parents(&nodes);
     let head = load(step, group)?.map_or_else(Vec::new, |of| path(&tree, of.epoch));
-    step.tx
-        .prepare_cached("UPDATE message SET late = 0 WHERE group_id = ? AND late = 1")?
-        .execute([group])?;
+    unmark(step, group, &tree)?;
     for (epoch, account, seq, leaf) in cuts {
         let epoch = EpochId::from_bytes(epoch);
         if head.contains(&epoch) {
             mark_after(step, group, &tree, epoch, (&account, &leaf, seq))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the mark from what may get it again: messages of epochs that descend from the root. Those whose epoch is forgotten
+/// keep it, for the cut that says so is, too.
+fn unmark(step: &Step<'_, '_>, group: &Gid, tree: &Parents<'_>) -> Result<(), Stop> {
+    let root: [u8; 16] = step
+        .tx
+        .prepare_cached("SELECT root FROM conversation WHERE group_id = ?")?
+        .query_row([group], |row| row.get(0))?;
+    let root = EpochId::from_bytes(root);
+    let marked: Vec<([u8; 16], [u8; 16])> = step
+        .tx
+        .prepare_cached("SELECT id, epoch_id FROM message WHERE group_id = ? AND late = 1")?
+        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, epoch) in marked {
+        if path(tree, EpochId::from_bytes(epoch)).contains(&root) {
+            step.tx
+                .prepare_cached("UPDATE message SET late = 0 WHERE id = ?")?
+                .execute([id])?;
         }
     }
     Ok(())

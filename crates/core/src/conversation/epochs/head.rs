@@ -13,7 +13,7 @@ use crate::outbox;
 use crate::own;
 use crate::step::{Step, Stop};
 use rusqlite::params;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::closing::close_surplus;
@@ -68,14 +68,25 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
     let found = fork::head_by(&nodes, &votes(step, group)?, EpochId::from_bytes(root), clauses);
     let head = EpochId::from_bytes(head);
     if found != head {
-        move_to(step, group, &nodes, head, found)?;
+        let void = if clauses.void {
+            fork::void(&nodes, EpochId::from_bytes(root))
+        } else {
+            BTreeSet::new()
+        };
+        move_to(step, group, &nodes, (head, found), &void)?;
     }
     mark_late(step, group)?;
     content::judge_late(step, group)?;
     close_surplus(step, group)
 }
 
-fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, to: EpochId) -> Result<(), Stop> {
+fn move_to(
+    step: &mut Step<'_, '_>,
+    group: &Gid,
+    nodes: &[Node],
+    (from, to): (EpochId, EpochId),
+    void: &BTreeSet<EpochId>,
+) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE conversation SET head = ? WHERE group_id = ?")?
         .execute(params![to.as_bytes(), group])?;
@@ -93,7 +104,9 @@ fn move_to(step: &mut Step<'_, '_>, group: &Gid, nodes: &[Node], from: EpochId, 
         outbox::commit_lost(step, *epoch)?;
     }
     own::spread(step, group)?;
-    group::head_moved(step, group, &left)
+    // What the unseated did is lost with it (FORK-7).
+    let lost: Vec<EpochId> = left.into_iter().filter(|epoch| !void.contains(epoch)).collect();
+    group::head_moved(step, group, &lost)
 }
 
 /// The epochs of commits that the head's branch has left.
