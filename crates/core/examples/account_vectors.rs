@@ -28,6 +28,7 @@ fn account() -> Value {
             "one": hex::encode(low.account.as_bytes()),
             "other": hex::encode(high.account.as_bytes()),
             "number": safety::number(&low, &high).to_vec(),
+            "code": safety::code(&low, &high).to_text(),
         }],
     })
 }

@@ -617,6 +617,7 @@ pub(crate) fn take_in(
         return Ok(Some(id));
     }
     content::arrived(step, from.chat, id)?;
+    own::arrived(step, from, id)?;
     if let (Some(ask), false) = (&shown.introduction, mine) {
         introduced::came(step, sender, id, ask)?;
     }
@@ -646,10 +647,10 @@ fn by_own_device(
     Ok(())
 }
 
-/// Another device of mine has read up to this message.
-pub(crate) fn read_elsewhere(step: &mut Step<'_, '_>, of: &Conversation, upto: [u8; 8]) -> Result<(), Stop> {
+/// Another device of mine has read up to this message. Out: whether it is here.
+pub(crate) fn read_elsewhere(step: &mut Step<'_, '_>, of: &Conversation, upto: [u8; 8]) -> Result<bool, Stop> {
     let Some(held) = graph::held(step, &of.group, upto)? else {
-        return Ok(());
+        return Ok(false);
     };
     let position: i64 = step
         .tx
@@ -658,7 +659,7 @@ pub(crate) fn read_elsewhere(step: &mut Step<'_, '_>, of: &Conversation, upto: [
     if note_read(step, of.chat, position)? > 0 {
         step.touch_chat(of.chat);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What a message is to a reader: a text, something newer, or nothing to show. Errors: its sender may not write.
@@ -916,6 +917,7 @@ pub(crate) fn mark_read(step: &mut Step<'_, '_>, chat: ChatId, position: i64) ->
     if note_read(step, chat, position)? > 0 {
         step.touch_chat(chat);
         receipts::reading(step, chat)?;
+        own::reading(step, chat)?;
     }
     Ok(Reply::Done {})
 }

@@ -66,6 +66,11 @@ pub(crate) fn is_live(log: &DeviceLog, device: DeviceId) -> bool {
     live(log).iter().any(|logged| logged.entry.device_id == device)
 }
 
+/// The home device: the first, or the one that came back from the words (ACC-6).
+pub(crate) fn home(log: &DeviceLog) -> Option<DeviceId> {
+    live(log).first().map(|logged| logged.entry.device_id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -235,6 +235,7 @@ fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     renewal::renew_due(step)?;
     outbox::reseal_due(step)?;
     receipts::flush(step)?;
+    own::tell_read(step)?;
     wants::ask_due(step)?;
     originals::answer_due(step)?;
     behind::ask_due(step)?;
@@ -263,6 +264,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         renewal::next_due(step)?,
         invite::next_expiry(step)?,
         own::next_due(step)?,
+        own::next_read(step)?,
         capsule::next_due(step)?,
         restore::next_due(step)?,
         vanish::next_due(step)?,

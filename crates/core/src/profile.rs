@@ -13,11 +13,13 @@ use crate::outbox;
 use crate::own;
 use crate::query;
 use crate::restore;
+use crate::safety;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::exchange::Errand;
 use stonechat_wire::ids::RelayId;
 use stonechat_wire::route::{RelayKeys, RelayRoute, RouteError};
+use stonechat_wire::safety::SafetyCode;
 
 /// Longest name, characters.
 const NAME_MAX: usize = 64;
@@ -163,12 +165,28 @@ pub(crate) fn rename(step: &mut Step<'_, '_>, name: &str) -> Result<Reply, Stop>
 }
 
 pub(crate) fn verify(step: &mut Step<'_, '_>, wish: &api::Verify) -> Result<Reply, Stop> {
+    if let Some(code) = &wish.code {
+        compare(step, &wish.id, code)?;
+    }
     change_contact(step, &wish.id, |step, account| {
         step.tx.execute(
             "UPDATE contact SET verified = ? WHERE account = ?",
             params![wish.verified, account],
         )
     })
+}
+
+/// SAFE-3: the other side's code is of this pair, and says the number that is shown here.
+fn compare(step: &Step<'_, '_>, contact: &str, code: &str) -> Result<(), Stop> {
+    let shown = SafetyCode::from_text(code).map_err(|_| Stop::Fault(Fault::NoSafetyCode))?;
+    let account = hex::decode(contact).map_err(|_| Stop::Fault(Fault::NotFound))?;
+    let mine = account::load_public(step.tx)?.ok_or(Stop::Fault(Fault::NoAccount))?;
+    let (theirs, _) = query::person(step.tx, &account)?.ok_or(Stop::Fault(Fault::NotFound))?;
+    if shown == safety::code(&mine, &theirs) {
+        Ok(())
+    } else {
+        Err(Stop::Fault(Fault::NumbersDiffer))
+    }
 }
 
 /// What to look at in a new contact was read (FST-1). It is said no more on this device.

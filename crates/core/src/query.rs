@@ -25,6 +25,7 @@ use crate::store::{Reader, StoreError};
 pub use format::load_name;
 pub use groups::load_group;
 pub use messages::load_message;
+pub(crate) use people::person;
 pub use people::{load_acceptance, load_chat, load_contact, load_invite, load_request};
 pub use settings::{load_settings, load_ways, save_settings, save_ways};
 pub use status::locked_status;

@@ -1,11 +1,12 @@
 //! Safety number: sixty digits that two people compare to know that nobody stands between them.
 //!
-//! In: the public side of both accounts. Out: twelve groups of five digits, the same on both sides.
-//! Specified in `docs/protocol/06-account.md` (SAFE-1).
+//! In: the public side of both accounts. Out: twelve groups of five digits, the same on both sides, and as a code.
+//! Specified in `docs/protocol/06-account.md` (SAFE-1 to SAFE-3).
 
 use crate::account::word;
 use sha2::{Digest as _, Sha512};
 use stonechat_wire::ids::AccountId;
+use stonechat_wire::safety::SafetyCode;
 
 /// Format version, the first two bytes that are hashed.
 const VERSION: [u8; 2] = [0, 1];
@@ -34,6 +35,23 @@ pub fn number(one: &Person, other: &Person) -> [String; 12] {
     let [a, b, c, d, e, f] = half(low);
     let [g, h, i, j, k, l] = half(high);
     [a, b, c, d, e, f, g, h, i, j, k, l]
+}
+
+/// The number and whose it is, for a camera to read (SAFE-3).
+#[must_use]
+pub fn code(one: &Person, other: &Person) -> SafetyCode {
+    let digits = number(one, other).concat();
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+    let mut pairs = pairs.iter();
+    SafetyCode {
+        low: one.account.min(other.account),
+        high: one.account.max(other.account),
+        number: std::array::from_fn(|_| {
+            pairs
+                .next()
+                .map_or(0, |[tens, ones]| (tens & 0x0f) << 4 | (ones & 0x0f))
+        }),
+    }
 }
 
 /// Words of a conversation: a quick look at what the number says in full (SAFE-2).
@@ -95,6 +113,19 @@ mod tests {
         assert_eq!(number_here, number(&person(2), &person(1)));
         assert_eq!(number_here.concat().len(), 60);
         assert!(number_here.concat().bytes().all(|digit| digit.is_ascii_digit()));
+    }
+
+    #[test]
+    fn the_code_is_the_same_on_both_sides_and_says_the_number_safe_3() {
+        let here = code(&person(1), &person(2));
+        assert_eq!(here, code(&person(2), &person(1)));
+        assert_eq!(hex::encode(here.number), number(&person(1), &person(2)).concat());
+        assert_eq!((here.low, here.high), (person(1).account, person(2).account));
+        let other_key = Person {
+            ed25519: [9; 32],
+            ..person(2)
+        };
+        assert_ne!(here, code(&person(1), &other_key));
     }
 
     #[test]

@@ -94,6 +94,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Messages(messages) => talk::messages(client, &messages).await,
         Verb::Receive(receive) => receive::receive(client, &receive).await,
         Verb::SafetyNumber(of) => talk::safety_number(client, &of).await,
+        Verb::Verify(wish) => talk::verify(client, &wish).await,
         Verb::Compare(of) => talk::compare(client, &of).await,
         Verb::Search(search) => talk::search(client, &search).await,
         Verb::Open | Verb::Lock | Verb::Wipe | Verb::Serve(_) | Verb::Relay(_) | Verb::Run(_) | Verb::Demo(_) => {

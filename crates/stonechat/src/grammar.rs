@@ -103,7 +103,9 @@ pub(crate) enum Verb {
     /// Prints messages of others that were not printed before, and marks them read.
     Receive(Receive),
     /// Shows the 60 digits to compare with a contact.
-    SafetyNumber(OfContact),
+    SafetyNumber(Compare),
+    /// Marks a contact verified, once the numbers were compared.
+    Verify(Verify),
     /// Shows eight words of the conversation with a contact for a quick comparison, and who introduced them.
     #[command(name = "words-of")]
     Compare(Compare),
@@ -365,6 +367,21 @@ pub(crate) struct Compare {
     /// Name or id of the contact.
     pub(crate) contact: String,
     /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Name or id of the contact.
+    pub(crate) contact: String,
+    /// What the other side's code says (stone:v...): compared first, and nothing is marked where it differs.
+    #[arg(long, value_name = "TEXT", conflicts_with = "undo")]
+    pub(crate) code: Option<String>,
+    /// Takes the mark back.
+    #[arg(long)]
+    pub(crate) undo: bool,
+    /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -691,6 +708,18 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
+    /// Says who may add people, or edit the group: those of this role and above.
+    Allow {
+        /// Name or id of the group.
+        group: String,
+        /// What is allowed.
+        what: Allowed,
+        /// The lowest role that may.
+        role: RoleName,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Makes a link: whoever has it meets you and comes into the group.
     Link(GroupLink),
     /// Lists the links of a group.
@@ -729,6 +758,14 @@ pub(crate) struct OfRequest {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Allowed {
+    /// Adding people.
+    Add,
+    /// Name, description, timer.
+    Edit,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum RoleName {
     Owner,
     Admin,
@@ -756,12 +793,6 @@ pub(crate) struct Members {
     /// One JSON object.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OfContact {
-    /// Name or id of the contact.
-    pub(crate) contact: String,
 }
 
 #[derive(Debug, Args)]
@@ -942,6 +973,8 @@ mod tests {
             "group rename House Home",
             "group describe House lake --json",
             "group lock House --to moderator",
+            "group allow House add member",
+            "group allow House edit moderator --json",
             "group leave House",
             "group link House --approval --most 20 --hours 48 --json",
             "group links House --json",
@@ -977,7 +1010,9 @@ mod tests {
             "timer Bo",
             "messages Bo --json --limit 5",
             "receive --wait 3 --json",
-            "safety-number Bo",
+            "safety-number Bo --json",
+            "verify Bo --code stone:vA --json",
+            "verify Bo --undo",
             "search two words",
             "status --json",
             "open",

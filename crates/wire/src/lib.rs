@@ -54,6 +54,7 @@ pub mod link;
 pub mod own;
 pub mod reach;
 pub mod route;
+pub mod safety;
 pub mod spoken;
 pub mod succession;
 

@@ -9,8 +9,10 @@ use core::fmt;
 
 use crate::card::{CardRelay, DeviceLog, LOG_ENTRIES_MAX, account_id, read_name};
 use crate::codec::{DecodeError, Reader, Write};
-use crate::group::{SaidTimer, Supply, WELCOME_BYTES_MAX, decode_supply, encode_supply, read_timer, write_timer};
-use crate::ids::{AccountId, DeviceId};
+use crate::group::{
+    Behind, SaidTimer, Supply, WELCOME_BYTES_MAX, decode_supply, encode_supply, read_timer, write_timer,
+};
+use crate::ids::{AccountId, DeviceId, MessageId};
 
 /// Most leaves of one account in one conversation (DEV-4).
 pub const LEAVES_MAX: usize = 8;
@@ -155,6 +157,15 @@ pub enum Own {
     Blocked(AccountId, bool),
     /// 5: header and body of what was written in the chat with oneself.
     Saved(Vec<u8>),
+    /// 6: up to which message a conversation was read (OWN-10).
+    Read {
+        /// The conversation.
+        group: [u8; 16],
+        /// The newest that was read.
+        message: MessageId,
+    },
+    /// 7: the sender cannot follow a conversation any more (OWN-11).
+    Behind(Behind),
 }
 
 impl Own {
@@ -201,6 +212,15 @@ impl Own {
                 out.push(5);
                 out.put_bytes(plain);
             }
+            Self::Read { group, message } => {
+                out.push(6);
+                out.put(group);
+                out.put(message.as_bytes());
+            }
+            Self::Behind(behind) => {
+                out.push(7);
+                out.put(&behind.encode());
+            }
         }
         out
     }
@@ -231,6 +251,11 @@ impl Own {
             3 => Self::Contact(OwnContact::read(&mut reader)?),
             4 => Self::Blocked(AccountId::from_bytes(reader.array()?), reader.bool("blocked")?),
             5 => Self::Saved(reader.bytes("saved message", SAVED_BYTES_MAX)?.to_vec()),
+            6 => Self::Read {
+                group: reader.array()?,
+                message: MessageId::from_bytes(reader.array()?),
+            },
+            7 => return Ok(Self::Behind(Behind::decode(reader.rest())?)),
             _ => return Err(DecodeError::Value("own")),
         };
         reader.end()?;
@@ -241,6 +266,7 @@ impl Own {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::EpochId;
     use std::vec;
 
     fn contact() -> OwnContact {
@@ -278,6 +304,16 @@ mod tests {
             Own::Contact(contact()),
             Own::Blocked(AccountId::from_bytes([9; 32]), true),
             Own::Saved([7; 40].to_vec()),
+            Own::Read {
+                group: [1; 16],
+                message: MessageId::from_bytes([2; 16]),
+            },
+            Own::Behind(Behind {
+                group: [3; 16],
+                epoch: EpochId::from_bytes([4; 16]),
+                number: 5,
+                leaf: [6; 32],
+            }),
         ]
     }
 

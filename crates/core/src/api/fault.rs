@@ -92,6 +92,12 @@ pub enum Fault {
     /// Four people stand between already.
     #[error("too many people stand between you and this contact; compare safety numbers first")]
     TooFar,
+    /// What was read is no safety code.
+    #[error("this is not the code of a safety number")]
+    NoSafetyCode,
+    /// A safety code of another pair, or another number.
+    #[error("this code is of other accounts: do not trust this chat before you have compared the numbers in person")]
+    NumbersDiffer,
     /// Choices of a poll: too few, too many, too long, empty, or the same twice.
     #[error("a poll has 2 to 12 different choices of at most 200 bytes each")]
     BadPoll,

@@ -241,11 +241,15 @@ pub struct Contact {
 /// Parameters of `Command::Verify`.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
 pub struct Verify {
     /// Contact, hex.
     pub id: String,
     /// The numbers were the same.
     pub verified: bool,
+    /// The other side's code, as it was read: compared here, and `numbersDiffer` where it is not this pair's.
+    #[serde(default)]
+    pub code: Option<String>,
 }
 
 /// Parameters of `Command::ContactBlock`.
@@ -276,6 +280,8 @@ pub struct SafetyNumber {
     pub groups: Vec<String>,
     /// Eight words for a quick look, the same on both sides; none where there is no conversation yet.
     pub words: Vec<String>,
+    /// The number for a camera: `stone:v...`, the same on both sides.
+    pub code: String,
     /// Compared before.
     pub verified: bool,
 }

@@ -220,7 +220,7 @@ fn draw(account: AccountId, day: u32, of: &Conversation) -> [u8; 32] {
 }
 
 /// The newest message of the others that was read here.
-fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>, Stop> {
+pub(crate) fn read_mark(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<MessageId>, Stop> {
     Ok(step
         .tx
         .prepare_cached(

@@ -10,6 +10,7 @@ use crate::conversation::{self, Conversation, epochs, originals, receipts};
 use crate::defence::{self, Defence};
 use crate::meeting;
 use crate::mls::Gid;
+use crate::own;
 use crate::roles;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -56,7 +57,7 @@ pub(crate) fn relay_reached(step: &Step<'_, '_>) -> Result<(), Stop> {
     step.tx
         .prepare_cached(
             "UPDATE conversation SET silent = 1, ask_at = ?1
-             WHERE grouped = 1 AND silent = 0 AND gone = 0 AND leaving = 0 AND accounts > 1
+             WHERE (grouped = 1 OR (own = 0 AND (SELECT seed FROM account) IS NULL)) AND silent = 0 AND gone = 0 AND leaving = 0 AND accounts > 1
                AND max(heard_at, created_at) < ?2",
         )?
         .execute(params![
@@ -97,6 +98,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 
 fn ask(step: &mut Step<'_, '_>, group: &Gid, silent: u32) -> Result<(), Stop> {
     let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    let linked = !meeting::me(step)?.is_home();
     let helpers = helpers(step, &of)?;
     let asked = usize::try_from(silent.saturating_sub(1)).unwrap_or(0);
     let all_asked = asked + 1 >= helpers.len();
@@ -109,14 +111,17 @@ fn ask(step: &mut Step<'_, '_>, group: &Gid, silent: u32) -> Result<(), Stop> {
             group
         ])?;
     step.touch_chat(of.chat);
-    let turn = asked.checked_rem(helpers.len()).and_then(|turn| helpers.get(turn));
-    let Some(helper) = turn else { return Ok(()) };
     let behind = Behind {
         group: *group,
         epoch: of.epoch,
         number: step.groups.number(&step.mls, (*group, of.epoch))?,
         leaf: of.signer.public(),
     };
+    if linked {
+        return own::ask_home(step, &behind);
+    }
+    let turn = asked.checked_rem(helpers.len()).and_then(|turn| helpers.get(turn));
+    let Some(helper) = turn else { return Ok(()) };
     let to = conversation::with_contact(step, *helper)?;
     conversation::tell(step, &to, Kind::Behind, &behind.encode())?;
     Ok(())

@@ -4,6 +4,7 @@
 //! In: conversations that begin or move, key packages of other devices of mine, such commits by others. Out: commits that add
 //! and remove leaves of this account, their Welcomes, the newest log of whoever made one.
 
+use super::behind;
 use super::told::{take, welcome_device};
 use crate::account;
 use crate::api::{ChatId, Event};
@@ -124,7 +125,12 @@ fn spread_one(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         .filter(|leaf| me.is_home() && leaf::device_of(leaf).is_ok_and(|device| !live.contains(&device)))
         .collect();
     let lacks: Vec<DeviceId> = live.difference(&there).copied().collect();
-    if goes.is_empty() && lacks.is_empty() {
+    let stuck = if me.is_home() {
+        behind::stuck(step, &of, &mine)?
+    } else {
+        vec![]
+    };
+    if goes.is_empty() && lacks.is_empty() && stuck.is_empty() {
         step.tx
             .prepare_cached("DELETE FROM spread WHERE group_id = ?")?
             .execute([group])?;
@@ -136,10 +142,17 @@ fn spread_one(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
             comes.push((device, package));
         }
     }
+    let mut changes = Vec::new();
+    for (device, leaf) in stuck {
+        if let Some(package) = take(step, device)? {
+            comes.push((device, package));
+            changes.push(leaf);
+        }
+    }
     if comes.is_empty() && goes.is_empty() {
         return Ok(());
     }
-    commit(step, &of, &comes, &goes)
+    commit(step, &of, &comes, &goes, &changes)
 }
 
 fn commit(
@@ -147,6 +160,7 @@ fn commit(
     of: &Conversation,
     comes: &[(DeviceId, Vec<u8>)],
     goes: &[&Leaf],
+    changes: &[&Leaf],
 ) -> Result<(), Stop> {
     let me = meeting::me(step)?;
     let note = OwnNote {
@@ -155,7 +169,7 @@ fn commit(
     };
     let judged = judged(group::rank(step, of)?, note.cuts.iter().map(|cut| cut.leaf).collect());
     let packages: Vec<Vec<u8>> = comes.iter().map(|(_, package)| package.clone()).collect();
-    let remove: Vec<u32> = goes.iter().map(|leaf| leaf.index).collect();
+    let remove: Vec<u32> = goes.iter().chain(changes).map(|leaf| leaf.index).collect();
     let wish = Wish {
         add: &packages,
         remove: &remove,
@@ -168,7 +182,7 @@ fn commit(
         let own = mls::welcome_for(&step.mls, &welcome, package)?;
         welcome_device(step, of, *device, own)?;
     }
-    if !comes.is_empty() {
+    if comes.len() > changes.len() {
         conversation::note_device(step, of, me.id())?;
     }
     Ok(())
@@ -220,10 +234,12 @@ pub(crate) fn judge(before: Option<&GroupState>, taken: &Taken, note: &OwnNote) 
     }
     let mut ousts = Vec::new();
     for leaf in taken.before.iter().filter(|leaf| taken.removed.contains(&leaf.index)) {
-        if leaf::account_of(leaf)? != author || live(leaf)? {
+        if leaf::account_of(leaf)? != author || (live(leaf)? && !is_changed(taken, note, leaf)?) {
             return Err(REFUSED);
         }
-        ousts.push(key_of(leaf)?);
+        if !live(leaf)? {
+            ousts.push(key_of(leaf)?);
+        }
     }
     let told: Vec<[u8; 8]> = note.cuts.iter().map(|cut| cut.leaf).collect();
     let left = taken
@@ -240,6 +256,17 @@ pub(crate) fn judge(before: Option<&GroupState>, taken: &Taken, note: &OwnNote) 
     Ok(judged(u32::try_from(rank).map_err(|_| REFUSED)?, ousts))
 }
 
+/// The home device gives a device of its account, which cannot follow, another leaf in the place of this one (OWN-11).
+fn is_changed(taken: &Taken, note: &OwnNote, leaf: &Leaf) -> Result<bool, Stop> {
+    let whose = leaf::device_of(leaf)?;
+    let home = devices::home(&note.log);
+    let anew = taken
+        .added
+        .iter()
+        .any(|leaf| leaf::device_of(leaf).is_ok_and(|device| device == whose));
+    Ok(anew && whose != leaf::device_of(&taken.author)? && home == Some(leaf::device_of(&taken.author)?))
+}
+
 /// Such a commit was taken in: the log counts (DEV-2), the chat says that there is a new device (DEV-5).
 pub(crate) fn taken_in(
     step: &mut Step<'_, '_>,
@@ -253,7 +280,7 @@ pub(crate) fn taken_in(
     } else {
         contact_log_seen(step, of, author, taken, note)?;
     }
-    if !taken.added.is_empty() && !of.own {
+    if taken.added.len() > taken.removed.len().saturating_sub(note.cuts.len()) && !of.own {
         conversation::note_device(step, of, author)?;
     }
     Ok(())
@@ -464,6 +491,36 @@ mod tests {
         let mut broken = all.note(&[]);
         broken.log.entries[1].signature[0] ^= 1;
         assert!(verdict(&all.commit(0, &[0], &[1], &[]), &broken).is_err());
+    }
+
+    #[test]
+    fn only_the_home_device_gives_another_one_a_leaf_in_the_place_of_its_own_dev_4() {
+        let all = family(3, 2, &[]);
+        let changed = judge(None, &all.commit(0, &[0, 1, 2], &[1], &[1]), &all.note(&[])).unwrap();
+        // Nobody is taken out: what that device wrote stays where it stands.
+        assert_eq!((changed.class, changed.ousts.len()), (Class::Admin, 0));
+        let refused = [
+            (
+                "the home device's leaf",
+                all.commit(1, &[0, 1, 2], &[0], &[0]),
+                all.note(&[]),
+            ),
+            ("by another one", all.commit(1, &[0, 1, 2], &[2], &[2]), all.note(&[])),
+            ("its own", all.commit(0, &[0, 1, 2], &[0], &[0]), all.note(&[])),
+            (
+                "another device's comes",
+                all.commit(0, &[0, 1], &[2], &[1]),
+                all.note(&[]),
+            ),
+            (
+                "as if it were revoked",
+                all.commit(0, &[0, 1, 2], &[1], &[1]),
+                all.note(&[1]),
+            ),
+        ];
+        for (what, taken, note) in refused {
+            assert!(judge(None, &taken, &note).is_err(), "{what}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! conversations joined; a device taken away.
 
 use super::leaves::{log_seen, soon, spread_all};
+use super::{behind, reading};
 use crate::account;
 use crate::api::{Event, Fault, Reply};
 use crate::content::vanish;
@@ -31,7 +32,7 @@ const FRESH: u32 = 16;
 const KEPT_MAX: u32 = 32;
 
 /// Another device of mine, and the conversation with it.
-struct Other {
+pub(super) struct Other {
     device: DeviceId,
     group: Gid,
 }
@@ -66,6 +67,8 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8])
             }
             Ok(())
         }
+        Own::Read { group, message } => reading::came(step, device, group, message),
+        Own::Behind(asked) => behind::came(step, device, &asked),
     }
 }
 
@@ -96,7 +99,14 @@ fn others(step: &Step<'_, '_>) -> Result<Vec<Other>, Stop> {
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-fn tell(step: &mut Step<'_, '_>, to: &Other, what: &Own) -> Result<(), Stop> {
+/// The home device, as a linked one has it.
+pub(super) fn home(step: &Step<'_, '_>) -> Result<Option<Other>, Stop> {
+    let me = meeting::me(step)?;
+    let home = devices::home(me.device_log()).filter(|home| *home != me.device());
+    home.map_or(Ok(None), |home| other(step, home))
+}
+
+pub(super) fn tell(step: &mut Step<'_, '_>, to: &Other, what: &Own) -> Result<(), Stop> {
     let of = conversation::load(step, &to.group)?.ok_or(Stop::Refused("no such conversation"))?;
     if of.gone {
         return Ok(());
@@ -105,7 +115,7 @@ fn tell(step: &mut Step<'_, '_>, to: &Other, what: &Own) -> Result<(), Stop> {
     Ok(())
 }
 
-fn tell_all(step: &mut Step<'_, '_>, what: &Own, but: Option<DeviceId>) -> Result<(), Stop> {
+pub(super) fn tell_all(step: &mut Step<'_, '_>, what: &Own, but: Option<DeviceId>) -> Result<(), Stop> {
     for to in others(step)? {
         if Some(to.device) != but {
             tell(step, &to, what)?;

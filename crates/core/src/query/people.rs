@@ -189,25 +189,29 @@ pub(super) fn draft(db: &Connection, chat: ChatId) -> Result<Draft, QueryError> 
 /// The number that both sides compare (SAFE-1).
 pub(super) fn safety_number(db: &Connection, contact: &[u8]) -> Result<SafetyNumber, QueryError> {
     let mine = account::load_public(db)?.ok_or(QueryError::NoAccount)?;
-    let mut statement = db.prepare_cached("SELECT account, ed25519, verified FROM contact WHERE account = ?")?;
-    let row = statement.query_row([contact], |row| {
-        Ok((
-            safety::Person {
-                account: row.get::<_, [u8; 32]>(0)?.into(),
-                ed25519: row.get(1)?,
-            },
-            row.get(2)?,
-        ))
-    });
-    let (theirs, verified) = row.optional()?.ok_or(QueryError::NotFound)?;
+    let (theirs, verified) = person(db, contact)?.ok_or(QueryError::NotFound)?;
     Ok(SafetyNumber {
         groups: safety::number(&mine, &theirs).to_vec(),
         words: match written_to(db, contact)? {
             Some(group) => safety::words(&mine, &theirs, &group).to_vec(),
             None => Vec::new(),
         },
+        code: safety::code(&mine, &theirs).to_text(),
         verified,
     })
+}
+
+/// The public side of a contact, and whether it was compared.
+pub(crate) fn person(db: &Connection, contact: &[u8]) -> Result<Option<(safety::Person, bool)>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT account, ed25519, verified FROM contact WHERE account = ?")?;
+    let found = statement.query_row([contact], |row| {
+        let person = safety::Person {
+            account: row.get::<_, [u8; 32]>(0)?.into(),
+            ed25519: row.get(1)?,
+        };
+        Ok((person, row.get(2)?))
+    });
+    Ok(found.optional()?)
 }
 
 /// The conversation that is written to with a contact: the same one on both sides (MEET-14).

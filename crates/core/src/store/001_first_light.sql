@@ -164,6 +164,8 @@ CREATE TABLE conversation(
   receipt_quiet INTEGER NOT NULL DEFAULT 0, -- what is due answers only what shows nothing
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
   read_told    BLOB,                     -- message id up to which "read" was told
+  own_read_due INTEGER,                  -- my other devices hear then what was read here, device clock (OWN-10)
+  read_awaited BLOB,                     -- message id up to which another device of mine has read; it is not here yet
   renew_at     INTEGER NOT NULL,         -- next self-update, device clock
   renew_lost   INTEGER NOT NULL DEFAULT 0, -- a self-update of mine lost to a fork: the next one before I write
   commit_at    INTEGER NOT NULL DEFAULT -9000000000000000, -- last commit made or taken in, device clock
@@ -179,6 +181,7 @@ CREATE INDEX conversation_by_chat ON conversation(chat);
 CREATE INDEX conversation_renew ON conversation(renew_at);
 CREATE INDEX conversation_silent ON conversation(ask_at) WHERE silent > 0;
 CREATE INDEX conversation_due ON conversation(receipt_due) WHERE receipt_due IS NOT NULL;
+CREATE INDEX conversation_own_read ON conversation(own_read_due) WHERE own_read_due IS NOT NULL;
 
 CREATE TABLE conversation_relay(
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
@@ -201,6 +204,14 @@ CREATE TABLE own_supply(
   public       BLOB                      -- mine: that leaf's public key
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX own_supply_of ON own_supply(device, mine);
+-- Other devices of mine that cannot follow a conversation: each gets another leaf there (OWN-11).
+CREATE TABLE own_behind(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  device       BLOB NOT NULL,
+  leaf         BLOB NOT NULL,            -- public key of the leaf that cannot follow
+  asked_at     INTEGER NOT NULL,         -- device clock
+  PRIMARY KEY(group_id, device)
+) STRICT, WITHOUT ROWID;
 -- Conversations that may lack a leaf of one of my devices, or have one of a revoked one (OWN-4).
 CREATE TABLE spread(
   group_id     BLOB PRIMARY KEY REFERENCES conversation(group_id) ON DELETE CASCADE,

@@ -1,6 +1,7 @@
 //! Members who stayed behind: commits are put again for them by whoever has them.
 
 use crate::bench::Bench;
+use crate::devices::link;
 use crate::forks::{change, number as count};
 use crate::groups::{chat, circle, create, head, say};
 use stonechat_core::api::{Command, GroupEdit};
@@ -386,4 +387,80 @@ fn nobody_puts_a_commit_again_that_is_new_or_was_followed_meanwhile_epo_7() {
     bench.pass(HOUR);
     let after: usize = (0..4).map(|device| commits(&bench, device)).sum();
     assert_eq!(before, after);
+}
+
+// --- A linked device (OWN-11) ---
+
+/// Heads of all conversations with others, by group.
+fn heads(bench: &mut Bench, device: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let mut rows = tx
+        .prepare("SELECT group_id, head FROM conversation WHERE own = 0 ORDER BY group_id")
+        .unwrap();
+    let heads = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    heads.collect::<Result<_, _>>().unwrap()
+}
+
+/// A group of three; the second one, who is no admin and knows only the owner, has a laptop (3).
+fn with_laptop() -> Bench {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    assert_eq!(link(&mut bench, 1), 3);
+    bench.pass(MINUTE);
+    bench
+}
+
+#[test]
+fn a_linked_device_that_was_away_for_thirty_five_days_walks_to_the_others_own_11() {
+    let mut bench = with_laptop();
+    let leaf = "SELECT leaf FROM conversation WHERE grouped = 1";
+    let before = count(&mut bench, 3, leaf);
+    bench.devices[3].cut = true;
+    for n in 0..5 {
+        rename(&mut bench, 0, &format!("house {n}"));
+        say(&mut bench, 2, &format!("week {n}")).unwrap();
+        days(&mut bench, 7);
+    }
+    bench.reconnect(3);
+    bench.greet(3);
+    bench.pass(10 * MINUTE);
+    // Its own renewal, overdue, may have lost to another one.
+    days(&mut bench, 1);
+    assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
+    assert!((0..5).all(|n| has(&mut bench, 3, &format!("week {n}"))));
+    assert_eq!(count(&mut bench, 3, leaf), before, "nobody gave it another leaf");
+    assert_eq!(count(&mut bench, 1, "SELECT count(*) FROM own_behind"), 0);
+}
+
+#[test]
+fn a_linked_device_that_was_away_too_long_gets_another_leaf_from_the_home_device_own_11() {
+    let mut bench = with_laptop();
+    bench.devices[3].cut = true;
+    for n in 0..20 {
+        rename(&mut bench, 0, &format!("house {n}"));
+        days(&mut bench, 2);
+    }
+    days(&mut bench, 60);
+    say(&mut bench, 3, "out of the wood").unwrap();
+    come_home(&mut bench, 3);
+    days(&mut bench, 2);
+    assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
+    assert_eq!(head(&mut bench, 3), head(&mut bench, 0));
+    say(&mut bench, 2, "are you back?").unwrap();
+    say(&mut bench, 3, "yes").unwrap();
+    bench.pass(HOUR);
+    // What it wrote meanwhile waited, and is said where the group is.
+    for (device, text) in [
+        (3, "are you back?"),
+        (0, "yes"),
+        (2, "yes"),
+        (0, "out of the wood"),
+        (1, "out of the wood"),
+    ] {
+        assert!(has(&mut bench, device, text), "{device}: {text}");
+    }
+    let late = "SELECT count(*) FROM message WHERE late = 1";
+    assert_eq!([0, 1, 2, 3].map(|device| count(&mut bench, device, late)), [0; 4]);
+    let alarms = "SELECT count(*) FROM alarm";
+    assert_eq!([0, 1, 2, 3].map(|device| count(&mut bench, device, alarms)), [0; 4]);
 }

@@ -245,7 +245,11 @@ fn who_is_met_later_and_groups_come_to_the_linked_device_own_4() {
     assert_eq!(count(&mut bench, laptop, "SELECT count(*) FROM contact"), 3);
     // And what is said of a contact on one device is known on the other. proves: OWN-8
     let bo = groups::account(&mut bench, 1);
-    let verify = Verify { id: bo, verified: true };
+    let verify = Verify {
+        id: bo,
+        verified: true,
+        code: None,
+    };
     bench.ask(laptop, Command::Verify(verify)).unwrap();
     bench.pass(MINUTE);
     assert_eq!(
@@ -271,6 +275,78 @@ fn what_was_read_on_one_device_is_read_on_the_other_own_6() {
     assert_eq!([0, 2].map(|device| count(&mut bench, device, unread)), [0, 0]);
     let read = "SELECT count(*) FROM message WHERE mine = 1 AND state = 3 AND kind = 0";
     assert_eq!(count(&mut bench, 1, read), 2);
+}
+
+fn unread(bench: &mut Bench, device: usize) -> i64 {
+    count(bench, device, "SELECT sum(unread) FROM chat")
+}
+
+fn read_all(bench: &mut Bench, device: usize) {
+    let newest = "SELECT max(position) FROM message WHERE kind = 0 AND mine = 0";
+    let position = count(bench, device, newest);
+    let chat = count(
+        bench,
+        device,
+        &format!("SELECT chat FROM message WHERE position = {position} AND kind = 0"),
+    );
+    bench
+        .ask(device, Command::MarkRead(api::MarkRead { chat, position }))
+        .unwrap();
+}
+
+#[test]
+fn what_was_read_is_so_on_all_devices_where_nobody_else_is_told_own_10() {
+    let mut bench = two_and_bo();
+    assert_eq!(link(&mut bench, 0), 3);
+    let quiet = api::Settings {
+        language: None,
+        theme: None,
+        read_receipts: false,
+    };
+    for device in [0, 2, 3] {
+        bench.ask(device, Command::SettingsSet(quiet.clone())).unwrap();
+    }
+    say(&mut bench, 1, "one");
+    bench.pass(MINUTE);
+    assert_eq!([0, 2, 3].map(|device| unread(&mut bench, device)), [1, 1, 1]);
+    read_all(&mut bench, 2);
+    // Word goes once for what is read at about the same time, and the home device tells it on.
+    say(&mut bench, 1, "two");
+    bench.pass(SECOND);
+    read_all(&mut bench, 2);
+    bench.pass(MINUTE);
+    assert_eq!([0, 2, 3].map(|device| unread(&mut bench, device)), [0, 0, 0]);
+    let told = "SELECT count(*) FROM message m JOIN conversation v USING (group_id)
+                WHERE v.own = 1 AND m.mine = 1 AND m.epoch_id IS NOT NULL AND m.received_at > ";
+    let since = bench.devices[2].now - 2 * MINUTE;
+    assert_eq!(count(&mut bench, 2, &format!("{told}{since}")), 1);
+    let read = "SELECT count(*) FROM message WHERE mine = 1 AND state = 3 AND kind = 0";
+    assert_eq!(count(&mut bench, 1, read), 0, "Bo is told nothing");
+}
+
+#[test]
+fn what_was_read_in_a_group_of_nine_is_read_also_where_it_comes_later_own_10() {
+    let mut bench = groups::circle(9);
+    assert_eq!(link(&mut bench, 0), 9);
+    create(&mut bench, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    bench.pass(MINUTE);
+    groups::say(&mut bench, 1, "for all").unwrap();
+    bench.pass(MINUTE);
+    assert_eq!([0, 9].map(|device| unread(&mut bench, device)), [1, 1]);
+    read_all(&mut bench, 9);
+    bench.pass(MINUTE);
+    assert_eq!([0, 9].map(|device| unread(&mut bench, device)), [0, 0]);
+    // The other device hears that it was read before it has it.
+    bench.devices[0].cut = true;
+    groups::say(&mut bench, 2, "later").unwrap();
+    bench.pass(MINUTE);
+    let tag = "SELECT count(*) FROM conversation WHERE read_awaited IS NOT NULL";
+    read_all(&mut bench, 9);
+    bench.pass(MINUTE);
+    bench.reconnect(0);
+    bench.pass(MINUTE);
+    assert_eq!([0, 9].map(|device| unread(&mut bench, device)), [0, 0]);
+    assert_eq!(count(&mut bench, 0, tag), 0);
 }
 
 // --- What a link alone does not do ---

@@ -3,7 +3,8 @@
 use crate::bench::Bench;
 use stonechat_core::Input;
 use stonechat_core::api::{
-    ByChat, Command, Fault, Group, GroupCreate, GroupEdit, GroupMembers, GroupRole, How, Reply, Role, Send, Who,
+    ByChat, Command, Fault, Group, GroupCreate, GroupEdit, GroupMembers, GroupRole, How, Init, Reply, Role, Send,
+    Verify, Who,
 };
 use stonechat_wire::group::GroupState;
 
@@ -398,6 +399,47 @@ pub(crate) fn what_the_removed_wrote_afterwards_is_shown_apart_grp_6() {
     for device in [0, 1] {
         assert_eq!(texts(&mut bench, device), ["seen", "! not seen by whoever removes"]);
     }
+}
+
+#[test]
+fn a_verified_mark_outlives_removal_and_adding_again_and_is_no_other_accounts_grp_8() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(HOUR);
+    let id = account(&mut bench, 2);
+    let wish = Verify {
+        id,
+        verified: true,
+        code: None,
+    };
+    bench.ask(0, Command::Verify(wish)).unwrap();
+    let verified =
+        "SELECT group_concat(verified) FROM (SELECT verified FROM contact WHERE own_name = 'Cy' ORDER BY added_at)";
+    for step in [remove, add] {
+        step(&mut bench, 0, &[2]).unwrap();
+        bench.pass(HOUR);
+        assert_eq!(text(&mut bench, 0, verified), "1");
+    }
+    // Somebody else of the same name has no mark by it.
+    bench.devices.push(crate::bench::Device::new(80));
+    bench.devices[3].now = bench.devices[0].now;
+    let init = Init {
+        name: "Cy".into(),
+        relays: vec![crate::bench::route()],
+        words: None,
+    };
+    bench.ask(3, Command::Init(init)).unwrap();
+    let invite = bench.invite(0, Who::One, How::Plain);
+    bench.accept(3, &invite.link, None).unwrap();
+    bench.pass(HOUR);
+    add(&mut bench, 0, &[3]).unwrap();
+    bench.pass(HOUR);
+    assert_eq!(text(&mut bench, 0, verified), "1,0");
+}
+
+fn text(bench: &mut Bench, device: usize, sql: &str) -> String {
+    let tx = bench.devices[device].store.begin().unwrap();
+    tx.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 #[test]

@@ -312,7 +312,16 @@ fn a_chain_is_shown_with_all_who_vouch_int_3() {
     bench.pass(HOUR);
     // Bo passes on what Ana said of Cy. Di has verified Bo, and has never heard of Ana.
     let id = account(&mut bench, 1);
-    bench.ask(di, Command::Verify(Verify { id, verified: true })).unwrap();
+    bench
+        .ask(
+            di,
+            Command::Verify(Verify {
+                id,
+                verified: true,
+                code: None,
+            }),
+        )
+        .unwrap();
     introduce(&mut bench, 1, di, 2).unwrap();
     bench.pass(HOUR);
     let (_, introduction) = question(&mut bench, di).unwrap();
@@ -488,7 +497,16 @@ fn somebody_new_is_looked_at_until_verified_or_put_away_fst_1() {
         assert_eq!(first_contact(&mut bench, device, of).came_by, came_by);
     }
     let id = account(&mut bench, 0);
-    bench.ask(1, Command::Verify(Verify { id, verified: true })).unwrap();
+    bench
+        .ask(
+            1,
+            Command::Verify(Verify {
+                id,
+                verified: true,
+                code: None,
+            }),
+        )
+        .unwrap();
     assert!(!is_new(&mut bench, 1, 0));
     let id = account(&mut bench, 2);
     bench.ask(1, Command::ContactNoticed(api::ById { id })).unwrap();

@@ -58,6 +58,7 @@ fn lost() -> (Bench, String) {
         Command::Verify(Verify {
             id: bo.clone(),
             verified: true,
+            code: None,
         }),
         Command::ContactRename(ContactRename {
             id: bo,

@@ -6,7 +6,7 @@ use stonechat_daemon::types::{ChatId, Group, Role};
 use super::{find, links};
 use crate::client::Client;
 use crate::failure::CommandError;
-use crate::grammar::{self, Members, RoleName};
+use crate::grammar::{self, Allowed, Members, RoleName};
 use crate::show;
 
 /// Does what is asked, and prints the group as it is then.
@@ -85,6 +85,18 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
             let policy = json!({ "mayWrite": shown(to) });
             (edit(client, &group, policy).await?, json)
         }
+        Wish::Allow {
+            group,
+            what,
+            role,
+            json,
+        } => {
+            let policy = match what {
+                Allowed::Add => json!({ "mayAdd": shown(role) }),
+                Allowed::Edit => json!({ "mayEdit": shown(role) }),
+            };
+            (edit(client, &group, policy).await?, json)
+        }
         Wish::Link(_) | Wish::Links(_) | Wish::Unlink(_) | Wish::Approve(_) => {
             return Err(anyhow::anyhow!("this command is done elsewhere").into());
         }
@@ -131,6 +143,8 @@ fn print(group: &Group) -> Result<(), CommandError> {
     if group.may_write != Role::Member {
         show::line(&format!("who may write: {} and above", word(group.may_write)))?;
     }
+    show::line(&format!("who may add people: {} and above", word(group.may_add)))?;
+    show::line(&format!("who may edit: {} and above", word(group.may_edit)))?;
     for one in &group.successions {
         let name = group.members.iter().find(|member| member.account == one.account);
         let name = name.map_or(one.account.as_str(), |member| member.name.as_str());

@@ -1,6 +1,6 @@
-//! `contacts`, `send`, `messages`, `safety-number`, `search`.
+//! `contacts`, `send`, `messages`, `safety-number`, `verify`, `search`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stonechat_daemon::types::{
     Acceptance, AcceptanceState, Contact, Event, Hit, Message, MessageState, Messages as Stretch, SafetyNumber,
 };
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::find;
 use crate::client::{Client, PATIENCE};
 use crate::failure::CommandError;
-use crate::grammar::{Compare, Listing, Messages, OfContact, Search, Send};
+use crate::grammar::{Compare, Listing, Messages, Search, Send, Verify};
 use crate::show;
 
 /// Prints id, name and whether the contact is verified.
@@ -115,10 +115,27 @@ async fn newest(client: &mut Client, chat: i64, limit: u32) -> Result<Vec<Messag
 }
 
 /// Prints the twelve groups of five digits.
-pub(super) async fn safety_number(client: &mut Client, of: &OfContact) -> Result<(), CommandError> {
+pub(super) async fn safety_number(client: &mut Client, of: &Compare) -> Result<(), CommandError> {
     let contact = find::contact(client, &of.contact).await?;
     let number: SafetyNumber = client.call("safetyNumber", json!({ "id": contact.id })).await?;
+    if of.json {
+        return show::json_line(&json!({
+            "id": contact.id, "number": number.groups, "code": number.code, "verified": number.verified,
+        }));
+    }
     show::line(&number.groups.join(" "))
+}
+
+/// Marks a contact verified, or takes that back.
+pub(super) async fn verify(client: &mut Client, wish: &Verify) -> Result<(), CommandError> {
+    let contact = find::contact(client, &wish.contact).await?;
+    let asked = json!({ "id": contact.id, "verified": !wish.undo, "code": wish.code });
+    let _done: Value = client.call("verify", asked).await?;
+    if wish.json {
+        return show::json_line(&json!({ "id": contact.id, "verified": !wish.undo }));
+    }
+    let says = if wish.undo { "not verified" } else { "verified" };
+    show::line(&format!("{}: {says}", show::tame(&contact.name)))
 }
 
 /// Prints the words of the conversation with a contact, and who introduced them.

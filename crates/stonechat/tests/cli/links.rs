@@ -16,6 +16,19 @@ fn a_stranger_with_the_link_comes_into_the_group_glk_3() {
     });
     let shown = ana.run(&["group", "describe", "House", "of the lake"]).ok();
     assert!(shown.starts_with("House\nof the lake\n"), "{shown}");
+    assert!(shown.contains("who may add people: admin and above\n"), "{shown}");
+    let allowed = ana.run(&["group", "allow", "House", "add", "moderator"]).ok();
+    assert!(
+        allowed.contains("who may add people: moderator and above\n"),
+        "{allowed}"
+    );
+    let allowed = ana.run(&["group", "allow", "House", "edit", "member", "--json"]).json();
+    assert_eq!(
+        (&allowed[0]["mayAdd"], &allowed[0]["mayEdit"]),
+        (&"moderator".into(), &"member".into())
+    );
+    let refused = bo.run(&["group", "allow", "House", "add", "member"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
     let link = ana.run(&["group", "link", "House", "--most", "5"]).line();
     let said = cleo.run(&["accept", &link]).line();
     assert_eq!(said, "accepted: Ana; the group follows: House");

@@ -14,6 +14,26 @@ fn one_person_is_in_at_once_and_needs_no_relay_of_their_own() {
     ];
     assert_eq!(numbers[0], numbers[1]);
     assert_eq!(numbers[0].split(' ').map(str::len).collect::<Vec<_>>(), [5; 12]);
+    // proves: SAFE-3
+    let shown = bo.run(&["safety-number", "Ana", "--json"]).json().remove(0);
+    let code = shown["code"].as_str().unwrap();
+    assert_eq!(
+        (&shown["verified"], shown["number"].as_array().unwrap().len()),
+        (&false.into(), 12)
+    );
+    let other = code.replacen("stone:vAQ", "stone:vAR", 1);
+    let refused = ana.run(&["verify", "Bo", "--code", &other]);
+    assert!(
+        refused.code == 1 && refused.err.contains("other accounts"),
+        "{refused:?}"
+    );
+    let verified = |ana: &Person| ana.run(&["contacts", "--json"]).json().remove(0)["verified"].clone();
+    assert_eq!(verified(&ana), false);
+    assert_eq!(ana.run(&["verify", "Bo", "--code", code]).line(), "Bo: verified");
+    assert_eq!(verified(&ana), true);
+    assert_eq!(ana.run(&["verify", "Bo", "--undo"]).line(), "Bo: not verified");
+    let marked = ana.run(&["verify", "Bo", "--json"]).json().remove(0);
+    assert_eq!((&marked["verified"], verified(&ana)), (&true.into(), true.into()));
 }
 
 #[test]

@@ -1044,6 +1044,15 @@ fn grant() -> Grant {
     }
 }
 
+fn own_behind() -> Own {
+    Own::Behind(Behind {
+        group: bytes(42),
+        epoch: EpochId::from_bytes(bytes(43)),
+        number: 9,
+        leaf: bytes(44),
+    })
+}
+
 fn own_note() -> OwnNote {
     OwnNote {
         log: card().device_log,
@@ -1121,6 +1130,8 @@ fn links() -> Value {
             "devices": hex(Own::Devices(card().device_log, vec![(DeviceId::from_bytes(bytes(11)), "Phone".into())]).encode()),
             "welcome": hex(own_welcome().encode()), "contact": hex(Own::Contact(own_contact()).encode()),
             "blocked": hex(Own::Blocked(own_contact().account(), true).encode()),
-            "saved": hex(Own::Saved([text_header().encode(), encode_text("hi")].concat()).encode()) },
+            "saved": hex(Own::Saved([text_header().encode(), encode_text("hi")].concat()).encode()),
+            "read": hex(Own::Read { group: bytes(40), message: MessageId::from_bytes(bytes(41)) }.encode()),
+            "behind": hex(own_behind().encode()) },
     })
 }

@@ -180,7 +180,7 @@ messages: number, } | { "kind": "locked", } | { "kind": "unlocked", } | { "kind"
 /**
  * Why a command or query was not done. The JSON-RPC error's `data.kind`; each has its words in the interface.
  */
-export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "ownerHeard" | "lastOwner" | "noKeysYet" | "notFound" | "badText" | "brokenBundle" | "badMedia" | "mediaTooBig" | "badPlace" | "tooFar" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
+export type Fault = "noAccount" | "accountExists" | "badName" | "badWords" | "brokenLink" | "routeNotInvite" | "inviteNotRoute" | "brokenRoute" | "newerLink" | "linkExpired" | "ownInvite" | "alreadyAccepted" | "notLetIn" | "noRelay" | "notAllowed" | "notMember" | "memberAlready" | "groupFull" | "ownerHeard" | "lastOwner" | "noKeysYet" | "notFound" | "badText" | "brokenBundle" | "badMedia" | "mediaTooBig" | "badPlace" | "tooFar" | "noSafetyCode" | "numbersDiffer" | "badPoll" | "pollClosed" | "badEmoji" | "tooManyReactions" | "notYours" | "locked" | "wrongPassphrase" | "badParams" | "noMethod" | "newerDatabase" | "brokenDatabase" | "diskFull" | "tooMany" | "stillLooking" | "notBackYet" | "revoked" | "notHome" | "brokenDeviceLink" | "internal";
 
 /**
  * Parameters of `Command::Init`.
@@ -1736,7 +1736,11 @@ id: string,
 /**
  * The numbers were the same.
  */
-verified: boolean, };
+verified: boolean, 
+/**
+ * The other side's code, as it was read: compared here, and `numbersDiffer` where it is not this pair's.
+ */
+code?: string | null, };
 
 /**
  * Parameters of `Command::ContactBlock`.
@@ -2023,6 +2027,10 @@ groups: Array<string>,
  * Eight words for a quick look, the same on both sides; none where there is no conversation yet.
  */
 words: Array<string>, 
+/**
+ * The number for a camera: `stone:v...`, the same on both sides.
+ */
+code: string, 
 /**
  * Compared before.
  */

@@ -15,7 +15,7 @@ const PICTURE = fileURLToPath(new URL('../../../../docs/pictures/invite-light.pn
 const BY_CALL: Record<Fault | 'profileInUse' | 'disconnected', 'init' | 'words' | 'accept' | 'route' | 'invite' | 'approve' | 'send' | 'photo' | 'group' | 'poll' | 'role' | 'react' | 'edit' | 'unlock' | 'rename' | 'screen'> = {
   noAccount: 'rename', accountExists: 'init', badName: 'init', badWords: 'words', brokenLink: 'accept', routeNotInvite: 'accept', inviteNotRoute: 'route',
   brokenRoute: 'route', newerLink: 'accept', linkExpired: 'accept', ownInvite: 'accept', alreadyAccepted: 'accept', noRelay: 'invite', notFound: 'approve',
-  badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', badPoll: 'poll', badPlace: 'rename', tooFar: 'rename', pollClosed: 'poll', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
+  badMedia: 'photo', mediaTooBig: 'photo', badEmoji: 'react', tooManyReactions: 'react', badPoll: 'poll', badPlace: 'rename', tooFar: 'rename', noSafetyCode: 'rename', numbersDiffer: 'rename', pollClosed: 'poll', notYours: 'edit', badText: 'send', locked: 'rename', wrongPassphrase: 'unlock', badParams: 'rename', noMethod: 'rename', newerDatabase: 'screen', brokenDatabase: 'screen',
   diskFull: 'send', tooMany: 'invite', internal: 'rename', profileInUse: 'screen', disconnected: 'rename',
   notHome: 'invite', brokenDeviceLink: 'rename', brokenBundle: 'rename', notLetIn: 'send', stillLooking: 'invite', notBackYet: 'send', revoked: 'send', notAllowed: 'role', notMember: 'role', memberAlready: 'role', groupFull: 'group', lastOwner: 'role', ownerHeard: 'role', noKeysYet: 'group',
 };

@@ -657,3 +657,29 @@ test('names and texts that try to break out stay text', async ({ page, open }) =
   expect(await page.locator('article img, article script, article b').count()).toBe(0);
   await expect(page.locator('bdi').first()).toBeVisible();
 });
+
+test.describe('the code of a safety number', () => {
+  test.use(PHONE);
+
+  test('a picture of the same code marks the contact, another one warns and marks nothing', async ({ page, open }) => {
+    await open({ scenario: 'talk', hash: '#/chat/2/safety' });
+    const same = await page.locator('.qr').screenshot();
+    const choose = page.locator('input[type=file]');
+    await choose.setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('no picture') });
+    await expect(page.getByText('no readable code')).toBeVisible();
+    await page.goto(page.url().replace(/#.*/, '#/invite'));
+    await page.locator('button[type=submit]').click();
+    const other = await page.locator('.qr').screenshot();
+    await page.goto(page.url().replace(/#.*/, '#/chat/2/safety'));
+    await page.locator('input[type=file]').setInputFiles({ name: 'other.png', mimeType: 'image/png', buffer: other });
+    await expect(page.getByText('not of a safety number')).toBeVisible({ timeout: 15_000 });
+    await expect(page.getByRole('button', { name: 'Take the mark back' })).toBeHidden();
+    await page.evaluate(() => window.mock!.backend.failing.set('verify', 'numbersDiffer'));
+    await page.locator('input[type=file]').setInputFiles({ name: 'code.png', mimeType: 'image/png', buffer: same });
+    await expect(page.getByText('If the numbers differ')).toBeVisible({ timeout: 15_000 });
+    await page.evaluate(() => window.mock!.backend.failing.delete('verify'));
+    await page.locator('input[type=file]').setInputFiles({ name: 'code.png', mimeType: 'image/png', buffer: same });
+    await expect(page.getByRole('button', { name: 'Take the mark back' })).toBeVisible({ timeout: 15_000 });
+    await expect(page.getByText('If the numbers differ')).toBeHidden();
+  });
+});

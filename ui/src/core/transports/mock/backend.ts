@@ -14,6 +14,7 @@ export type Emit = (seq: number, event: Event) => void;
 type Handlers = { [M in Exclude<Method, 'subscribe'>]: (params: Params<M>) => Answer<M> };
 
 const DAY_MS = 86_400_000;
+const SAFETY_CODE = `stone:vAQ${'Zm9v'.repeat(31)}`;
 const WORDS24 = 'stone chat winter bridge lamp river quiet garden seven window paper bread cloud north ticket salt violin mirror forest kettle silver button harbour moss'.split(' ');
 
 export class Backend {
@@ -601,7 +602,8 @@ export class Backend {
       this.emit({ kind: 'chatChanged', chat: { ...chat } });
       return {};
     },
-    verify: ({ id, verified }) => {
+    verify: ({ id, verified, code }) => {
+      if (code !== undefined && code !== null && code !== SAFETY_CODE) throw new CallError(code.startsWith('stone:v') ? 'numbersDiffer' : 'noSafetyCode');
       const contact = { ...this.#need(this.contacts.get(id)), verified };
       this.#setContact(contact);
       return {};
@@ -719,7 +721,7 @@ export class Backend {
       }
       return hits;
     },
-    safetyNumber: ({ id }) => ({ groups: Array.from({ length: 12 }, (_, at) => String((at * 7919 + 10_403) % 100_000).padStart(5, '0')), words: ['stone', 'chat', 'winter', 'bridge', 'lamp', 'river', 'quiet', 'garden'], verified: this.#need(this.contacts.get(id)).verified }),
+    safetyNumber: ({ id }) => ({ groups: Array.from({ length: 12 }, (_, at) => String((at * 7919 + 10_403) % 100_000).padStart(5, '0')), words: ['stone', 'chat', 'winter', 'bridge', 'lamp', 'river', 'quiet', 'garden'], code: SAFETY_CODE, verified: this.#need(this.contacts.get(id)).verified }),
     'passphrase.set': ({ old, new: fresh }) => {
       if (this.passphrase !== null && old !== this.passphrase) throw new CallError('wrongPassphrase');
       this.passphrase = fresh ?? null;
