@@ -680,6 +680,20 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
+    /// Gives it a picture, a JPEG file of at most 60 kB, or takes it away.
+    Picture {
+        /// Name or id of the group.
+        group: String,
+        /// The file.
+        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
+        file: Option<PathBuf>,
+        /// Takes the picture away.
+        #[arg(long)]
+        remove: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Says who may write: those of this role and above.
     Lock {
         /// Name or id of the group.
@@ -942,6 +956,8 @@ mod tests {
             "group rename House Home",
             "group describe House lake --json",
             "group lock House --to moderator",
+            "group picture House f.jpg --json",
+            "group picture House --remove",
             "group leave House",
             "group link House --approval --most 20 --hours 48 --json",
             "group links House --json",

@@ -170,6 +170,7 @@ fn commit(
     }
     if !comes.is_empty() {
         conversation::note_device(step, of, me.id())?;
+        group::picture::again(step, of)?;
     }
     Ok(())
 }

@@ -16,6 +16,15 @@ fn a_stranger_with_the_link_comes_into_the_group_glk_3() {
     });
     let shown = ana.run(&["group", "describe", "House", "of the lake"]).ok();
     assert!(shown.starts_with("House\nof the lake\n"), "{shown}");
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/tests/fixtures/photo.jpg");
+    // proves: GRP-20
+    assert!(
+        ana.run(&["group", "picture", "House", picture])
+            .ok()
+            .contains("it has a picture")
+    );
+    let without = ana.run(&["group", "picture", "House", "--remove", "--json"]).json();
+    assert_eq!(without[0]["picture"], false);
     let link = ana.run(&["group", "link", "House", "--most", "5"]).line();
     let said = cleo.run(&["accept", &link]).line();
     assert_eq!(said, "accepted: Ana; the group follows: House");
