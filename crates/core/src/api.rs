@@ -137,6 +137,9 @@ pub enum Command {
     /// Changes a group's name, description or policy.
     #[serde(rename = "group.edit")]
     GroupEdit(GroupEdit),
+    /// Gives a group a picture, or takes it away.
+    #[serde(rename = "group.picture.set")]
+    GroupPicture(GroupPicture),
     /// Makes a link that leads whoever has it into a group.
     #[serde(rename = "group.link")]
     GroupLink(GroupLink),
@@ -256,6 +259,9 @@ pub enum Query {
     /// A group as its head says: [`Group`].
     #[serde(rename = "group")]
     Group(ByChat),
+    /// A group's picture: [`MediaFile`].
+    #[serde(rename = "group.picture.get")]
+    GroupPictureGet(ByChat),
     /// Messages that hold the words, newest first: list of [`Hit`].
     #[serde(rename = "search")]
     Search(Search),
@@ -332,7 +338,7 @@ pub enum Answer {
     Pins(Vec<Message>),
     /// [`Query::History`]
     History(Vec<Version>),
-    /// [`Query::MediaGet`]
+    /// [`Query::MediaGet`], [`Query::GroupPictureGet`]
     MediaFile(MediaFile),
     /// [`Query::Group`]
     Group(Group),

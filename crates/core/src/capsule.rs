@@ -331,6 +331,7 @@ const HELPERS_MAX: usize = 64;
 /// A large one keeps only those who may bring me back, and me (CAP-3).
 fn shortened(mut state: GroupState, me: AccountId) -> GroupState {
     state.description.clear();
+    state.picture = None;
     if state.encode().len() <= STATE_MAX {
         return state;
     }
@@ -448,6 +449,7 @@ mod tests {
             name: "a name of some length".into(),
         };
         let mut state = GroupState {
+            picture: None,
             large: false,
             name: "house".into(),
             description: "x".repeat(100),

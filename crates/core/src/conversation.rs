@@ -674,7 +674,7 @@ fn shown_as(
     let served = match header.kind {
         _any if from.own => true,
         Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Lacking | Kind::Introduced => !from.grouped,
-        Kind::Leave | Kind::Consent => from.grouped,
+        Kind::Leave | Kind::Consent | Kind::Picture => from.grouped,
         _other => false,
     };
     if served {
@@ -718,6 +718,7 @@ fn told(
         Kind::Lacking => group::apart::lacks(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
         Kind::Consent => group::succession::said(step, from, by.account, body),
+        Kind::Picture if from.grouped => group::picture::come(step, from, body),
         Kind::Reaction | Kind::Edit | Kind::Deletion | Kind::Pin | Kind::Vote | Kind::Close => {
             content::take_in(step, from.chat, id, kind, body)
         }
@@ -731,6 +732,7 @@ fn told(
         | Kind::Own
         | Kind::Introduce
         | Kind::Introduced
+        | Kind::Picture
         | Kind::Unknown(_) => Ok(()),
     }
 }

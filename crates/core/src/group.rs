@@ -4,7 +4,7 @@
 //! in conversations of two, the entry of the chat. What is allowed `roles` says, to whoever makes a commit as to whoever
 //! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome, `apart` has what
 //! many Welcomes have in common, `succession` makes another owner where none comes back,
-//! `behind` brings back who cannot follow, `links` adds whom a link has let in.
+//! `picture` keeps what the group is shown with, `behind` brings back who cannot follow, `links` adds whom a link has let in.
 //! Specified in `docs/protocol/12-groups.md` (GRP-*).
 //! Invariant: a group's chat shows what the head says; nothing here is kept that the head does not.
 
@@ -12,6 +12,7 @@ pub(crate) mod apart;
 pub(crate) mod behind;
 pub(crate) mod joining;
 pub(crate) mod links;
+pub(crate) mod picture;
 pub(crate) mod restored;
 pub(crate) mod succession;
 pub(crate) mod supply;
@@ -55,6 +56,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::GroupCreate) -> Result
             role: Role::Owner,
             name: me.name().to_owned(),
         }],
+        picture: None,
     };
     let identity = leaf::identity(&me, &signer.public())?;
     let entered = mls::found_group(&step.mls, &signer, identity, &state.encode())?;
@@ -308,7 +310,10 @@ fn invite_all(
         }
         invite(step, of, *account, own, lies.clone())?;
     }
-    Ok(())
+    if comes.is_empty() {
+        return Ok(());
+    }
+    picture::again(step, of)
 }
 
 /// A new leaf for a member that fell behind, in one commit; everything else stays (GRP-12).
@@ -492,6 +497,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
         .execute(params![gone, u32::try_from(accounts.len()).unwrap_or(u32::MAX), group])?;
     let state = state(step, &of)?;
     seat_all(step, of.chat, &state)?;
+    picture::head_moved(step, of.chat, state.picture)?;
     step.touch_chat(of.chat);
     let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     graph::recount(step, &of)?;

@@ -48,7 +48,7 @@ pub use dice::Dice;
 use api::{Command, Fault, Reply};
 use content::{beside, forward, media, pins, polls, vanish, wishes};
 use conversation::{originals, receipts, renewal, saved, wants};
-use group::{apart, behind, links, succession};
+use group::{apart, behind, links, picture, succession};
 use meeting::{accept, block, introduce, introduced, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
@@ -194,6 +194,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::GroupRole(wish) => group::set_role(step, &wish),
         Command::GroupConsent(wish) => succession::agree(step, &wish),
         Command::GroupEdit(wish) => group::edit(step, &wish),
+        Command::GroupPicture(wish) => picture::set(step, &wish),
         Command::GroupLink(wish) => links::create(step, &wish),
         Command::MarkRead(wish) => conversation::mark_read(step, wish.chat, wish.position),
         Command::Verify(wish) => profile::verify(step, &wish),

@@ -96,6 +96,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
         Query::Pins(by) => Answer::Pins(messages::pins(db, by.chat)?),
         Query::History(by) => Answer::History(content::history(db, &id(&by.id)?)?),
         Query::Group(by) => Answer::Group(load_group(db, by.chat)?.ok_or(QueryError::NotFound)?),
+        Query::GroupPictureGet(by) => Answer::MediaFile(groups::picture(db, by.chat)?),
         Query::Search(search) => Answer::Hits(search::search(db, &search)?),
         Query::SafetyNumber(by) => Answer::SafetyNumber(people::safety_number(db, &id(&by.id)?)?),
         Query::FirstContact(by) => Answer::FirstContact(introduce::first_contact(db, &id(&by.id)?)?),

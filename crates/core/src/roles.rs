@@ -224,7 +224,7 @@ fn check_authority(change: &Change<'_>, place: usize) -> Result<(), &'static str
     let (before, after) = (change.before, change.after);
     let role = before.role(change.author).ok_or("not a member")?;
     let admin = role <= Role::Admin;
-    let named = (&before.name, &before.description) != (&after.name, &after.description);
+    let named = (&before.name, &before.description, before.picture) != (&after.name, &after.description, after.picture);
     let policy = (before.may_write, before.may_add, before.may_edit);
     if named && !admin && role > before.may_edit {
         return Err("may not edit");
@@ -341,6 +341,7 @@ mod tests {
             Role::Reader,
         ];
         GroupState {
+            picture: None,
             large: false,
             name: "house".into(),
             description: String::new(),
@@ -349,6 +350,18 @@ mod tests {
             may_edit: Role::Admin,
             seats: (0..).zip(roles).map(|(n, role)| seat(n, role)).collect(),
         }
+    }
+
+    #[test]
+    fn the_picture_is_for_whom_may_edit_names_grp_20() {
+        let set = |author| change(author, |state| state.picture = Some([1; 32]));
+        assert_eq!(set(2).map(|judged| judged.class), Ok(Class::Admin));
+        assert_eq!(set(3), Err("may not edit"));
+        let mut open = state();
+        open.may_edit = Role::Member;
+        let taken = |author| change_in(&open, author, &[], |state| state.picture = Some([1; 32]));
+        assert!(taken(3).is_ok());
+        assert_eq!(taken(5), Err("may not edit"));
     }
 
     fn change(author: u8, after: impl FnOnce(&mut GroupState)) -> Verdict {

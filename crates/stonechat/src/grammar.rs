@@ -697,6 +697,20 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
+    /// Gives it a picture, a JPEG file of at most 60 kB, or takes it away.
+    Picture {
+        /// Name or id of the group.
+        group: String,
+        /// The file.
+        #[arg(required_unless_present = "remove", conflicts_with = "remove")]
+        file: Option<PathBuf>,
+        /// Takes the picture away.
+        #[arg(long)]
+        remove: bool,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Says who may write: those of this role and above.
     Lock {
         /// Name or id of the group.
@@ -975,6 +989,8 @@ mod tests {
             "group lock House --to moderator",
             "group allow House add member",
             "group allow House edit moderator --json",
+            "group picture House f.jpg --json",
+            "group picture House --remove",
             "group leave House",
             "group link House --approval --most 20 --hours 48 --json",
             "group links House --json",

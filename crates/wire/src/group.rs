@@ -91,6 +91,8 @@ pub struct GroupState {
     pub may_edit: Role,
     /// The accounts, in the order of their authority: by role, then by place in this list (GRP-2).
     pub seats: Vec<Seat>,
+    /// SHA-256 of its picture, where it has one (GRP-20).
+    pub picture: Option<[u8; 32]>,
 }
 
 impl core::fmt::Debug for GroupState {
@@ -101,7 +103,8 @@ impl core::fmt::Debug for GroupState {
 }
 
 impl GroupState {
-    /// version 1 (2: large) | name | description | may write 1 | may add 1 | may edit 1 | count 2 | (account 32 | role 1 | name) each.
+    /// version 1 (2: large) | name | description | may write 1 | may add 1 | may edit 1 | count 2 | (account 32 | role 1 | name) each |
+    /// the picture's hash 32, or nothing.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::from([if self.large { LARGE_VERSION } else { VERSION }]);
         out.put_bytes(self.name.as_bytes());
@@ -113,6 +116,7 @@ impl GroupState {
             out.push(seat.role as u8);
             out.put_bytes(seat.name.as_bytes());
         }
+        out.put(self.picture.as_ref().map_or(&[], |hash| hash.as_slice()));
         out
     }
 
@@ -138,6 +142,11 @@ impl GroupState {
                     name: String::from(reader.text("member name", NAME_BYTES_MAX)?),
                 })
             })?,
+            picture: if reader.rest().is_empty() {
+                None
+            } else {
+                Some(reader.array()?)
+            },
         };
         reader.end()?;
         state.check()?;
@@ -457,6 +466,7 @@ mod tests {
             may_add: Role::Admin,
             may_edit: Role::Admin,
             seats,
+            picture: None,
         }
     }
 
@@ -490,6 +500,23 @@ mod tests {
         let mut newer = state(vec![seat(1, Role::Owner)]).encode();
         newer[0] = 3;
         assert_eq!(GroupState::decode(&newer), Err(DecodeError::Version(3)));
+    }
+
+    #[test]
+    fn a_state_says_which_picture_the_group_has_grp_20() {
+        let plain = state(vec![seat(1, Role::Owner)]);
+        let with = GroupState {
+            picture: Some([7; 32]),
+            ..plain.clone()
+        };
+        let bytes = with.encode();
+        assert_eq!(bytes, [plain.encode(), vec![7; 32]].concat());
+        assert_eq!(GroupState::decode(&bytes), Ok(with));
+        assert_eq!(GroupState::decode(&bytes[..bytes.len() - 1]), Err(DecodeError::Short));
+        assert_eq!(
+            GroupState::decode(&[&bytes[..], &[0]].concat()),
+            Err(DecodeError::Trailing)
+        );
     }
 
     #[test]

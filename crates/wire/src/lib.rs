@@ -52,6 +52,7 @@ pub mod introduce;
 pub mod invite;
 pub mod link;
 pub mod own;
+pub mod picture;
 pub mod reach;
 pub mod route;
 pub mod safety;

@@ -74,6 +74,8 @@ pub enum Kind {
     Introduced,
     /// The sender agrees that somebody becomes an owner (GRP-19).
     Consent,
+    /// The bytes of a group's picture (GRP-21).
+    Picture,
     /// Made by a newer Stonechat; kept, and shown as such.
     Unknown(u8),
 }
@@ -103,6 +105,7 @@ impl Kind {
             18 => Self::Introduce,
             19 => Self::Introduced,
             15 => Self::Consent,
+            16 => Self::Picture,
             other => Self::Unknown(other),
         }
     }
@@ -131,6 +134,7 @@ impl Kind {
             Self::Introduce => 18,
             Self::Introduced => 19,
             Self::Consent => 15,
+            Self::Picture => 16,
             Self::Unknown(code) => code & !READ_THROUGH,
         }
     }

@@ -12,6 +12,8 @@ const PHOTO_BYTES_MAX = 130 * 1024;
 const PREVIEW_SIDE = 480;
 const PREVIEW_BYTES_MAX = 60 * 1024;
 const VOICE_MS_MAX = 119_000;
+const PICTURE_SIDES = [512, 384, 256, 128] as const;
+const PICTURE_BYTES_MAX = 60 * 1024;
 const BITS_A_SECOND = 12_000;
 
 export interface Photo {
@@ -35,6 +37,18 @@ export async function photoOf(file: Blob): Promise<Photo | null> {
     const preview = await smallest(picture, [PREVIEW_SIDE, PREVIEW_SIDE / 2], PREVIEW_BYTES_MAX);
     picture.close();
     return data === null || preview === null ? null : { data, preview };
+  } catch {
+    return null;
+  }
+}
+
+/** A picture for a group, as base64. Null: the browser cannot read it. */
+export async function pictureOf(file: Blob): Promise<string | null> {
+  try {
+    const picture = await createImageBitmap(file);
+    const data = await smallest(picture, PICTURE_SIDES, PICTURE_BYTES_MAX);
+    picture.close();
+    return data;
   } catch {
     return null;
   }

@@ -156,7 +156,7 @@ describe('addresses', () => {
 
 describe('groups', () => {
   const group = (mine: Group['members'][number]['role'], member = true): Group => ({
-    chat: 1, name: 'g', description: '', mayWrite: 'member', mayAdd: 'member', mayEdit: 'admin', member, large: false, ownerHeardAt: 0, electors: ['a', 'b', 'm'], consentsNeeded: 3, successions: [],
+    chat: 1, name: 'g', description: '', picture: false, mayWrite: 'member', mayAdd: 'member', mayEdit: 'admin', member, large: false, ownerHeardAt: 0, electors: ['a', 'b', 'm'], consentsNeeded: 3, successions: [],
     members: [
       { account: 'o', name: 'O', role: 'owner', me: mine === 'owner' },
       { account: 'a', name: 'A', role: 'admin', me: mine === 'admin' },

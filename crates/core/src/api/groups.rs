@@ -116,6 +116,26 @@ impl core::fmt::Debug for GroupEdit {
     }
 }
 
+/// Parameters of `Command::GroupPicture`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+#[ts(optional_fields = nullable)]
+pub struct GroupPicture {
+    /// The group's chat.
+    pub chat: ChatId,
+    /// A JPEG, base64: at most 61,440 bytes once what is no picture was taken out. Absent: the picture is taken away.
+    #[serde(default)]
+    pub data: Option<String>,
+}
+
+impl core::fmt::Debug for GroupPicture {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("GroupPicture")
+            .field("chat", &self.chat)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Parameters of `Command::GroupLink`.
 #[derive(Clone, Debug, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -165,6 +185,8 @@ pub struct Group {
     pub name: String,
     /// What it is about.
     pub description: String,
+    /// It has a picture, and its bytes are here.
+    pub picture: bool,
     /// The lowest role that may write.
     pub may_write: Role,
     /// The lowest role that may add members.
@@ -219,7 +241,7 @@ impl core::fmt::Debug for Member {
 }
 
 /// What the chat list says of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupBrief {
     /// How many accounts.
@@ -228,4 +250,6 @@ pub struct GroupBrief {
     pub member: bool,
     /// Nobody was heard there for long: this device has asked to be added again.
     pub behind: bool,
+    /// It has a picture, and its bytes are here: another text for another picture.
+    pub picture: Option<String>,
 }

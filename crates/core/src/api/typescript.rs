@@ -198,6 +198,7 @@ fn typescript() -> String {
         GroupConsent,
         Succession,
         GroupEdit,
+        GroupPicture,
         GroupLink,
         LinkedGroup,
         Group,

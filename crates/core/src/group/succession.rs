@@ -251,6 +251,7 @@ mod tests {
     /// 0 owns; 1, 2 and 3 are members.
     fn group() -> GroupState {
         GroupState {
+            picture: None,
             large: false,
             name: "house".into(),
             description: String::new(),

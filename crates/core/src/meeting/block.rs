@@ -81,7 +81,8 @@ pub(crate) fn is_put_away(step: &Step<'_, '_>, of: &Conversation) -> Result<bool
     Ok(step.tx.prepare_cached(sql)?.exists([of.chat])?)
 }
 
-/// What of a blocked member counts in a group all the same: how long messages stay is the group's, and leaving too (BLK-2).
+/// What of a blocked member counts in a group all the same: how long messages stay and its picture are the group's, and leaving
+/// too (BLK-2).
 pub(crate) const fn counts(kind: Kind) -> bool {
-    matches!(kind, Kind::Timer | Kind::Leave)
+    matches!(kind, Kind::Timer | Kind::Leave | Kind::Picture)
 }

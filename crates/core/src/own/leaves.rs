@@ -184,6 +184,7 @@ fn commit(
     }
     if comes.len() > changes.len() {
         conversation::note_device(step, of, me.id())?;
+        group::picture::again(step, of)?;
     }
     Ok(())
 }

@@ -2,11 +2,13 @@
 //!
 //! In: a chat. Out: [`Group`], as the branch that is written to says.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use stonechat_wire::group::GroupState;
 
-use super::{choice_at, hex_at};
-use crate::api::{ChatId, Group, Member, Role, Succession};
+use super::{QueryError, choice_at, hex_at};
+use crate::api::{ChatId, Group, MediaFile, MediaKind, Member, Role, Succession};
 use crate::roles;
 use crate::store::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,9 +55,22 @@ pub fn load_group(db: &Connection, chat: ChatId) -> Result<Option<Group>, StoreE
         may_edit: shown(state.may_edit),
         name: state.name,
         description: state.description,
+        picture: db
+            .prepare_cached("SELECT 1 FROM picture WHERE chat = ?")?
+            .exists([chat])?,
         members: members.query_map([chat], member_row)?.collect::<Result<_, _>>()?,
         member,
     }))
+}
+
+/// Its picture.
+pub(super) fn picture(db: &Connection, chat: ChatId) -> Result<MediaFile, QueryError> {
+    let mut statement = db.prepare_cached("SELECT bytes FROM picture WHERE chat = ?")?;
+    let bytes: Option<Vec<u8>> = statement.query_row([chat], |row| row.get(0)).optional()?;
+    Ok(MediaFile {
+        kind: MediaKind::Photo,
+        data: STANDARD.encode(bytes.ok_or(QueryError::NotFound)?),
+    })
 }
 
 /// Whom electors want to be an owner.

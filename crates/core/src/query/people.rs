@@ -25,6 +25,7 @@ const CHAT: &str = "
            coalesce(nullif(c.alias, ''), c.own_name, h.name) AS name, coalesce(v.group_id, l.group_id) AS group_id,
            coalesce(v.accounts, (SELECT count(*) FROM seat WHERE chat = l.chat)) AS accounts,
            v.gone = 0 AND v.leaving = 0 AS member, coalesce(v.silent > 1, 1) AS behind,
+           (SELECT substr(hash, 1, 8) FROM picture p WHERE p.chat = h.id) AS picture,
            EXISTS (SELECT 1 FROM coming_back b WHERE b.account = h.contact) AS coming_back,
            (SELECT nullif(t.timer_s, 0) FROM message t INDEXED BY message_timer
             WHERE t.chat = h.id AND t.kind = 6 AND t.late = 0 ORDER BY t.position DESC LIMIT 1) AS timer_s,
@@ -269,12 +270,15 @@ fn chat_row(row: &Row<'_>) -> rusqlite::Result<Chat> {
     let members: Option<u32> = row.get("accounts")?;
     let member: Option<bool> = row.get("member")?;
     let behind: Option<bool> = row.get("behind")?;
+    let picture: Option<Vec<u8>> = row.get("picture")?;
+    let picture = picture.map(hex::encode);
     let group = members
         .filter(|_| row.get::<_, Option<Vec<u8>>>("group_id").is_ok_and(|id| id.is_some()))
         .map(|members| GroupBrief {
             members,
             member: member.unwrap_or_default(),
             behind: behind.unwrap_or_default(),
+            picture,
         });
     Ok(Chat {
         id: row.get("id")?,

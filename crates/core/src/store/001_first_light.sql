@@ -311,6 +311,13 @@ CREATE TABLE consent(
   PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
 
+-- What a group is shown with, as its head names it (GRP-20).
+CREATE TABLE picture(
+  chat         INTEGER PRIMARY KEY REFERENCES chat(id) ON DELETE CASCADE,
+  hash         BLOB NOT NULL,            -- SHA-256, as the state has it
+  bytes        BLOB NOT NULL             -- JPEG
+) STRICT;
+
 -- Commits of mine that are on their way, and who has been heard in the epoch they make or beyond.
 CREATE TABLE commit_heard(
   epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,

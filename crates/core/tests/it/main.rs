@@ -32,6 +32,7 @@ mod media;
 mod meeting;
 mod outsiders;
 mod overflow;
+mod picture;
 mod polls;
 mod restore;
 mod rules;

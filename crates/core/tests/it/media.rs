@@ -9,7 +9,7 @@ use stonechat_core::api::{
 };
 use stonechat_core::query::Live;
 
-const PHOTO: &[u8] = include_bytes!("../fixtures/photo.jpg");
+pub(crate) const PHOTO: &[u8] = include_bytes!("../fixtures/photo.jpg");
 const NOTE: &[u8] = include_bytes!("../fixtures/note.ogg");
 
 fn ask(bench: &mut Bench, kind: MediaKind, file: &[u8], preview: Option<&[u8]>) -> Result<Message, Fault> {
@@ -29,7 +29,7 @@ fn ask(bench: &mut Bench, kind: MediaKind, file: &[u8], preview: Option<&[u8]>) 
     }
 }
 
-fn query(bench: &Bench, device: usize, query: Query) -> Option<Answer> {
+pub(crate) fn query(bench: &Bench, device: usize, query: Query) -> Option<Answer> {
     let live = Live {
         version: String::new(),
         locked: false,
@@ -55,7 +55,7 @@ fn file(bench: &Bench, device: usize, id: &str, preview: bool) -> Option<Vec<u8>
 }
 
 /// A photo with so many bytes in its scan.
-fn photo(scan: usize) -> Vec<u8> {
+pub(crate) fn photo(scan: usize) -> Vec<u8> {
     let (head, end) = PHOTO.split_at(PHOTO.len() - 2);
     let head = &head[..head.len() - 3000];
     [head, &vec![7; scan], end].concat()

@@ -264,7 +264,7 @@ impl World {
     pub(crate) fn say_to_group(&mut self, k: usize) {
         let d = self.plan.texts[k].from;
         let chat = self.group_chat(d);
-        match chat.filter(|chat| chat.group.is_some_and(|group| group.member)) {
+        match chat.filter(|chat| chat.group.as_ref().is_some_and(|group| group.member)) {
             Some(chat) => self.send(k, d, chat.id),
             None if self.now < self.plan.heals_at => self.after(HOUR, Event::Say(k)),
             None => self.said[k].kept_silent = true,

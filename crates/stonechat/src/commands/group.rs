@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stonechat_daemon::types::{ChatId, Group, Role};
 
-use super::{find, links};
+use super::{find, links, media};
 use crate::client::Client;
 use crate::failure::CommandError;
 use crate::grammar::{self, Allowed, Members, RoleName};
@@ -81,6 +81,12 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
         }
         Wish::Rename { group, name, json } => (edit(client, &group, json!({ "name": name })).await?, json),
         Wish::Describe { group, text, json } => (edit(client, &group, json!({ "description": text })).await?, json),
+        Wish::Picture { group, file, json, .. } => {
+            let data = file.as_deref().map(media::base64_of).transpose()?;
+            let chat = find::group(client, &group).await?.id;
+            let wish = json!({ "chat": chat, "data": data });
+            (client.call("group.picture.set", wish).await?, json)
+        }
         Wish::Lock { group, to, json } => {
             let policy = json!({ "mayWrite": shown(to) });
             (edit(client, &group, policy).await?, json)
@@ -139,6 +145,9 @@ fn print(group: &Group) -> Result<(), CommandError> {
     show::line(&format!("{}{gone}", show::tame(&group.name)))?;
     if !group.description.is_empty() {
         show::line(&show::tame(&group.description))?;
+    }
+    if group.picture {
+        show::line("it has a picture")?;
     }
     if group.may_write != Role::Member {
         show::line(&format!("who may write: {} and above", word(group.may_write)))?;

@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Sends a file and prints the message's id.
 pub(super) async fn send(client: &mut Client, wish: &Media, kind: MediaKind) -> Result<(), CommandError> {
-    let data = STANDARD.encode(read(&wish.file)?);
+    let data = STANDARD.encode(read(&wish.file, "192 kB can be sent")?);
     let chat = find::chat(client, &wish.contact).await?;
     let asked = json!({ "chat": chat, "kind": kind, "data": data, "text": wish.text });
     let message: Message = client.call("media.send", asked).await?;
@@ -33,8 +33,13 @@ pub(super) async fn send(client: &mut Client, wish: &Media, kind: MediaKind) -> 
     }
 }
 
-/// What is longer than can be sent is read no further, and refused as too long.
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+/// A picture for a group, as the API takes it.
+pub(super) fn base64_of(path: &Path) -> Result<String, CommandError> {
+    Ok(STANDARD.encode(read(path, "60 kB are a picture")?))
+}
+
+/// What is much longer than fits is read no further, and refused as too long.
+fn read(path: &Path, most: &str) -> Result<Vec<u8>, CommandError> {
     let reading = || format!("reading {}", path.display());
     let mut bytes = Vec::new();
     let file = File::open(path).with_context(reading)?;
@@ -42,7 +47,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
         .read_to_end(&mut bytes)
         .with_context(reading)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err(anyhow::anyhow!("{} is too big: at most 192 kB can be sent", path.display()).into());
+        return Err(anyhow::anyhow!("{} is too big: at most {most}", path.display()).into());
     }
     Ok(bytes)
 }

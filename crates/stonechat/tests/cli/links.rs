@@ -29,6 +29,15 @@ fn a_stranger_with_the_link_comes_into_the_group_glk_3() {
     );
     let refused = bo.run(&["group", "allow", "House", "add", "member"]);
     assert_ne!(refused.code, 0, "{refused:?}");
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/tests/fixtures/photo.jpg");
+    // proves: GRP-20
+    assert!(
+        ana.run(&["group", "picture", "House", picture])
+            .ok()
+            .contains("it has a picture")
+    );
+    let without = ana.run(&["group", "picture", "House", "--remove", "--json"]).json();
+    assert_eq!(without[0]["picture"], false);
     let link = ana.run(&["group", "link", "House", "--most", "5"]).line();
     let said = cleo.run(&["accept", &link]).line();
     assert_eq!(said, "accepted: Ana; the group follows: House");

@@ -28,6 +28,7 @@ use stonechat_wire::message::{
     First, Kind, MessageHeader, Receipt, encode_again, encode_text, encode_want, message_id,
 };
 use stonechat_wire::own::{LeafCut, Own, OwnContact, OwnNote, OwnWelcome};
+use stonechat_wire::picture;
 use stonechat_wire::place::Place;
 use stonechat_wire::poll::{Poll, Vote};
 use stonechat_wire::post::{Forwarded, Media, Post, encode_timer};
@@ -232,6 +233,7 @@ fn meeting_seeds() -> Vec<Seed> {
         ),
         seed("meeting", "receipt", 7, &receipt().encode()),
         seed("meeting", "group state", 8, &group_state().encode()),
+        seed("meeting", "group state with a picture", 8, &pictured_state().encode()),
         seed("meeting", "note", 9, &note().encode()),
         seed("meeting", "capsule", 15, &capsule().encode()),
         seed("meeting", "own welcome", 16, &own_welcome().encode()),
@@ -575,6 +577,14 @@ fn group_state() -> GroupState {
             seat(40, Role::Admin, "Bo"),
             seat(80, Role::Reader, "Cy"),
         ],
+        picture: None,
+    }
+}
+
+fn pictured_state() -> GroupState {
+    GroupState {
+        picture: Some(picture::hash(&bytes::<40>(9))),
+        ..group_state()
     }
 }
 
@@ -633,6 +643,8 @@ fn groups() -> Value {
     json!({
         "state": { "rule": "GRP-1, GRP-2", "bytes": hex(group_state().encode()) },
         "large state": { "rule": "GRP-17", "bytes": hex(GroupState { large: true, ..group_state() }.encode()) },
+        "state with a picture": { "rule": "GRP-20", "bytes": hex(pictured_state().encode()),
+            "hash of": hex(bytes::<40>(9)) },
         "consent": { "rule": "GRP-18, GRP-19",
             "signed": hex(consent_bytes(&bytes::<16>(1), &bytes(60), 12, AccountId::from_bytes(bytes(40)))),
             "body": hex(Agreed { candidate: AccountId::from_bytes(bytes(40)), number: 12, signature: bytes(50) }.encode()) },

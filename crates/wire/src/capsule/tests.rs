@@ -49,6 +49,7 @@ fn capsule() -> Capsule {
                     role: Role::Owner,
                     name: "Ana".into(),
                 }],
+                picture: None,
             },
         }],
         left_out: 3,

@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.picture.set", "params": GroupPicture } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "introductions" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "firstContact", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "introductions" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "group.picture.get", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "firstContact", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -1476,6 +1476,19 @@ mayAdd?: Role | null,
 mayEdit?: Role | null, };
 
 /**
+ * Parameters of `Command::GroupPicture`.
+ */
+export type GroupPicture = { 
+/**
+ * The group's chat.
+ */
+chat: number, 
+/**
+ * A JPEG, base64: at most 61,440 bytes once what is no picture was taken out. Absent: the picture is taken away.
+ */
+data?: string | null, };
+
+/**
  * Parameters of `Command::GroupLink`.
  */
 export type GroupLink = { 
@@ -1533,6 +1546,10 @@ name: string,
  * What it is about.
  */
 description: string, 
+/**
+ * It has a picture, and its bytes are here.
+ */
+picture: boolean, 
 /**
  * The lowest role that may write.
  */
@@ -1610,7 +1627,11 @@ member: boolean,
 /**
  * Nobody was heard there for long: this device has asked to be added again.
  */
-behind: boolean, };
+behind: boolean, 
+/**
+ * It has a picture, and its bytes are here: another text for another picture.
+ */
+picture: string | null, };
 
 /**
  * What is wrong with a conversation's keys.

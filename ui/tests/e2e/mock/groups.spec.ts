@@ -1,5 +1,6 @@
 //! Links into a group: made, shown, closed; who waits. And an owner who steps down.
 
+import { fileURLToPath } from 'node:url';
 import type { Page } from '@playwright/test';
 import { DESKTOP, PHONE, expect, expectAccessibleIn, test } from './page';
 
@@ -144,5 +145,33 @@ test.describe('an owner', () => {
     await expect(mine).toHaveCount(0);
     const call = await page.evaluate(() => window.mock!.calls.filter(({ method }) => method === 'group.role').at(-1)!.params);
     expect(call).toMatchObject({ role: 'member' });
+  });
+});
+
+test.describe('the picture of a group', () => {
+  test.use(PHONE);
+  const PICTURE = fileURLToPath(new URL('../../../../docs/pictures/invite-light.png', import.meta.url));
+
+  test('is made small, seen on its page, in its header and in the list, and taken away', async ({ page, open }) => {
+    await open({ scenario: 'group', hash: GROUP });
+    const shown = page.locator('img.picture:visible');
+    await expect(page.getByRole('button', { name: 'Remove the picture' })).toHaveCount(0);
+    await page.locator('input[type=file]').setInputFiles({ name: 'a.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('no picture') });
+    await expect(page.getByRole('alert')).toHaveText(/not a picture/);
+    await page.locator('input[type=file]').setInputFiles(PICTURE);
+    await expect(shown).toHaveCount(1);
+    expect(await shown.evaluate((img: HTMLImageElement) => img.decode().then(() => img.naturalWidth))).toBeGreaterThan(100);
+    const bytes = await page.evaluate(() => atob(window.mock!.backend.pictures.get(8)!).length);
+    expect(bytes).toBeLessThanOrEqual(61_440);
+    await expectAccessibleIn(page, 'en');
+    for (const hash of ['#/chat/8', '#/']) {
+      await page.evaluate((to) => (location.hash = to), hash);
+      await expect(page.locator('.members')).toHaveCount(0);
+      await expect(shown).toHaveCount(1);
+    }
+    await page.evaluate((hash) => (location.hash = hash), GROUP);
+    await page.getByRole('button', { name: 'Remove the picture' }).press('Enter');
+    await expect(page.getByRole('button', { name: 'Add a picture' })).toBeFocused();
+    await expect(shown).toHaveCount(0);
   });
 });

@@ -50,6 +50,8 @@ export class Backend {
   readonly groups = new Map<number, Group>();
   readonly messages = new Map<number, Message[]>();
   readonly files = new Map<string, MediaFile>();
+  /** Pictures of groups, base64, by chat. */
+  readonly pictures = new Map<number, string>();
   readonly requests = new Map<string, Request>();
   readonly invites = new Map<string, Invite>();
   readonly acceptances = new Map<string, Acceptance>();
@@ -107,12 +109,12 @@ export class Backend {
   /** A group with these contacts; the first role is mine. */
   addGroup(name: string, members: readonly string[], role: Group['members'][number]['role'] = 'owner'): Chat {
     const chat: Chat = {
-      id: this.chats.size + 1, contact: this.hex(32), own: false, group: { members: members.length + 1, member: true, behind: false }, name, verified: false, last: null,
+      id: this.chats.size + 1, contact: this.hex(32), own: false, group: { members: members.length + 1, member: true, behind: false, picture: null }, name, verified: false, last: null,
       unread: 0, mentions: 0, pins: 0, firstUnread: null, waiting: false, comingBack: false, draft: null, activeAt: this.now(), heardAt: null, timerS: null, alarms: [], isNew: false,
     };
     const mine = { account: this.me!.id, name: this.me!.name, role, me: true };
     const others = members.map((account) => ({ account, name: this.contacts.get(account)!.name, role: role === 'owner' ? ('member' as const) : ('owner' as const), me: false }));
-    this.groups.set(chat.id, { chat: chat.id, name, description: '', mayWrite: 'member', mayAdd: 'admin', mayEdit: 'admin', member: true, large: false, ownerHeardAt: this.now(), electors: [], consentsNeeded: 1, successions: [], members: role === 'owner' ? [mine, ...others] : [...others, mine] });
+    this.groups.set(chat.id, { chat: chat.id, name, description: '', picture: false, mayWrite: 'member', mayAdd: 'admin', mayEdit: 'admin', member: true, large: false, ownerHeardAt: this.now(), electors: [], consentsNeeded: 1, successions: [], members: role === 'owner' ? [mine, ...others] : [...others, mine] });
     this.chats.set(chat.id, chat);
     this.messages.set(chat.id, []);
     this.place(chat, '', { kind: 'began' });
@@ -123,7 +125,7 @@ export class Backend {
   #becomes(group: Group): Group {
     this.groups.set(group.chat, group);
     const chat = this.chats.get(group.chat)!;
-    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member, behind: false }];
+    [chat.name, chat.group] = [group.name, { members: group.members.length, member: group.member, behind: false, picture: this.pictures.get(chat.id)?.slice(-16) ?? null }];
     this.emit({ kind: 'chatChanged', chat: { ...chat } });
     return group;
   }
@@ -589,6 +591,13 @@ export class Backend {
       const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value != null)) as Partial<Group>;
       return this.#becomes({ ...group, ...given });
     },
+    'group.picture.set': ({ chat, data }) => {
+      const group = this.#inGroup(chat);
+      if (data == null) this.pictures.delete(chat);
+      else this.pictures.set(chat, data);
+      return this.#becomes({ ...group, picture: data != null });
+    },
+    'group.picture.get': ({ chat }) => ({ kind: 'photo', data: this.#need(this.pictures.get(chat)) }),
     group: ({ chat }) => this.#need(this.groups.get(chat)),
     markRead: ({ chat: chatId, position }) => {
       const chat = this.#need(this.chats.get(chatId));
