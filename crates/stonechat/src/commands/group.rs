@@ -153,7 +153,10 @@ fn print(group: &Group) -> Result<(), CommandError> {
         show::line(&format!("who may write: {} and above", word(group.may_write)))?;
     }
     show::line(&format!("who may add people: {} and above", word(group.may_add)))?;
-    show::line(&format!("who may edit: {} and above", word(group.may_edit)))?;
+    show::line(&format!(
+        "who may change name and timer: {} and above",
+        word(group.may_edit)
+    ))?;
     for one in &group.successions {
         let name = group.members.iter().find(|member| member.account == one.account);
         let name = name.map_or(one.account.as_str(), |member| member.name.as_str());
