@@ -359,6 +359,7 @@ pub enum Answer {
 /// Something changed. Every event carries a growing `seq`; `subscribe {since}` replays what was missed or says `reset`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[allow(clippy::large_enum_variant, reason = "an event is made, told and gone")]
 pub enum Event {
     /// A message arrived or was written. `mine` tells which.
     MessageAdded {
