@@ -411,28 +411,6 @@ fn with_laptop() -> Bench {
 }
 
 #[test]
-fn a_linked_device_that_was_away_for_thirty_five_days_walks_to_the_others_own_11() {
-    let mut bench = with_laptop();
-    let leaf = "SELECT leaf FROM conversation WHERE grouped = 1";
-    let before = count(&mut bench, 3, leaf);
-    bench.devices[3].cut = true;
-    for n in 0..5 {
-        rename(&mut bench, 0, &format!("house {n}"));
-        say(&mut bench, 2, &format!("week {n}")).unwrap();
-        days(&mut bench, 7);
-    }
-    bench.reconnect(3);
-    bench.greet(3);
-    bench.pass(10 * MINUTE);
-    // Its own renewal, overdue, may have lost to another one.
-    days(&mut bench, 1);
-    assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
-    assert!((0..5).all(|n| has(&mut bench, 3, &format!("week {n}"))));
-    assert_eq!(count(&mut bench, 3, leaf), before, "nobody gave it another leaf");
-    assert_eq!(count(&mut bench, 1, "SELECT count(*) FROM own_behind"), 0);
-}
-
-#[test]
 fn a_linked_device_that_was_away_too_long_gets_another_leaf_from_the_home_device_own_11() {
     let mut bench = with_laptop();
     bench.devices[3].cut = true;
