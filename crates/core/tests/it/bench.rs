@@ -22,6 +22,8 @@ pub(crate) struct Device {
     pub(crate) wake_at: Option<u64>,
     pub(crate) queue: VecDeque<Input>,
     pub(crate) listening: BTreeMap<Tag, u64>,
+    /// Why envelopes that came were refused.
+    pub(crate) refused: Vec<&'static str>,
     /// Parcels handed out, in order.
     pub(crate) sent: Vec<Parcel>,
     /// It reaches no relay: what it sends is held back.
@@ -76,6 +78,7 @@ impl Device {
             wake_at: None,
             queue: VecDeque::new(),
             listening: BTreeMap::new(),
+            refused: vec![],
             sent: vec![],
             cut: false,
             held: vec![],
@@ -93,6 +96,7 @@ impl Device {
         tx.commit().unwrap();
         self.wake_at = outputs.wake_at.map(|at| at.0);
         self.events.extend(outputs.events.iter().cloned());
+        self.refused.extend(outputs.refused.iter().copied());
         outputs
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use crate::forks::{change, number as count};
-use crate::groups::{chat, circle, create, head};
+use crate::groups::{self, chat, circle, create, head};
 use stonechat_core::api::{Command, GroupEdit};
 use stonechat_wire::catchup::{COMMITS_MAX, encode_bundle};
 use stonechat_wire::envelope::{EnvelopeKey, seal_all};
@@ -171,4 +171,26 @@ fn a_bundle_that_is_bent_out_of_order_foreign_or_too_large_leads_nowhere_epo_8()
     assert_eq!(head(&mut bench, 2), commits[3].0);
     assert_eq!(head(&mut bench, 2), head(&mut bench, 0));
     assert_eq!(count(&mut bench, 2, "SELECT count(*) FROM alarm"), 0);
+}
+
+/// Group seed 43 found it.
+#[test]
+fn a_bundle_leads_whoever_it_removes_no_further_epo_8() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    bench.pass(MINUTE);
+    let start = head(&mut bench, 2);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    rename(&mut bench, "before");
+    groups::remove(&mut bench, 0, &[2]).unwrap();
+    rename(&mut bench, "after");
+    let commits: Vec<Vec<u8>> = kept(&mut bench).into_iter().map(|(_, commit)| commit).collect();
+    let last: Vec<Vec<u8>> = commits.into_iter().rev().take(3).rev().collect();
+    bench.relay.boxes.values_mut().flatten().for_each(Vec::clear);
+    bench.devices[2].listening = ears;
+    bench.devices[2].refused.clear();
+    put_in_lane(&mut bench, 2, &start, &encode_bundle(&last));
+    let gone = "SELECT gone FROM conversation WHERE grouped = 1";
+    assert_eq!(count(&mut bench, 2, gone), 1);
+    assert_eq!(bench.devices[2].refused, [""; 0], "what follows is not for it");
 }

@@ -44,5 +44,11 @@ pub(crate) fn take_commits(
 fn take_next(step: &mut Step<'_, '_>, group: &Gid, parent: EpochId, commit: &[u8]) -> Result<Option<EpochId>, Stop> {
     let of = load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     take_commit(step, &of, parent, commit)?;
-    made_by(step, parent, &Sha256::digest(commit).into())
+    let Some(child) = made_by(step, parent, &Sha256::digest(commit).into())? else {
+        return Ok(None);
+    };
+    // One that removes me makes an epoch without me: what follows is not for me.
+    let sql = "SELECT 1 FROM epoch WHERE epoch_id = ? AND mailbox_root IS NOT NULL";
+    let is_mine = step.tx.prepare_cached(sql)?.exists([child.as_bytes()])?;
+    Ok(is_mine.then_some(child))
 }
