@@ -20,7 +20,7 @@ use stonechat_wire::ids::EpochId;
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::mailbox::Lane;
 
-/// A page ends with the item that brings it here (BDL-4).
+/// A page ends with the content that brings it here (BDL-4).
 const PAGE_BYTES: usize = 160_000;
 /// A page that is taken in has no more: that, and one item.
 const PAGE_BYTES_MAX: usize = PAGE_BYTES + 33_000;
@@ -78,6 +78,9 @@ impl Page {
 pub(crate) fn export(step: &mut Step<'_, '_>, from: Option<BundlePlace>) -> Result<Reply, Stop> {
     step.me()?;
     let BundlePlace { mut stage, mut after } = from.unwrap_or_default();
+    if after < 0 {
+        return Err(Stop::Fault(Fault::BadParams));
+    }
     let mut page = Page::default();
     while let Some(part) = Stage::of(stage) {
         let entries = entries(step, part, after)?;
@@ -104,7 +107,7 @@ fn entries(step: &Step<'_, '_>, stage: Stage, after: i64) -> Result<Vec<i64>, St
             "SELECT count(*) FROM invite WHERE state <= 1 AND length(card) > 0",
             after,
         ),
-        Stage::Receipts => Ok((after + 1..=RECEIPTS_MAX).collect()),
+        Stage::Receipts => Ok((after.saturating_add(1)..=RECEIPTS_MAX).collect()),
         Stage::Kept => numbers(
             step,
             "SELECT number FROM original WHERE number > ? AND kept_at >= ? ORDER BY number LIMIT ?",

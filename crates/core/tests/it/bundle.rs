@@ -193,3 +193,17 @@ fn much_goes_in_pages_that_each_can_be_taken_in_bdl_4() {
     }
     assert_eq!(bench.texts(1).len(), 60);
 }
+
+#[test]
+fn a_place_that_no_page_ended_at_is_refused_or_gives_what_is_behind_it_bdl_4() {
+    let mut bench = Bench::friends();
+    for stage in [0, 1, 2, 3, 4, u8::MAX] {
+        for after in [i64::MIN, -1] {
+            let from = Some(BundlePlace { stage, after });
+            let refused = bench.ask(0, Command::BundleExport(BundleExport { from }));
+            assert_eq!(refused.unwrap_err(), Fault::BadParams, "{stage}");
+        }
+        let from = Some(BundlePlace { stage, after: i64::MAX });
+        assert_eq!(page(&mut bench, 0, from).next, None, "{stage}");
+    }
+}
