@@ -26,7 +26,7 @@ pub(crate) use readable::{first_of, readable_at, was_leaf_of};
 pub(crate) use tree::{is_canonical, since};
 
 use self::closing::close_surplus;
-use super::receipts;
+use super::{receipts, wants};
 use crate::group;
 use crate::listening;
 use crate::mls::{self, Gid, Leaf};
@@ -225,6 +225,7 @@ pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signe
         outbox::branch_lost(step, &entered.group, epoch)?;
     }
     receipts::due(step, &entered.group)?;
+    wants::begin_again(step, &entered.group)?;
     own::spread(step, &entered.group)?;
     group::head_moved(step, &entered.group, &unseen)?;
     close_surplus(step, &entered.group)

@@ -138,10 +138,7 @@ pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
 fn ask(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
     if of.gone {
-        step.tx
-            .prepare_cached("DELETE FROM want WHERE group_id = ?")?
-            .execute([group])?;
-        return Ok(());
+        return rest(step, group);
     }
     if asked_lately(step, group)? {
         return Ok(());
@@ -165,6 +162,23 @@ fn ask(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         // What is on screen says that it was asked for.
         step.event(Event::Ingested { messages: 0 });
     }
+    Ok(())
+}
+
+/// Who is out asks nobody, and asks again if it is added again.
+fn rest(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE want SET due_at = NULL WHERE group_id = ?")?
+        .execute([group])?;
+    Ok(())
+}
+
+/// I am in the conversation again: what was missing is asked for from the first time on.
+pub(crate) fn begin_again(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    step.tx
+        .prepare_cached("UPDATE want SET asked = 0, due_at = ?2 WHERE group_id = ?1")?
+        .execute(params![group, in_turn(step, &of, 0)])?;
     Ok(())
 }
 

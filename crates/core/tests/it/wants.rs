@@ -1,7 +1,7 @@
 //! What is missing is asked for, and whoever has it answers; nobody can make anybody send without bound.
 
 use crate::bench::Bench;
-use crate::groups::{chat, circle, create, say};
+use crate::groups::{add, chat, circle, create, remove, say};
 use stonechat_core::query;
 use stonechat_wire::exchange::Class;
 
@@ -124,6 +124,27 @@ fn where_the_author_is_away_another_member_answers_and_only_one_wnt_4() {
     assert_eq!(sent(&bench, 2) - before[2], 1, "one list");
     assert_eq!(count(&mut bench, 1, "SELECT count(*) FROM answer"), 0);
     assert_eq!(count(&mut bench, 3, "SELECT count(*) FROM answer"), 0);
+}
+
+/// Group seed 161: what was missing when it was removed was never asked for again.
+#[test]
+fn who_is_added_again_asks_for_what_it_lacked_wnt_2() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    miss(&mut bench, 0, 2, "before it went");
+    say(&mut bench, 0, "the last that it got").unwrap();
+    remove(&mut bench, 0, &[2]).unwrap();
+    bench.pass(HOUR);
+    assert_eq!(group_texts(&mut bench, 2), ["the last that it got"]);
+    assert_eq!(
+        count(&mut bench, 2, "SELECT count(*) FROM want WHERE due_at IS NOT NULL"),
+        0
+    );
+    add(&mut bench, 0, &[2]).unwrap();
+    bench.pass(HOUR);
+    assert_eq!(group_texts(&mut bench, 2), ["before it went", "the last that it got"]);
+    assert_eq!(count(&mut bench, 2, "SELECT count(*) FROM want"), 0);
 }
 
 #[test]

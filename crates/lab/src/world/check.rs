@@ -47,7 +47,7 @@ impl World {
         // Who is out of the group, by what the others say, waits for nobody there.
         let outside = !self.plan.deeds.is_empty() && !self.members().contains(&d);
         let gone = if outside { "v.grouped = 1" } else { "v.gone = 1" };
-        let ancestors = if !self.plan.deeds.is_empty() && self.waits_for_who_is_out(d) {
+        let ancestors = if !self.plan.deeds.is_empty() && (self.waits_for_who_is_out(d) || self.added_again(d)) {
             "0"
         } else {
             "1"

@@ -345,6 +345,21 @@ impl World {
         self.nodes[d].device.rows(joined, |row| row.get::<_, bool>(0)).len() > 1
     }
 
+    /// It was to be removed and later added again: what it lacked when it went it may ask for when it is back, as long as
+    /// others keep it (WNT-2); nothing is kept for whoever is out.
+    pub(crate) fn added_again(&self, d: usize) -> bool {
+        let deeds = &self.plan.deeds;
+        let out = deeds
+            .iter()
+            .filter(|deed| matches!(deed.what, What::Remove(whom) if whom == d));
+        let back = |since: u64| {
+            deeds
+                .iter()
+                .any(|deed| matches!(deed.what, What::Add(whom) if whom == d) && deed.at > since)
+        };
+        out.map(|deed| deed.at).any(back)
+    }
+
     /// Everybody who was a member when it was written, and has been one ever since, has it once.
     fn check_group_text(&mut self, k: usize, members: &BTreeSet<usize>) {
         let writer = self.plan.texts[k].from;
