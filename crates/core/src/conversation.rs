@@ -67,8 +67,6 @@ pub(crate) struct Conversation {
     pub(crate) signer: Signer,
     /// It has a state of its own: a group.
     pub(crate) grouped: bool,
-    /// A group founded as large (GRP-17).
-    pub(crate) large: bool,
     /// How many accounts the head has.
     pub(crate) accounts: usize,
     /// I am in the head no more.
@@ -111,7 +109,7 @@ pub(crate) fn load(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Conversati
 
 const CONVERSATION: &str = "
     SELECT v.group_id, v.chat, v.head, v.leaf, c.hidden, v.signer, v.grouped, v.accounts, v.gone, v.leaving,
-           v.own, v.shared, c.saved, v.large
+           v.own, v.shared, c.saved
     FROM conversation v JOIN chat c ON c.id = v.chat";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
@@ -129,7 +127,6 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Conversation> {
         own: row.get(10)?,
         shared: row.get(11)?,
         saved: row.get(12)?,
-        large: row.get(13)?,
     })
 }
 

@@ -76,20 +76,12 @@ fn begin(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &Signer, relay
     let chat = chat_for(step, &entered.group)?;
     conversation::begin(step, chat, entered, signer, false, relays)?;
     step.tx.execute(
-        "UPDATE conversation SET grouped = 1, large = ? WHERE group_id = ?",
-        params![is_large(entered), entered.group],
+        "UPDATE conversation SET grouped = 1 WHERE group_id = ?",
+        params![entered.group],
     )?;
     head_moved(step, &entered.group, &[])?;
     own::spread(step, &entered.group)?;
     Ok(chat)
-}
-
-fn is_large(entered: &mls::Entered) -> bool {
-    let state = entered
-        .state
-        .as_deref()
-        .and_then(|state| GroupState::decode(state).ok());
-    state.is_some_and(|state| state.large)
 }
 
 /// The same, where another device of mine has taken this one in (OWN-3).

@@ -6,7 +6,7 @@
 
 use crate::api::{Connection, Event};
 use crate::capsule;
-use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts};
+use crate::conversation::{self, Conversation, Sealed, epochs, originals, receipts, renewal};
 use crate::group;
 use crate::link;
 use crate::listening::{self, Listening, Purpose};
@@ -43,6 +43,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         News::DoorSpent { id } if restore::door_said(step, id, None)? => Ok(()),
         News::DoorSpent { id } => meeting::door_spent(step, id),
         News::Offline => {
+            renewal::unreached(step, None)?;
             step.event(Event::ConnectionChanged {
                 connection: Connection::Offline,
             });
@@ -50,7 +51,8 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         }
         News::Full { ids, .. } => outbox::full(step, &ids),
         // Refused: the message stays in the outbox and is sealed anew within a day (OUT-2).
-        News::Gone { .. } | News::Refused { .. } => Ok(()),
+        News::Refused { .. } => Ok(()),
+        News::Gone { relay } => renewal::unreached(step, Some(relay)),
     }
 }
 
@@ -70,6 +72,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     if before.abs_diff(after) > CLOCK_TRUSTED_MS.unsigned_abs() {
         receipts::say_again(step)?;
     }
+    renewal::reached(step, relay)?;
     group::behind::relay_reached(step)?;
     epochs::close_old(step, time)
 }

@@ -92,6 +92,22 @@ pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), St
     Ok(())
 }
 
+/// Stops reading the app lane of this epoch.
+pub(crate) fn drop_app(step: &mut Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    let mut changes = Changes::new();
+    let mut rows = step
+        .tx
+        .prepare_cached("DELETE FROM listening WHERE about = ? AND purpose = 0 RETURNING relay, tag")?;
+    for row in rows.query_map([epoch.as_bytes()], |row| {
+        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
+    })? {
+        let (relay, tag) = row?;
+        changes.entry(relay.into()).or_default().1.push(tag.into());
+    }
+    tell(step, changes);
+    Ok(())
+}
+
 /// Stops reading everything.
 pub(crate) fn drop_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let mut changes = Changes::new();
@@ -104,20 +120,28 @@ pub(crate) fn drop_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
+/// An epoch whose lanes are read.
+pub(crate) struct Open {
+    pub(crate) group: Gid,
+    pub(crate) epoch: EpochId,
+    pub(crate) root: MailboxRoot,
+    /// The slot in which it was made.
+    pub(crate) made: Slot,
+    /// It takes commits only (EPO-10).
+    pub(crate) far: bool,
+}
+
 /// Reads an epoch's lanes on all relays of its conversation: commits, and the app lane in the slots of the moment, but
 /// none that passed before the epoch was made (MBX-5).
-pub(crate) fn follow_epoch(
-    step: &mut Step<'_, '_>,
-    group: Gid,
-    epoch: EpochId,
-    root: &MailboxRoot,
-    made: Slot,
-) -> Result<(), Stop> {
+pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, open: &Open) -> Result<(), Stop> {
+    let Open {
+        group, epoch, ref root, ..
+    } = *open;
     let mut changes = Changes::new();
-    let oldest = made.min(step.slot()).minus(1);
+    let oldest = open.made.min(step.slot()).minus(1);
     let app = mailbox::app_slots(step.slot())
         .into_iter()
-        .filter(|slot| *slot >= oldest)
+        .filter(|slot| *slot >= oldest && !open.far)
         .map(|slot| (Lane::App, Purpose::App, slot));
     let commits = std::iter::once((Lane::Commit, Purpose::Commit, Slot(0)));
     for (lane, purpose, slot) in commits.chain(app) {
@@ -136,10 +160,8 @@ pub(crate) fn follow_epoch(
 
 /// The same for every retained epoch of a group: one more relay carries it.
 pub(crate) fn follow_group(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    for (of, epoch, root, made) in epochs(step)? {
-        if of == *group {
-            follow_epoch(step, of, epoch, &root, made)?;
-        }
+    for open in epochs(step)?.iter().filter(|open| open.group == *group) {
+        follow_epoch(step, open)?;
     }
     reach::listen(step, group)
 }
@@ -165,10 +187,7 @@ pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     // What lies in no mailbox that is read any more cannot come back.
     let gone = slots[0].start().0.saturating_sub(mailbox::SLOT_MS).cast_signed();
     step.tx.execute("DELETE FROM envelope_seen WHERE at < ?", [gone])?;
-    for (group, epoch, root, made) in epochs(step)? {
-        follow_epoch(step, group, epoch, &root, made)?;
-    }
-    Ok(())
+    epochs(step)?.iter().try_for_each(|open| follow_epoch(step, open))
 }
 
 /// Everything that is read, for a courier that has just started.
@@ -279,18 +298,18 @@ pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>
         .collect::<Result<_, _>>()?)
 }
 
-/// All retained epochs, and the slots in which they were made.
-fn epochs(step: &Step<'_, '_>) -> Result<Vec<(Gid, EpochId, MailboxRoot, Slot)>, Stop> {
-    let mut rows = step
-        .tx
-        .prepare_cached("SELECT group_id, epoch_id, mailbox_root, made_at FROM epoch WHERE mailbox_root IS NOT NULL")?;
+/// All retained epochs.
+fn epochs(step: &Step<'_, '_>) -> Result<Vec<Open>, Stop> {
+    let sql = "SELECT group_id, epoch_id, mailbox_root, made_at, far FROM epoch WHERE mailbox_root IS NOT NULL";
+    let mut rows = step.tx.prepare_cached(sql)?;
     let found = rows.query_map([], |row| {
-        Ok((
-            row.get::<_, Gid>(0)?,
-            EpochId::from_bytes(row.get(1)?),
-            MailboxRoot::new(row.get(2)?),
-            Slot::of(Timestamp(row.get::<_, i64>(3)?.unsigned_abs())),
-        ))
+        Ok(Open {
+            group: row.get(0)?,
+            epoch: EpochId::from_bytes(row.get(1)?),
+            root: MailboxRoot::new(row.get(2)?),
+            made: Slot::of(Timestamp(row.get::<_, i64>(3)?.unsigned_abs())),
+            far: row.get(4)?,
+        })
     })?;
     Ok(found.collect::<Result<_, _>>()?)
 }

@@ -252,7 +252,16 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
     kept::forget(step, epoch)?;
     originals::epoch_closed(step, epoch)?;
     step.tx
-        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 4, 5, 6)")?
+        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (4, 6)")?
+        .execute([epoch.as_bytes()])?;
+    no_messages_there(step, epoch)
+}
+
+/// Only commits are read in this epoch any more (EPO-10): receipts and answers there are over, messages are due at once.
+pub(crate) fn no_messages_there(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    originals::no_messages_there(step, epoch)?;
+    step.tx
+        .prepare_cached("DELETE FROM outbox WHERE epoch_id = ? AND purpose IN (1, 5)")?
         .execute([epoch.as_bytes()])?;
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE epoch_id = ? AND purpose = 0")?
@@ -759,7 +768,7 @@ fn encrypt_again(
 fn is_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
     Ok(!step
         .tx
-        .prepare_cached("SELECT 1 FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL")?
+        .prepare_cached("SELECT 1 FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL AND far = 0")?
         .exists([epoch.as_bytes()])?)
 }
 

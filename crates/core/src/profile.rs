@@ -6,7 +6,7 @@ use crate::Dice;
 use crate::account::{self, Account, Origin, RootSeed};
 use crate::api::{self, Event, Fault, Me, Reply, Words};
 use crate::capsule;
-use crate::conversation;
+use crate::conversation::{self, renewal};
 use crate::listening;
 use crate::meeting::{accept, introduce, introduced, invite};
 use crate::outbox;
@@ -48,6 +48,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     for (route, keys) in relays {
         step.errand(Errand::UseRelay(route, keys));
     }
+    renewal::unreached(step, None)?;
     listening::announce_all(step)?;
     outbox::send_all(step)?;
     invite::open_doors(step)?;

@@ -17,6 +17,7 @@ mod taking;
 mod tree;
 
 pub(crate) use catchup::take_commits;
+use closing::near;
 pub(crate) use closing::{close_old, retained};
 pub(crate) use confirming::{ALL_CONFIRM_MAX, commit_stored, enough, heard};
 pub(crate) use cuts::{cuts, mark_late};
@@ -170,8 +171,14 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
     note_shared(step, new)?;
     match &exports {
         Some(exports) => {
-            let root = MailboxRoot::new(exports.mailbox_root);
-            listening::follow_epoch(step, new.group, new.epoch, &root, step.slot())
+            let open = listening::Open {
+                group: new.group,
+                epoch: new.epoch,
+                root: MailboxRoot::new(exports.mailbox_root),
+                made: step.slot(),
+                far: false,
+            };
+            listening::follow_epoch(step, &open)
         }
         None => Ok(()),
     }

@@ -129,6 +129,14 @@ pub(crate) fn epoch_closed(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), St
     Ok(())
 }
 
+/// Only commits are read in this epoch any more (EPO-10).
+pub(crate) fn no_messages_there(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM original WHERE epoch_id = ? AND lane = 0")?
+        .execute([epoch.as_bytes()])?;
+    Ok(())
+}
+
 /// A member asks for a message that I have.
 pub(crate) fn asked(step: &Step<'_, '_>, of: &Conversation, asker: AccountId, held: &Held) -> Result<(), Stop> {
     // Another device of the author's may lack it (OWN-7).
@@ -240,7 +248,9 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
              ON CONFLICT DO UPDATE SET epoch_id = excluded.epoch_id WHERE epoch_id <> excluded.epoch_id",
         )?
         .execute(params![of.group, account.as_bytes(), epoch.as_bytes()])?;
-    group::behind::heard(step, &of.group)?;
+    if epochs::is_canonical(step, &of.group, epoch)? {
+        group::behind::heard(step, &of.group)?;
+    }
     if epoch == of.epoch || of.gone || !epochs::accounts(step, of.epoch)?.contains(&account) {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use crate::roles::Judged;
 use crate::step::{Step, Stop};
 use rusqlite::params;
 use stonechat_wire::group::{LARGE_SEATS_MAX, Note};
-use stonechat_wire::ids::EpochId;
+use stonechat_wire::ids::{EpochId, RelayId};
 
 const HOUR_MS: u64 = 3600 * 1000;
 /// At least this long between two renewals of one leaf (RNW-1).
@@ -25,6 +25,8 @@ pub(crate) const QUIET_MS: u64 = 3 * HOUR_MS;
 const A_DAY: u32 = 8;
 /// Renewals of mine that nobody has answered: no more until somebody does (RNW-3).
 const UNHEARD_MAX: u32 = 2;
+/// So long after a relay is reached again, and up to twice as long by chance, nobody renews (RNW-5).
+const READING_MS: u64 = 60 * 1000;
 /// Later than this no renewal is ever due: what says so was written under a wrong clock.
 const LATEST_MS: u64 = EVERY_MS + LARGE_SEATS_MAX as u64 * EVERY_EACH_MS + JITTER_MS;
 
@@ -44,15 +46,18 @@ fn jitter(step: &Step<'_, '_>) -> u64 {
     u64::from_be_bytes(step.mls.crypto.bytes()) % JITTER_MS
 }
 
+/// Where a renewal is ever due: others are there, and a relay by which they hear of it (RNW-5).
+const MAY_RENEW: &str = "FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
+    WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.saved = 0
+      AND EXISTS (SELECT 1 FROM conversation_relay o JOIN relay r USING (relay) WHERE o.group_id = v.group_id AND r.gone = 0)";
+
 /// Renews whatever is due.
 pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let now = step.now.0;
-    let sql = "SELECT v.group_id FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE (v.renew_at <= ? OR v.renew_at > ?) AND v.waiting = 0 AND v.gone = 0 AND c.hidden = 0
-                     AND c.saved = 0";
+    let sql = format!("SELECT v.group_id {MAY_RENEW} AND (v.renew_at <= ? OR v.renew_at > ?)");
     let due: Vec<Gid> = step
         .tx
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_map(
             params![now.cast_signed(), now.saturating_add(LATEST_MS).cast_signed()],
             |row| row.get(0),
@@ -70,10 +75,8 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 /// When the next one is due, by the device clock.
 pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql =
-        "SELECT min(v.renew_at) FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
-               WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.saved = 0";
-    let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    let sql = format!("SELECT min(v.renew_at) {MAY_RENEW}");
+    let at: Option<i64> = step.tx.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
     Ok(at.map(i64::unsigned_abs))
 }
 
@@ -112,13 +115,55 @@ fn may_here(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
     Ok(!epochs::has_committed(step, &of)?)
 }
 
-/// RNW-5: something of mine has waited for long, and no relay of the conversation has stored it. What I commit now others
-/// cannot see: they commit on the same epoch.
+/// RNW-5: no relay of the conversation is reached, or something of mine has waited for long and none has stored it. What I
+/// commit now others cannot see: they commit on the same epoch.
 fn is_out_of_reach(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT count(*), sum(r.gone) FROM conversation_relay c JOIN relay r USING (relay) WHERE c.group_id = ?";
+    let (relays, gone): (u32, Option<u32>) = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([group], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if relays > 0 && gone == Some(relays) {
+        return Ok(true);
+    }
     let sql = "SELECT 1 FROM outbox o INDEXED BY outbox_by_age WHERE o.sealed_at < ? AND o.group_id = ?
                AND NOT EXISTS (SELECT 1 FROM outbox_relay r WHERE r.outbox = o.id AND r.stored = 1)";
     let since = step.now.0.saturating_sub(HOUR_MS).cast_signed();
     Ok(step.tx.prepare_cached(sql)?.exists(params![since, group])?)
+}
+
+/// The connection to this relay is lost, or there is none to any: the program has just started, or all are away.
+pub(crate) fn unreached(step: &Step<'_, '_>, relay: Option<RelayId>) -> Result<(), Stop> {
+    let relay = relay.as_ref().map(RelayId::as_bytes);
+    step.tx
+        .prepare_cached("UPDATE relay SET gone = 1 WHERE relay = coalesce(?, relay) AND gone = 0")?
+        .execute([relay])?;
+    Ok(())
+}
+
+/// A relay is reached again: what has fallen due waits a little, for others may have committed meanwhile (RNW-5).
+pub(crate) fn reached(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let again = step
+        .tx
+        .prepare_cached("UPDATE relay SET gone = 0 WHERE relay = ? AND gone = 1")?
+        .execute([relay.as_bytes()])?;
+    if again == 0 {
+        return Ok(());
+    }
+    let chance = u64::from_be_bytes(step.mls.crypto.bytes()) % READING_MS;
+    let at = step
+        .now
+        .0
+        .saturating_add(READING_MS)
+        .saturating_add(chance)
+        .cast_signed();
+    step.tx
+        .prepare_cached(
+            "UPDATE conversation SET renew_at = ?1
+             WHERE renew_at < ?1 AND group_id IN (SELECT group_id FROM conversation_relay WHERE relay = ?2)",
+        )?
+        .execute(params![at, relay.as_bytes()])?;
+    Ok(())
 }
 
 fn put_off(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {

@@ -57,6 +57,7 @@ CREATE TABLE relay(
   watch        BLOB,                     -- an envelope of mine in a mailbox that I read there: the first 16 bytes of its id
   watch_at     INTEGER,                  -- since when it should have come back, device clock
   watch_next   INTEGER NOT NULL DEFAULT 0, -- device clock: the next one is watched from then on
+  gone         INTEGER NOT NULL DEFAULT 0, -- its connection was lost, and it has not greeted since
   withheld     INTEGER NOT NULL DEFAULT 0, -- watched ones that it called stored and did not give, one after the other
   offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
   clock        INTEGER,                  -- relay clock at the last greeting
@@ -153,7 +154,6 @@ CREATE TABLE conversation(
   reach        BLOB,                     -- of a conversation of two: how to find each other again, 32 (RCH-1)
   waiting      INTEGER NOT NULL,         -- the other side has not approved yet
   grouped      INTEGER NOT NULL DEFAULT 0, -- it has a state of its own: a group
-  large        INTEGER NOT NULL DEFAULT 0, -- a group founded for up to 1,024
   own          INTEGER NOT NULL DEFAULT 0, -- with another device of this account (OWN-1)
   shared       INTEGER NOT NULL DEFAULT 0, -- some account has, or had, several leaves
   welcome_number INTEGER NOT NULL DEFAULT 0, -- of the Welcome from another device of mine that led here (OWN-3)
@@ -269,6 +269,7 @@ CREATE TABLE epoch(
   made_at      INTEGER NOT NULL,         -- slot clock, when it became known here
   number       INTEGER NOT NULL,         -- epochs of this device in the order they became known
   left_at      INTEGER,                  -- when a relay first told the time while it was not the head
+  far          INTEGER NOT NULL DEFAULT 0, -- it takes commits only (EPO-10)
   mailbox_root BLOB,                     -- NULL: closed
   envelope_key BLOB
 ) STRICT, WITHOUT ROWID;

@@ -442,3 +442,31 @@ fn a_linked_device_that_was_away_too_long_gets_another_leaf_from_the_home_device
     let alarms = "SELECT count(*) FROM alarm";
     assert_eq!([0, 1, 2, 3].map(|device| count(&mut bench, device, alarms)), [0; 4]);
 }
+
+/// Its own renewal, due long ago, would have been a fork on an epoch that the others have closed by now (RNW-5).
+#[test]
+fn a_linked_device_that_was_off_for_thirty_five_days_walks_to_the_others_own_11() {
+    let mut bench = with_laptop();
+    let leaf = "SELECT leaf FROM conversation WHERE grouped = 1";
+    let before = count(&mut bench, 3, leaf);
+    let ears = std::mem::take(&mut bench.devices[3].listening);
+    for n in 0..5 {
+        rename(&mut bench, 0, &format!("house {n}"));
+        say(&mut bench, 2, &format!("week {n}")).unwrap();
+        bench.devices[3].wake_at = None;
+        bench.pass(7 * DAY);
+        (0..3).for_each(|device| bench.greet(device));
+    }
+    bench.devices[3].listening = ears;
+    let outputs = bench.devices[3].step(stonechat_core::Input::Started);
+    bench.release(3, outputs);
+    bench.greet(3);
+    bench.settle();
+    assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
+    days(&mut bench, 2);
+    assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
+    // Older ones lie in weeks that are not read for epochs that have just become known (MBX-5; docs/status.md).
+    assert!((3..5).all(|n| has(&mut bench, 3, &format!("week {n}"))));
+    assert_eq!(count(&mut bench, 3, leaf), before, "nobody gave it another leaf");
+    assert_eq!(count(&mut bench, 1, "SELECT count(*) FROM own_behind"), 0);
+}

@@ -301,6 +301,14 @@ impl Bench {
         }
     }
 
+    /// A device loses the relay, and its courier says so.
+    pub(crate) fn lose(&mut self, device: usize) {
+        self.devices[device].cut = true;
+        let relay = relay_keys().id();
+        let outputs = self.devices[device].step(Input::News(News::Gone { relay }));
+        self.release(device, outputs);
+    }
+
     /// A device that was cut off reaches the relay again.
     pub(crate) fn reconnect(&mut self, device: usize) {
         self.devices[device].cut = false;

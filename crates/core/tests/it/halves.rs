@@ -71,7 +71,7 @@ impl Apart {
     }
 }
 
-fn copy(from: &Relay, to: &mut Relay) {
+pub(crate) fn copy(from: &Relay, to: &mut Relay) {
     for (tag, envelopes) in &from.boxes {
         let there = to.boxes.entry(*tag).or_default();
         for envelope in envelopes {

@@ -38,6 +38,7 @@ mod restore;
 mod rules;
 mod saved;
 mod seeded;
+mod split;
 mod succession;
 mod talking;
 mod together;

@@ -5,6 +5,7 @@
 
 use crate::conversation::load;
 use crate::defence::{self, Defence};
+use crate::fork::Node;
 use crate::listening;
 use crate::mls::{Gid, MlsError};
 use crate::outbox;
@@ -13,12 +14,13 @@ use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{EpochId, Timestamp};
 
+use super::ALL_CONFIRM_MAX;
 use super::tree::{nodes, parents, path};
 
-/// Epochs of one conversation that keep their keys (EPO-4).
+/// Epochs on the head's branch of a conversation that keep their keys, and as many beside it (EPO-4).
 pub(crate) const RETAINED_MAX: usize = 32;
-/// ... and of a large group: each of its epochs is megabytes (GRP-17).
-const LARGE_RETAINED_MAX: usize = 4;
+/// Of a group of more than eight so many older ones on the head's branch go on taking commits (EPO-10).
+const FAR_MAX: usize = 96;
 
 /// So long after it was left an epoch keeps its keys (EPO-4).
 pub(crate) const RETAINED_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -32,27 +34,91 @@ pub(crate) fn retained(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>,
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Closes what is too much: losing branches first, then the oldest (EPO-4).
+/// Those of them whose messages are read too, and that are written to.
+pub(super) fn near(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT epoch_id FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL AND far = 0")?;
+    let found = rows.query_map([group], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Closes what is too much, the oldest first, on the head's branch and beside it (EPO-4).
 pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
-    let mut open: Vec<(EpochId, i64)> = step
-        .tx
-        .prepare_cached("SELECT epoch_id, number FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL")?
-        .query_map([group], |row| Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    let most = if of.large { LARGE_RETAINED_MAX } else { RETAINED_MAX };
-    let too_many = open.len().saturating_sub(most);
-    if too_many == 0 || !defence::holds(Defence::EpochsRetained) {
+    let open = newest_first(step, group)?;
+    if open.len() <= RETAINED_MAX || !defence::holds(Defence::EpochsRetained) {
         return Ok(());
     }
     let nodes = nodes(step, group)?;
-    let canonical = path(&parents(&nodes), of.epoch);
-    open.retain(|(epoch, _)| *epoch != of.epoch);
-    open.sort_by_key(|(epoch, number)| (canonical.contains(epoch), *number));
-    for (epoch, _) in open.iter().take(too_many) {
+    let (tree, forked) = (parents(&nodes), forked(&nodes));
+    let canonical = path(&tree, of.epoch);
+    let (on, beside): (Vec<_>, Vec<_>) = open.into_iter().partition(|open| canonical.contains(&open.epoch));
+    // Where some confirm for all a half that is out of reach commits without end, and is found again where it left.
+    let far_max = if of.accounts > ALL_CONFIRM_MAX { FAR_MAX } else { 0 };
+    let far = on.iter().skip(RETAINED_MAX).take(far_max);
+    for open in far.filter(|open| !open.far && !forked.contains(&open.epoch)) {
+        send_far(step, open.epoch)?;
+    }
+    let mut closed: Vec<EpochId> = on.iter().skip(RETAINED_MAX + far_max).map(|open| open.epoch).collect();
+    closed.extend(beside.iter().skip(RETAINED_MAX).map(|open| open.epoch));
+    for epoch in &closed {
         close(step, *epoch)?;
     }
+    if closed.is_empty() {
+        return Ok(());
+    }
     prune(step, group, &canonical)
+}
+
+struct Open {
+    epoch: EpochId,
+    far: bool,
+}
+
+/// Those that keep their keys, in the order they became known here; on one branch that is their own.
+fn newest_first(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Open>, Stop> {
+    let sql = "SELECT epoch_id, far FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL ORDER BY number DESC";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let found = rows.query_map([group], |row| {
+        Ok(Open {
+            epoch: EpochId::from_bytes(row.get(0)?),
+            far: row.get(1)?,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// On which there is more than one commit: what was written there before the branches parted may be on its way for long.
+fn forked(nodes: &[Node]) -> BTreeSet<EpochId> {
+    let (mut once, mut more) = (BTreeSet::new(), BTreeSet::new());
+    for commit in nodes.iter().filter_map(|node| node.commit.as_ref()) {
+        if !once.insert(commit.parent) {
+            more.insert(commit.parent);
+        }
+    }
+    more
+}
+
+/// Its messages are read again, where it took commits only (EPO-10): it is the head, or a fork is found there.
+pub(super) fn bring_near(step: &mut Step<'_, '_>, group: &Gid, epoch: EpochId) -> Result<(), Stop> {
+    let changed = step
+        .tx
+        .prepare_cached("UPDATE epoch SET far = 0 WHERE epoch_id = ? AND far = 1")?
+        .execute([epoch.as_bytes()])?;
+    if changed == 1 {
+        listening::follow_group(step, group)?;
+    }
+    Ok(())
+}
+
+/// From now on it takes commits only (EPO-10).
+fn send_far(step: &mut Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE epoch SET far = 1 WHERE epoch_id = ?")?
+        .execute([epoch.as_bytes()])?;
+    listening::drop_app(step, epoch)?;
+    outbox::no_messages_there(step, epoch)
 }
 
 /// A relay has told the time: closes what was left long ago (EPO-4). Only then, for a device's own clock may jump, and

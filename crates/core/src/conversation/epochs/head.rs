@@ -16,7 +16,7 @@ use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::ids::{AccountId, EpochId};
 
-use super::closing::close_surplus;
+use super::closing::{bring_near, close_surplus};
 use super::mark_late;
 use super::tree::{Parents, nodes, parents, path};
 
@@ -90,6 +90,7 @@ fn move_to(
     step.tx
         .prepare_cached("UPDATE conversation SET head = ? WHERE group_id = ?")?
         .execute(params![to.as_bytes(), group])?;
+    bring_near(step, group, to)?;
     let (me, tree) = (step.me()?, parents(nodes));
     let left = lost_commits(&tree, from, to);
     let mine = left

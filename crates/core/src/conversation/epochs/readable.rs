@@ -9,7 +9,7 @@ use rusqlite::OptionalExtension;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 use super::tree::{nodes, parents, path};
-use super::{accounts, members, readers, retained};
+use super::{accounts, members, near, readers};
 
 /// Where a message of `first` can be encrypted again: the newest epoch with keys on the head's branch in which nobody is
 /// who was not in `first` (CNV-6). Where `first` is closed and there is none: the head.
@@ -26,7 +26,7 @@ pub(crate) fn readable_at(
         return Ok(Some(of.epoch));
     }
     let then = accounts(step, first)?;
-    let open = retained(step, &of.group)?;
+    let open = near(step, &of.group)?;
     for epoch in path(&parents(&nodes(step, &of.group)?), of.epoch) {
         if open.contains(&epoch) && accounts(step, epoch)?.is_subset(&then) {
             return Ok(Some(epoch));
@@ -42,7 +42,7 @@ fn readable_beside(
     first: EpochId,
     closed: bool,
 ) -> Result<Option<EpochId>, Stop> {
-    let (then, open) = (readers(step, first)?, retained(step, &of.group)?);
+    let (then, open) = (readers(step, first)?, near(step, &of.group)?);
     for epoch in path(&parents(&nodes(step, &of.group)?), of.epoch) {
         if open.contains(&epoch) && readers(step, epoch)?.is_subset(&then) {
             return Ok(Some(epoch));

@@ -19,9 +19,9 @@ use stonechat_wire::group::{GroupState, Note, leave_bytes};
 use stonechat_wire::ids::{AccountId, EpochId};
 use stonechat_wire::own::OwnNote;
 
-use super::closing::close;
+use super::closing::{bring_near, close};
 use super::cuts::{keep_cuts, keep_leaf_cuts};
-use super::{Committer, Planted, committed, insert, key_of, packed, settle_head, state};
+use super::{Committer, Planted, committed, insert, is_canonical, key_of, packed, settle_head, state};
 
 /// Commits by one account on one parent that are kept: a second one is evidence, more are a flood (EPO-5).
 const RIVALS_EACH: usize = 2;
@@ -73,6 +73,7 @@ pub(super) fn take_commit(
         commit: Some((parent, hash, by, judged.clone())),
     };
     insert(step, &new, taken.with_me)?;
+    bring_near(step, &of.group, parent)?;
     originals::keep_commit(step, of, parent, taken.child, bytes)?;
     let removed: Vec<Leaf> = taken
         .before
@@ -83,7 +84,6 @@ pub(super) fn take_commit(
     if defence::holds(Defence::TwoCommits) {
         alarms::look_for_rivals(step, of, parent, (by.1, by.2))?;
     }
-    group::behind::heard(step, &of.group)?;
     group::succession::heard(step, of, by.1)?;
     match &about_own {
         Some(note) => keep_leaf_cuts(step, taken.child, by.1, note)?,
@@ -95,6 +95,9 @@ pub(super) fn take_commit(
     committed(step, &of.group)?;
     receipts::due_quietly(step, &of.group)?;
     settle_head(step, &of.group)?;
+    if is_canonical(step, &of.group, taken.child)? {
+        group::behind::heard(step, &of.group)?;
+    }
     match &about_own {
         Some(note) => own::taken_in(step, of, by.1, &taken, note),
         None => Ok(()),
