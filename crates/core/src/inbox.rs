@@ -74,6 +74,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     }
     renewal::reached(step, relay)?;
     group::behind::relay_reached(step)?;
+    group::supply::renew_old(step, time)?;
     epochs::close_old(step, time)
 }
 

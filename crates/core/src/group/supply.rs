@@ -1,7 +1,8 @@
 //! Key packages between contacts: each keeps some of the other's, to add it to groups while it is offline.
 //!
 //! In: a contact who was let in, a Welcome that used one, a message that brings some. Out: messages with fresh ones.
-//! Three fresh ones and one of last resort lie with each contact, refilled when one was used (GRP-8).
+//! Three fresh ones and one of last resort lie with each contact, refilled when one was used, the last resort also when it
+//! is old (GRP-8, GRP-23).
 
 use super::{links, restored};
 use crate::account::Account;
@@ -16,13 +17,18 @@ use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use stonechat_wire::group::{Supply, decode_supply, encode_supply};
-use stonechat_wire::ids::{AccountId, DeviceId};
+use stonechat_wire::ids::{AccountId, DeviceId, Timestamp};
 use stonechat_wire::message::Kind;
 
 /// Key packages that open one Welcome each.
 const FRESH: u32 = 3;
 /// Key packages of one contact that are kept.
 const KEPT_MAX: u32 = 8;
+
+/// A last resort that is so old is renewed, and one that was renewed is kept for so long (GRP-23).
+const LAST_RESORT_MS: u64 = 30 * 24 * 3600 * 1000;
+/// So many contacts get a new one each time that a relay tells the time.
+const RENEWED_AT_ONCE: u32 = 8;
 
 /// Makes sure that a contact has enough of mine.
 pub(crate) fn offer(step: &mut Step<'_, '_>, to: &Conversation, account: AccountId) -> Result<(), Stop> {
@@ -43,7 +49,9 @@ pub(crate) fn offer(step: &mut Step<'_, '_>, to: &Conversation, account: Account
 fn count(step: &Step<'_, '_>, account: AccountId, last_resort: u8) -> Result<u32, Stop> {
     Ok(step
         .tx
-        .prepare_cached("SELECT count(*) FROM supply WHERE account = ? AND mine = 1 AND last_resort = ?")?
+        .prepare_cached(
+            "SELECT count(*) FROM supply WHERE account = ? AND mine = 1 AND last_resort = ? AND retired_at IS NULL",
+        )?
         .query_row(params![account.as_bytes(), last_resort], |row| row.get(0))?)
 }
 
@@ -57,13 +65,14 @@ fn make(step: &Step<'_, '_>, account: AccountId, last_resort: bool) -> Result<Su
         mls::fresh_key_package(&step.mls, &signer, identity)?
     };
     step.tx
-        .prepare_cached("INSERT INTO supply VALUES (?, ?, 1, ?, ?, ?)")?
+        .prepare_cached("INSERT INTO supply VALUES (?, ?, 1, ?, ?, ?, ?, NULL)")?
         .execute(params![
             package,
             account.as_bytes(),
             last_resort,
             signer.seed(),
-            signer.public()
+            signer.public(),
+            step.time.0.cast_signed()
         ])?;
     Ok(Supply { last_resort, package })
 }
@@ -87,8 +96,13 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, from: AccountId, body: &[u8]) -> 
                 .execute([from.as_bytes()])?;
         }
         step.tx
-            .prepare_cached("INSERT OR IGNORE INTO supply VALUES (?, ?, 0, ?, NULL, NULL)")?
-            .execute(params![one.package, from.as_bytes(), one.last_resort])?;
+            .prepare_cached("INSERT OR IGNORE INTO supply VALUES (?, ?, 0, ?, NULL, NULL, ?, NULL)")?
+            .execute(params![
+                one.package,
+                from.as_bytes(),
+                one.last_resort,
+                step.time.0.cast_signed()
+            ])?;
     }
     step.tx
         .prepare_cached(
@@ -150,9 +164,66 @@ pub(crate) fn used(step: &Step<'_, '_>, public: &[u8]) -> Result<Option<Signer>,
     let Some((seed, last_resort)) = found else {
         return Ok(None);
     };
-    if !last_resort {
+    if last_resort {
+        retire(step, public)?;
+    } else {
         step.tx
             .execute("DELETE FROM supply WHERE mine = 1 AND public = ?", [public])?;
     }
     Ok(Some(Signer::new(seed)))
+}
+
+/// A last resort of mine is followed by another one; what is on its way still opens by it.
+fn retire(step: &Step<'_, '_>, public: &[u8]) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE supply SET retired_at = ? WHERE mine = 1 AND public = ? AND retired_at IS NULL")?
+        .execute(params![step.time.0.cast_signed(), public])?;
+    Ok(())
+}
+
+/// A relay has told the time: old last resorts of mine are followed by new ones, and those retired long ago open nothing
+/// any more (GRP-23). In: the time as that relay told it.
+pub(crate) fn renew_old(step: &mut Step<'_, '_>, told: Timestamp) -> Result<(), Stop> {
+    let before = told.0.saturating_sub(LAST_RESORT_MS).cast_signed();
+    forget_retired(step, before)?;
+    let old: Vec<([u8; 32], Vec<u8>)> = step
+        .tx
+        .prepare_cached(
+            "SELECT account, public FROM supply WHERE mine = 1 AND last_resort = 1 AND retired_at IS NULL AND made_at <= ?
+             LIMIT ?",
+        )?
+        .query_map(params![before, RENEWED_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (account, public) in old {
+        let account = AccountId::from_bytes(account);
+        let of = match conversation::with_contact(step, account) {
+            Ok(of) => of,
+            // Nothing is said there now: not before it is old again, so that others have their turn.
+            Err(Stop::Fault(_)) => {
+                step.tx
+                    .prepare_cached("UPDATE supply SET made_at = ? WHERE mine = 1 AND public = ?")?
+                    .execute(params![told.0.cast_signed(), public])?;
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
+        retire(step, &public)?;
+        offer(step, &of, account)?;
+    }
+    Ok(())
+}
+
+fn forget_retired(step: &Step<'_, '_>, before: i64) -> Result<(), Stop> {
+    let retired: Vec<Vec<u8>> = step
+        .tx
+        .prepare_cached("SELECT package FROM supply WHERE mine = 1 AND retired_at <= ?")?
+        .query_map([before], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for package in retired {
+        mls::forget_key_package(&step.mls, &package)?;
+        step.tx
+            .prepare_cached("DELETE FROM supply WHERE package = ?")?
+            .execute([package])?;
+    }
+    Ok(())
 }

@@ -138,9 +138,12 @@ CREATE TABLE supply(
   mine         INTEGER NOT NULL,         -- 1: they have it; 0: I have it
   last_resort  INTEGER NOT NULL,
   signer       BLOB,                     -- mine: Ed25519 seed of its leaf
-  public       BLOB                      -- mine: that leaf's public key
+  public       BLOB,                     -- mine: that leaf's public key
+  made_at      INTEGER NOT NULL,         -- when it was made, or came, slot clock
+  retired_at   INTEGER                   -- mine, of last resort: when another one took its place, slot clock
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX supply_of ON supply(account, mine);
+CREATE INDEX supply_mine ON supply(made_at) WHERE mine = 1 AND last_resort = 1;
 
 -- One MLS group. A chat has two where both invited each other: it writes to the smaller group id and reads both.
 CREATE TABLE conversation(

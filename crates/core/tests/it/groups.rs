@@ -214,6 +214,62 @@ fn who_comes_later_reads_what_is_written_from_then_on_grp_9() {
     assert_eq!(number(&mut bench, 0, theirs), 8);
 }
 
+/// The key package of last resort of this device that lies with the other one.
+fn last_resort(bench: &mut Bench, device: usize) -> String {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let sql = "SELECT lower(hex(package)) FROM supply WHERE mine = 0 AND last_resort = 1";
+    tx.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Ana adds Bo to one more group by this key package. Out: in how many groups Bo is.
+fn added_by(bench: &mut Bench, package: &str) -> i64 {
+    let only = format!(
+        "DELETE FROM supply WHERE mine = 0 AND package <> x'{package}';
+         INSERT OR IGNORE INTO supply SELECT x'{package}', account, 0, 1, NULL, NULL, 0, NULL FROM contact"
+    );
+    crate::forks::change(bench, 0, &only);
+    create(bench, &[1]);
+    number(bench, 1, "SELECT count(*) FROM conversation WHERE grouped = 1")
+}
+
+#[test]
+fn a_last_resort_is_renewed_after_30_days_and_opens_nothing_30_days_later_grp_23() {
+    let mut bench = Bench::friends();
+    bench.pass(6_000);
+    let first = last_resort(&mut bench, 0);
+    bench.pass(29 * DAY);
+    bench.greet(1);
+    bench.settle();
+    assert_eq!(last_resort(&mut bench, 0), first);
+    bench.pass(2 * DAY);
+    bench.greet(1);
+    bench.settle();
+    let second = last_resort(&mut bench, 0);
+    assert_ne!(second, first);
+    bench.pass(HOUR);
+    // What was sealed to the one before still opens, for who used it may not have known.
+    assert_eq!(added_by(&mut bench, &first), 1);
+    bench.pass(31 * DAY);
+    bench.greet(1);
+    bench.settle();
+    bench.pass(HOUR);
+    assert_eq!(added_by(&mut bench, &first), 1, "it opens nothing any more");
+}
+
+#[test]
+fn a_last_resort_that_was_used_is_followed_by_another_one_grp_23() {
+    let mut bench = Bench::friends();
+    bench.pass(6_000);
+    let first = last_resort(&mut bench, 0);
+    assert_eq!(added_by(&mut bench, &first), 1);
+    assert_ne!(last_resort(&mut bench, 0), first);
+    assert_eq!(
+        added_by(&mut bench, &first),
+        2,
+        "for a month it opens what is on its way"
+    );
+}
+
 #[test]
 fn who_is_removed_reads_and_writes_nothing_more_grp_4() {
     let mut bench = circle(3);
