@@ -12,9 +12,10 @@ pub mod device;
 pub mod faults;
 mod forks;
 pub mod groups;
+pub mod kin;
+mod media;
 mod net;
 mod people;
-mod photos;
 pub mod plan;
 pub mod relay;
 pub mod roll;
@@ -98,6 +99,12 @@ pub struct Outcome {
     pub touches: usize,
     /// Photos that are where they were sent to, or with who sent them.
     pub photos: usize,
+    /// Voice notes that are.
+    pub notes: usize,
+    /// Devices that became another one of their owner's, by link or by words.
+    pub kins: usize,
+    /// Devices that were taken away or lost.
+    pub parted: usize,
     /// Epochs that two commits or more were made on, by what devices know at the end.
     pub forks: usize,
     /// Different mailboxes that were read.
@@ -131,6 +138,8 @@ pub(crate) enum Event {
     Say(usize),
     Touch(usize),
     Deed(usize),
+    Kin(usize),
+    Parts(usize),
     Trouble(Trouble),
     Heal,
     Inspect,
@@ -170,6 +179,8 @@ pub(crate) struct Node {
     stirred_until: u64,
     courier_due: Option<u64>,
     pub(crate) account: Option<String>,
+    /// Since when it is none of its account's any more.
+    pub(crate) out: Option<u64>,
 }
 
 /// See the module.
@@ -202,6 +213,12 @@ pub struct World {
     /// Every tag that was ever read or put to, and what for.
     tags: BTreeMap<Vec<u8>, check::Lane>,
     photos: usize,
+    notes: usize,
+    stands: Vec<kin::Stands>,
+    kins: usize,
+    parted: usize,
+    /// Texts of devices that are out, and who had a leaf when they were written.
+    firm: BTreeMap<usize, Vec<u8>>,
     /// Epochs with more than one child.
     forks: BTreeSet<Vec<u8>>,
     /// Every secret that devices had whenever one looked.
@@ -220,6 +237,8 @@ pub struct World {
 pub(crate) struct Said {
     /// Its writer has it, as the so-manieth text of this world.
     pub(crate) order: Option<u64>,
+    /// When that was.
+    pub(crate) at: u64,
     /// Its writer was in no group to write it to.
     pub(crate) kept_silent: bool,
 }
@@ -282,6 +301,11 @@ impl World {
             tap: Tap::default(),
             tags: BTreeMap::new(),
             photos: 0,
+            notes: 0,
+            stands: vec![kin::Stands::default(); plan.kin.len()],
+            kins: 0,
+            parted: 0,
+            firm: BTreeMap::new(),
             forks: BTreeSet::new(),
             secrets: BTreeSet::new(),
             refused: false,
@@ -299,6 +323,7 @@ impl World {
     }
 
     fn schedule_plan(&mut self) {
+        self.schedule_kin();
         for d in 0..self.nodes.len() {
             self.at(0, Event::Start(d));
             if self.plan.devices[d].offset_ms.unsigned_abs() > DAY {
@@ -358,6 +383,9 @@ impl World {
             texts: self.said.len(),
             touches: self.touched,
             photos: self.photos,
+            notes: self.notes,
+            kins: self.kins,
+            parted: self.parted,
             forks: self.forks.len(),
             tags: self.tags.len(),
             wire_bytes: self.tap.wire_bytes(),
@@ -396,6 +424,8 @@ impl World {
             Event::Say(k) => self.say(k),
             Event::Touch(n) => self.touch(n),
             Event::Deed(k) => self.deed(k),
+            Event::Kin(i) => self.come_to(i),
+            Event::Parts(i) => self.part(i),
             Event::Trouble(trouble) => self.trouble(trouble),
             Event::Heal => self.heal(),
             Event::Inspect => self.inspect(),
@@ -430,7 +460,7 @@ impl World {
     }
 
     fn start(&mut self, d: usize) {
-        if self.nodes[d].device.runs() {
+        if self.nodes[d].device.runs() || self.is_lost(d) {
             return;
         }
         self.note(Actor::Device(d), "start", [0, 0]);
@@ -595,7 +625,9 @@ impl World {
                         self.note(Actor::Device(d), "wrote", [k as u64, 0]);
                         self.said_count += 1;
                         let order = self.said_count;
-                        self.said[k].order.get_or_insert(order);
+                        if self.said[k].order.is_none() {
+                            (self.said[k].order, self.said[k].at) = (Some(order), self.now);
+                        }
                         if self.written.insert(message.id.clone(), k).is_none() {
                             self.became.remove(&k);
                         }
@@ -753,6 +785,7 @@ impl Node {
             stirred_until: 0,
             courier_due: None,
             account: None,
+            out: None,
         }
     }
 

@@ -177,10 +177,13 @@ fn enough(step: &mut Step<'_, '_>, of: &Conversation, found: &Found, level: Reac
 
 /// Members went: what waited for them alone waits no more.
 pub(crate) fn recount(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    // What another device of mine wrote waits in its outbox, and is open here.
+    let sql = "SELECT about FROM outbox WHERE group_id = ?1 AND purpose = 0
+               UNION SELECT id FROM message WHERE chat = ?2 AND mine = 1 AND state < 2 AND group_id = ?1";
     let waiting: Vec<[u8; 16]> = step
         .tx
-        .prepare_cached("SELECT DISTINCT about FROM outbox WHERE group_id = ? AND purpose = 0")?
-        .query_map([of.group], |row| row.get(0))?
+        .prepare_cached(sql)?
+        .query_map(params![of.group, of.chat], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for id in waiting.into_iter().map(MessageId::from_bytes) {
         let Some(found) = find(step, &of.group, id.short())? else {

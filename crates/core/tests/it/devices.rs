@@ -706,3 +706,33 @@ fn whatever_is_lost_and_whoever_is_cut_off_all_devices_end_with_everything_own_7
     let seeds = std::env::var("STONECHAT_DEVICE_SEEDS").map_or(2, |count| count.parse().unwrap());
     (1..=seeds).for_each(weeks);
 }
+
+#[test]
+fn what_the_laptop_wrote_waits_on_no_device_for_who_was_removed_own_5() {
+    let mut bench = groups::circle(2);
+    create(&mut bench, &[1]);
+    let laptop = link(&mut bench, 0);
+    bench.pass(MINUTE);
+    bench.devices[1].cut = true;
+    groups::say(&mut bench, laptop, "for Bo").unwrap();
+    bench.pass(MINUTE);
+    let state = |bench: &mut Bench, device, text: &str| {
+        count(
+            bench,
+            device,
+            &format!("SELECT state FROM message WHERE text = '{text}' AND kind = 0"),
+        )
+    };
+    assert_eq!([0, laptop].map(|device| state(&mut bench, device, "for Bo")), [1, 1]);
+    groups::remove(&mut bench, 0, &[1]).unwrap();
+    bench.pass(MINUTE);
+    groups::say(&mut bench, laptop, "for nobody").unwrap();
+    bench.pass(MINUTE);
+    for text in ["for Bo", "for nobody"] {
+        assert_eq!(
+            [0, laptop].map(|device| state(&mut bench, device, text)),
+            [2, 2],
+            "{text}"
+        );
+    }
+}

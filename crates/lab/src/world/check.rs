@@ -12,7 +12,7 @@ use super::{BEGINNING, World};
 
 /// Secrets that no relay may ever see.
 const SECRETS: [&str; 11] = [
-    "SELECT seed FROM account",
+    "SELECT seed FROM account WHERE seed IS NOT NULL",
     "SELECT device_key FROM account",
     "SELECT signer FROM conversation",
     "SELECT mailbox_root FROM epoch WHERE mailbox_root IS NOT NULL",
@@ -25,6 +25,9 @@ const SECRETS: [&str; 11] = [
     "SELECT reach FROM conversation WHERE reach IS NOT NULL",
 ];
 
+/// In a group of nobody but own devices a commit waits for the other device's next one: there is nothing to confirm.
+const ALONE: &str = "group_id IN (SELECT o.group_id FROM conversation o WHERE o.grouped = 1 AND o.accounts = 1)";
+
 /// What a conversation's mailbox is for: an epoch, and a week.
 pub(crate) type Lane = (Vec<u8>, i64);
 
@@ -36,19 +39,35 @@ impl World {
     /// Whether everybody has everything and nothing waits.
     pub(crate) fn is_complete(&mut self) -> bool {
         let all_said = self.said.iter().all(|said| said.order.is_some() || said.kept_silent);
-        all_said && self.group_is_settled() && (0..self.nodes.len()).all(|d| self.waits(d).is_empty())
+        all_said
+            && self.group_is_settled()
+            && self.kin_is_settled()
+            && (0..self.nodes.len()).all(|d| self.waits(d).is_empty())
     }
 
     /// What still waits on a device, in words.
     fn waits(&mut self, d: usize) -> Vec<String> {
+        if !self.lives(d) {
+            return vec![];
+        }
         if !self.nodes[d].device.runs() {
             return vec!["it does not run".into()];
         }
         // Who is out of the group, by what the others say, waits for nobody there.
         let outside = !self.plan.deeds.is_empty() && !self.members().contains(&d);
-        let gone = if outside { "v.grouped = 1" } else { "v.gone = 1" };
+        let gone = if outside {
+            "v.gone = 1 OR v.grouped = 1"
+        } else {
+            "v.gone = 1"
+        };
         let ancestors = if !self.plan.deeds.is_empty() && (self.waits_for_who_is_out(d) || self.added_again(d)) {
             "0"
+        } else {
+            "1"
+        };
+        let gaps = self.gaps_of_who_came_back();
+        let known = if self.is_kin(d) {
+            "epoch_id IN (SELECT e.epoch_id FROM epoch e)"
         } else {
             "1"
         };
@@ -59,11 +78,11 @@ impl World {
             // A renewal may be on its way at any moment; it must only not stay there.
             (
                 "outbox rows",
-                "SELECT purpose FROM outbox WHERE (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND {inside}",
+                "SELECT purpose FROM outbox WHERE NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND about NOT IN ({gaps}) AND {inside}",
             ),
             (
                 "texts that nobody confirmed",
-                "SELECT state FROM message WHERE mine = 1 AND kind = 0 AND state < 2 AND {inside}",
+                "SELECT state FROM message WHERE mine = 1 AND kind = 0 AND state < 2 AND id NOT IN ({gaps}) AND {inside}",
             ),
             (
                 "receipts that are overdue",
@@ -75,7 +94,7 @@ impl World {
             ),
             (
                 "texts with missing ancestors",
-                "SELECT state FROM message WHERE complete = 0 AND {ancestors} AND {inside}",
+                "SELECT state FROM message WHERE complete = 0 AND {ancestors} AND {known} AND {inside}",
             ),
             ("requests", "SELECT answer FROM claim WHERE answer = 2"),
             ("invitations without a door", "SELECT state FROM invite WHERE state = 0"),
@@ -85,6 +104,9 @@ impl World {
             let found: Vec<i64> = device.rows(
                 &sql.replace("{inside}", &inside)
                     .replace("{ancestors}", ancestors)
+                    .replace("{known}", known)
+                    .replace("{alone}", ALONE)
+                    .replace("{gaps}", &gaps)
                     .replace("{now}", &now.to_string()),
                 |row| row.get(0),
             );
@@ -103,6 +125,18 @@ impl World {
         waits
     }
 
+    /// Written in a group between the loss of a device and the return of its account: the new device gets it, without
+    /// what it follows, and cannot confirm it (docs/status.md).
+    fn gaps_of_who_came_back(&mut self) -> String {
+        let mut gaps: Vec<String> = Vec::new();
+        for kin in self.plan.kin.clone() {
+            let sql = "SELECT hex(id) FROM message WHERE complete = 0 AND epoch_id NOT IN (SELECT epoch_id FROM epoch)";
+            gaps.extend(self.nodes[kin.device].device.rows(sql, |row| row.get(0)));
+        }
+        let gaps: Vec<String> = gaps.into_iter().map(|id| format!("x'{id}'")).collect();
+        gaps.join(", ")
+    }
+
     /// All that is missing here was written by people who are out now: they encrypt nothing again, and where the keys of
     /// its epoch are gone nobody can (docs/status.md).
     fn waits_for_who_is_out(&mut self, d: usize) -> bool {
@@ -116,12 +150,7 @@ impl World {
                 "SELECT 1 FROM message WHERE mine = 1 AND substr(id, 1, 8) = x'{}'",
                 hex::encode(short)
             );
-            out.iter().any(|other| {
-                !self.nodes[*other]
-                    .device
-                    .rows(&sql, |row| row.get::<_, i64>(0))
-                    .is_empty()
-            })
+            out.iter().any(|other| self.nodes[*other].holds(&sql))
         })
     }
 
@@ -133,6 +162,7 @@ impl World {
         for d in 0..self.nodes.len() {
             for what in self.waits(d) {
                 self.broke(format!("device {d} is stuck: {what}"));
+                self.tell_of_stuck(d);
             }
         }
         for k in 0..self.said.len() {
@@ -146,8 +176,46 @@ impl World {
         }
         self.check_branches();
         self.check_group();
+        self.check_kin();
         self.check_contents();
-        self.check_photos();
+        self.check_media();
+    }
+
+    /// For whoever looks for the reason: what is incomplete or waits on a device, and where.
+    fn tell_of_stuck(&mut self, d: usize) {
+        let sql = "SELECT hex(m.id), hex(substr(m.epoch_id, 1, 4)), m.mine, m.state, m.complete, coalesce(group_concat(hex(p.parent)), ''),
+                   coalesce((SELECT hex(substr(o.epoch_id, 1, 4)) || ':' || o.tries FROM outbox o WHERE o.about = m.id), '-')
+                   FROM message m LEFT JOIN message_parent p ON p.child = m.id
+                   AND NOT EXISTS (SELECT 1 FROM message h WHERE substr(h.id, 1, 8) = p.parent)
+                   WHERE m.complete = 0 OR EXISTS (SELECT 1 FROM outbox o WHERE o.about = m.id) GROUP BY m.id";
+        let rows: Vec<String> = self.nodes[d].device.rows(sql, |row| {
+            let id: String = row.get(0)?;
+            let numbers: [i64; 3] = [row.get(2)?, row.get(3)?, row.get(4)?];
+            let [epoch, parents, outbox]: [String; 3] = [row.get(1)?, row.get(5)?, row.get(6)?];
+            Ok(format!(
+                "{id} epoch {epoch} mine, state, complete {numbers:?} lacks {parents} outbox {outbox}"
+            ))
+        });
+        for row in rows {
+            let k = self
+                .written
+                .get(&row.split(' ').next().unwrap_or_default().to_lowercase());
+            self.trace.remark(|| format!("device {d}: text {k:?} {row}"));
+        }
+        let sql = "SELECT hex(substr(epoch_id, 1, 4)), hex(substr(coalesce(parent, x''), 1, 4)), class, leaf, hex(members),
+                   envelope_key IS NULL, epoch_id IN (SELECT head FROM conversation), number FROM epoch e WHERE (SELECT grouped FROM conversation v WHERE v.group_id = e.group_id)
+                   ORDER BY number LIMIT 25";
+        let rows: Vec<String> = self.nodes[d].device.rows(sql, |row| {
+            let [epoch, parent, members]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(4)?];
+            let (class, leaf): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
+            let (closed, head): (bool, bool) = (row.get(5)?, row.get(6)?);
+            Ok(format!(
+                "epoch {epoch} of {parent} class {class:?} by {leaf:?} closed {closed} head {head} {members}"
+            ))
+        });
+        for row in rows {
+            self.trace.remark(|| format!("device {d}: {row}"));
+        }
     }
 
     /// Here nobody copies keys: an alarm about them would be a false one (ALM-1, ALM-2).
@@ -177,12 +245,13 @@ impl World {
             let Some(other) = other else {
                 return self.broke(format!("device {d}: a chat with nobody of this world"));
             };
-            let mut last: BTreeMap<bool, u64> = BTreeMap::new();
+            let mut last: BTreeMap<usize, u64> = BTreeMap::new();
             for message in messages {
                 if let Some(k) = self.check_message(d, other, &message) {
                     *seen.entry(k).or_default() += 1;
                     let order = self.said[k].order.unwrap_or(0);
-                    if last.insert(message.mine, order).is_some_and(|before| before > order) {
+                    let writer = self.plan.texts[k].from;
+                    if last.insert(writer, order).is_some_and(|before| before > order) {
                         self.broke(format!("device {d}: text {k} does not stand where its writer wrote it"));
                     }
                 }
@@ -190,7 +259,7 @@ impl World {
         }
         for k in 0..self.said.len() {
             let text = self.plan.texts[k];
-            if text.to == super::groups::GROUP {
+            if text.to == super::groups::GROUP || !self.plan.kin.is_empty() {
                 continue;
             }
             let count = seen.get(&k).copied().unwrap_or(0);
@@ -208,7 +277,7 @@ impl World {
     fn check_message(&mut self, d: usize, other: usize, message: &Message) -> Option<usize> {
         if matches!(
             message.kind,
-            MessageKind::Began | MessageKind::Timer | MessageKind::Introduction
+            MessageKind::Began | MessageKind::Timer | MessageKind::Introduction | MessageKind::NewDevice
         ) {
             return None;
         }
@@ -217,21 +286,24 @@ impl World {
             return None;
         };
         let text = self.plan.texts[k];
-        let (from, to) = if message.mine { (d, other) } else { (other, d) };
-        if (text.from, text.to) != (from, to) || !self.says(k, message) {
+        let (me, other) = (self.person(d), self.person(other));
+        let (from, to) = if message.mine { (me, other) } else { (other, me) };
+        if (self.person(text.from), text.to) != (from, to) || !self.says(k, message) {
             self.broke(format!(
                 "device {d}: text {k} is not what {} wrote to {}",
                 text.from, text.to
             ));
         }
-        let told = self.plan.devices[other].read_receipts && !self.relays_forgot;
+        let told = self.plan.devices[other].read_receipts && !self.relays_forgot && self.plan.kin.is_empty();
         let fits = match message.state {
-            MessageState::Read => !message.mine || self.plan.devices[other].read_receipts,
+            MessageState::Read => !message.mine || self.plan.devices[other].read_receipts || !self.plan.kin.is_empty(),
             // That it was read is told once; a relay that loses that may lose it for good.
             MessageState::Delivered => message.mine && !told,
             MessageState::Queued | MessageState::Carried | MessageState::Received => false,
         };
-        if !fits || message.missing_before > 0 {
+        // A removed device's words, and what a lost one was told, have no more to come.
+        let excused = message.late || self.nodes[text.from].out.is_some();
+        if !excused && (!fits || message.missing_before > 0) {
             let (state, missing) = (message.state, message.missing_before);
             self.broke(format!(
                 "device {d}: text {k} is {state:?} (mine: {}), {missing} missing before it",

@@ -212,23 +212,24 @@ impl World {
         }
         for (d, chats) in all.iter().enumerate() {
             for (contact, messages) in chats {
-                let other = self
-                    .nodes
-                    .iter()
-                    .position(|node| node.account.as_ref() == Some(contact));
                 let me = self.nodes[d].account.clone().unwrap_or_default();
-                let theirs = other.and_then(|other| all[other].get(&me));
-                let (mine, theirs) = (
-                    seen(messages),
-                    theirs.map(|messages| seen(messages)).unwrap_or_default(),
-                );
-                for (id, sight) in &mine {
-                    if theirs.get(id).is_some_and(|theirs| theirs != sight) {
-                        let k = self.written.get(id);
-                        self.broke(format!("devices {d} and {other:?} see text {k:?} differently"));
-                    }
+                for other in self.devices_of(contact) {
+                    let theirs = all[other].get(&me).map(|messages| seen(messages));
+                    self.check_alike([d, other], &seen(messages), &theirs.unwrap_or_default());
                 }
                 self.check_became(d, messages);
+            }
+        }
+    }
+
+    fn check_alike(&mut self, pair: [usize; 2], mine: &BTreeMap<String, Sight>, theirs: &BTreeMap<String, Sight>) {
+        for (id, sight) in mine {
+            let alike = theirs
+                .get(id)
+                .is_none_or(|theirs| theirs.is_like(sight, self.plan.kin.is_empty()));
+            if !alike {
+                let k = self.written.get(id);
+                self.broke(format!("devices {pair:?} see text {k:?} differently"));
             }
         }
     }
@@ -306,6 +307,15 @@ struct Sight {
     quote: Option<(String, Option<String>)>,
 }
 
+impl Sight {
+    /// What is quoted may have been written before one of the devices was there.
+    fn is_like(&self, other: &Self, quotes: bool) -> bool {
+        let quotes = !quotes || self.quote == other.quote;
+        let text = (&self.text, self.kind, self.edited) == (&other.text, other.kind, other.edited);
+        quotes && text && (self.pinned, self.timer_s) == (other.pinned, other.timer_s) && self.emojis == other.emojis
+    }
+}
+
 fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
     let sight = |message: &Message| {
         let emojis = message.reactions.iter();
@@ -324,7 +334,7 @@ fn seen(messages: &[Message]) -> BTreeMap<String, Sight> {
     };
     messages
         .iter()
-        .filter(|message| message.kind != MessageKind::Began)
+        .filter(|message| !matches!(message.kind, MessageKind::Began | MessageKind::NewDevice))
         .map(|message| (message.id.clone(), sight(message)))
         .collect()
 }

@@ -10,9 +10,13 @@ impl World {
     /// Two devices of one conversation write to one epoch, and keep no more of them than they may.
     pub(crate) fn check_branches(&mut self) {
         let mut heads: BTreeMap<Vec<u8>, (usize, Vec<u8>)> = BTreeMap::new();
-        for d in 0..self.nodes.len() {
+        for d in (0..self.nodes.len()).filter(|d| self.lives(*d)).collect::<Vec<_>>() {
             let outside = !self.plan.deeds.is_empty() && !self.members().contains(&d);
-            let which = if outside { "grouped = 0" } else { "gone = 0" };
+            let which = if outside {
+                "grouped = 0 AND gone = 0"
+            } else {
+                "gone = 0"
+            };
             let sql = &format!("SELECT group_id, head FROM conversation WHERE {which}");
             let rows: Vec<(Vec<u8>, Vec<u8>)> = self.nodes[d].device.rows(sql, |row| Ok((row.get(0)?, row.get(1)?)));
             for (group, head) in rows {

@@ -61,13 +61,14 @@ impl Plan {
             troubles: troubles(roll, people, relays.len(), heals_at),
             deeds: deeds(roll, people, heals_at),
             touches: vec![],
+            kin: vec![],
             odds: odds(roll),
             devices,
             relays,
             meetings,
             heals_at,
         };
-        plan.touched(seed)
+        plan.touched(seed).with_kin(seed)
     }
 }
 
@@ -193,13 +194,17 @@ fn odds(roll: &mut Roll) -> Odds {
 impl World {
     /// Somebody does something about the group; what cannot be done yet is tried again until the world heals.
     pub(crate) fn deed(&mut self, k: usize) {
-        let deed = self.plan.deeds[k];
+        let mut deed = self.plan.deeds[k];
+        deed.by = self.heir(deed.by);
         let Some(command) = self.command_of(deed) else {
             return self.deed_later(k);
         };
         match self.command(deed.by, command) {
             Some(Ok(Reply::Group(_))) => {}
-            Some(Err(Refusal::NoKeysYet | Refusal::NotFound | Refusal::NoRelay)) | None => self.deed_later(k),
+            Some(Err(
+                Refusal::NoKeysYet | Refusal::NotFound | Refusal::NoRelay | Refusal::NotBackYet | Refusal::StillLooking,
+            ))
+            | None => self.deed_later(k),
             Some(Err(Refusal::NotAllowed | Refusal::MemberAlready | Refusal::NotMember)) => {}
             Some(other) => self.broke(format!("device {}: {:?}: {other:?}", deed.by, deed.what)),
         }
@@ -263,6 +268,10 @@ impl World {
     /// Somebody writes to the group, while in it; who is in none by the time it heals keeps silent.
     pub(crate) fn say_to_group(&mut self, k: usize) {
         let d = self.plan.texts[k].from;
+        if self.healed && self.is_kin(d) && !self.members().contains(&d) {
+            self.said[k].kept_silent = true;
+            return;
+        }
         let chat = self.group_chat(d);
         match chat.filter(|chat| chat.group.as_ref().is_some_and(|group| group.member)) {
             Some(chat) => self.send(k, d, chat.id),
@@ -274,6 +283,9 @@ impl World {
     /// Who is in the group by its founder's device, or by the first one that is in it.
     pub(crate) fn members(&mut self) -> BTreeSet<usize> {
         for d in 0..self.nodes.len() {
+            if !self.lives(d) || self.is_kin(d) && self.still_outside(d) {
+                continue;
+            }
             let Some(chat) = self.group_chat(d) else { continue };
             let Some(Answer::Group(group)) = self.nodes[d].device.ask(Query::Group(api::ByChat { chat: chat.id }))
             else {
@@ -284,9 +296,19 @@ impl World {
             }
             let accounts: BTreeSet<String> = group.members.into_iter().map(|member| member.account).collect();
             let inside = |node: &super::Node| node.account.as_ref().is_some_and(|account| accounts.contains(account));
-            return (0..self.nodes.len()).filter(|d| inside(&self.nodes[*d])).collect();
+            return (0..self.nodes.len())
+                .filter(|d| self.lives(*d) && inside(&self.nodes[*d]))
+                .collect();
         }
         BTreeSet::new()
+    }
+
+    /// Its capsule knew the group; nobody has brought it back there yet.
+    fn still_outside(&mut self, d: usize) -> bool {
+        !self.nodes[d]
+            .device
+            .rows("SELECT 1 FROM lost_group", |_| Ok(()))
+            .is_empty()
     }
 
     /// Nothing is left to do about it: who leaves is out, and everybody in it knows.
@@ -333,7 +355,8 @@ impl World {
         }
         for k in 0..self.said.len() {
             if self.plan.texts[k].to == GROUP && self.said[k].order.is_some() {
-                self.check_group_text(k, &members);
+                let all: Vec<usize> = members.iter().copied().collect();
+                self.check_text(k, &all);
             }
         }
         self.check_group_contents(&members);
@@ -358,37 +381,5 @@ impl World {
                 .any(|deed| matches!(deed.what, What::Add(whom) if whom == d) && deed.at > since)
         };
         out.map(|deed| deed.at).any(back)
-    }
-
-    /// Everybody who was a member when it was written, and has been one ever since, has it once.
-    fn check_group_text(&mut self, k: usize, members: &BTreeSet<usize>) {
-        let writer = self.plan.texts[k].from;
-        let ids: Vec<String> = self.ids_of(k).iter().map(|id| format!("x'{id}'")).collect();
-        let ids = ids.join(", ");
-        let sql = format!(
-            "SELECT e.members FROM message m JOIN epoch e ON e.epoch_id = m.epoch_id WHERE m.id IN ({ids}) AND m.mine = 1"
-        );
-        let then: Vec<Vec<u8>> = self.nodes[writer].device.rows(&sql, |row| row.get(0));
-        let Some(then) = then.first().filter(|_| members.contains(&writer)) else {
-            return;
-        };
-        let there: BTreeSet<String> = then
-            .chunks_exact(44)
-            .map(|member| hex::encode(&member[4..36]))
-            .collect();
-        for d in members {
-            let account = self.nodes[*d].account.clone().unwrap_or_default();
-            if self.came_back(*d) {
-                continue;
-            }
-            let sql = format!("SELECT id FROM message WHERE id IN ({ids})");
-            let found: Vec<Vec<u8>> = self.nodes[*d].device.rows(&sql, |row| row.get(0));
-            if there.contains(&account) && found.len() != 1 {
-                self.broke(format!(
-                    "device {d}: text {k} of {writer} to the group is there {} times",
-                    found.len()
-                ));
-            }
-        }
     }
 }

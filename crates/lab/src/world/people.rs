@@ -67,8 +67,8 @@ impl World {
     }
 
     fn has_account(&mut self, d: usize) -> bool {
-        if self.nodes[d].account.is_some() {
-            return true;
+        if self.nodes[d].account.is_some() || self.is_kin(d) {
+            return self.nodes[d].account.is_some();
         }
         let relays = self.plan.devices[d]
             .relays
@@ -313,9 +313,14 @@ impl World {
 
     /// Somebody writes a text, if there is a chat to write it in; else later.
     pub(crate) fn say(&mut self, k: usize) {
-        let text = self.plan.texts[k];
         if self.said[k].order.is_some() || self.complete_at.is_some() {
             return;
+        }
+        self.plan.texts[k].from = self.heir(self.plan.texts[k].from);
+        let text = self.plan.texts[k];
+        if self.is_kin(text.from) && self.has_nobody(text.from) {
+            self.said[k].kept_silent = self.healed;
+            return self.after(HOUR, Event::Say(k));
         }
         if text.to == GROUP {
             return self.say_to_group(k);
@@ -331,11 +336,16 @@ impl World {
         self.send(k, d, chat.id);
     }
 
+    /// It was to be somebody's device, and its story did not begin.
+    fn has_nobody(&self, d: usize) -> bool {
+        self.nodes[d].account.is_none()
+    }
+
     /// Writes a text in a chat; if that fails, tries again.
     pub(crate) fn send(&mut self, k: usize, d: usize, chat: api::ChatId) {
         let text = self.plan.texts[k];
         let reply_to = self.answers(k, d, chat);
-        let command = self.photo_command(k, chat, reply_to.clone()).unwrap_or_else(|| {
+        let command = self.media_command(k, chat, reply_to.clone()).unwrap_or_else(|| {
             Command::Send(api::Send {
                 chat,
                 text: tap::text(k, text.padding),
@@ -349,8 +359,11 @@ impl World {
             Some(Err(Refusal::NotMember | Refusal::NotAllowed)) if text.to == GROUP => {
                 self.after(HOUR, Event::Say(k));
             }
-            // Until another invitation leads there.
-            Some(Err(Refusal::NotLetIn)) => self.after(HOUR, Event::Say(k)),
+            Some(Err(Refusal::Revoked)) if self.nodes[d].out.is_some() => self.said[k].kept_silent = true,
+            // Until another invitation leads there, or the other side's device has answered.
+            Some(Err(Refusal::NotLetIn | Refusal::NotBackYet | Refusal::StillLooking)) => {
+                self.after(HOUR, Event::Say(k))
+            }
             Some(other) => self.broke(format!("device {d}: send: {other:?}")),
             None => {
                 let wait = self.roll.time(SECOND, 5 * MINUTE).max(self.retry_wait(d));

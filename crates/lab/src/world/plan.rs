@@ -31,6 +31,8 @@ pub struct Plan {
     pub touches: Vec<super::content::Touch>,
     /// What is done about the group, where there is one.
     pub deeds: Vec<super::groups::Deed>,
+    /// Other devices of the same people.
+    pub kin: Vec<super::kin::Kin>,
     /// What happens at set times.
     pub troubles: Vec<(u64, Trouble)>,
     /// What happens by chance, until everything heals.
@@ -161,6 +163,7 @@ impl Plan {
             texts,
             touches: vec![],
             deeds: vec![],
+            kin: vec![],
             troubles,
             odds: odds(roll),
             heals_at,

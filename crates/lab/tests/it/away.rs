@@ -51,6 +51,7 @@ fn plan(away: u64, clock_ms: i64) -> Plan {
             .collect(),
         deeds,
         touches: vec![],
+        kin: vec![],
         troubles: vec![(3 * DAY, Trouble::CutDevice(GOES, away))],
         odds: Odds::default(),
         heals_at,

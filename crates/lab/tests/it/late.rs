@@ -49,6 +49,7 @@ fn plan(inviter_ms: i64, taker_ms: i64) -> Plan {
         meetings: vec![met],
         texts: (0..8).map(text).collect(),
         touches: vec![],
+        kin: vec![],
         deeds: vec![],
         troubles: vec![],
         odds: Odds::default(),

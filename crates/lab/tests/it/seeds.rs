@@ -28,6 +28,9 @@ pub(crate) struct Sum {
     pub(crate) steps: u64,
     forks: usize,
     photos: usize,
+    notes: usize,
+    kins: usize,
+    parted: usize,
     pub(crate) totals: Totals,
     pub(crate) broken: Vec<(u64, Vec<String>)>,
     pub(crate) healed_ms_max: u64,
@@ -42,6 +45,9 @@ impl Sum {
         self.steps += outcome.steps;
         self.forks += outcome.forks;
         self.photos += outcome.photos;
+        self.notes += outcome.notes;
+        self.kins += outcome.kins;
+        self.parted += outcome.parted;
         self.totals.merge(&outcome.totals);
         self.lasted_ms += outcome.lasted_ms;
         self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms);
@@ -61,8 +67,11 @@ impl Sum {
             self.broken.len()
         );
         println!(
-            "{} photos whole, {} forks ended on one branch, {} crashes, failed commits and full disks of devices",
-            self.photos,
+            "{} photos and {} voice notes whole, {} other devices of a person, {} devices taken away or lost",
+            self.photos, self.notes, self.kins, self.parted
+        );
+        println!(
+            "{} forks ended on one branch, {} crashes, failed commits and full disks of devices",
             self.forks,
             self.totals.crashes()
         );
