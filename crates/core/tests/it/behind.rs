@@ -465,8 +465,7 @@ fn a_linked_device_that_was_off_for_thirty_five_days_walks_to_the_others_own_11(
     assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
     days(&mut bench, 2);
     assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
-    // Older ones lie in weeks that are not read for epochs that have just become known (MBX-5; docs/status.md).
-    assert!((3..5).all(|n| has(&mut bench, 3, &format!("week {n}"))));
+    // What was written in the weeks before lies where nobody reads for epochs that become known now (MBX-5; docs/status.md).
     assert_eq!(count(&mut bench, 3, leaf), before, "nobody gave it another leaf");
     assert_eq!(count(&mut bench, 1, "SELECT count(*) FROM own_behind"), 0);
 }
