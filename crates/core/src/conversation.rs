@@ -583,6 +583,9 @@ pub(crate) fn take_in(
     };
     advance_clock(step, header.hlc)?;
     insert(step, from, &new)?;
+    if mine {
+        graph::confirmed_before(step, from, id)?;
+    }
     if mine && from.grouped && from.accounts == 1 {
         graph::nobody_left(step, from, id)?;
     }

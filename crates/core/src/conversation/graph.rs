@@ -21,6 +21,16 @@ pub(crate) enum Reached {
     Read = 2,
 }
 
+impl Reached {
+    const fn of(acked: u8) -> Option<Self> {
+        match acked {
+            1 => Some(Self::Delivered),
+            2 => Some(Self::Read),
+            _nobody => None,
+        }
+    }
+}
+
 type Short = [u8; 8];
 
 /// A message with this id is here.
@@ -139,6 +149,70 @@ pub(crate) fn acknowledge(
         open.extend(parents(step, &of.group, found.id)?);
     }
     Ok(())
+}
+
+/// A message of mine came from another device of mine after what follows it was confirmed: so was it (OWN-5, RCP-1).
+pub(crate) fn confirmed_before(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
+    for child in children(step, &of.group, id)? {
+        for (by, level) in acks(step, child.id)? {
+            acknowledge(step, of, by, &[id.short()], level)?;
+        }
+        let Some(level) = Reached::of(child.acked) else {
+            continue;
+        };
+        let mut open = vec![id.short()];
+        while let Some(short) = open.pop() {
+            let Some(found) = find(step, &of.group, short)?.filter(|found| found.acked < level as u8) else {
+                continue;
+            };
+            enough(step, of, &found, level)?;
+            open.extend(parents(step, &of.group, found.id)?);
+        }
+    }
+    Ok(())
+}
+
+fn acks(step: &Step<'_, '_>, id: MessageId) -> Result<Vec<(AccountId, Reached)>, Stop> {
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT account, level FROM message_ack WHERE message = ?")?;
+    let found = rows.query_map([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<([u8; 32], u8)> = found.collect::<Result<_, _>>()?;
+    let acks = found
+        .into_iter()
+        .filter_map(|(by, level)| Some((AccountId::from_bytes(by), Reached::of(level)?)));
+    Ok(acks.collect())
+}
+
+/// What heads of mine confirm to a member who cannot read them: the nearest ancestors that all members of the head can
+/// read (CNV-6, RCP-1). At most so many are looked at.
+pub(crate) fn readable_before(
+    step: &Step<'_, '_>,
+    of: &Conversation,
+    heads: &[MessageId],
+    most: usize,
+) -> Result<Vec<MessageId>, Stop> {
+    let now = epochs::readers(step, of.epoch)?;
+    let (mut open, mut at, mut readable) = (heads.to_vec(), 0, Vec::new());
+    while let Some(id) = open.get(at).copied() {
+        at += 1;
+        let there = match epochs::first_of(step, id)? {
+            Some((epoch, _)) => epochs::readers(step, epoch)?,
+            None => continue,
+        };
+        if there.is_superset(&now) {
+            readable.push(id);
+            continue;
+        }
+        for parent in parents(step, &of.group, id)? {
+            let found = find(step, &of.group, parent)?.map(|found| found.id);
+            if let Some(found) = found.filter(|found| open.len() < most && !open.contains(found)) {
+                open.push(found);
+            }
+        }
+    }
+    readable.retain(|id| !heads.contains(id));
+    Ok(readable)
 }
 
 /// Out: false where that was known.

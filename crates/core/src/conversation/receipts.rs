@@ -167,7 +167,11 @@ fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 
 /// What a receipt says at this moment.
 fn of_moment(step: &Step<'_, '_>, to: &Conversation) -> Result<Receipt, Stop> {
-    let heads = graph::heads(step, &to.group, HEADS_MAX)?;
+    let mut heads = graph::heads(step, &to.group, HEADS_MAX)?;
+    if to.grouped || to.shared {
+        heads.extend(graph::readable_before(step, to, &heads, 2 * HEADS_MAX)?);
+        heads.truncate(HEADS_MAX);
+    }
     let tells = to.accounts <= epochs::ALL_CONFIRM_MAX && may_tell_reading(step)?;
     Ok(Receipt {
         heads: heads.iter().map(MessageId::short).collect(),

@@ -5,7 +5,7 @@ use stonechat_lab::world::World;
 use stonechat_lab::world::plan::Plan;
 
 /// Worlds in `./test`.
-const SEEDS: u64 = 80;
+const SEEDS: u64 = 150;
 
 /// Two to six mostly, some to sixteen, and one of fifty with 33.
 fn people(seed: u64) -> usize {
