@@ -11,7 +11,7 @@ pub(crate) mod overflow;
 use crate::mls::Gid;
 use crate::reach;
 use crate::step::{Step, Stop};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Params, Row, params};
 use std::collections::BTreeMap;
 use stonechat_wire::exchange::{Errand, Listen};
 use stonechat_wire::ids::{EpochId, RelayId, Tag, Timestamp};
@@ -78,41 +78,31 @@ pub(crate) fn add(
 /// Stops reading everything that is about this.
 pub(crate) fn drop_about(step: &mut Step<'_, '_>, about: &[u8]) -> Result<(), Stop> {
     overflow::forget(step, about)?;
-    let mut changes = Changes::new();
-    let mut rows = step
-        .tx
-        .prepare_cached("DELETE FROM listening WHERE about = ? RETURNING relay, tag")?;
-    for row in rows.query_map([about], |row| {
-        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
-    })? {
-        let (relay, tag) = row?;
-        changes.entry(relay.into()).or_default().1.push(tag.into());
-    }
-    tell(step, changes);
-    Ok(())
+    stop(
+        step,
+        "DELETE FROM listening WHERE about = ? RETURNING relay, tag",
+        [about],
+    )
 }
 
 /// Stops reading the app lane of this epoch.
 pub(crate) fn drop_app(step: &mut Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
-    let mut changes = Changes::new();
-    let mut rows = step
-        .tx
-        .prepare_cached("DELETE FROM listening WHERE about = ? AND purpose = 0 RETURNING relay, tag")?;
-    for row in rows.query_map([epoch.as_bytes()], |row| {
-        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
-    })? {
-        let (relay, tag) = row?;
-        changes.entry(relay.into()).or_default().1.push(tag.into());
-    }
-    tell(step, changes);
-    Ok(())
+    let sql = "DELETE FROM listening WHERE about = ? AND purpose = 0 RETURNING relay, tag";
+    stop(step, sql, [epoch.as_bytes()])
 }
 
 /// Stops reading everything.
 pub(crate) fn drop_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    stop(step, "DELETE FROM listening RETURNING relay, tag", [])
+}
+
+/// Deletes rows, and says so to the relays.
+fn stop(step: &mut Step<'_, '_>, sql: &str, which: impl Params) -> Result<(), Stop> {
     let mut changes = Changes::new();
-    let mut rows = step.tx.prepare("DELETE FROM listening RETURNING relay, tag")?;
-    for row in rows.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?)))? {
+    let mut rows = step.tx.prepare_cached(sql)?;
+    for row in rows.query_map(which, |row| {
+        Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
+    })? {
         let (relay, tag) = row?;
         changes.entry(relay.into()).or_default().1.push(tag.into());
     }
@@ -170,19 +160,8 @@ pub(crate) fn follow_group(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), S
 pub(crate) fn turn_slots(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let slots = mailbox::app_slots(step.slot());
     let (oldest, newest) = (slots[0].0, slots[6].0);
-    let mut changes = Changes::new();
-    {
-        let mut rows = step.tx.prepare_cached(
-            "DELETE FROM listening WHERE purpose = 0 AND (slot < ? OR slot > ?) RETURNING relay, tag",
-        )?;
-        for row in rows.query_map([oldest, newest], |row| {
-            Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, [u8; 16]>(1)?))
-        })? {
-            let (relay, tag) = row?;
-            changes.entry(relay.into()).or_default().1.push(tag.into());
-        }
-    }
-    tell(step, changes);
+    let passed = "DELETE FROM listening WHERE purpose = 0 AND (slot < ? OR slot > ?) RETURNING relay, tag";
+    stop(step, passed, [oldest, newest])?;
     overflow::turn_slots(step, slots[0])?;
     // What lies in no mailbox that is read any more cannot come back.
     let gone = slots[0].start().0.saturating_sub(mailbox::SLOT_MS).cast_signed();

@@ -458,8 +458,15 @@ fn a_linked_device_that_was_off_for_thirty_five_days_walks_to_the_others_own_11(
         (0..3).for_each(|device| bench.greet(device));
     }
     bench.devices[3].listening = ears;
+    let commits_of_mine = "SELECT count(*) FROM outbox WHERE purpose = 4";
+    let waiting = count(&mut bench, 3, commits_of_mine);
     let outputs = bench.devices[3].step(stonechat_core::Input::Started);
     bench.release(3, outputs);
+    assert_eq!(
+        count(&mut bench, 3, commits_of_mine),
+        waiting,
+        "it commits before it reads"
+    );
     bench.greet(3);
     bench.settle();
     assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));

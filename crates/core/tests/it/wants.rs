@@ -1,6 +1,7 @@
 //! What is missing is asked for, and whoever has it answers; nobody can make anybody send without bound.
 
 use crate::bench::Bench;
+use crate::devices::link;
 use crate::groups::{add, chat, circle, create, remove, say};
 use stonechat_core::query;
 use stonechat_wire::exchange::Class;
@@ -145,6 +146,23 @@ fn who_is_added_again_asks_for_what_it_lacked_wnt_2() {
     bench.pass(HOUR);
     assert_eq!(group_texts(&mut bench, 2), ["before it went", "the last that it got"]);
     assert_eq!(count(&mut bench, 2, "SELECT count(*) FROM want"), 0);
+}
+
+/// Group seed 95: what follows it was confirmed before it came, and nobody confirms that again.
+#[test]
+fn what_another_device_of_mine_wrote_and_comes_late_is_confirmed_by_what_follows_it_rcp_1() {
+    let mut bench = circle(2);
+    create(&mut bench, &[1]);
+    let laptop = link(&mut bench, 0);
+    bench.pass(MINUTE);
+    miss(&mut bench, laptop, 0, "first");
+    say(&mut bench, laptop, "second").unwrap();
+    bench.pass(20_000);
+    assert_eq!(group_texts(&mut bench, 0), ["second"]);
+    bench.pass(HOUR);
+    assert_eq!(group_texts(&mut bench, 0), ["first", "second"]);
+    let unconfirmed = "SELECT count(*) FROM message WHERE mine = 1 AND kind = 0 AND state < 2";
+    assert_eq!([0, laptop].map(|device| count(&mut bench, device, unconfirmed)), [0, 0]);
 }
 
 #[test]
