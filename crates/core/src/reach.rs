@@ -88,11 +88,11 @@ pub(crate) fn requested(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope
     let card = ContactCard::decode(&content).map_err(|_| Stop::Refused("request"))?;
     let log = check(step, &card, account)?;
     if log == Log::PartedShorter {
-        return alarms::two_logs(step, &group, account);
+        return alarms::two_logs(step, &group, account, &card.device_log);
     }
     let answer = take_back(step, &of, &card, &at)?;
     if log == Log::Parted {
-        alarms::two_logs(step, &group, account)?;
+        alarms::two_logs(step, &group, account, &card.device_log)?;
     }
     put_answer(step, &at, &answer)
 }

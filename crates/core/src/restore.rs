@@ -531,7 +531,7 @@ pub(crate) fn answered(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope)
     meeting::check_two(card, &asked.signer, &entered)?;
     settle_down(step, &asked, card, &entered)?;
     if !devices::continues(&card.device_log, asked.log_count, &asked.log_hash) {
-        alarms::two_logs(step, &entered.group, asked.account)?;
+        alarms::two_logs(step, &entered.group, asked.account, &card.device_log)?;
     }
     step.touch_chat(asked.chat);
     step.event(Event::StatusChanged {});

@@ -287,6 +287,11 @@ pub(crate) fn alarm_line(alarm: &Alarm) -> String {
             "{} was brought back twice from the same words: somebody else may have them",
             tame(&alarm.name)
         ),
+        AlarmKind::Flood => format!(
+            "{} changes keys all the time, more than twelve times in a day: a broken program, or somebody who wants to \
+             crowd out what others do here",
+            tame(&alarm.name)
+        ),
     };
     format!("{}  ALARM: {what}", time(alarm.at))
 }
@@ -354,6 +359,7 @@ mod tests {
             twice.starts_with("1970-01-01 00:00 UTC  ALARM: B\u{fffd}o changed"),
             "{twice}"
         );
+        assert!(alarm_line(&alarm(AlarmKind::Flood)).contains("B\u{fffd}o changes keys"));
         assert_eq!(alarm_json(7, &alarm(AlarmKind::NotMine))["alarm"], "notMine");
         let mut message: Message = serde_json::from_value(json!({
             "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",

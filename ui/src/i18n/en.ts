@@ -384,6 +384,10 @@ export const en = {
       title: (name: string) => `${isolate(name)}’s account was brought back twice`,
       body: (name: string) => `Somebody else may have the recovery words, or a relay gave an old copy. Ask ${isolate(name)} by another way before you trust this chat.`,
     },
+    flood: {
+      title: (name: string) => `The keys of ${isolate(name)} change all the time`,
+      body: (name: string) => `${isolate(name)} changed keys more than twelve times in a day; once is usual. A broken program may do that, or somebody who wants to crowd out what others do here. A removal still reaches everybody.`,
+    },
   },
   groups: {
     make: 'New group',

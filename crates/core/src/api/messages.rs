@@ -248,6 +248,8 @@ pub enum AlarmKind {
     NotMine,
     /// This account was brought back twice: somebody else has its recovery words, or an old capsule was used.
     TwoLogs,
+    /// This account changes its keys all the time: its program is broken, or it fills what others keep.
+    Flood,
 }
 
 /// An alarm about a conversation.

@@ -10,6 +10,7 @@ mod catchup;
 mod closing;
 mod confirming;
 mod cuts;
+mod flood;
 mod head;
 mod making;
 mod readable;

@@ -198,22 +198,18 @@ pub(super) fn wait(
 }
 
 fn make_room(step: &mut Step<'_, '_>, by: AccountId) -> Result<(), Stop> {
-    let each = "SELECT tag, account FROM awaited WHERE account = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?";
-    let all = "SELECT tag, account FROM awaited ORDER BY rowid DESC LIMIT -1 OFFSET ?";
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let mut over: Vec<([u8; 16], [u8; 32])> = step
-        .tx
-        .prepare_cached(each)?
-        .query_map(params![by.as_bytes(), WAIT_EACH], row)?
-        .collect::<Result<_, _>>()?;
-    let rest: Vec<([u8; 16], [u8; 32])> = step
-        .tx
-        .prepare_cached(all)?
-        .query_map([WAIT_ALL], row)?
-        .collect::<Result<_, _>>()?;
-    over.extend(rest);
-    for (tag, account) in over {
-        forget(step, Tag::from(tag), AccountId::from_bytes(account))?;
+    let each = "SELECT tag, account FROM awaited WHERE account = ?1 ORDER BY rowid DESC LIMIT -1 OFFSET ?2";
+    let all = "SELECT tag, account FROM awaited WHERE ?1 IS NOT NULL ORDER BY rowid DESC LIMIT -1 OFFSET ?2";
+    // One after the other: who has too many does not push out somebody else's as well.
+    for (sql, most) in [(each, WAIT_EACH), (all, WAIT_ALL)] {
+        let over: Vec<([u8; 16], [u8; 32])> = step
+            .tx
+            .prepare_cached(sql)?
+            .query_map(params![by.as_bytes(), most], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (tag, account) in over {
+            forget(step, Tag::from(tag), AccountId::from_bytes(account))?;
+        }
     }
     Ok(())
 }

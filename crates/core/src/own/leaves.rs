@@ -300,14 +300,14 @@ fn contact_log_seen(
         Beside::Same => Ok(()),
         Beside::PartedLonger => {
             keep_contact_log(step, author, &note.log)?;
-            alarms::two_logs(step, &of.group, author)
+            alarms::two_logs(step, &of.group, author, &note.log)
         }
-        Beside::Parted => alarms::two_logs(step, &of.group, author),
+        Beside::Parted => alarms::two_logs(step, &of.group, author, &note.log),
         // By an old log: a device that is revoked meanwhile is let in by it (DEV-6).
         Beside::Older => {
             let mut added = taken.added.iter();
             if added.any(|leaf| leaf::device_of(leaf).is_ok_and(|device| !devices::is_live(&known, device))) {
-                alarms::two_logs(step, &of.group, author)?;
+                alarms::two_logs(step, &of.group, author, &note.log)?;
             }
             Ok(())
         }

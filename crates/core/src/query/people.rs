@@ -250,7 +250,12 @@ fn alarm_row(row: &Row<'_>) -> rusqlite::Result<Alarm> {
         kind: choice_at(
             row,
             "kind",
-            &[AlarmKind::TwoCommits, AlarmKind::NotMine, AlarmKind::TwoLogs],
+            &[
+                AlarmKind::TwoCommits,
+                AlarmKind::NotMine,
+                AlarmKind::TwoLogs,
+                AlarmKind::Flood,
+            ],
         )?,
         account: hex_at(row, "account")?,
         name: row.get::<_, Option<String>>("name")?.unwrap_or_default(),

@@ -586,10 +586,21 @@ CREATE INDEX awaited_of ON awaited(account);
 -- What a person is told about a conversation's keys (ALM-*): at most one of each kind for each account.
 CREATE TABLE alarm(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
-  kind     INTEGER NOT NULL,             -- 0 two commits by one member on one epoch, 1 a commit by my leaf that I did not make, 2 two device logs of one account
+  kind     INTEGER NOT NULL,             -- 0 two commits by one member on one epoch, 1 a commit by my leaf that I did not make, 2 two device logs of one account, 3 an account changes its keys all the time
   account  BLOB NOT NULL,
   at       INTEGER NOT NULL,             -- slot clock
+  by       BLOB NOT NULL,                -- what it was noticed by: the same raises no second one
   PRIMARY KEY(group_id, kind, account)
+) STRICT, WITHOUT ROWID;
+
+-- Self-updates of others, counted for ALM-3.
+CREATE TABLE renewals(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  since    INTEGER NOT NULL,             -- when the first of these came, slot clock
+  room     INTEGER NOT NULL,             -- so many more are no flood within the day
+  newest   INTEGER NOT NULL,             -- when the newest came, slot clock
+  PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
 
 -- What stands in the capsule: a change of it is noted once.

@@ -1,7 +1,7 @@
 //! A model of forks: every order in which a few commits and messages can be made apart and reach one another.
 //!
 //! The rule itself is the real one (`stonechat_core::fork`). The checker walks every interleaving of a small script by
-//! three people and asks after each step; with a clause switched off it must find the attack that the clause is there for.
+//! three people (four where two thirds matter) and asks after each step; with a clause switched off it must find the attack that the clause is there for.
 
 use stateright::{Checker, Model, Property};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use stonechat_wire::ids::{AccountId, EpochId};
 const OWNER: u8 = 0;
 const ADMIN: u8 = 1;
 const MEMBER: u8 = 2;
+const ANOTHER: u8 = 3;
 const PEOPLE: [u8; 3] = [OWNER, ADMIN, MEMBER];
 
 /// What the attacker may do besides what everybody does.
@@ -20,6 +21,26 @@ enum Attack {
     ComeBack,
     /// Make a self-update on an old epoch, with the lowest hash, after having moved on.
     LateWinner,
+    /// Make a self-update on an old epoch that goes before all honest ones (by authority, and by a hash that was tried until
+    /// it is the lowest), without having moved on.
+    Ground,
+    /// Make two commits on one epoch, and show the lower one when it suits.
+    Equivocate,
+}
+
+impl Attack {
+    /// Four where three who write are more than two thirds without the attacker.
+    const fn people(self) -> &'static [u8] {
+        match self {
+            Self::ComeBack | Self::LateWinner => &PEOPLE,
+            Self::Ground | Self::Equivocate => &[OWNER, ADMIN, MEMBER, ANOTHER],
+        }
+    }
+
+    /// The attacker only attacks, and one honest commit is enough.
+    const fn is_of_four(self) -> bool {
+        matches!(self, Self::Ground | Self::Equivocate)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +80,7 @@ fn epoch(number: u8) -> EpochId {
 
 impl World {
     fn nodes(&self, known: &BTreeSet<u8>) -> Vec<Node> {
-        let members: BTreeSet<AccountId> = PEOPLE.iter().copied().map(account).collect();
+        let members: BTreeSet<AccountId> = self.known.keys().copied().map(account).collect();
         let commit = |made: &u8| {
             let (author, parent, class, unseats) = self.commits.get(made)?;
             Some(Commit {
@@ -140,6 +161,8 @@ impl World {
 const ROOT: u8 = 100;
 /// The attacker's commit has the lowest hash, everybody else's higher ones.
 const ATTACK: u8 = 1;
+/// The second commit of whoever makes two on one epoch: higher than the other, lower than honest ones.
+const SECOND: u8 = 2;
 const HONEST: u8 = 10;
 const COMMITS_MAX: usize = 3;
 const WRITES_MAX: usize = 2;
@@ -151,36 +174,40 @@ impl Model for Forks {
     fn init_states(&self) -> Vec<World> {
         vec![World {
             commits: BTreeMap::new(),
-            known: PEOPLE.iter().map(|person| (*person, BTreeSet::from([ROOT]))).collect(),
+            known: self
+                .attack
+                .people()
+                .iter()
+                .map(|person| (*person, BTreeSet::from([ROOT])))
+                .collect(),
             wrote: Vec::new(),
         }]
     }
 
     fn actions(&self, state: &World, actions: &mut Vec<Act>) {
-        for person in PEOPLE {
-            if state.commits.len() < COMMITS_MAX {
-                let removes = person == OWNER && self.attack == Attack::ComeBack;
-                if removes && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
-                    actions.push(Act::Commit(person, 0));
-                }
-                if person != ADMIN {
-                    actions.push(Act::Commit(person, 2));
-                }
-            }
-            let once = state.wrote.iter().filter(|(who, _)| *who == person).count() < 1;
-            if once && state.wrote.len() < WRITES_MAX {
-                actions.push(Act::Write(person));
+        for person in self.attack.people() {
+            self.commits_of(state, *person, actions);
+            let once = state.wrote.iter().filter(|(who, _)| who == person).count() < 1;
+            let writes = !(self.attack.is_of_four() && *person == ADMIN);
+            let most = if self.attack.is_of_four() {
+                WRITES_MAX + 1
+            } else {
+                WRITES_MAX
+            };
+            if once && writes && state.wrote.len() < most {
+                actions.push(Act::Write(*person));
             }
             for (made, (_, parent, ..)) in &state.commits {
-                let known = &state.known[&person];
+                let known = &state.known[person];
                 if known.contains(parent) && !known.contains(made) {
-                    actions.push(Act::Learn(person, *made));
+                    actions.push(Act::Learn(*person, *made));
                 }
             }
         }
         let moved = state.wrote.iter().any(|(who, at)| *who == ADMIN && *at != ROOT);
         let ready = moved || self.attack != Attack::LateWinner;
-        if ready && !state.commits.contains_key(&ATTACK) && state.commits.len() < COMMITS_MAX {
+        let again = self.attack == Attack::Equivocate && !state.commits.contains_key(&SECOND);
+        if ready && (again || !state.commits.contains_key(&ATTACK)) && state.commits.len() < COMMITS_MAX {
             actions.push(Act::Attack);
         }
     }
@@ -202,7 +229,9 @@ impl Model for Forks {
             }
             Act::Attack => match self.attack {
                 Attack::ComeBack => state.add(ATTACK, ADMIN, ROOT, 1, None),
-                Attack::LateWinner => state.add(ATTACK, ADMIN, ROOT, 2, None),
+                Attack::LateWinner | Attack::Ground => state.add(ATTACK, ADMIN, ROOT, 2, None),
+                Attack::Equivocate if state.commits.contains_key(&SECOND) => state.add(ATTACK, ADMIN, ROOT, 2, None),
+                Attack::Equivocate => state.add(SECOND, ADMIN, ROOT, 2, None),
             },
         }
         Some(state)
@@ -211,12 +240,31 @@ impl Model for Forks {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![Property::always(
             "the clause keeps its promise",
-            |model: &Self, state: &World| PEOPLE.iter().all(|person| model.promise(state, *person)),
+            |model: &Self, state: &World| state.known.keys().all(|person| model.promise(state, *person)),
         )]
     }
 }
 
 impl Forks {
+    fn commits_of(&self, state: &World, person: u8, actions: &mut Vec<Act>) {
+        if state.commits.len() >= COMMITS_MAX {
+            return;
+        }
+        let removes = person == OWNER && self.attack == Attack::ComeBack;
+        if removes && !state.commits.values().any(|(_, _, class, _)| *class == 0) {
+            actions.push(Act::Commit(person, 0));
+        }
+        let honest = state.commits.keys().any(|made| *made >= HONEST);
+        let may = if self.attack.is_of_four() {
+            person == MEMBER && !honest && self.attack == Attack::Ground
+        } else {
+            person != ADMIN
+        };
+        if may {
+            actions.push(Act::Commit(person, 2));
+        }
+    }
+
     fn promise(&self, state: &World, person: u8) -> bool {
         let known = &state.known[&person];
         let head = state.path(state.head(person, self.clauses));
@@ -238,8 +286,22 @@ impl Forks {
                 let stays = rivals.iter().any(|made| !state.has_moved_on(known, *made));
                 !(moved && stays && head.contains(&ATTACK))
             }
+            // Where more than two thirds wrote on another branch, the best place and hash draw nobody away from it.
+            Attack::Ground => {
+                let there = |(who, at): &&(u8, u8)| *who != ADMIN && known.contains(at) && is_beside(state, *at);
+                let wrote = state.wrote.iter().filter(there).count();
+                !(wrote == 3 && known.contains(&ATTACK) && head.contains(&ATTACK))
+            }
+            // Whoever knows both has the lower one, whoever wrote where: nobody can show it later and split those who know.
+            Attack::Equivocate => !(known.contains(&ATTACK) && head.contains(&SECOND)),
         }
     }
+}
+
+/// The epoch lies on the branch of somebody's honest commit, made beside the attacker's.
+fn is_beside(state: &World, at: u8) -> bool {
+    let path = state.path(at);
+    path.iter().any(|on| (HONEST..ROOT).contains(on)) && !path.contains(&ATTACK)
 }
 
 fn holds(attack: Attack, clauses: Clauses) -> bool {
@@ -267,4 +329,24 @@ fn a_late_winner_wins_only_without_its_clause_fork_5() {
         ..Clauses::ALL
     };
     assert!(!holds(Attack::LateWinner, without));
+}
+
+#[test]
+fn a_ground_renewal_draws_nobody_from_a_branch_that_is_held_only_with_its_clause_fork_3() {
+    assert!(holds(Attack::Ground, Clauses::ALL));
+    let without = Clauses {
+        held: false,
+        ..Clauses::ALL
+    };
+    assert!(!holds(Attack::Ground, without));
+}
+
+#[test]
+fn an_equivocating_leaf_splits_those_who_know_both_only_without_its_clause_fork_6() {
+    assert!(holds(Attack::Equivocate, Clauses::ALL));
+    let without = Clauses {
+        one_each: false,
+        ..Clauses::ALL
+    };
+    assert!(!holds(Attack::Equivocate, without));
 }

@@ -1638,7 +1638,7 @@ picture: string | null, };
 /**
  * What is wrong with a conversation's keys.
  */
-export type AlarmKind = "twoCommits" | "notMine" | "twoLogs";
+export type AlarmKind = "twoCommits" | "notMine" | "twoLogs" | "flood";
 
 /**
  * An alarm about a conversation.

@@ -3,7 +3,7 @@
 //! In: the time as a relay told it, the number of epochs. Out: rows without keys, and a tree without what can decide
 //! nothing any more. Closing decides nothing itself. Specified in `docs/protocol/07-conversation.md` (EPO-4).
 
-use crate::conversation::load;
+use crate::conversation::{Conversation, load};
 use crate::defence::{self, Defence};
 use crate::fork::Node;
 use crate::listening;
@@ -14,13 +14,16 @@ use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{EpochId, Timestamp};
 
-use super::ALL_CONFIRM_MAX;
 use super::tree::{nodes, parents, path};
+use super::{ALL_CONFIRM_MAX, flood};
 
 /// Epochs on the head's branch of a conversation that keep their keys, and as many beside it (EPO-4).
 pub(crate) const RETAINED_MAX: usize = 32;
 /// Of a group of more than eight so many older ones on the head's branch go on taking commits (EPO-10).
 const FAR_MAX: usize = 96;
+
+/// ... and so many bytes of keys and trees, of a conversation's: a commit may bring four million (EPO-4).
+const KEPT_BYTES_MAX: i64 = 64 << 20;
 
 /// So long after it was left an epoch keeps its keys (EPO-4).
 pub(crate) const RETAINED_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -43,50 +46,83 @@ pub(super) fn near(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Sto
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Closes what is too much, the oldest first, on the head's branch and beside it (EPO-4).
+/// Closes what is too much, on the head's branch and beside it (EPO-4), a flood's own first (EPO-9); what is old and on
+/// the head's branch takes commits only (EPO-10).
 pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
-    let open = newest_first(step, group)?;
-    if open.len() <= RETAINED_MAX || !defence::holds(Defence::EpochsRetained) {
+    let open = left(step, &of)?;
+    let much = kept_bytes(step, group)? > KEPT_BYTES_MAX;
+    if !defence::holds(Defence::EpochsRetained) || (open.len() < RETAINED_MAX && !much) {
         return Ok(());
     }
     let nodes = nodes(step, group)?;
-    let (tree, forked) = (parents(&nodes), forked(&nodes));
-    let canonical = path(&tree, of.epoch);
-    let (on, beside): (Vec<_>, Vec<_>) = open.into_iter().partition(|open| canonical.contains(&open.epoch));
+    let canonical = path(&parents(&nodes), of.epoch);
+    let (mut on, mut beside): (Vec<_>, Vec<_>) = open.into_iter().partition(|open| canonical.contains(&open.epoch));
     // Where some confirm for all a half that is out of reach commits without end, and is found again where it left.
     let far_max = if of.accounts > ALL_CONFIRM_MAX { FAR_MAX } else { 0 };
-    let far = on.iter().skip(RETAINED_MAX).take(far_max);
-    for open in far.filter(|open| !open.far && !forked.contains(&open.epoch)) {
-        send_far(step, open.epoch)?;
-    }
-    let mut closed: Vec<EpochId> = on.iter().skip(RETAINED_MAX + far_max).map(|open| open.epoch).collect();
-    closed.extend(beside.iter().skip(RETAINED_MAX).map(|open| open.epoch));
-    for epoch in &closed {
-        close(step, *epoch)?;
-    }
-    if closed.is_empty() {
+    let on_max = RETAINED_MAX - 1 + far_max;
+    let mut closed = keep(step, &nodes, &mut beside, RETAINED_MAX)? + keep(step, &nodes, &mut on, on_max)?;
+    closed += keep_within_bytes(step, group, &nodes, [&mut beside, &mut on])?;
+    send_old_far(step, &nodes, &on)?;
+    if closed == 0 {
         return Ok(());
     }
+    flood::forget(step, group, &nodes)?;
     prune(step, group, &canonical)
 }
 
+/// An epoch that keeps its keys and is not the head.
 struct Open {
     epoch: EpochId,
     far: bool,
 }
 
-/// Those that keep their keys, in the order they became known here; on one branch that is their own.
-fn newest_first(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Open>, Stop> {
-    let sql = "SELECT epoch_id, far FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL ORDER BY number DESC";
+/// All of them, in the order they became known here; on one branch that is their own.
+fn left(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Open>, Stop> {
+    let sql = "SELECT epoch_id, far FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL AND epoch_id <> ?
+               ORDER BY number";
     let mut rows = step.tx.prepare_cached(sql)?;
-    let found = rows.query_map([group], |row| {
+    let found = rows.query_map(params![of.group, of.epoch.as_bytes()], |row| {
         Ok(Open {
             epoch: EpochId::from_bytes(row.get(0)?),
             far: row.get(1)?,
         })
     })?;
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Closes all but `most`; says how many it closed.
+fn keep(step: &mut Step<'_, '_>, nodes: &[Node], open: &mut Vec<Open>, most: usize) -> Result<usize, Stop> {
+    let closed = flood::to_close(nodes, open.iter().map(|open| open.epoch).collect(), most);
+    for epoch in &closed {
+        close(step, *epoch)?;
+    }
+    open.retain(|open| !closed.contains(&open.epoch));
+    Ok(closed.len())
+}
+
+/// Closes one after the other while their keys and trees take too much; says how many.
+fn keep_within_bytes(
+    step: &mut Step<'_, '_>,
+    group: &Gid,
+    nodes: &[Node],
+    branches: [&mut Vec<Open>; 2],
+) -> Result<usize, Stop> {
+    let mut closed = 0;
+    for open in branches {
+        while !open.is_empty() && kept_bytes(step, group)? > KEPT_BYTES_MAX {
+            let most = open.len() - 1;
+            closed += keep(step, nodes, open, most)?;
+        }
+    }
+    Ok(closed)
+}
+
+/// What the keys and trees of a conversation take.
+fn kept_bytes(step: &Step<'_, '_>, group: &Gid) -> Result<i64, Stop> {
+    let sql = "SELECT (SELECT coalesce(sum(length(value)), 0) FROM epoch_row WHERE group_id = ?1)
+                    + (SELECT coalesce(sum(length(bytes)), 0) FROM tree_piece WHERE group_id = ?1)";
+    Ok(step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
 }
 
 /// On which there is more than one commit: what was written there before the branches parted may be on its way for long.
@@ -108,6 +144,16 @@ pub(super) fn bring_near(step: &mut Step<'_, '_>, group: &Gid, epoch: EpochId) -
         .execute([epoch.as_bytes()])?;
     if changed == 1 {
         listening::follow_group(step, group)?;
+    }
+    Ok(())
+}
+
+/// Of the head's branch what is before the newest 32 takes commits only (EPO-10).
+fn send_old_far(step: &mut Step<'_, '_>, nodes: &[Node], on: &[Open]) -> Result<(), Stop> {
+    let forked = forked(nodes);
+    let old = on.iter().rev().skip(RETAINED_MAX - 1);
+    for open in old.filter(|open| !open.far && !forked.contains(&open.epoch)) {
+        send_far(step, open.epoch)?;
     }
     Ok(())
 }

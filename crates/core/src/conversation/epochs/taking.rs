@@ -6,6 +6,7 @@
 
 use crate::conversation::{Conversation, alarms, originals, receipts};
 use crate::defence::{self, Defence};
+use crate::fork::Class;
 use crate::group;
 use crate::leaf;
 use crate::mls::{self, CommitRead, Gid, Leaf, Taken};
@@ -21,6 +22,7 @@ use stonechat_wire::own::OwnNote;
 
 use super::closing::{bring_near, close};
 use super::cuts::{keep_cuts, keep_leaf_cuts};
+use super::tree::below;
 use super::{Committer, Planted, committed, insert, is_canonical, key_of, packed, settle_head, state};
 
 /// Commits by one account on one parent that are kept: a second one is evidence, more are a flood (EPO-5).
@@ -43,7 +45,7 @@ pub(super) fn take_commit(
         CommitRead::Taken(taken) => taken,
         // Mine are known by their hash: this one I did not make.
         CommitRead::Own if !defence::holds(Defence::NotMine) => return Ok(()),
-        CommitRead::Own => return alarms::own_leaf(step, of),
+        CommitRead::Own => return alarms::own_leaf(step, of, &hash),
         CommitRead::Refused(why) => return Err(Stop::Refused(why)),
     };
     let before = state(step, parent)?;
@@ -82,7 +84,10 @@ pub(super) fn take_commit(
         .cloned()
         .collect();
     if defence::holds(Defence::TwoCommits) {
-        alarms::look_for_rivals(step, of, parent, (by.1, by.2))?;
+        alarms::look_for_rivals(step, of, parent, (by.1, by.2, &hash))?;
+    }
+    if judged.class == Class::Renewal || about_own.is_some() {
+        alarms::look_for_flood(step, of, by.1, leaves_of(by.1, &taken.before))?;
     }
     group::succession::heard(step, of, by.1)?;
     match &about_own {
@@ -102,6 +107,11 @@ pub(super) fn take_commit(
         Some(note) => own::taken_in(step, of, by.1, &taken, note),
         None => Ok(()),
     }
+}
+
+fn leaves_of(account: AccountId, leaves: &[Leaf]) -> usize {
+    let of = |leaf: &&Leaf| mls::account_in(&leaf.identity) == Some(account);
+    leaves.iter().filter(of).count()
 }
 
 /// Whether a commit is allowed: a function of what stands in its parent and of itself (EPO-2).
@@ -209,17 +219,23 @@ fn make_room(
     if (judged.class as u8, hash) > (*class, other) {
         return Err(Stop::Refused("a third commit by one member on one epoch"));
     }
-    close(step, EpochId::from_bytes(*highest))?;
+    put_out(step, EpochId::from_bytes(*highest))
+}
+
+/// Takes a rival out of the tree: without its place nothing that descends from it is on any branch, and keeps no keys.
+fn put_out(step: &mut Step<'_, '_>, rival: EpochId) -> Result<(), Stop> {
+    for epoch in below(step, rival)? {
+        close(step, epoch)?;
+    }
     step.tx
         .prepare_cached("UPDATE epoch SET parent = NULL WHERE epoch_id = ?")?
-        .execute([highest])?;
+        .execute([rival.as_bytes()])?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fork::Class;
 
     fn taken() -> Taken {
         let leaf = |index| Leaf {

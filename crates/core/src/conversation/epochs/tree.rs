@@ -47,6 +47,17 @@ pub(super) fn path(tree: &Parents<'_>, from: EpochId) -> Vec<EpochId> {
     path
 }
 
+/// An epoch and all that descends from it.
+pub(super) fn below(step: &Step<'_, '_>, top: EpochId) -> Result<Vec<EpochId>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "WITH RECURSIVE below(id) AS (VALUES (?) UNION
+             SELECT e.epoch_id FROM below b CROSS JOIN epoch e INDEXED BY epoch_by_parent ON e.parent = b.id)
+         SELECT id FROM below",
+    )?;
+    let found = rows.query_map([top.as_bytes()], |row| Ok(EpochId::from_bytes(row.get(0)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn nodes(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Node>, Stop> {
     let mut rows = step.tx.prepare_cached(
         "SELECT epoch_id, members, parent, author, class, rank, commit_hash, unseats, leaf_key, ousts
