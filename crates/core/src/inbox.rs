@@ -66,6 +66,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
         .execute(params![offset, time.0.cast_signed(), relay.as_bytes()])?;
     let after = step.clock_offset_ms()?;
     step.read_clock()?;
+    listening::greeted(step, relay)?;
     if (before == 0) != (after == 0) {
         step.event(Event::ClockOff { offset_ms: after });
     }

@@ -55,6 +55,12 @@ pub(crate) struct Listening {
     pub(crate) cursor: u64,
 }
 
+/// Whoever was not greeted for longer was away (MBX-5).
+const AWAY_MS: i64 = DAY_MS;
+/// So long after that, what becomes known may have waited all the time (MBX-5).
+const CATCHING_UP_MS: i64 = DAY_MS;
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
 type Changes = BTreeMap<RelayId, (Vec<(Tag, u64)>, Vec<Tag>)>;
 
 /// Reads one tag at one relay from its beginning.
@@ -115,8 +121,8 @@ pub(crate) struct Open {
     pub(crate) group: Gid,
     pub(crate) epoch: EpochId,
     pub(crate) root: MailboxRoot,
-    /// The slot in which it was made.
-    pub(crate) made: Slot,
+    /// When it became known here.
+    pub(crate) made: Timestamp,
     /// It takes commits only (EPO-10).
     pub(crate) far: bool,
 }
@@ -128,16 +134,20 @@ pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, open: &Open) -> Result<(), S
         group, epoch, ref root, ..
     } = *open;
     let mut changes = Changes::new();
-    let oldest = open.made.min(step.slot()).minus(1);
+    let relays: Vec<(RelayId, Slot)> = relays_of(step, &group)?
+        .into_iter()
+        .map(|relay| Ok((relay, oldest(step, relay, open.made)?)))
+        .collect::<Result<_, Stop>>()?;
     let app = mailbox::app_slots(step.slot())
         .into_iter()
-        .filter(|slot| *slot >= oldest && !open.far)
+        .filter(|_| !open.far)
         .map(|slot| (Lane::App, Purpose::App, slot));
     let commits = std::iter::once((Lane::Commit, Purpose::Commit, Slot(0)));
     for (lane, purpose, slot) in commits.chain(app) {
         for k in 0..=overflow::reads(step, epoch, lane, slot)? {
             let tag = mailbox::token(root, lane, slot, k).tag();
-            for relay in relays_of(step, &group)? {
+            let there = |(_, oldest): &&(RelayId, Slot)| purpose == Purpose::Commit || slot >= *oldest;
+            for &(relay, _) in relays.iter().filter(there) {
                 if insert(step, relay, tag, purpose, epoch.as_bytes(), (slot, k))? {
                     changes.entry(relay).or_default().0.push((tag, 0));
                 }
@@ -145,6 +155,33 @@ pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, open: &Open) -> Result<(), S
         }
     }
     tell(step, changes);
+    Ok(())
+}
+
+/// The oldest slot in which there may be something at this relay of an epoch that became known then: what became known in
+/// the first day after this device was away may have been made any time in between (MBX-5).
+fn oldest(step: &Step<'_, '_>, relay: RelayId, made: Timestamp) -> Result<Slot, Stop> {
+    let sql = "SELECT away_from FROM relay WHERE relay = ? AND ? BETWEEN back_at AND back_at + ?";
+    let away: Option<i64> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![relay.as_bytes(), made.0.cast_signed(), CATCHING_UP_MS], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let since = away.map_or(made, |away| made.min(Timestamp(away.unsigned_abs())));
+    Ok(Slot::of(since.min(step.time)).minus(1))
+}
+
+/// A relay has greeted: if it has not for long, this device was away (MBX-5).
+pub(crate) fn greeted(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let sql = "UPDATE relay SET greeted_at = ?2,
+                   away_from = CASE WHEN greeted_at < ?2 - ?3 THEN greeted_at ELSE away_from END,
+                   back_at = CASE WHEN greeted_at < ?2 - ?3 THEN ?2 ELSE back_at END
+               WHERE relay = ?1";
+    step.tx
+        .prepare_cached(sql)?
+        .execute(params![relay.as_bytes(), step.time.0.cast_signed(), AWAY_MS])?;
     Ok(())
 }
 
@@ -286,7 +323,7 @@ fn epochs(step: &Step<'_, '_>) -> Result<Vec<Open>, Stop> {
             group: row.get(0)?,
             epoch: EpochId::from_bytes(row.get(1)?),
             root: MailboxRoot::new(row.get(2)?),
-            made: Slot::of(Timestamp(row.get::<_, i64>(3)?.unsigned_abs())),
+            made: Timestamp(row.get::<_, i64>(3)?.unsigned_abs()),
             far: row.get(4)?,
         })
     })?;

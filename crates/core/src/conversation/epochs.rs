@@ -176,7 +176,7 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
                 group: new.group,
                 epoch: new.epoch,
                 root: MailboxRoot::new(exports.mailbox_root),
-                made: step.slot(),
+                made: step.time,
                 far: false,
             };
             listening::follow_epoch(step, &open)

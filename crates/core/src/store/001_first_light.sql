@@ -61,6 +61,9 @@ CREATE TABLE relay(
   withheld     INTEGER NOT NULL DEFAULT 0, -- watched ones that it called stored and did not give, one after the other
   offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
   clock        INTEGER,                  -- relay clock at the last greeting
+  greeted_at   INTEGER,                  -- slot clock then
+  away_from    INTEGER,                  -- the last greeting before this device was away for more than a day, slot clock
+  back_at      INTEGER,                  -- the first one after that
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

@@ -449,6 +449,7 @@ fn a_linked_device_that_was_off_for_thirty_five_days_walks_to_the_others_own_11(
     let mut bench = with_laptop();
     let leaf = "SELECT leaf FROM conversation WHERE grouped = 1";
     let before = count(&mut bench, 3, leaf);
+    bench.greet(3);
     let ears = std::mem::take(&mut bench.devices[3].listening);
     for n in 0..5 {
         rename(&mut bench, 0, &format!("house {n}"));
@@ -472,7 +473,56 @@ fn a_linked_device_that_was_off_for_thirty_five_days_walks_to_the_others_own_11(
     assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
     days(&mut bench, 2);
     assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
-    // What was written in the weeks before lies where nobody reads for epochs that become known now (MBX-5; docs/status.md).
+    // proves: MBX-5 (of what became known only now the weeks before are read too)
+    (0..5).for_each(|n| assert!(has(&mut bench, 3, &format!("week {n}")), "week {n}"));
     assert_eq!(count(&mut bench, 3, leaf), before, "nobody gave it another leaf");
     assert_eq!(count(&mut bench, 1, "SELECT count(*) FROM own_behind"), 0);
+}
+
+/// Where three confirm for all, nobody waits for one who is away: what was written lies at the relay, in epochs that all
+/// become known to it at once, for the first commit is gone and the others come with it (EPO-8).
+#[test]
+fn one_of_nine_who_was_off_for_sixteen_days_has_all_that_was_written_mbx_5_epo_10() {
+    const OFF: usize = 8;
+    const DAYS: usize = 16;
+    let mut bench = circle(OFF + 1);
+    create(&mut bench, &(1..=OFF).collect::<Vec<_>>());
+    bench.pass(HOUR);
+    bench.greet(OFF);
+    let ears = std::mem::take(&mut bench.devices[OFF].listening);
+    for n in 0..DAYS {
+        rename(&mut bench, 0, &format!("house {n}"));
+        say(&mut bench, n % OFF, &format!("day {n}")).unwrap();
+        bench.devices[OFF].wake_at = None;
+        bench.pass(DAY);
+        (0..OFF).for_each(|device| bench.greet(device));
+    }
+    let known = "SELECT count(*) FROM epoch JOIN conversation USING (group_id) WHERE grouped = 1";
+    let before = count(&mut bench, OFF, known);
+    lose_commits(&mut bench, OFF);
+    bench.devices[OFF].listening = ears;
+    let outputs = bench.devices[OFF].step(stonechat_core::Input::Started);
+    bench.release(OFF, outputs);
+    bench.greet(OFF);
+    bench.settle();
+    assert_eq!(count(&mut bench, OFF, known), before, "it reads no commit");
+    say(&mut bench, OFF, "where are you all?").unwrap();
+    bench.pass(2 * HOUR);
+    assert_eq!(head(&mut bench, OFF), head(&mut bench, 0));
+    let walked = count(&mut bench, OFF, known) - before;
+    assert!(walked > 40, "{walked} commits: too few to show that none goes unread");
+    (0..DAYS).for_each(|n| assert!(has(&mut bench, OFF, &format!("day {n}")), "day {n}"));
+}
+
+/// The relay has none of the commits any more that this device would read next in its groups.
+fn lose_commits(bench: &mut Bench, device: usize) {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let sql =
+        "SELECT l.tag FROM listening l JOIN conversation v ON v.head = l.about WHERE l.purpose = 3 AND v.grouped = 1";
+    let mut rows = tx.prepare(sql).unwrap();
+    let tags = rows.query_map([], |row| row.get::<_, [u8; 16]>(0)).unwrap();
+    for tag in tags {
+        let there = bench.relay.boxes.get_mut(&tag.unwrap().into());
+        there.into_iter().flatten().for_each(Vec::clear);
+    }
 }

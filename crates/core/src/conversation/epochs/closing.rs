@@ -22,6 +22,9 @@ pub(crate) const RETAINED_MAX: usize = 32;
 /// Of a group of more than eight so many older ones on the head's branch go on taking commits (EPO-10).
 const FAR_MAX: usize = 96;
 
+/// So long after it became known here it reads messages in any case: whoever comes back takes in many at once (EPO-10).
+const READ_MS: u64 = 3600 * 1000;
+
 /// ... and so many bytes of keys and trees, of a conversation's: a commit may bring four million (EPO-4).
 const KEPT_BYTES_MAX: i64 = 64 << 20;
 
@@ -75,17 +78,21 @@ pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), 
 struct Open {
     epoch: EpochId,
     far: bool,
+    /// It became known lately.
+    new: bool,
 }
 
 /// All of them, in the order they became known here; on one branch that is their own.
 fn left(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Open>, Stop> {
-    let sql = "SELECT epoch_id, far FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL AND epoch_id <> ?
-               ORDER BY number";
+    let sql = "SELECT epoch_id, far, made_at > ? FROM epoch WHERE group_id = ? AND mailbox_root IS NOT NULL
+               AND epoch_id <> ? ORDER BY number";
+    let lately = step.time.0.saturating_sub(READ_MS).cast_signed();
     let mut rows = step.tx.prepare_cached(sql)?;
-    let found = rows.query_map(params![of.group, of.epoch.as_bytes()], |row| {
+    let found = rows.query_map(params![lately, of.group, of.epoch.as_bytes()], |row| {
         Ok(Open {
             epoch: EpochId::from_bytes(row.get(0)?),
             far: row.get(1)?,
+            new: row.get(2)?,
         })
     })?;
     Ok(found.collect::<Result<_, _>>()?)
@@ -148,11 +155,11 @@ pub(super) fn bring_near(step: &mut Step<'_, '_>, group: &Gid, epoch: EpochId) -
     Ok(())
 }
 
-/// Of the head's branch what is before the newest 32 takes commits only (EPO-10).
+/// Of the head's branch what is before the newest 32 takes commits only, once its messages have been read (EPO-10).
 fn send_old_far(step: &mut Step<'_, '_>, nodes: &[Node], on: &[Open]) -> Result<(), Stop> {
     let forked = forked(nodes);
     let old = on.iter().rev().skip(RETAINED_MAX - 1);
-    for open in old.filter(|open| !open.far && !forked.contains(&open.epoch)) {
+    for open in old.filter(|open| !open.far && !open.new && !forked.contains(&open.epoch)) {
         send_far(step, open.epoch)?;
     }
     Ok(())
