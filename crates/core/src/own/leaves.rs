@@ -125,11 +125,7 @@ fn spread_one(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         .filter(|leaf| me.is_home() && leaf::device_of(leaf).is_ok_and(|device| !live.contains(&device)))
         .collect();
     let lacks: Vec<DeviceId> = live.difference(&there).copied().collect();
-    let stuck = if me.is_home() {
-        behind::stuck(step, &of, &mine)?
-    } else {
-        vec![]
-    };
+    let stuck = behind::stuck(step, &of, &mine)?;
     if goes.is_empty() && lacks.is_empty() && stuck.is_empty() {
         step.tx
             .prepare_cached("DELETE FROM spread WHERE group_id = ?")?
@@ -184,6 +180,8 @@ fn commit(
     }
     if comes.len() > changes.len() {
         conversation::note_device(step, of, me.id())?;
+    }
+    if !comes.is_empty() {
         group::picture::again(step, of)?;
     }
     Ok(())

@@ -4,6 +4,8 @@ use crate::bench::Bench;
 use crate::devices::link;
 use crate::forks::{change, number as count};
 use crate::groups::{chat, circle, create, head, say};
+use crate::media::PHOTO;
+use crate::picture::{seen, set};
 use stonechat_core::api::{Command, GroupEdit};
 use stonechat_wire::exchange::Class;
 
@@ -414,11 +416,12 @@ fn with_laptop() -> Bench {
 fn a_linked_device_that_was_away_too_long_gets_another_leaf_from_the_home_device_own_11() {
     let mut bench = with_laptop();
     bench.devices[3].cut = true;
-    for n in 0..20 {
+    for n in 0..3 {
         rename(&mut bench, 0, &format!("house {n}"));
         days(&mut bench, 2);
     }
-    days(&mut bench, 60);
+    // Commits are kept for 60 days.
+    days(&mut bench, 61);
     say(&mut bench, 3, "out of the wood").unwrap();
     come_home(&mut bench, 3);
     days(&mut bench, 2);
@@ -441,6 +444,78 @@ fn a_linked_device_that_was_away_too_long_gets_another_leaf_from_the_home_device
     assert_eq!([0, 1, 2, 3].map(|device| count(&mut bench, device, late)), [0; 4]);
     let alarms = "SELECT count(*) FROM alarm";
     assert_eq!([0, 1, 2, 3].map(|device| count(&mut bench, device, alarms)), [0; 4]);
+}
+
+/// A device says of the group that it cannot follow.
+fn cannot_follow(bench: &mut Bench, device: usize) {
+    let silent = "UPDATE conversation SET silent = 1, ask_at = 0 WHERE grouped = 1";
+    change(bench, device, silent);
+    let outputs = bench.devices[device].step(stonechat_core::Input::Wake);
+    bench.release(device, outputs);
+    bench.settle();
+    bench.pass(30 * MINUTE);
+}
+
+const LEAVES_GIVEN: &str = "SELECT count(*) FROM epoch WHERE author = (SELECT account FROM account) AND class = 1";
+
+#[test]
+pub(crate) fn a_linked_device_that_asks_all_the_time_gets_one_leaf_in_three_days_own_11() {
+    let mut bench = with_laptop();
+    let parent = hex::encode(head(&mut bench, 3));
+    rename(&mut bench, 0, "another house");
+    bench.pass(MINUTE);
+    let before = count(&mut bench, 1, LEAVES_GIVEN);
+    for _ in 0..6 {
+        let again = format!("UPDATE conversation SET head = x'{parent}' WHERE grouped = 1");
+        change(&mut bench, 3, &again);
+        cannot_follow(&mut bench, 3);
+    }
+    assert_eq!(count(&mut bench, 1, LEAVES_GIVEN) - before, 1);
+}
+
+#[test]
+fn a_leaf_is_given_by_the_home_device_and_only_where_it_stands_further_own_11() {
+    let mut bench = with_laptop();
+    let before = [1, 3].map(|device| count(&mut bench, device, LEAVES_GIVEN));
+    let ears = std::mem::take(&mut bench.devices[1].listening);
+    rename(&mut bench, 0, "another house");
+    lose_all(&mut bench);
+    bench.devices[1].listening = ears;
+    assert_ne!(head(&mut bench, 1), head(&mut bench, 3), "the laptop is ahead");
+    cannot_follow(&mut bench, 3);
+    // The first device takes the laptop for its home, and asks there.
+    let log = {
+        let db = bench.devices[1].store.begin().unwrap();
+        let log: Vec<u8> = db
+            .query_row("SELECT device_log FROM account", [], |row| row.get(0))
+            .unwrap();
+        let mut log = stonechat_wire::card::DeviceLog::decode(&log).unwrap();
+        log.entries.reverse();
+        hex::encode(log.encode())
+    };
+    let linked = format!("UPDATE account SET seed = NULL, device_log = x'{log}'");
+    change(&mut bench, 1, &linked);
+    bench.devices[1].core.forget();
+    cannot_follow(&mut bench, 1);
+    let heard = "SELECT count(*) FROM own_behind";
+    assert_eq!([1, 3].map(|device| count(&mut bench, device, heard)), [0, 0]);
+    assert_eq!([1, 3].map(|device| count(&mut bench, device, LEAVES_GIVEN)), before);
+}
+
+#[test]
+fn with_another_leaf_comes_the_groups_picture_grp_21() {
+    let mut bench = with_laptop();
+    let ears = std::mem::take(&mut bench.devices[3].listening);
+    set(&mut bench, 0, Some(PHOTO)).unwrap();
+    bench.pass(2 * HOUR);
+    bench.devices[3].listening = ears;
+    lose_all(&mut bench);
+    for device in 0..3 {
+        change(&mut bench, device, "DELETE FROM outbox; DELETE FROM original");
+    }
+    cannot_follow(&mut bench, 3);
+    assert_eq!(heads(&mut bench, 3), heads(&mut bench, 1));
+    assert!(seen(&mut bench, 3).as_deref() == Some(PHOTO));
 }
 
 /// Its own renewal, due long ago, would have been a fork on an epoch that the others have closed by now (RNW-5).

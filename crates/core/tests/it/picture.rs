@@ -1,6 +1,7 @@
 //! A group's picture: who sets it, who sees it, what is not let in.
 
 use crate::bench::Bench;
+use crate::devices::link;
 use crate::groups::{account, add, chat, circle, create, give, group, head, remove, say, texts};
 use crate::media::{PHOTO, photo, query};
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use stonechat_core::api::{Answer, ByChat, Command, ContactBlock, Fault, Group, G
 
 const HOUR: u64 = 3_600_000;
 
-fn set(bench: &mut Bench, by: usize, file: Option<&[u8]>) -> Result<Group, Fault> {
+pub(crate) fn set(bench: &mut Bench, by: usize, file: Option<&[u8]>) -> Result<Group, Fault> {
     let wish = GroupPicture {
         chat: chat(bench, by),
         data: file.map(|file| STANDARD.encode(file)),
@@ -18,7 +19,7 @@ fn set(bench: &mut Bench, by: usize, file: Option<&[u8]>) -> Result<Group, Fault
 }
 
 /// What a device shows.
-fn seen(bench: &mut Bench, device: usize) -> Option<Vec<u8>> {
+pub(crate) fn seen(bench: &mut Bench, device: usize) -> Option<Vec<u8>> {
     let chat = chat(bench, device);
     let file = query(bench, device, Query::GroupPictureGet(ByChat { chat })).map(|answer| match answer {
         Answer::MediaFile(file) => STANDARD.decode(file.data).unwrap(),
@@ -53,10 +54,14 @@ fn a_picture_is_seen_by_all_and_by_who_comes_later_until_it_is_taken_away_grp_22
     add(&mut bench, 0, &[3]).unwrap();
     bench.pass(6_000);
     assert!(seen(&mut bench, 3).as_deref() == Some(big.as_slice()));
+    // Also to a device that somebody links afterwards.
+    let laptop = link(&mut bench, 2);
+    bench.pass(6_000);
+    assert!(seen(&mut bench, laptop).as_deref() == Some(big.as_slice()));
     // Another one, by another admin, takes its place everywhere.
     set(&mut bench, 1, Some(PHOTO)).unwrap();
     bench.pass(6_000);
-    for device in 0..4 {
+    for device in 0..5 {
         assert!(seen(&mut bench, device).as_deref() == Some(PHOTO), "{device}");
     }
     assert!(!set(&mut bench, 0, None).unwrap().picture);

@@ -2,7 +2,8 @@
 
 use crate::bench::Bench;
 use crate::devices::link;
-use crate::groups::{add, chat, circle, create, remove, say};
+use crate::groups::{add, chat, circle, create, give, head, remove, say};
+use stonechat_core::api::Role;
 use stonechat_core::query;
 use stonechat_wire::exchange::Class;
 
@@ -163,6 +164,34 @@ fn what_another_device_of_mine_wrote_and_comes_late_is_confirmed_by_what_follows
     assert_eq!(group_texts(&mut bench, 0), ["first", "second"]);
     let unconfirmed = "SELECT count(*) FROM message WHERE mine = 1 AND kind = 0 AND state < 2";
     assert_eq!([0, laptop].map(|device| count(&mut bench, device, unconfirmed)), [0, 0]);
+}
+
+/// Bo takes Di out, and Cy writes there; but Bo was taken out himself, and Di is in after all. What Cy wrote Di never gets,
+/// and it stands on top of what Di waits for.
+#[test]
+fn a_receipt_names_what_stands_below_a_head_that_somebody_cannot_have_rcp_1() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    give(&mut bench, 0, 1, Role::Admin).unwrap();
+    bench.pass(MINUTE);
+    let ears = std::mem::take(&mut bench.devices[3].listening);
+    say(&mut bench, 3, "from Di").unwrap();
+    bench.pass(MINUTE);
+    bench.devices[0].cut = true;
+    remove(&mut bench, 0, &[1]).unwrap();
+    remove(&mut bench, 1, &[3]).unwrap();
+    say(&mut bench, 2, "without Di").unwrap();
+    bench.pass(MINUTE);
+    bench.devices[3].listening = ears;
+    skip(&mut bench, 3);
+    bench.reconnect(0);
+    bench.pass(50 * HOUR);
+    let heads = [0, 2, 3].map(|device| head(&mut bench, device));
+    assert!(heads.iter().all(|other| *other == heads[0]), "{heads:?}");
+    assert_eq!(group_texts(&mut bench, 0), ["from Di", "without Di"]);
+    assert_eq!(group_texts(&mut bench, 3), ["from Di"]);
+    let open = "SELECT count(*) FROM message WHERE mine = 1 AND kind = 0 AND state < 2";
+    assert_eq!([2, 3].map(|device| count(&mut bench, device, open)), [0, 0]);
 }
 
 #[test]
