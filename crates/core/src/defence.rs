@@ -76,6 +76,20 @@ pub enum Defence {
     Vouches,
     /// A link that comes by an introduction is of the account that was introduced (INT-6).
     IntroducedPin,
+    /// Only those two answer whom an introduction asks (INT-4).
+    AskedAnswer,
+    /// A link is passed on when both have said yes (INT-4).
+    BothFirst,
+    /// What was asked stays about the one it was asked about (INT-8).
+    QuestionStays,
+    /// Only the account that the link pins answers a claim (MEET-12).
+    AnswerSigned,
+    /// Ten claims that do not open close an invitation (MEET-11).
+    ClaimsUnopened,
+    /// A device link is good for an hour (LNK-1).
+    LinkHour,
+    /// A linked device that cannot follow is heard once in three days (OWN-11).
+    OwnBackOnce,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -182,7 +182,7 @@ pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .prepare_cached(sql)?
         .query_row([step.time.0.cast_signed()], |row| row.get(0))
         .optional()?;
-    if let Some(id) = over {
+    if let Some(id) = over.filter(|_| defence::holds(Defence::LinkHour)) {
         listening::drop_about(step, &id)?;
         set_state(step, EXPIRED)?;
     }
@@ -197,7 +197,7 @@ pub(crate) fn requested(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope
     let content = inbox::whole(&link.secret.key(ROLE_REQUEST), sealed)?;
     let hash = meeting::hash(&content);
     match link.state {
-        OPEN if link.expires_at >= step.time.0 => {}
+        OPEN if link.expires_at >= step.time.0 || !defence::holds(Defence::LinkHour) => {}
         ASKED if link.request == Some(hash) => return challenge(step, &link, &hash),
         // A second device: one of the two is not the owner's (LNK-4).
         ASKED if defence::holds(Defence::LinkOnce) => {

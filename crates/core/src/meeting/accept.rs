@@ -362,6 +362,9 @@ pub(crate) fn answered(step: &mut Step<'_, '_>, about: &[u8], sealed: &Envelope)
 /// Only the account that the link pins can answer (MEET-12).
 fn check_answer(step: &Step<'_, '_>, id: &[u8; 16], claim: &[u8; 32], answer: &Answer) -> Result<(), Stop> {
     const REFUSED: Stop = Stop::Refused("answer");
+    if !defence::holds(Defence::AnswerSigned) {
+        return Ok(());
+    }
     let key: [u8; 32] = step.tx.query_row(
         "SELECT c.ed25519 FROM contact c JOIN acceptance a ON a.account = c.account WHERE a.id = ?",
         [id],

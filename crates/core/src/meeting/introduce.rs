@@ -9,6 +9,7 @@ use crate::account::Account;
 use crate::api::{self, Fault, Reply};
 use crate::content::shown::Shown;
 use crate::conversation::{self, Conversation};
+use crate::defence::{self, Defence};
 use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -39,9 +40,6 @@ struct Introducing {
 /// Asks two contacts whether they want to meet. Asking twice asks once.
 pub(crate) fn introduce(step: &mut Step<'_, '_>, wish: &api::Introduce) -> Result<Reply, Stop> {
     let me = super::me(step)?;
-    if !me.is_home() {
-        return Err(Stop::Fault(Fault::NotHome));
-    }
     restore::is_over(step)?;
     let (taker, maker) = (account_of(&wish.one)?, account_of(&wish.other)?);
     if taker == maker {
@@ -187,7 +185,7 @@ fn ask(
 /// One of the two has answered. Out: whether the introduction is one of mine.
 pub(super) fn heard(step: &mut Step<'_, '_>, from: AccountId, id: &[u8; 16], word: &Word) -> Result<bool, Stop> {
     let Some(of) = load(step, id)? else { return Ok(false) };
-    if from != of.taker && from != of.maker {
+    if from != of.taker && from != of.maker && defence::holds(Defence::AskedAnswer) {
         return Err(Stop::Refused("not asked"));
     }
     match word {
@@ -198,11 +196,16 @@ pub(super) fn heard(step: &mut Step<'_, '_>, from: AccountId, id: &[u8; 16], wor
             step.tx.prepare_cached(&sql)?.execute(params![*word == Word::Yes, id])?;
             tell_both(step, id)?;
         }
-        Word::Link(link) if from == of.maker && of.both && of.linked == BOTH_TOLD => pass_on(step, &of, link)?,
+        Word::Link(link) if from == of.maker && awaits_link(&of) => pass_on(step, &of, link)?,
         Word::Link(_) | Word::Both => {}
     }
     of.asks.into_iter().for_each(|ask| step.touch_message(ask));
     Ok(true)
+}
+
+/// Both have said yes, whoever makes the invitation was told so, and no link was passed on yet (INT-4).
+fn awaits_link(of: &Introducing) -> bool {
+    (of.both && of.linked == BOTH_TOLD) || !defence::holds(Defence::BothFirst)
 }
 
 /// Both want to: whoever makes the invitation is told.

@@ -69,7 +69,8 @@ fn has_room(step: &Step<'_, '_>, via: AccountId, id: &[u8; 16]) -> Result<bool, 
         .query_row(params![via.as_bytes(), id], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    Ok(kept < KEPT_MAX && open < ASKED_MAX && same == 0)
+    let anew = same == 0 || !defence::holds(Defence::QuestionStays);
+    Ok(kept < KEPT_MAX && open < ASKED_MAX && anew)
 }
 
 /// A question stands in its chat.
@@ -189,10 +190,8 @@ fn settle(step: &mut Step<'_, '_>, via: AccountId, id: &[u8; 16]) -> Result<(), 
     if is_known(step, question.who.account())? {
         return set_done(step, &of, DONE);
     }
-    if !super::me(step)?.is_home() {
-        return Ok(());
-    }
-    // What cannot be done now (no relay yet, too many invitations) is tried again after a start.
+    // What cannot be done now (no relay yet, too many invitations) is tried again after a start. A linked device can do
+    // neither (ACC-6): it waits until the home device has.
     let tried = match (&of.link, question.makes) {
         (_, true) if of.both => step.attempt(|step| make(step, &of, question))?,
         (Some(link), false) => step.attempt(|step| take_up(step, question, link))?,

@@ -475,7 +475,7 @@ fn opened(invite: &Invite, content: &[u8]) -> Option<Claim> {
 fn unopened(step: &mut Step<'_, '_>, invite: &Invite) -> Result<(), Stop> {
     step.tx
         .execute("UPDATE invite SET unopened = unopened + 1 WHERE id = ?", [&invite.id])?;
-    if invite.unopened + 1 >= UNOPENED_MAX {
+    if invite.unopened + 1 >= UNOPENED_MAX && defence::holds(Defence::ClaimsUnopened) {
         close(step, invite, InviteState::Attacked)?;
     }
     Ok(())

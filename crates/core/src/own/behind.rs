@@ -7,6 +7,7 @@
 use super::leaves::spread;
 use super::told::{home, tell};
 use crate::conversation::{self, Conversation};
+use crate::defence::{self, Defence};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::Leaf;
@@ -58,7 +59,8 @@ fn hears(step: &Step<'_, '_>, of: &Conversation, device: DeviceId) -> Result<boo
         .prepare_cached("SELECT asked_at FROM own_behind WHERE group_id = ? AND device = ?")?
         .query_row(params![of.group, device.as_bytes()], |row| row.get(0))
         .optional()?;
-    Ok(last.is_none_or(|last| last > now || last.saturating_add_unsigned(HEARD_EVERY_MS) <= now))
+    let long_ago = |last: i64| last > now || last.saturating_add_unsigned(HEARD_EVERY_MS) <= now;
+    Ok(last.is_none_or(long_ago) || !defence::holds(Defence::OwnBackOnce))
 }
 
 /// Of my leaves in the head those that cannot follow, with whose they are.

@@ -5,8 +5,8 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, devices, flood, forks, groups, halves, hostile, introduce, links, outsiders, polls,
-    rules, succession, vanish, wants, watch,
+    behind, block, content, crowd, devices, flood, forks, groups, halves, hostile, introduce, links, meeting, outsiders,
+    polls, rules, succession, vanish, wants, watch,
 };
 use stonechat_core::defence::{Defence, without};
 
@@ -54,6 +54,18 @@ const ATTACKS: &[Attack] = &[
         "two devices ask by one link",
         Defence::LinkOnce,
         devices::two_devices_that_ask_by_one_link_close_it_lnk_4,
+    ),
+    (
+        5,
+        "a device link that was forgotten is found later",
+        Defence::LinkHour,
+        devices::a_link_is_good_once_and_for_an_hour_lnk_1,
+    ),
+    (
+        5,
+        "a linked device makes the first one commit all the time",
+        Defence::OwnBackOnce,
+        behind::a_linked_device_that_asks_all_the_time_gets_one_leaf_in_three_days_own_11,
     ),
     (
         16,
@@ -126,6 +138,36 @@ const ATTACKS: &[Attack] = &[
         "whoever introduces hands over another one's link",
         Defence::IntroducedPin,
         introduce::a_link_of_somebody_else_than_was_asked_about_is_not_taken_up_int_6,
+    ),
+    (
+        11,
+        "who was not asked says yes for somebody else",
+        Defence::AskedAnswer,
+        introduce::who_was_not_asked_answers_for_nobody_int_4,
+    ),
+    (
+        11,
+        "whoever makes an introduction's invitation has it passed on to who has not said yes",
+        Defence::BothFirst,
+        introduce::a_link_that_comes_before_both_have_said_yes_is_not_passed_on_int_4,
+    ),
+    (
+        11,
+        "a yes to one person becomes a yes to another",
+        Defence::QuestionStays,
+        introduce::a_question_stays_about_the_one_it_was_asked_about_int_8,
+    ),
+    (
+        11,
+        "whoever reads the link answers in the inviter's place",
+        Defence::AnswerSigned,
+        hostile::nobody_but_the_inviter_answers_a_claim_meet_12,
+    ),
+    (
+        11,
+        "the spoken words are guessed",
+        Defence::ClaimsUnopened,
+        meeting::ten_claims_that_do_not_open_close_it_meet_11,
     ),
     (
         14,

@@ -386,7 +386,7 @@ pub(crate) fn two_devices_that_ask_by_one_link_close_it_lnk_4() {
 }
 
 #[test]
-fn a_link_is_good_once_and_for_an_hour_lnk_1() {
+pub(crate) fn a_link_is_good_once_and_for_an_hour_lnk_1() {
     let mut bench = Bench::friends();
     let text = link_of(&mut bench, 0);
     bench.pass(HOUR + MINUTE);
@@ -421,9 +421,14 @@ pub(crate) fn a_link_for_another_account_shows_no_number_lnk_3() {
 #[test]
 fn a_linked_device_links_removes_and_invites_nobody_acc_6() {
     let mut bench = two_and_bo();
+    let link = bench.invite(1, Who::One, How::Plain).link;
     let wishes = [
         Command::DeviceLink(api::DeviceLinkWish { name: "x".into() }),
         Command::Words,
+        Command::Accept(api::Accept {
+            link,
+            spoken_words: None,
+        }),
         Command::InviteCreate(api::InviteCreate {
             who: Who::One,
             how: How::Plain,

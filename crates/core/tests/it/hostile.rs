@@ -114,7 +114,7 @@ pub(crate) fn a_card_of_another_account_does_not_fit_the_link_inv_3() {
 }
 
 #[test]
-fn nobody_but_the_inviter_answers_a_claim_meet_12() {
+pub(crate) fn nobody_but_the_inviter_answers_a_claim_meet_12() {
     let mut bench = Bench::with(2);
     let invite = bench.invite(0, Who::Family, How::Plain);
     let secret = link_of(&invite.code).secret;

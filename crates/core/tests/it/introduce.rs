@@ -10,6 +10,7 @@ use stonechat_core::api::{
     KnownBy, MessageKind, Place, PlaceSend, Query, Reply, Verify,
 };
 use stonechat_core::query::{Live, load_chat, load_contact, load_message};
+use stonechat_core::{Dice, Input};
 use stonechat_wire::introduce::{Ask, Knows, Person, Vouch};
 
 const HOUR: u64 = 3_600_000;
@@ -168,8 +169,128 @@ fn a_linked_device_answers_and_the_first_one_does_the_rest_int_7() {
     assert_eq!((contacts(&mut bench, 1), contacts(&mut bench, 2)), (2, 2));
     assert_eq!(state(&mut bench, laptop), IntroductionState::Met);
     assert_eq!(contact(&mut bench, laptop, 1).unwrap().introduced.len(), 1);
-    // It introduces nobody: it cannot sign.
+    assert_eq!(number(&mut bench, laptop, "SELECT count(*) FROM invite"), 0);
+    // It introduces nobody: it cannot sign. proves: INT-1
     assert_eq!(introduce(&mut bench, laptop, 0, 1).unwrap_err(), Fault::NotHome);
+}
+
+#[test]
+fn a_yes_said_on_one_device_stands_whatever_another_one_says_int_4() {
+    let mut bench = circle(3);
+    let laptop = link(&mut bench, 2);
+    introduce(&mut bench, 0, 1, 2).unwrap();
+    bench.pass(HOUR);
+    bench.devices[laptop].cut = true;
+    answer(&mut bench, 2, true).unwrap();
+    answer(&mut bench, laptop, false).unwrap();
+    // Ana and the first device hear the no after the yes, the laptop the yes after the no.
+    bench.reconnect(laptop);
+    bench.pass(HOUR);
+    for device in [2, laptop] {
+        assert_eq!(state(&mut bench, device), IntroductionState::Agreed, "{device}");
+    }
+    answer(&mut bench, 1, true).unwrap();
+    bench.pass(HOUR);
+    assert_eq!((contacts(&mut bench, 1), contacts(&mut bench, 2)), (2, 2));
+}
+
+#[test]
+fn two_who_have_met_meanwhile_get_no_second_chat_int_7() {
+    let mut bench = asked();
+    let invite = bench.invite(2, api::Who::One, api::How::Plain);
+    bench.accept(1, &invite.link, None).unwrap();
+    bench.pass(HOUR);
+    answer(&mut bench, 1, true).unwrap();
+    answer(&mut bench, 2, true).unwrap();
+    bench.pass(DAY);
+    for device in [1, 2] {
+        assert_eq!(state(&mut bench, device), IntroductionState::Met);
+        assert_eq!(number(&mut bench, device, "SELECT count(*) FROM conversation"), 2);
+        let more = "SELECT count(*) FROM invite WHERE bound IS NOT NULL";
+        assert_eq!(number(&mut bench, device, more), 0, "nothing is made for it");
+    }
+}
+
+fn start(bench: &mut Bench, device: usize) {
+    bench.devices[device].core.forget();
+    let outputs = bench.devices[device].step(Input::Started);
+    bench.release(device, outputs);
+    bench.settle();
+}
+
+#[test]
+fn what_could_not_be_done_is_tried_again_at_the_next_start_int_7() {
+    let mut bench = asked();
+    answer(&mut bench, 2, true).unwrap();
+    // Ana cannot tell Cy that both want to, for he is blocked just then.
+    block(&mut bench, 0, 2, true).unwrap();
+    answer(&mut bench, 1, true).unwrap();
+    block(&mut bench, 0, 2, false).unwrap();
+    bench.pass(HOUR);
+    let told = "SELECT linked FROM introducing";
+    assert_eq!(number(&mut bench, 0, told), 0);
+    // And Cy has made as many invitations as may be open.
+    (0..64).for_each(|_| drop(bench.invite(2, api::Who::One, api::How::Plain)));
+    start(&mut bench, 0);
+    bench.pass(HOUR);
+    assert_eq!(number(&mut bench, 0, told), 1);
+    change(&mut bench, 2, "UPDATE invite SET state = 4", &[]);
+    bench.pass(HOUR);
+    assert_eq!(contacts(&mut bench, 2), 1);
+    start(&mut bench, 2);
+    bench.pass(HOUR);
+    assert_eq!((contacts(&mut bench, 1), contacts(&mut bench, 2)), (2, 2));
+}
+
+/// The number of the only introduction that a device is asked about.
+fn id_of(bench: &mut Bench, device: usize) -> [u8; 16] {
+    let db = bench.devices[device].store.begin().unwrap();
+    db.query_row("SELECT id FROM introduced", [], |row| row.get(0)).unwrap()
+}
+
+/// Di (3), a contact of Ana's too, has heard of the number of what Bo and Cy were asked, and says yes in Cy's place.
+#[test]
+pub(crate) fn who_was_not_asked_answers_for_nobody_int_4() {
+    let mut bench = circle(4);
+    introduce(&mut bench, 0, 3, 1).unwrap();
+    introduce(&mut bench, 0, 1, 2).unwrap();
+    bench.pass(HOUR);
+    let id = id_of(&mut bench, 2);
+    change(&mut bench, 3, "UPDATE introduced SET id = ?", &[&id]);
+    answer(&mut bench, 3, true).unwrap();
+    answer(&mut bench, 1, true).unwrap();
+    bench.pass(HOUR);
+    let said = "SELECT count(*) FROM introducing WHERE maker_said IS NOT NULL OR linked > 0";
+    assert_eq!(number(&mut bench, 0, said), 0);
+}
+
+/// Cy makes the invitation before anybody has told him that Bo wants to.
+#[test]
+pub(crate) fn a_link_that_comes_before_both_have_said_yes_is_not_passed_on_int_4() {
+    let mut bench = asked();
+    change(&mut bench, 2, "UPDATE introduced SET both = 1", &[]);
+    answer(&mut bench, 2, true).unwrap();
+    bench.pass(HOUR);
+    let made = "SELECT count(*) FROM invite WHERE bound IS NOT NULL";
+    assert_eq!(number(&mut bench, 2, made), 1);
+    let has_link = "SELECT count(*) FROM introduced WHERE link IS NOT NULL";
+    assert_eq!(number(&mut bench, 1, has_link), 0);
+    assert_eq!(number(&mut bench, 0, "SELECT linked FROM introducing"), 0);
+}
+
+/// Cy's device takes itself for another account when it makes the invitation: the pin is that one's.
+#[test]
+fn who_introduces_passes_on_no_link_of_somebody_else_int_4() {
+    let mut bench = asked();
+    answer(&mut bench, 2, true).unwrap();
+    change(&mut bench, 2, "UPDATE account SET mldsa_hash = randomblob(32)", &[]);
+    bench.devices[2].core.forget();
+    answer(&mut bench, 1, true).unwrap();
+    bench.pass(HOUR);
+    let made = "SELECT count(*) FROM invite WHERE bound IS NOT NULL";
+    assert_eq!(number(&mut bench, 2, made), 1);
+    assert_eq!(state(&mut bench, 1), IntroductionState::Agreed);
+    assert_eq!(number(&mut bench, 0, "SELECT linked FROM introducing"), 1);
 }
 
 /// Ana's own device, or whoever reads the link, takes it up instead of Bo.
@@ -268,10 +389,7 @@ pub(crate) fn a_link_of_somebody_else_than_was_asked_about_is_not_taken_up_int_6
     introduce(&mut bench, 0, 1, 3).unwrap();
     bench.pass(HOUR);
     // As if she had asked about Cy: it is what Bo was shown, and said yes to.
-    let id: [u8; 16] = {
-        let db = bench.devices[1].store.begin().unwrap();
-        db.query_row("SELECT id FROM introduced", [], |row| row.get(0)).unwrap()
-    };
+    let id = id_of(&mut bench, 1);
     let ask = Ask {
         id,
         who: person(&mut bench, 2),
@@ -409,8 +527,9 @@ fn of_one_contact_eight_questions_wait_and_no_more_int_8() {
     let mut bench = circle(3);
     for _ in 0..10 {
         introduce(&mut bench, 0, 1, 2).unwrap();
-        // Twice is once, as long as it is open.
+        // Twice is once, as long as it is open. proves: INT-1
         introduce(&mut bench, 0, 2, 1).unwrap();
+        assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM introducing"), 1);
         change(&mut bench, 0, "DELETE FROM introducing", &[]);
     }
     bench.pass(HOUR);
@@ -430,6 +549,40 @@ fn of_one_contact_eight_questions_wait_and_no_more_int_8() {
     assert_eq!(introduce(&mut bench, 0, 1, 2).unwrap_err(), Fault::TooMany);
     bench.pass(31 * DAY);
     introduce(&mut bench, 0, 1, 2).unwrap();
+}
+
+#[test]
+fn of_one_contact_256_questions_are_kept_int_8() {
+    let mut bench = circle(3);
+    let ana = person(&mut bench, 0).account();
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 255)
+               INSERT INTO introduced(via, id, said, at) SELECT ?, randomblob(16), 0, 1 FROM n";
+    change(&mut bench, 1, sql, &[ana.as_bytes()]);
+    for _ in 0..2 {
+        introduce(&mut bench, 0, 1, 2).unwrap();
+        bench.pass(HOUR);
+        assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM introduced"), 256);
+        assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM message WHERE kind = 10"), 1);
+        change(&mut bench, 0, "DELETE FROM introducing", &[]);
+    }
+}
+
+/// Bo has said that he wants to meet Cy; Ana asks him once more under that number, about Di.
+#[test]
+pub(crate) fn a_question_stays_about_the_one_it_was_asked_about_int_8() {
+    let mut bench = circle(4);
+    for other in [2, 3] {
+        bench.devices[0].dice = Dice::seeded([9; 32]);
+        introduce(&mut bench, 0, 1, other).unwrap();
+        bench.pass(HOUR);
+        change(&mut bench, 0, "DELETE FROM introducing", &[]);
+        answer(&mut bench, 1, true).unwrap();
+    }
+    assert_eq!(id_of(&mut bench, 2), id_of(&mut bench, 3), "one number for both");
+    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM message WHERE kind = 10"), 1);
+    assert_eq!(question(&mut bench, 1).unwrap().1.name, "Cy");
+    let about = "SELECT count(*) FROM introduced i JOIN contact c ON c.account = i.account WHERE c.own_name = 'Di'";
+    assert_eq!(number(&mut bench, 1, about), 0);
 }
 
 fn ask(bench: &mut Bench, device: usize, query: Query) -> api::Answer {

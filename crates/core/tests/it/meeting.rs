@@ -36,7 +36,7 @@ fn wrong_words_do_not_use_it_up_and_right_ones_open_it_meet_7() {
 }
 
 #[test]
-fn ten_claims_that_do_not_open_close_it_meet_11() {
+pub(crate) fn ten_claims_that_do_not_open_close_it_meet_11() {
     let mut bench = Bench::with(2);
     let invite = bench.invite(0, Who::One, How::Spoken);
     bench.accept(1, &invite.link, Some("no idea at all")).unwrap();
