@@ -5,8 +5,8 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, devices, flood, forks, groups, halves, hostile, introduce, links, meeting, outsiders,
-    polls, rules, succession, vanish, wants, watch,
+    behind, block, content, crowd, devices, flood, forks, groups, halves, hostile, introduce, links, meeting,
+    outsiders, polls, rules, succession, vanish, wants, watch,
 };
 use stonechat_core::defence::{Defence, without};
 
