@@ -364,6 +364,17 @@ pub(crate) fn readers_write_nothing_and_a_lock_makes_members_readers_grp_10() {
 }
 
 #[test]
+fn who_is_alone_in_a_group_leaves_at_once_grp_7() {
+    let mut bench = circle(1);
+    create(&mut bench, &[]);
+    let chat = chat(&mut bench, 0);
+    bench.ask(0, Command::GroupLeave(ByChat { chat })).unwrap();
+    let gone = "SELECT gone FROM conversation WHERE grouped = 1";
+    assert_eq!(number(&mut bench, 0, gone), 1);
+    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM outbox WHERE purpose <> 7"), 0);
+}
+
+#[test]
 fn who_leaves_is_taken_out_by_somebodys_next_commit_grp_7() {
     let mut bench = circle(3);
     create(&mut bench, &[1, 2]);

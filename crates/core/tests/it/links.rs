@@ -1,6 +1,7 @@
 //! Links into groups: who comes in by one, and who does not.
 
 use crate::bench::Bench;
+use crate::forks::change;
 use crate::groups::{account, add, all_agree, chat, create, give, names, number, remove, say, texts};
 use stonechat_core::api::{
     AcceptanceState, ByChat, ById, Command, Fault, GroupEdit, GroupLink, How, Invite, InviteCreate, InviteState, Reply,
@@ -70,6 +71,28 @@ fn whoever_has_the_link_meets_the_inviter_and_is_added_by_one_commit_glk_3() {
     bench.pass(6_000);
     assert_eq!(texts(&mut bench, 1), ["hello all"]);
     assert_eq!(texts(&mut bench, 2), ["hello all"]);
+}
+
+#[test]
+fn one_who_cannot_be_added_keeps_nobody_out_and_is_given_up_after_a_day_glk_3() {
+    let mut bench = house(4);
+    let link = link(&mut bench, 0, false, None).unwrap();
+    for device in [2, 3] {
+        bench.accept(device, &link.link, None).unwrap();
+    }
+    let cy = account(&mut bench, 2);
+    let bent = format!("UPDATE supply SET package = randomblob(40) WHERE mine = 0 AND account = x'{cy}'");
+    change(&mut bench, 0, &bent);
+    bench.pass(10_000);
+    assert_eq!(names(&mut bench, 1), ["Ana", "Bo", "Di"]);
+    let waits = "SELECT count(*) FROM newcomer";
+    assert_eq!(number(&mut bench, 0, waits), 1);
+    change(&mut bench, 0, "UPDATE newcomer SET tries = 142");
+    bench.pass(11 * 60_000);
+    assert_eq!(number(&mut bench, 0, waits), 1);
+    bench.pass(10 * 60_000);
+    assert_eq!(number(&mut bench, 0, waits), 0);
+    assert_eq!(names(&mut bench, 1), ["Ana", "Bo", "Di"]);
 }
 
 #[test]

@@ -33,7 +33,12 @@ fn roles(bench: &mut Bench, device: usize) -> Vec<u8> {
 fn silent_for(days: u64) -> Bench {
     let mut bench = circle(4);
     create(&mut bench, &[1, 2, 3]);
-    say(&mut bench, 0, "I am off").unwrap();
+    goes_away(&mut bench, days);
+    bench
+}
+
+fn goes_away(bench: &mut Bench, days: u64) {
+    say(bench, 0, "I am off").unwrap();
     bench.pass(HOUR);
     bench.devices[0].cut = true;
     for _ in 0..days {
@@ -42,7 +47,6 @@ fn silent_for(days: u64) -> Bench {
             bench.greet(device);
         }
     }
-    bench
 }
 
 #[test]
@@ -91,6 +95,24 @@ fn where_no_owner_was_heard_for_30_days_all_of_three_make_one_of_them_an_owner_g
     for device in 0..4 {
         assert_eq!(roles(&mut bench, device), [0, 1, 3, 3], "{device}");
     }
+}
+
+#[test]
+fn who_is_no_elector_does_not_agree_and_what_was_agreed_is_over_when_an_owner_is_heard_grp_19() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    give(&mut bench, 0, 3, Role::Reader).unwrap();
+    goes_away(&mut bench, 31);
+    assert_eq!(agree(&mut bench, 3, 1).unwrap_err(), Fault::NotAllowed);
+    agree(&mut bench, 2, 1).unwrap();
+    let kept = "SELECT count(*) FROM consent";
+    assert_eq!([1, 2, 3].map(|device| number(&mut bench, device, kept)), [1; 3]);
+    bench.reconnect(0);
+    bench.greet(0);
+    say(&mut bench, 0, "I am back").unwrap();
+    bench.pass(HOUR);
+    assert_eq!([1, 2, 3].map(|device| number(&mut bench, device, kept)), [0; 3]);
+    assert_eq!(agree(&mut bench, 1, 1).unwrap_err(), Fault::OwnerHeard);
 }
 
 /// Bo's program takes its own consent and Cy's for enough.
