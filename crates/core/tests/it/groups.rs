@@ -371,7 +371,10 @@ fn who_is_alone_in_a_group_leaves_at_once_grp_7() {
     bench.ask(0, Command::GroupLeave(ByChat { chat })).unwrap();
     let gone = "SELECT gone FROM conversation WHERE grouped = 1";
     assert_eq!(number(&mut bench, 0, gone), 1);
-    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM outbox WHERE purpose <> 7"), 0);
+    assert_eq!(
+        number(&mut bench, 0, "SELECT count(*) FROM outbox WHERE purpose <> 7"),
+        0
+    );
 }
 
 #[test]

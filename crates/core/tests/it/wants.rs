@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 use crate::devices::link;
 use crate::groups::{add, chat, circle, create, give, head, remove, say};
-use stonechat_core::api::Role;
+use stonechat_core::api::{How, Role, Who};
 use stonechat_core::query;
 use stonechat_wire::exchange::Class;
 
@@ -147,6 +147,23 @@ fn who_is_added_again_asks_for_what_it_lacked_wnt_2() {
     bench.pass(HOUR);
     assert_eq!(group_texts(&mut bench, 2), ["before it went", "the last that it got"]);
     assert_eq!(count(&mut bench, 2, "SELECT count(*) FROM want"), 0);
+}
+
+#[test]
+fn who_waits_for_a_word_of_mine_is_asked_for_nothing_rcp_4() {
+    let mut bench = Bench::with(2);
+    let invite = bench.invite(0, Who::Family, How::Plain);
+    bench.accept(1, &invite.link, None).unwrap();
+    let ears = std::mem::take(&mut bench.devices[0].listening);
+    bench.say(1, 1, "it is me");
+    bench.devices[0].listening = ears;
+    skip(&mut bench, 0);
+    let before = sent(&bench, 0);
+    bench.say(1, 1, "are you there?");
+    bench.pass(2 * HOUR);
+    assert_eq!(bench.texts(0), ["are you there?"]);
+    assert_eq!(count(&mut bench, 0, "SELECT count(*) FROM want"), 0);
+    assert_eq!(sent(&bench, 0), before);
 }
 
 /// Group seed 95: what follows it was confirmed before it came, and nobody confirms that again.
