@@ -226,6 +226,18 @@ fn change(
     comes: &[AccountId],
     goes: &BTreeSet<AccountId>,
 ) -> Result<(), Stop> {
+    change_as(step, of, after, comes, goes, None)
+}
+
+/// The same, where it does again what another commit did that lost.
+fn change_as(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    after: &GroupState,
+    comes: &[AccountId],
+    goes: &BTreeSet<AccountId>,
+    lost: Option<EpochId>,
+) -> Result<(), Stop> {
     let leaves = signed_leaves(step, of)?;
     let before = state(step, of)?;
     if before == *after {
@@ -253,7 +265,7 @@ fn change(
         .copied()
         .collect();
     let note = Note {
-        cuts: epochs::cuts(step, of, &unwilling)?,
+        cuts: epochs::cuts(step, of, &unwilling, lost)?,
         leaves: leaves
             .into_iter()
             .filter(|leave| goes.contains(&leave.account))
@@ -580,7 +592,7 @@ fn again(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId) -> Result<(), Stop
         .iter()
         .map(|seat| seat.account)
         .filter(|account| after.rank(*account).is_none());
-    change(step, &of, &after, &comes, &goes.collect())
+    change_as(step, &of, &after, &comes, &goes.collect(), Some(lost))
 }
 
 fn state(step: &Step<'_, '_>, of: &Conversation) -> Result<GroupState, Stop> {

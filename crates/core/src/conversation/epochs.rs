@@ -21,7 +21,7 @@ pub(crate) use catchup::take_commits;
 use closing::near;
 pub(crate) use closing::{close_old, retained};
 pub(crate) use confirming::{ALL_CONFIRM_MAX, commit_stored, enough, heard};
-pub(crate) use cuts::{cuts, mark_late};
+pub(crate) use cuts::{cuts, leaf_cut, mark_late};
 pub(crate) use head::{settle_head, wrote};
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, was_leaf_of};

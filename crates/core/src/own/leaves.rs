@@ -192,9 +192,11 @@ fn cut(step: &Step<'_, '_>, of: &Conversation, leaf: &Leaf) -> Result<LeafCut, S
         .tx
         .prepare_cached("SELECT max(seq) FROM message WHERE group_id = ? AND sender = ? AND leaf = ?")?
         .query_row(params![of.group, step.me()?.as_bytes(), leaf.index], |row| row.get(0))?;
+    let (key, seen) = (key_of(leaf)?, seq.unwrap_or(0));
+    let said = epochs::leaf_cut(step, &of.group, step.me()?, &key)?;
     Ok(LeafCut {
-        leaf: key_of(leaf)?,
-        seq: seq.unwrap_or(0),
+        leaf: key,
+        seq: said.map_or(seen, |said| said.min(seen)),
     })
 }
 

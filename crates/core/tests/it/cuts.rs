@@ -2,9 +2,10 @@
 
 use crate::bench::Bench;
 use crate::content::delete;
-use crate::devices::{remove_laptop, two_and_bo};
+use crate::devices::{devices, link, remove_laptop, two_and_bo};
 use crate::forks::{change, number, renew};
-use crate::groups::{circle, create, remove, say, texts};
+use crate::groups::{all_agree, circle, create, give, names, remove, say, texts};
+use stonechat_core::api::{ById, Command, Role};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -110,4 +111,52 @@ fn what_was_late_stays_late_for_whoever_is_added_again_grp_6() {
     remove(&mut bench, 0, &[1]).unwrap();
     bench.pass(HOUR);
     assert_eq!(texts(&mut bench, 3), ["! late", "goes on"]);
+}
+
+/// Bo removes Cy and sees what he wrote after that; Ana's commit wins, and the removal is made again on it.
+#[test]
+fn a_removal_that_is_made_again_keeps_what_it_said_fork_7() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    give(&mut bench, 0, 1, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    bench.devices[0].cut = true;
+    bench.devices[2].cut = true;
+    remove(&mut bench, 1, &[2]).unwrap();
+    say(&mut bench, 2, "late").unwrap();
+    bench.reconnect(2);
+    bench.pass(HOUR);
+    assert_eq!(texts(&mut bench, 1), ["! late"]);
+    remove(&mut bench, 0, &[3]).unwrap();
+    bench.reconnect(0);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1]);
+    assert_eq!(names(&mut bench, 0), ["Ana", "Bo"]);
+    assert_eq!([0, 1].map(|device| texts(&mut bench, device)), [["! late"], ["! late"]]);
+}
+
+/// The same of a device that Bo takes away.
+#[test]
+fn what_a_removed_device_wrote_stays_apart_where_its_removal_is_made_again_dev_6() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(HOUR);
+    let laptop = link(&mut bench, 1);
+    bench.pass(HOUR);
+    bench.devices[0].cut = true;
+    bench.devices[laptop].cut = true;
+    let id = devices(&mut bench, 1).devices[1].id.clone();
+    bench.ask(1, Command::DeviceRemove(ById { id })).unwrap();
+    bench.pass(MINUTE);
+    say(&mut bench, laptop, "late").unwrap();
+    bench.reconnect(laptop);
+    bench.pass(MINUTE);
+    let late = "SELECT late FROM message WHERE text = 'late'";
+    assert_eq!(number(&mut bench, 1, late), 1);
+    remove(&mut bench, 0, &[2]).unwrap();
+    bench.reconnect(0);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1]);
+    assert_eq!(names(&mut bench, 0), ["Ana", "Bo"]);
+    assert_eq!([0, 1].map(|device| number(&mut bench, device, late)), [1, 1]);
 }

@@ -48,7 +48,7 @@ fn linking(bench: &mut Bench, device: usize) -> Linking {
     devices(bench, device).linking.expect("a link")
 }
 
-fn devices(bench: &mut Bench, device: usize) -> api::Devices {
+pub(crate) fn devices(bench: &mut Bench, device: usize) -> api::Devices {
     let reader = bench.devices[device].store.reader().unwrap();
     match reader.query(Query::Devices, &live()).unwrap() {
         api::Answer::Devices(devices) => devices,

@@ -16,14 +16,21 @@ use stonechat_wire::own::OwnNote;
 use super::members;
 use super::tree::{Parents, nodes, parents, path};
 
-/// The last that was seen here of each account that a commit of mine unseats.
-pub(crate) fn cuts(step: &Step<'_, '_>, of: &Conversation, unseats: &[AccountId]) -> Result<Vec<Cut>, Stop> {
+/// The last that was seen here of each account that a commit of mine unseats; where it does again what another did that
+/// lost, nothing after what that one saw (FORK-7).
+pub(crate) fn cuts(
+    step: &Step<'_, '_>,
+    of: &Conversation,
+    unseats: &[AccountId],
+    lost: Option<EpochId>,
+) -> Result<Vec<Cut>, Stop> {
     let newest = |account: &AccountId| -> Result<Cut, Stop> {
-        let sql = "SELECT epoch_id, seq FROM message WHERE group_id = ? AND sender = ? ORDER BY seq DESC LIMIT 1";
+        let sql = "SELECT epoch_id, seq FROM message WHERE group_id = ? AND sender = ? AND seq <= ? ORDER BY seq DESC LIMIT 1";
+        let until = said_before(step, lost, account)?.unwrap_or(u32::MAX);
         let seen: Option<([u8; 16], u32)> = step
             .tx
             .prepare_cached(sql)?
-            .query_row(params![of.group, account.as_bytes()], |row| {
+            .query_row(params![of.group, account.as_bytes(), until], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .optional()?;
@@ -35,6 +42,32 @@ pub(crate) fn cuts(step: &Step<'_, '_>, of: &Conversation, unseats: &[AccountId]
         })
     };
     unseats.iter().map(newest).collect()
+}
+
+fn said_before(step: &Step<'_, '_>, lost: Option<EpochId>, account: &AccountId) -> Result<Option<u32>, Stop> {
+    let Some(lost) = lost else { return Ok(None) };
+    let sql = "SELECT seq FROM cut WHERE epoch_id = ? AND account = ? AND leaf = x''";
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![lost.as_bytes(), account.as_bytes()], |row| row.get(0))
+        .optional()?)
+}
+
+/// The last that counts of a leaf of a revoked device by the commits known that take it out, whether they lost or not: it
+/// never comes back (DEV-6).
+pub(crate) fn leaf_cut(
+    step: &Step<'_, '_>,
+    group: &Gid,
+    account: AccountId,
+    leaf: &[u8; 8],
+) -> Result<Option<u32>, Stop> {
+    let sql = "SELECT min(c.seq) FROM epoch e CROSS JOIN cut c ON c.epoch_id = e.epoch_id
+               WHERE e.group_id = ? AND c.account = ? AND c.leaf = ?";
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![group, account.as_bytes(), leaf], |row| row.get(0))?)
 }
 
 pub(super) fn keep_cuts(step: &Step<'_, '_>, made: EpochId, judged: &Judged, note: &Note) -> Result<(), Stop> {
