@@ -18,6 +18,9 @@ use super::{Event, World};
 /// The receiver of a text that goes to the group.
 pub const GROUP: usize = usize::MAX;
 
+/// Larger worlds last half as long: every device renews its keys and hears everybody else do so.
+const MANY: usize = 6;
+
 /// Something somebody does about the group.
 #[derive(Clone, Copy, Debug)]
 pub struct Deed {
@@ -52,7 +55,8 @@ impl Plan {
     pub fn of_group(seed: u64, people: usize) -> Self {
         let mut roll = Roll::seeded(seed, 7);
         let roll = &mut roll;
-        let heals_at = roll.between(3 * DAY, 12 * DAY);
+        let longest = if people > MANY { 6 * DAY } else { 12 * DAY };
+        let heals_at = roll.between(3 * DAY, longest);
         let relays: Vec<_> = (0..roll.between(1, 3)).map(|_| relay(roll)).collect();
         let devices = (0..people).map(|_| device(roll, relays.len())).collect();
         let meetings = (1..people).map(|taker| meeting(roll, taker)).collect();
