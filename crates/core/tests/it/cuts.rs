@@ -160,3 +160,28 @@ fn what_a_removed_device_wrote_stays_apart_where_its_removal_is_made_again_dev_6
     assert_eq!(names(&mut bench, 0), ["Ana", "Bo"]);
     assert_eq!([0, 1].map(|device| number(&mut bench, device, late)), [1, 1]);
 }
+
+/// The account itself is removed meanwhile, by somebody who has seen what the device wrote: that removal wins, and nobody
+/// takes the device away once more.
+#[test]
+fn what_a_removed_device_wrote_stays_apart_where_its_account_goes_too_dev_6() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(HOUR);
+    let laptop = link(&mut bench, 1);
+    bench.pass(HOUR);
+    bench.devices[1].cut = true;
+    let id = devices(&mut bench, 1).devices[1].id.clone();
+    bench.ask(1, Command::DeviceRemove(ById { id })).unwrap();
+    bench.pass(MINUTE);
+    say(&mut bench, laptop, "late").unwrap();
+    bench.pass(MINUTE);
+    let late = "SELECT late FROM message WHERE text = 'late'";
+    assert_eq!([0, 2].map(|device| number(&mut bench, device, late)), [0, 0]);
+    remove(&mut bench, 0, &[1]).unwrap();
+    bench.pass(MINUTE);
+    bench.reconnect(1);
+    bench.pass(HOUR);
+    assert_eq!(names(&mut bench, 0), ["Ana", "Cy"]);
+    assert_eq!([0, 2].map(|device| number(&mut bench, device, late)), [1, 1]);
+}

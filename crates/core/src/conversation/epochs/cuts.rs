@@ -97,7 +97,8 @@ pub(super) fn keep_leaf_cuts(
 type KeptCut = ([u8; 16], [u8; 32], u32, Vec<u8>);
 
 /// Marks what unseated accounts wrote after their cut, outside what descends from it (GRP-6): as the canonical branch
-/// says at this moment.
+/// says at this moment. A revoked device never comes back: what its account has said of its leaf counts on every branch
+/// (DEV-6).
 pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let sql = "SELECT c.epoch_id, c.account, c.seq, c.leaf FROM cut c JOIN epoch e ON e.epoch_id = c.epoch_id WHERE e.group_id = ?";
     let cuts: Vec<KeptCut> = step
@@ -115,7 +116,7 @@ pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     unmark(step, group, &tree)?;
     for (epoch, account, seq, leaf) in cuts {
         let epoch = EpochId::from_bytes(epoch);
-        if head.contains(&epoch) {
+        if head.contains(&epoch) || !leaf.is_empty() {
             mark_after(step, group, &tree, epoch, (&account, &leaf, seq))?;
         }
     }
