@@ -295,6 +295,7 @@ fn contact_log_seen(
     note: &OwnNote,
 ) -> Result<(), Stop> {
     let known = reach::known_log(step, author)?;
+    epochs::note_log(step, taken.child, &note.log)?;
     match devices::beside(&known, &note.log) {
         Beside::Newer => keep_contact_log(step, author, &note.log),
         Beside::Same => Ok(()),
@@ -303,14 +304,15 @@ fn contact_log_seen(
             alarms::two_logs(step, &of.group, author, &note.log)
         }
         Beside::Parted => alarms::two_logs(step, &of.group, author, &note.log),
-        // By an old log: a device that is revoked meanwhile is let in by it (DEV-6).
-        Beside::Older => {
+        // After a newer one on the same branch: a device that is revoked meanwhile is let in by it (DEV-6).
+        Beside::Older if epochs::newer_log_before(step, taken.child, author)? => {
             let mut added = taken.added.iter();
             if added.any(|leaf| leaf::device_of(leaf).is_ok_and(|device| !devices::is_live(&known, device))) {
                 alarms::two_logs(step, &of.group, author, &note.log)?;
             }
             Ok(())
         }
+        Beside::Older => Ok(()),
     }
 }
 

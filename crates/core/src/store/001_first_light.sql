@@ -270,6 +270,7 @@ CREATE TABLE epoch(
   unseats      BLOB NOT NULL DEFAULT x'', -- accounts removed or demoted by the commit, 32 bytes each
   leaf_key     BLOB,                     -- beginning of the committer's leaf key, 8
   ousts        BLOB NOT NULL DEFAULT x'', -- leaves of revoked devices that it takes out: beginnings of their keys, 8 each (DEV-4)
+  log_length   INTEGER,                  -- of a commit about its author's leaves: entries of the device log that it brought (DEV-4)
   members      BLOB NOT NULL,            -- of this epoch: leaf 4 | account 32 | beginning of the leaf's key 8 each
   state        BLOB,                     -- of a group: its state, encoded
   made_at      INTEGER NOT NULL,         -- slot clock, when it became known here

@@ -741,3 +741,38 @@ fn what_the_laptop_wrote_waits_on_no_device_for_who_was_removed_own_5() {
         );
     }
 }
+
+/// Ana reads what Bo said of his laptop in the chat, that it is gone, before she reads in the group that it came.
+#[test]
+fn a_device_that_came_in_one_conversation_and_went_in_another_is_no_alarm_dev_6() {
+    let mut bench = groups::circle(2);
+    create(&mut bench, &[1]);
+    bench.pass(MINUTE);
+    let tags: Vec<[u8; 16]> = {
+        let tx = bench.devices[0].store.begin().unwrap();
+        let in_group = "SELECT l.tag FROM listening l JOIN epoch e ON e.epoch_id = l.about
+                        JOIN conversation v USING (group_id) WHERE v.grouped = 1";
+        let mut rows = tx.prepare(in_group).unwrap();
+        let tags = rows.query_map([], |row| row.get(0)).unwrap();
+        tags.map(Result::unwrap).collect()
+    };
+    let ears = &mut bench.devices[0].listening;
+    let later: Vec<_> = tags
+        .into_iter()
+        .filter_map(|tag| Some((tag.into(), ears.remove(&tag.into())?)))
+        .collect();
+    link(&mut bench, 1);
+    bench.pass(MINUTE);
+    let id = devices(&mut bench, 1).devices[1].id.clone();
+    bench.ask(1, Command::DeviceRemove(api::ById { id })).unwrap();
+    bench.pass(MINUTE);
+    bench.devices[0].listening.extend(later);
+    bench.settle();
+    bench.pass(MINUTE);
+    let newest =
+        "SELECT max(length(members)) / 44 FROM epoch e JOIN conversation v ON v.head = e.epoch_id WHERE v.own = 0";
+    assert_eq!(count(&mut bench, 0, newest), 2, "the laptop came, and went");
+    let most = "SELECT max(length(members)) / 44 FROM epoch JOIN conversation USING (group_id) WHERE grouped = 1";
+    assert_eq!(count(&mut bench, 0, most), 3);
+    assert_eq!(count(&mut bench, 0, "SELECT count(*) FROM alarm"), 0);
+}
