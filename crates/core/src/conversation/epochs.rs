@@ -26,7 +26,7 @@ pub(crate) use cuts::{cuts, leaf_cut, mark_late};
 pub(crate) use head::{settle_head, wrote};
 pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use making::{commit, commit_own, has_committed};
-pub(crate) use readable::{first_of, readable_at, was_leaf_of};
+pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
 pub(crate) use tree::{is_canonical, since};
 
 use self::closing::close_surplus;

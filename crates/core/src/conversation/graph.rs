@@ -185,7 +185,7 @@ fn acks(step: &Step<'_, '_>, id: MessageId) -> Result<Vec<(AccountId, Reached)>,
 }
 
 /// What heads of mine confirm to a member who cannot read them: the nearest ancestors that all members of the head can
-/// read (CNV-6, RCP-1). At most so many are looked at.
+/// read, or wrote themselves with a leaf they had before (CNV-6, RCP-1). At most so many are looked at.
 pub(crate) fn readable_before(
     step: &Step<'_, '_>,
     of: &Conversation,
@@ -196,11 +196,12 @@ pub(crate) fn readable_before(
     let (mut open, mut at, mut readable) = (heads.to_vec(), 0, Vec::new());
     while let Some(id) = open.get(at).copied() {
         at += 1;
-        let there = match epochs::first_of(step, id)? {
-            Some((epoch, _)) => epochs::readers(step, epoch)?,
-            None => continue,
+        let Some((epoch, leaf)) = epochs::first_of(step, id)? else {
+            continue;
         };
-        if there.is_superset(&now) {
+        let there = epochs::readers(step, epoch)?;
+        let replaced = epochs::replaced_author(step, epoch, leaf, &now)?;
+        if now.iter().all(|one| there.contains(one) || Some(one.0) == replaced) {
             readable.push(id);
             continue;
         }

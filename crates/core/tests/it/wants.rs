@@ -211,6 +211,31 @@ fn a_receipt_names_what_stands_below_a_head_that_somebody_cannot_have_rcp_1() {
     assert_eq!([2, 3].map(|device| count(&mut bench, device, open)), [0, 0]);
 }
 
+/// Group seeds 393, 440: Di is out, others write on, and Di comes back by another leaf. What stands on top of its words it
+/// never gets, and in its epoch is a leaf of it that is no more.
+#[test]
+fn who_was_added_again_learns_that_its_own_words_came_rcp_1() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    say(&mut bench, 2, "from Di").unwrap();
+    bench.pass(MINUTE);
+    remove(&mut bench, 0, &[2]).unwrap();
+    bench.pass(MINUTE);
+    say(&mut bench, 1, "without Di").unwrap();
+    bench.pass(MINUTE);
+    bench.devices[2].listening = ears;
+    skip(&mut bench, 2);
+    add(&mut bench, 0, &[2]).unwrap();
+    bench.pass(50 * HOUR);
+    assert_eq!(group_texts(&mut bench, 0), ["from Di", "without Di"]);
+    assert_eq!(group_texts(&mut bench, 2), ["from Di"]);
+    let open = "SELECT count(*) FROM message WHERE mine = 1 AND kind = 0 AND state < 2";
+    assert_eq!([1, 2].map(|device| count(&mut bench, device, open)), [0, 0]);
+    assert_eq!(count(&mut bench, 2, "SELECT count(*) FROM outbox WHERE purpose = 0"), 0);
+}
+
 #[test]
 fn what_only_a_receipt_names_is_asked_for_too_wnt_1() {
     let mut bench = circle(4);

@@ -6,6 +6,7 @@
 use crate::conversation::Conversation;
 use crate::step::{Step, Stop};
 use rusqlite::OptionalExtension;
+use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 use super::tree::{nodes, parents, path};
@@ -60,6 +61,19 @@ pub(crate) fn first_of(step: &Step<'_, '_>, id: MessageId) -> Result<Option<(Epo
             Ok((EpochId::from_bytes(row.get(0)?), row.get(1)?))
         })
         .optional()?)
+}
+
+/// Who wrote with this leaf, where that account has another one in its place by now.
+pub(crate) fn replaced_author(
+    step: &Step<'_, '_>,
+    epoch: EpochId,
+    leaf: u32,
+    now: &BTreeSet<(AccountId, [u8; 8])>,
+) -> Result<Option<AccountId>, Stop> {
+    let members = members(step, epoch)?;
+    let author = members.into_iter().find(|member| member.leaf == leaf);
+    let replaced = author.filter(|author| !now.contains(&(author.account, author.key)));
+    Ok(replaced.map(|author| author.account))
 }
 
 /// The leaf that this account had in this epoch; nothing where the epoch is not known here.
