@@ -303,6 +303,20 @@ pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -
     done(step, Waiting::Message, id.as_bytes())
 }
 
+/// Nobody has to confirm a message (any more), but other devices of mine read it: it stays until a relay has it (OWN-5).
+pub(crate) fn done_if_stored(step: &Step<'_, '_>, id: MessageId) -> Result<(), Stop> {
+    let sql = "SELECT id FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
+    let row: Option<i64> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    match row {
+        Some(row) if all_stored(step, id.as_bytes())? => confirmed_before(step, row, id.as_bytes()),
+        _waits_or_gone => Ok(()),
+    }
+}
+
 /// A relay has a message that enough had confirmed already: on the head's branch it is done.
 fn confirmed_before(step: &Step<'_, '_>, row: i64, about: &[u8]) -> Result<(), Stop> {
     let sql = "SELECT o.group_id, o.epoch_id FROM outbox o JOIN message m ON m.id = o.about

@@ -28,7 +28,7 @@ pub(crate) struct Device {
     pub(crate) sent: Vec<Parcel>,
     /// It reaches no relay: what it sends is held back.
     pub(crate) cut: bool,
-    held: Vec<Parcel>,
+    pub(crate) held: Vec<Parcel>,
     _home: tempfile::TempDir,
 }
 

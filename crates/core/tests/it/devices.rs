@@ -776,3 +776,25 @@ fn a_device_that_came_in_one_conversation_and_went_in_another_is_no_alarm_dev_6(
     assert_eq!(count(&mut bench, 0, most), 3);
     assert_eq!(count(&mut bench, 0, "SELECT count(*) FROM alarm"), 0);
 }
+
+/// In a group of nobody but devices of mine nobody confirms; what was written out of reach must not be lost for that.
+#[test]
+fn what_was_written_out_of_reach_among_own_devices_waits_for_a_relay_own_5() {
+    let mut bench = groups::circle(2);
+    create(&mut bench, &[1]);
+    let laptop = link(&mut bench, 0);
+    bench.pass(MINUTE);
+    groups::remove(&mut bench, 0, &[1]).unwrap();
+    bench.pass(MINUTE);
+    bench.devices[laptop].cut = true;
+    groups::say(&mut bench, laptop, "to myself").unwrap();
+    bench.pass(MINUTE);
+    // The courier carries it for a day.
+    bench.pass(25 * 60 * MINUTE);
+    bench.devices[laptop].held.clear();
+    bench.reconnect(laptop);
+    bench.pass(25 * 60 * MINUTE);
+    assert_eq!(groups::texts(&mut bench, 0), ["> to myself"]);
+    let waits = "SELECT count(*) FROM outbox WHERE purpose = 0";
+    assert_eq!(count(&mut bench, laptop, waits), 0);
+}
