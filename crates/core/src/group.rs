@@ -161,7 +161,14 @@ pub(crate) fn remove(step: &mut Step<'_, '_>, wish: &api::GroupMembers) -> Resul
 pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result<Reply, Stop> {
     let of = loaded(step, wish.chat)?;
     let mut after = state(step, &of)?;
-    give(&mut after, account_of(&wish.member)?, role_of(wish.role)).ok_or(Stop::Fault(Fault::NotFound))?;
+    let (whom, role) = (account_of(&wish.member)?, role_of(wish.role));
+    let lower = after.role(whom).is_some_and(|had| had < role);
+    let moved = if lower && whom == step.me()? {
+        step_down(&mut after, whom, role)
+    } else {
+        give(&mut after, whom, role)
+    };
+    moved.ok_or(Stop::Fault(Fault::NotFound))?;
     // GRP-14: an owner steps down when somebody else is one.
     if after.seats.first().is_none_or(|seat| seat.role != Role::Owner) {
         return Err(Stop::Fault(Fault::LastOwner));
@@ -172,12 +179,26 @@ pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result
 
 /// The seat goes to the end of those of its new role: the last of them in authority.
 fn give(state: &mut GroupState, account: AccountId, role: Role) -> Option<()> {
-    let place = state.rank(account)?;
-    let mut seat = state.seats.remove(place);
+    let mut seat = taken_out(state, account)?;
     seat.role = role;
     let end = state.seats.partition_point(|other| other.role <= role);
     state.seats.insert(end, seat);
     Some(())
+}
+
+/// My own seat goes before those of its new role: an owner whose capsule is older knows me as one who may bring it back
+/// (GRP-14).
+fn step_down(state: &mut GroupState, me: AccountId, role: Role) -> Option<()> {
+    let mut seat = taken_out(state, me)?;
+    seat.role = role;
+    let first = state.seats.partition_point(|other| other.role < role);
+    state.seats.insert(first, seat);
+    Some(())
+}
+
+fn taken_out(state: &mut GroupState, account: AccountId) -> Option<Seat> {
+    let place = state.rank(account)?;
+    Some(state.seats.remove(place))
 }
 
 /// Changes name, description or policy.

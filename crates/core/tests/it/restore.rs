@@ -2,10 +2,10 @@
 
 use crate::bench::{Bench, Device, route};
 use crate::forks::number as count;
-use crate::groups::{circle, create, head, say};
+use crate::groups::{circle, create, give, head, say};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use stonechat_core::api::{self, Command, ContactRename, Fault, How, Reply, Verify, Who};
+use stonechat_core::api::{self, Command, ContactRename, Fault, How, Reply, Role, Verify, Who};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot};
 use stonechat_wire::card::{ContactCard, DeviceChange};
 use stonechat_wire::envelope::{self, Content, Envelope};
@@ -131,6 +131,23 @@ fn words_and_one_entrance_bring_people_and_groups_back_cap_7() {
     for device in [1, 2, 3, ana] {
         assert_eq!(count(&mut bench, device, waiting), 0, "{device}");
     }
+}
+
+/// Group seed 161: while Ana's device is lost the only admin steps down; Ana's capsule knows no other who may bring her back.
+#[test]
+fn who_steps_down_still_brings_the_owner_back_grp_14() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    give(&mut bench, 0, 3, Role::Admin).unwrap();
+    bench.pass(2 * MINUTE);
+    let words = words(&mut bench, 0);
+    bench.devices[0].cut = true;
+    give(&mut bench, 3, 3, Role::Member).unwrap();
+    bench.pass(MINUTE);
+    let ana = come_back(&mut bench, &words, &route());
+    bench.pass(HOUR);
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM lost_group"), 0);
+    assert_eq!(head(&mut bench, ana), head(&mut bench, 1));
 }
 
 /// Both write in their chat of two, and both read.
