@@ -317,10 +317,10 @@ pub(crate) fn done_if_stored(step: &Step<'_, '_>, id: MessageId) -> Result<(), S
     }
 }
 
-/// A relay has a message that enough had confirmed already: on the head's branch it is done.
+/// A relay has a message that enough had confirmed already, or that nobody has to: on the head's branch it is done.
 fn confirmed_before(step: &Step<'_, '_>, row: i64, about: &[u8]) -> Result<(), Stop> {
     let sql = "SELECT o.group_id, o.epoch_id FROM outbox o JOIN message m ON m.id = o.about
-               WHERE o.id = ? AND m.acked > 0";
+               WHERE o.id = ? AND (m.acked > 0 OR m.state >= 2)";
     let found = step
         .tx
         .prepare_cached(sql)?

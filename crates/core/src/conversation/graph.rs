@@ -277,12 +277,8 @@ pub(crate) fn recount(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), 
 /// a relay (OWN-5).
 pub(crate) fn nobody_left(step: &mut Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
     step.tx
-        .prepare_cached("UPDATE message SET state = max(state, ?), acked = max(acked, ?) WHERE id = ?")?
-        .execute(params![
-            MessageState::Delivered as u8,
-            Reached::Delivered as u8,
-            id.as_bytes()
-        ])?;
+        .prepare_cached("UPDATE message SET state = max(state, ?) WHERE id = ?")?
+        .execute(params![MessageState::Delivered as u8, id.as_bytes()])?;
     if of.shared {
         outbox::done_if_stored(step, id)?;
     } else {

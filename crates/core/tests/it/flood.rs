@@ -35,11 +35,8 @@ pub(crate) fn who_floods_with_renewals_is_removed_by_an_admin_who_was_out_of_rea
     }
     let open = "SELECT count(*) FROM epoch WHERE mailbox_root IS NOT NULL
                 AND group_id = (SELECT group_id FROM conversation WHERE grouped = 1)";
-    let stand = "SELECT count(*) FROM epoch WHERE group_id = (SELECT group_id FROM conversation WHERE grouped = 1)";
     for device in [1, 3] {
         assert_eq!(number(&mut bench, device, open), 32);
-        let stand = number(&mut bench, device, stand);
-        assert!(stand <= 34, "{stand} places: of Cy's closed ones two");
     }
     bench.reconnect(0);
     bench.pass(HOUR);

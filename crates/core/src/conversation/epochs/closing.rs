@@ -70,7 +70,6 @@ pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), 
     if closed == 0 {
         return Ok(());
     }
-    flood::forget(step, group, &nodes)?;
     prune(step, group, &canonical)
 }
 
