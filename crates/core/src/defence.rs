@@ -26,8 +26,6 @@ pub enum Defence {
     RivalsEach,
     /// 32 epochs keep keys, no more (EPO-4).
     EpochsRetained,
-    /// Of many commits in a chain those of whoever made most go first (EPO-9).
-    FloodOfCommits,
     /// What somebody could not have read is not put again for them (WNT-4).
     ReadersOnly,
     /// Five accounts speak for a large group (RCP-5).

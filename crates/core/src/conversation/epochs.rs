@@ -10,7 +10,6 @@ mod catchup;
 mod closing;
 mod confirming;
 mod cuts;
-mod flood;
 mod head;
 mod logs;
 mod making;

@@ -5,8 +5,8 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, devices, flood, forks, groups, halves, hostile, introduce, links, meeting,
-    outsiders, polls, rules, succession, vanish, wants, watch,
+    behind, block, content, crowd, devices, forks, groups, halves, hostile, introduce, links, meeting, outsiders,
+    polls, rules, succession, vanish, wants, watch,
 };
 use stonechat_core::defence::{Defence, without};
 
@@ -174,12 +174,6 @@ const ATTACKS: &[Attack] = &[
         "one member floods an epoch with commits",
         Defence::RivalsEach,
         forks::of_three_commits_by_one_member_on_one_epoch_the_two_lowest_are_kept_epo_5,
-    ),
-    (
-        14,
-        "a flood of renewals pushes out a removal",
-        Defence::FloodOfCommits,
-        flood::who_floods_with_renewals_is_removed_by_an_admin_who_was_out_of_reach_epo_9,
     ),
     (
         15,

@@ -14,8 +14,8 @@ use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{EpochId, Timestamp};
 
+use super::ALL_CONFIRM_MAX;
 use super::tree::{nodes, parents, path};
-use super::{ALL_CONFIRM_MAX, flood};
 
 /// Epochs on the head's branch of a conversation that keep their keys, and as many beside it (EPO-4).
 pub(crate) const RETAINED_MAX: usize = 32;
@@ -49,7 +49,7 @@ pub(super) fn near(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Sto
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Closes what is too much, on the head's branch and beside it (EPO-4), a flood's own first (EPO-9); what is old and on
+/// Closes what is too much, on the head's branch and beside it (EPO-4); what is old and on
 /// the head's branch takes commits only (EPO-10).
 pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
@@ -64,8 +64,8 @@ pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), 
     // Where some confirm for all a half that is out of reach commits without end, and is found again where it left.
     let far_max = if of.accounts > ALL_CONFIRM_MAX { FAR_MAX } else { 0 };
     let on_max = RETAINED_MAX - 1 + far_max;
-    let mut closed = keep(step, &nodes, &mut beside, RETAINED_MAX)? + keep(step, &nodes, &mut on, on_max)?;
-    closed += keep_within_bytes(step, group, &nodes, [&mut beside, &mut on])?;
+    let mut closed = keep(step, &mut beside, RETAINED_MAX)? + keep(step, &mut on, on_max)?;
+    closed += keep_within_bytes(step, group, [&mut beside, &mut on])?;
     send_old_far(step, &nodes, &on)?;
     if closed == 0 {
         return Ok(());
@@ -97,28 +97,22 @@ fn left(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Open>, Stop> {
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Closes all but `most`; says how many it closed.
-fn keep(step: &mut Step<'_, '_>, nodes: &[Node], open: &mut Vec<Open>, most: usize) -> Result<usize, Stop> {
-    let closed = flood::to_close(nodes, open.iter().map(|open| open.epoch).collect(), most);
-    for epoch in &closed {
-        close(step, *epoch)?;
+/// Closes all but the newest `most`; says how many it closed.
+fn keep(step: &mut Step<'_, '_>, open: &mut Vec<Open>, most: usize) -> Result<usize, Stop> {
+    let surplus = open.len().saturating_sub(most);
+    for open in open.drain(..surplus) {
+        close(step, open.epoch)?;
     }
-    open.retain(|open| !closed.contains(&open.epoch));
-    Ok(closed.len())
+    Ok(surplus)
 }
 
 /// Closes one after the other while their keys and trees take too much; says how many.
-fn keep_within_bytes(
-    step: &mut Step<'_, '_>,
-    group: &Gid,
-    nodes: &[Node],
-    branches: [&mut Vec<Open>; 2],
-) -> Result<usize, Stop> {
+fn keep_within_bytes(step: &mut Step<'_, '_>, group: &Gid, branches: [&mut Vec<Open>; 2]) -> Result<usize, Stop> {
     let mut closed = 0;
     for open in branches {
         while !open.is_empty() && kept_bytes(step, group)? > KEPT_BYTES_MAX {
             let most = open.len() - 1;
-            closed += keep(step, nodes, open, most)?;
+            closed += keep(step, open, most)?;
         }
     }
     Ok(closed)
