@@ -303,10 +303,8 @@ impl World {
         };
         // A removed device's words, and what a lost one was told, have no more to come; and to a removed one comes no word
         // of who has what its account wrote on another device.
-        let excused = message.late
-            || [text.from, d]
-                .into_iter()
-                .any(|device| self.nodes[device].out.is_some());
+        let unheard = message.mine && message.missing_before == 0 && self.nodes[d].out.is_some();
+        let excused = message.late || unheard || self.nodes[text.from].out.is_some();
         if !excused && (!fits || message.missing_before > 0) {
             let (state, missing) = (message.state, message.missing_before);
             self.broke(format!(

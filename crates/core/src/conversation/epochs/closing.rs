@@ -25,7 +25,7 @@ const FAR_MAX: usize = 96;
 /// So long after it became known here it reads messages in any case: whoever comes back takes in many at once (EPO-10).
 const READ_MS: u64 = 3600 * 1000;
 
-/// ... and so many bytes of keys and trees, of a conversation's: a commit may bring four million (EPO-4).
+/// So many bytes of keys and trees a conversation keeps: a commit may bring four million (EPO-4).
 const KEPT_BYTES_MAX: i64 = 64 << 20;
 
 /// So long after it was left an epoch keeps its keys (EPO-4).
@@ -49,8 +49,8 @@ pub(super) fn near(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Sto
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Closes what is too much, on the head's branch and beside it (EPO-4); what is old and on
-/// the head's branch takes commits only (EPO-10).
+/// Closes what is too much, on the head's branch and beside it (EPO-4); what is old on the head's branch takes commits
+/// only (EPO-10).
 pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
     let open = left(step, &of)?;
