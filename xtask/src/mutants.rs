@@ -1,6 +1,6 @@
 //! Mutants: one thing in the source changed at a time, in a copy, and whether a test notices.
 //!
-//! In: `cargo-mutants` (a tool; `cargo install cargo-mutants --locked`), which part, which share of its mutants, how many
+//! In: `cargo-mutants` (a tool, installed where it is missing), which part, which share of its mutants, how many
 //! minutes. Out: a line of counts and the mutants that no test noticed. A share is always the same mutants: every n-th of
 //! the list, so it is a sample of all files. The whole of wire takes hours, that of core days.
 
@@ -18,12 +18,14 @@ const PARTS: [(&str, &str, &[&str]); 2] = [
         &["crates/core/src/conversation.rs", "crates/core/src/conversation/**"],
     ),
 ];
+/// The tool, as it is installed.
+const TOOL: &str = "cargo-mutants@27.1.0";
 const SHARE: &str = "0/60";
 const MINUTES: &str = "60";
 
 /// Tries a share of the mutants of `part`. It measures: what was not noticed is no failure of the chore.
 ///
-/// Errors: no such part, no cargo-mutants, or the tests fail already without a mutant.
+/// Errors: no such part, cargo-mutants cannot be installed, or the tests fail already without a mutant.
 pub(crate) fn run(part: &str, words: &[&str]) -> Result<bool> {
     let (_, package, files) = PARTS
         .iter()
@@ -31,6 +33,7 @@ pub(crate) fn run(part: &str, words: &[&str]) -> Result<bool> {
         .with_context(|| format!("no part {part}: wire or conversation"))?;
     let share = after(words, "--share").unwrap_or(SHARE);
     let minutes = after(words, "--minutes").unwrap_or(MINUTES);
+    install()?;
     let folder = programs::target().join("mutants").join(part);
     std::fs::create_dir_all(&folder)?;
     let mut command = Command::new("timeout");
@@ -69,6 +72,20 @@ pub(crate) fn run(part: &str, words: &[&str]) -> Result<bool> {
         println!("{line}");
     }
     Ok(true)
+}
+
+/// Has cargo-mutants here.
+fn install() -> Result<()> {
+    let there = Command::new("cargo").args(["mutants", "--version"]).output();
+    if there.is_ok_and(|said| said.status.success()) {
+        return Ok(());
+    }
+    let installed = Command::new("cargo").args(["install", "--locked", TOOL]).status();
+    ensure!(
+        installed.context("could not start cargo install")?.success(),
+        "could not install {TOOL}"
+    );
+    Ok(())
 }
 
 /// The word behind `name`.

@@ -23,14 +23,13 @@ pub mod tap;
 pub mod trace;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use stonechat_core::api::{Event as Told, Fault as Refusal, MessageState, Reply};
 use stonechat_core::{Input, Outputs};
 use stonechat_transport::courier::{Courier, Input as Report, LinkId, Remembered};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::frame::{FromRelay, ToRelay};
+use tempfile::TempDir;
 
 use device::{Clock, Device, Fate};
 use faults::{Fault, Totals};
@@ -229,7 +228,8 @@ pub struct World {
     totals: Totals,
     broken: Vec<String>,
     planted: Option<Planted>,
-    home: PathBuf,
+    /// Where the databases are; removed with the world.
+    home: TempDir,
 }
 
 /// What became of a text of the plan.
@@ -253,15 +253,13 @@ impl World {
     /// The world of a plan, at its beginning.
     #[must_use]
     pub fn new(plan: Plan, seed: u64, planted: Option<Planted>, loud: bool) -> Self {
-        static WORLDS: AtomicU64 = AtomicU64::new(0);
-        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
-        let home = device::folder(&format!("world{number}"));
+        let home = device::folder();
         let nodes = plan.devices.iter().enumerate().map(|(n, device)| {
             let clock = Clock {
                 offset_ms: device.offset_ms,
             };
             Node::new(Device::new(
-                home.join(n.to_string()),
+                home.path().join(n.to_string()),
                 clock,
                 Roll::seeded(seed, 100 + n as u64),
             ))
@@ -370,9 +368,7 @@ impl World {
         let healed_ms = self.complete_at.unwrap_or(self.now).saturating_sub(self.plan.heals_at);
         let (trace, lines) = std::mem::replace(&mut self.trace, Trace::new(false)).finish();
         self.nodes.clear();
-        let _ = std::fs::remove_dir_all(&self.home);
-        // Gone with the last world of this process.
-        let _ = self.home.parent().map(std::fs::remove_dir);
+        self.home.close().unwrap();
         Outcome {
             seed: self.seed,
             broken: self.broken,

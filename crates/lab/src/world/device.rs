@@ -11,6 +11,7 @@ use stonechat_core::query::Live;
 use stonechat_core::store::{DATABASE, Reader, Store, StoreError, StoreKey};
 use stonechat_core::{Core, Dice, Input, Outputs, World};
 use stonechat_wire::ids::Timestamp;
+use tempfile::TempDir;
 
 use super::Planted;
 use super::roll::Roll;
@@ -262,25 +263,21 @@ fn live() -> Live {
 fn empty_database() -> &'static [u8] {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
     MADE.get_or_init(|| {
-        let home = folder("empty");
-        // A process of the same number may have been killed while it made one.
-        let _ = std::fs::remove_dir_all(&home);
-        std::fs::create_dir_all(&home).unwrap();
-        drop(Store::create(&home, &key()).unwrap());
-        let bytes = std::fs::read(home.join(DATABASE)).unwrap();
-        std::fs::remove_dir_all(&home).unwrap();
-        bytes
+        let home = folder();
+        drop(Store::create(home.path(), &key()).unwrap());
+        std::fs::read(home.path().join(DATABASE)).unwrap()
     })
 }
 
-/// A folder in memory, where the system has one, with a name of this process's own.
-#[must_use]
-pub fn folder(name: &str) -> PathBuf {
+/// A new folder in memory, where the system has one. Never one that was there: what a killed process left of a log would
+/// be read as this database's.
+pub(crate) fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() {
         memory.to_path_buf()
     } else {
         std::env::temp_dir()
     };
-    base.join(format!("stonechat-lab-{}", std::process::id())).join(name)
+    let named = tempfile::Builder::new().prefix("stonechat-lab-").tempdir_in(base);
+    named.unwrap()
 }
