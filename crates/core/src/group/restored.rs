@@ -66,10 +66,8 @@ fn put_down(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf
         return Ok(());
     };
     let me = step.me()?;
-    let mut helpers = state.seats.iter().map(|seat| seat.account);
-    let mut helpers = helpers
-        .by_ref()
-        .filter(|one| roles::may_bring_back(&state, *one, account));
+    let others = state.seats.iter().map(|seat| seat.account).filter(|one| *one != account);
+    let mut helpers = others.filter(|one| roles::may_bring_back(&state, *one, account));
     let Some(turn) = helpers.position(|one| one == me) else {
         return Ok(());
     };

@@ -150,6 +150,21 @@ fn who_steps_down_still_brings_the_owner_back_grp_14() {
     assert_eq!(head(&mut bench, ana), head(&mut bench, 1));
 }
 
+/// Who comes back owns the group itself: that is no turn to wait for.
+#[test]
+fn the_first_admin_brings_an_owner_back_within_a_minute_rch_6() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    give(&mut bench, 0, 1, Role::Admin).unwrap();
+    bench.pass(2 * MINUTE);
+    let words = words(&mut bench, 0);
+    bench.devices[0].cut = true;
+    let ana = come_back(&mut bench, &words, &route());
+    bench.pass(MINUTE);
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM lost_group"), 0);
+    assert_eq!(head(&mut bench, ana), head(&mut bench, 1));
+}
+
 /// Both write in their chat of two, and both read.
 fn talks(bench: &mut Bench, one: usize, other: usize) {
     for (from, to, text) in [(one, other, "hello again"), (other, one, "hello you")] {
