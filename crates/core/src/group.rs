@@ -516,7 +516,8 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
         return Ok(());
     };
     let accounts = epochs::accounts(step, of.epoch)?;
-    let gone = !accounts.contains(&step.me()?);
+    // My account may be in it by another leaf alone, until the Welcome comes.
+    let gone = !accounts.contains(&step.me()?) || !epochs::is_readable(step, of.epoch)?;
     step.tx
         .prepare_cached("UPDATE conversation SET gone = ?, accounts = ? WHERE group_id = ?")?
         .execute(params![gone, u32::try_from(accounts.len()).unwrap_or(u32::MAX), group])?;

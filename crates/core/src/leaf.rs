@@ -8,7 +8,7 @@ use crate::account::{self, Account};
 use crate::mls::Leaf;
 use crate::step::Stop;
 use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
-use stonechat_wire::card::{DeviceChange, LeafIdentity};
+use stonechat_wire::card::{DeviceChange, DeviceLogEntry, LeafIdentity};
 use stonechat_wire::ids::{AccountId, DeviceId};
 
 /// What the credential of a leaf of mine says.
@@ -42,8 +42,13 @@ pub(crate) fn account_key(leaf: &Leaf) -> Result<[u8; 32], Stop> {
 
 /// The device that a leaf belongs to; the leaf's credential is checked elsewhere.
 pub(crate) fn device_of(leaf: &Leaf) -> Result<DeviceId, Stop> {
+    Ok(entry_of(leaf)?.entry.device_id)
+}
+
+/// The entry of the device log that a leaf's credential holds; it is checked elsewhere.
+pub(crate) fn entry_of(leaf: &Leaf) -> Result<DeviceLogEntry, Stop> {
     let identity = LeafIdentity::decode(&leaf.identity).map_err(|_| Stop::Refused("credential"))?;
-    Ok(identity.device.entry.device_id)
+    Ok(identity.device)
 }
 
 fn certified(identity: &LeafIdentity, leaf_public: &[u8]) -> Option<AccountId> {
@@ -78,7 +83,7 @@ mod tests {
     use crate::account::{Origin, RootSeed};
     use crate::meeting;
     use crate::store::{Store, StoreKey};
-    use stonechat_wire::card::{ContactCard, DeviceLog, DeviceLogEntry};
+    use stonechat_wire::card::{ContactCard, DeviceLog};
     use stonechat_wire::ids::Timestamp;
 
     const LEAF: [u8; 32] = [7; 32];

@@ -97,6 +97,9 @@ pub struct Outputs {
     pub refused: Vec<&'static str>,
 }
 
+/// What was refused of what time asks for is tried again so much later.
+pub(crate) const HELD_UP_MS: u64 = 60 * 1000;
+
 /// The messenger. Holds nothing but a cache of the database.
 #[derive(Debug, Default)]
 pub struct Core {
@@ -128,9 +131,14 @@ impl Core {
         };
         let mut step = Step::new(tx, world.now, mls, &mut self.groups).map_err(store_error)?;
         take(&mut step, input)?;
-        self.slot = step.attempt(|step| settle(step, self.slot))?.ok().or(self.slot);
+        let settled = step.attempt(|step| settle(step, self.slot))?;
+        let floor = if settled.is_ok() { 1 } else { HELD_UP_MS };
+        self.slot = match settled {
+            Ok(slot) => Some(slot),
+            Err(_) => settle_apart(&mut step, self.slot)?,
+        };
         step.finish_events().map_err(store_error)?;
-        step.out.wake_at = wake_at(&step).map_err(store_error)?;
+        step.out.wake_at = wake_at(&step, floor).map_err(store_error)?;
         Ok(step.out)
     }
 }
@@ -216,39 +224,62 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
     }
 }
 
-/// What time itself asks for: slots turned, old invitations closed, resends and receipts sent.
+/// What time itself asks for, in this order.
+const DUE: [fn(&mut Step<'_, '_>) -> Result<(), Stop>; 18] = [
+    restore::take_due,
+    restore::ask_due,
+    invite::expire,
+    accept::expire,
+    link::expire,
+    own::spread_due,
+    renewal::renew_due,
+    outbox::reseal_due,
+    receipts::flush,
+    own::tell_read,
+    wants::ask_due,
+    originals::answer_due,
+    behind::ask_due,
+    behind::add_due,
+    apart::ask_due,
+    links::add_due,
+    capsule::put_due,
+    vanish::go_due,
+];
+
+/// Turns the slots and does what is due.
 fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
     let slot = step.slot();
     if restore::is_revoked(step)? {
         return Ok(slot);
     }
-    if turned != Some(slot) {
-        listening::turn_slots(step)?;
-        outbox::turn_slot(step)?;
-        capsule::turn_slot(step)?;
-    }
-    restore::take_due(step)?;
-    restore::ask_due(step)?;
-    invite::expire(step)?;
-    accept::expire(step)?;
-    link::expire(step)?;
-    own::spread_due(step)?;
-    renewal::renew_due(step)?;
-    outbox::reseal_due(step)?;
-    receipts::flush(step)?;
-    own::tell_read(step)?;
-    wants::ask_due(step)?;
-    originals::answer_due(step)?;
-    behind::ask_due(step)?;
-    behind::add_due(step)?;
-    apart::ask_due(step)?;
-    links::add_due(step)?;
-    capsule::put_due(step)?;
-    vanish::go_due(step)?;
+    turn(step, turned)?;
+    DUE.iter().try_for_each(|due| due(step))?;
     Ok(slot)
 }
 
-fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
+/// The same where something of it is refused: each by itself, for it must not hold up the others. Out: the slot that is
+/// turned to.
+fn settle_apart(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Option<Slot>, StoreError> {
+    let slot = step.slot();
+    let done = step.attempt(|step| turn(step, turned))?;
+    for due in DUE {
+        if let Err(Stop::Refused(why)) = step.attempt(due)? {
+            step.out.refused.push(why);
+        }
+    }
+    Ok(done.map_or(turned, |()| Some(slot)))
+}
+
+fn turn(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<(), Stop> {
+    if turned == Some(step.slot()) {
+        return Ok(());
+    }
+    listening::turn_slots(step)?;
+    outbox::turn_slot(step)?;
+    capsule::turn_slot(step)
+}
+
+fn wake_at(step: &Step<'_, '_>, floor: u64) -> Result<Option<Timestamp>, Stop> {
     if restore::is_revoked(step)? {
         return Ok(None);
     }
@@ -271,7 +302,7 @@ fn wake_at(step: &Step<'_, '_>) -> Result<Option<Timestamp>, Stop> {
         vanish::next_due(step)?,
     ];
     // Never in the past: a wake that changes nothing must not ask for another one at once.
-    let floor = step.now.0.saturating_add(1);
+    let floor = step.now.0.saturating_add(floor);
     Ok(due.into_iter().flatten().min().map(|at| Timestamp(at.max(floor))))
 }
 

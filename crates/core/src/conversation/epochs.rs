@@ -95,6 +95,12 @@ pub(crate) fn accounts(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<A
     Ok(members(step, epoch)?.into_iter().map(|member| member.account).collect())
 }
 
+/// Whether a leaf of this device is in an open epoch: what is written there can be sealed.
+pub(crate) fn is_readable(step: &Step<'_, '_>, epoch: EpochId) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM epoch WHERE epoch_id = ? AND envelope_key IS NOT NULL";
+    Ok(step.tx.prepare_cached(sql)?.exists([epoch.as_bytes()])?)
+}
+
 /// Who could read an epoch: its accounts, each with the leaf it had then.
 pub(crate) fn readers(step: &Step<'_, '_>, epoch: EpochId) -> Result<BTreeSet<(AccountId, [u8; 8])>, Stop> {
     let members = members(step, epoch)?;

@@ -6,6 +6,7 @@
 //! Specified in `docs/protocol/08-outbox.md`.
 
 use super::{Conversation, epochs, graph, wants, write};
+use crate::HELD_UP_MS;
 use crate::api::ChatId;
 use crate::defence::{self, Defence};
 use crate::mls::Gid;
@@ -121,7 +122,19 @@ pub(crate) fn flush(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         let found = rows.query_map([step.now.0, EVERY_LARGE_MS].map(u64::cast_signed), |row| row.get(0))?;
         found.collect::<Result<_, _>>()?
     };
-    groups.iter().try_for_each(|group| say(step, group))
+    groups.iter().try_for_each(|group| said(step, group))
+}
+
+/// Says it; where that is refused, later: it holds up no other conversation.
+fn said(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let Err(Stop::Refused(why)) = step.attempt(|step| say(step, group)).map_err(Stop::Store)? else {
+        return Ok(());
+    };
+    step.out.refused.push(why);
+    step.tx
+        .prepare_cached("UPDATE conversation SET receipt_due = ? WHERE group_id = ?")?
+        .execute(params![step.now.0.saturating_add(HELD_UP_MS).cast_signed(), group])?;
+    Ok(())
 }
 
 /// When the next one may leave, by the device clock.

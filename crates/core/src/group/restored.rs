@@ -3,14 +3,17 @@
 //! In: key packages of a contact's new device. Out: rows of `behind` that fall due, one after the other among those who
 //! may; lines in the chats of groups. `behind` makes the commit. Specified in `docs/protocol/14-devices.md` (RCH-6).
 
+use crate::capsule;
 use crate::conversation::{self, Conversation, epochs};
 use crate::devices;
 use crate::leaf;
+use crate::meeting;
 use crate::mls::{Gid, Leaf};
 use crate::reach;
 use crate::roles;
 use crate::step::{Step, Stop};
 use rusqlite::params;
+use stonechat_wire::card::DeviceChange;
 use stonechat_wire::ids::AccountId;
 
 /// The first of those who may does it so soon (RCH-6).
@@ -66,7 +69,11 @@ fn put_down(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf
         return Ok(());
     };
     let me = step.me()?;
-    let others = state.seats.iter().map(|seat| seat.account).filter(|one| *one != account);
+    let others = state
+        .seats
+        .iter()
+        .map(|seat| seat.account)
+        .filter(|one| *one != account);
     let mut helpers = others.filter(|one| roles::may_bring_back(&state, *one, account));
     let Some(turn) = helpers.position(|one| one == me) else {
         return Ok(());
@@ -90,10 +97,26 @@ fn put_down(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf
     Ok(())
 }
 
+/// Whether my own account came back on another device after this one was added: it is revoked (DEV-1, DEV-7).
+fn came_back_without_me(step: &Step<'_, '_>, account: AccountId, leaf: &Leaf) -> Result<bool, Stop> {
+    let me = meeting::me(step)?;
+    if account != me.id() {
+        return Ok(false);
+    }
+    let new = leaf::entry_of(leaf)?;
+    let mine = devices::live(me.device_log()).into_iter();
+    let mut mine = mine.filter(|logged| logged.entry.device_id == me.device());
+    let before = mine.next().is_none_or(|mine| mine.seq < new.seq);
+    Ok(before && new.entry.change == DeviceChange::Restored)
+}
+
 /// A commit removed some leaves and added others: says so where an account has another device now.
 pub(crate) fn note(step: &mut Step<'_, '_>, of: &Conversation, went: &[Leaf], came: &[Leaf]) -> Result<(), Stop> {
     for leaf in came {
         let account = leaf::account_of(leaf)?;
+        if came_back_without_me(step, account, leaf)? {
+            return capsule::revoke(step);
+        }
         let mut before = went.iter().filter(|old| leaf::account_of(old).ok() == Some(account));
         let Some(before) = before.next() else { continue };
         if leaf::device_of(before)? != leaf::device_of(leaf)? {

@@ -1,6 +1,7 @@
 //! The only device is lost: words and one entrance bring account, contacts and groups back.
 
 use crate::bench::{Bench, Device, route};
+use crate::devices;
 use crate::forks::number as count;
 use crate::groups::{circle, create, give, head, say};
 use base64::Engine as _;
@@ -163,6 +164,24 @@ fn the_first_admin_brings_an_owner_back_within_a_minute_rch_6() {
     bench.pass(MINUTE);
     assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM lost_group"), 0);
     assert_eq!(head(&mut bench, ana), head(&mut bench, 1));
+}
+
+/// Nobody tells a linked device: it sees in a group that its account has come back without it.
+#[test]
+fn a_linked_device_learns_in_a_group_that_its_account_came_back_dev_7() {
+    let (mut bench, words) = lost();
+    bench.devices[0].cut = false;
+    let linked = devices::link(&mut bench, 0);
+    bench.pass(5 * MINUTE);
+    bench.devices[0].cut = true;
+    let ana = come_back(&mut bench, &words, &route());
+    bench.pass(HOUR);
+    assert_eq!(count(&mut bench, ana, "SELECT revoked FROM account"), 0);
+    assert_eq!(head(&mut bench, ana), head(&mut bench, 1));
+    assert_eq!(count(&mut bench, linked, "SELECT revoked FROM account"), 1);
+    assert_eq!(say(&mut bench, linked, "still here").unwrap_err(), Fault::Revoked);
+    let left = ["listening", "outbox"].map(|table| count(&mut bench, linked, &format!("SELECT count(*) FROM {table}")));
+    assert_eq!(left, [0, 0]);
 }
 
 /// Both write in their chat of two, and both read.

@@ -1,8 +1,13 @@
 //! Texts and receipts between two.
 
 use crate::bench::{Bench, START};
+use crate::forks::change;
+use crate::groups::{circle, number};
 use stonechat_core::Input;
 use stonechat_core::api::{Command, MarkRead};
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 
 #[test]
 fn a_text_arrives_and_is_confirmed_and_read_rcp_1() {
@@ -142,4 +147,37 @@ fn a_text_that_the_window_has_passed_is_encrypted_again_out_5() {
     assert_eq!(bench.texts(1).len(), 601);
     assert_eq!(bench.texts(1)[0], "the first one is lost");
     assert!(bench.states(0).iter().all(|state| *state == 2));
+}
+
+/// What time asks for is refused in one chat, whatever the reason: the others go on, and it is not tried again at once.
+#[test]
+fn a_chat_that_cannot_be_written_to_holds_up_no_other_rcp_2() {
+    let mut bench = circle(3);
+    let [bo, cy] = ["Bo", "Cy"].map(|name| {
+        number(
+            &mut bench,
+            0,
+            &format!("SELECT h.id FROM chat h JOIN contact c ON c.account = h.contact WHERE c.own_name = '{name}'"),
+        )
+    });
+    let broken = format!(
+        "DELETE FROM epoch_row WHERE instr(group_id, (SELECT group_id FROM conversation WHERE chat = {bo})) > 0"
+    );
+    change(&mut bench, 0, &broken);
+    bench.devices[0].core.forget();
+    change(
+        &mut bench,
+        0,
+        &format!("UPDATE conversation SET receipt_due = 1 WHERE chat = {bo}"),
+    );
+    bench.say(2, 1, "hello");
+    bench.pass(HOUR);
+    assert_eq!(bench.texts(0), ["hello"]);
+    assert_eq!(bench.states(2), [2], "it was confirmed");
+    bench.say(0, cy, "hello you");
+    bench.pass(MINUTE);
+    assert_eq!(bench.texts(2), ["> hello", "hello you"]);
+    bench.pass(12 * HOUR);
+    let device = &bench.devices[0];
+    assert!(device.refused.len() < 5_000, "{}", device.refused.len());
 }
