@@ -474,7 +474,7 @@ fn put(
 fn next_header(step: &Step<'_, '_>, to: &Conversation, kind: Kind) -> Result<MessageHeader, Stop> {
     let seq: u32 = step
         .tx
-        .prepare_cached("UPDATE conversation SET seq = seq + 1 WHERE group_id = ? RETURNING seq")?
+        .prepare_cached("UPDATE conversation SET seq = min(seq + 1, 4294967295) WHERE group_id = ? RETURNING seq")?
         .query_row([to.group], |row| row.get(0))?;
     let hlc: i64 = step
         .tx

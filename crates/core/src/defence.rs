@@ -88,6 +88,8 @@ pub enum Defence {
     LinkHour,
     /// A linked device that cannot follow is heard once in three days (OWN-11).
     OwnBackOnce,
+    /// Where a removal has lost to a fork nobody writes what the removed could read (FORK-8).
+    LostRemovals,
 }
 
 #[cfg(any(test, feature = "lab"))]

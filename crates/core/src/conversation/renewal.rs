@@ -209,6 +209,9 @@ pub(crate) fn lost(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 
 /// Before I write: makes up for what was lost, if the day has room for it. Out: the epoch to write in.
 pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Result<EpochId, Stop> {
+    if let Some(epoch) = epochs::beside_lost_removal(step, of)? {
+        return Ok(epoch);
+    }
     let lost: bool = step
         .tx
         .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?

@@ -5,8 +5,8 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, devices, forks, groups, halves, hostile, introduce, links, meeting, outsiders,
-    polls, rules, succession, vanish, wants, watch,
+    behind, block, content, crowd, devices, forks, groups, halves, hostile, introduce, links, lost_removal, meeting,
+    outsiders, polls, rules, succession, vanish, wants, watch,
 };
 use stonechat_core::defence::{Defence, without};
 
@@ -60,6 +60,12 @@ const ATTACKS: &[Attack] = &[
         "a device link that was forgotten is found later",
         Defence::LinkHour,
         devices::a_link_is_good_once_and_for_an_hour_lnk_1,
+    ),
+    (
+        6,
+        "the removed reads what is written where its removal has lost",
+        Defence::LostRemovals,
+        lost_removal::nobody_writes_what_the_removed_reads_while_the_removal_is_lost_fork_8,
     ),
     (
         5,

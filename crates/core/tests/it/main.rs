@@ -29,6 +29,7 @@ mod hostile;
 mod introduce;
 mod limits;
 mod links;
+mod lost_removal;
 mod marks;
 mod media;
 mod meeting;

@@ -1,40 +1,45 @@
-//! A group of more than eight in two halves that do not reach each other, until each has made more commits than epochs
-//! are kept whole (EPO-10).
+//! A group in two halves that do not reach each other, until each has made more commits than epochs are kept whole (EPO-10).
 
+use crate::behind::rename;
 use crate::bench::{Bench, Relay};
-use crate::groups::{all_agree, circle, create, number, say, texts};
+use crate::groups::{all_agree, circle, create, give, number, say, texts};
 use crate::halves::copy;
+use stonechat_core::api::Role;
 
 const HOUR: u64 = 3_600_000;
-const PEOPLE: usize = 12;
-const DAYS: usize = 10;
 /// Each half writes once in so long.
 const STEP_HOURS: usize = 4;
 
 /// Those with an even number reach one relay, the others another one, by turns.
 fn turn_to(bench: &mut Bench, other: &mut Relay, half: usize) {
     std::mem::swap(&mut bench.relay, other);
-    (0..PEOPLE).for_each(|device| bench.devices[device].cut = true);
-    for device in (0..PEOPLE).filter(|device| device % 2 == half) {
+    let people = bench.devices.len();
+    (0..people).for_each(|device| bench.devices[device].cut = true);
+    for device in (0..people).filter(|device| device % 2 == half) {
         bench.reconnect(device);
         bench.greet(device);
     }
 }
 
-#[test]
-fn two_halves_of_a_dozen_apart_for_ten_days_are_one_afterwards_epo_10() {
-    let mut bench = circle(PEOPLE);
-    create(&mut bench, &(1..PEOPLE).collect::<Vec<_>>());
+/// A group of so many, in two halves for so long; each half writes, and its first one may rename the group, every four hours.
+fn apart(people: usize, days: usize, renames: bool) {
+    let turns = days * 24 / STEP_HOURS;
+    let mut bench = circle(people);
+    create(&mut bench, &(1..people).collect::<Vec<_>>());
+    give(&mut bench, 0, 1, Role::Admin).unwrap();
     bench.pass(HOUR);
-    for device in 0..PEOPLE {
+    for device in 0..people {
         say(&mut bench, device, "together").unwrap();
     }
     bench.pass(HOUR);
     let mut other = bench.relay.clone();
-    for turn in 0..DAYS * 24 / STEP_HOURS {
+    for turn in 0..turns {
         for half in [1, 0] {
             turn_to(&mut bench, &mut other, half);
-            let device = turn % (PEOPLE / 2) * 2 + half;
+            if renames {
+                rename(&mut bench, half, &format!("name {turn} of {half}"));
+            }
+            let device = turn % (people / 2) * 2 + half;
             say(&mut bench, device, &format!("{turn} of {half}")).unwrap();
             bench.pass(STEP_HOURS as u64 * HOUR / 2);
         }
@@ -58,13 +63,28 @@ fn two_halves_of_a_dozen_apart_for_ten_days_are_one_afterwards_epo_10() {
             bench.pass(HOUR);
         }
     }
-    all_agree(&mut bench, &(0..PEOPLE).collect::<Vec<_>>());
-    for device in 0..PEOPLE {
+    copy(&other, &mut bench.relay);
+    for device in 0..people {
+        bench.reconnect(device);
+    }
+    bench.pass(HOUR);
+    all_agree(&mut bench, &(0..people).collect::<Vec<_>>());
+    for device in 0..people {
         let here = texts(&mut bench, device);
-        assert_eq!(here.len(), PEOPLE + DAYS * 24 / STEP_HOURS * 2, "{device}");
+        assert_eq!(here.len(), people + turns * 2, "{device}");
         assert_eq!(
             number(&mut bench, device, "SELECT count(*) FROM message WHERE complete = 0"),
             0
         );
     }
+}
+
+#[test]
+fn two_halves_of_a_dozen_apart_for_ten_days_are_one_afterwards_epo_10() {
+    apart(12, 10, false);
+}
+
+#[test]
+fn two_halves_of_six_that_change_it_all_the_time_are_one_after_a_week_epo_10() {
+    apart(6, 7, true);
 }

@@ -14,12 +14,11 @@ use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{EpochId, Timestamp};
 
-use super::ALL_CONFIRM_MAX;
 use super::tree::{nodes, parents, path};
 
 /// Epochs on the head's branch of a conversation that keep their keys, and as many beside it (EPO-4).
 pub(crate) const RETAINED_MAX: usize = 32;
-/// Of a group of more than eight so many older ones on the head's branch go on taking commits (EPO-10).
+/// Of a group so many older ones on the head's branch go on taking commits (EPO-10).
 const FAR_MAX: usize = 96;
 
 /// So long after it became known here it reads messages in any case: whoever comes back takes in many at once (EPO-10).
@@ -61,8 +60,8 @@ pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), 
     let nodes = nodes(step, group)?;
     let canonical = path(&parents(&nodes), of.epoch);
     let (mut on, mut beside): (Vec<_>, Vec<_>) = open.into_iter().partition(|open| canonical.contains(&open.epoch));
-    // Where some confirm for all a half that is out of reach commits without end, and is found again where it left.
-    let far_max = if of.accounts > ALL_CONFIRM_MAX { FAR_MAX } else { 0 };
+    // A half that is out of reach commits without end, and is found again where it left.
+    let far_max = if of.grouped { FAR_MAX } else { 0 };
     let on_max = RETAINED_MAX - 1 + far_max;
     let mut closed = keep(step, &mut beside, RETAINED_MAX)? + keep(step, &mut on, on_max)?;
     closed += keep_within_bytes(step, group, [&mut beside, &mut on])?;

@@ -119,7 +119,7 @@ fn lost_commits(tree: &Parents<'_>, from: EpochId, to: EpochId) -> Vec<EpochId> 
         .collect()
 }
 
-fn votes(step: &Step<'_, '_>, group: &Gid) -> Result<Votes, Stop> {
+pub(super) fn votes(step: &Step<'_, '_>, group: &Gid) -> Result<Votes, Stop> {
     let mut votes = Votes::default();
     let mut newest: BTreeMap<AccountId, u32> = BTreeMap::new();
     let mut rows = step

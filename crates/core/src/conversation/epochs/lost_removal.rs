@@ -1,0 +1,73 @@
+//! Removals that lost to a fork and are not done again yet: where is written meanwhile.
+//!
+//! In: the tree, the head. Out: an epoch that those who were removed cannot read. Specified in `docs/protocol/09-forks.md`
+//! (FORK-8).
+
+use crate::conversation::Conversation;
+use crate::defence::{self, Defence};
+use crate::fork::{self, Node};
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use std::collections::BTreeSet;
+use stonechat_wire::ids::{AccountId, EpochId};
+
+use super::head::votes;
+use super::tree::{Parents, nodes, parents, path};
+use super::{is_readable, members, near};
+
+/// Where a removal that is known has lost, and whom it removed is in the head as if nothing had been: the end of its
+/// branch, if that is still written in.
+pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<EpochId>, Stop> {
+    if !of.grouped || !unseats_beside(step, &of.group)? || !defence::holds(Defence::LostRemovals) {
+        return Ok(None);
+    }
+    let nodes = nodes(step, &of.group)?;
+    let tree = parents(&nodes);
+    let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
+    let void = fork::void(&nodes, root);
+    let mut lost: Vec<&Node> = nodes.iter().filter(|node| !void.contains(&node.epoch)).collect();
+    lost.retain(|node| removes_somebody_back_in_the_head(node, &nodes, &tree, of.epoch));
+    lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
+    for removal in lost {
+        let end = fork::head(&nodes, &votes(step, &of.group)?, removal.epoch);
+        if is_written_in(step, of, end)? {
+            return Ok(Some(end));
+        }
+    }
+    Ok(None)
+}
+
+fn unseats_beside(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM epoch WHERE group_id = ? AND unseats <> x''";
+    Ok(step.tx.prepare_cached(sql)?.exists([group])?)
+}
+
+/// A commit beside the head's branch removes somebody who is in every epoch from where that branch left to the head: on it
+/// nobody has let that account in again.
+fn removes_somebody_back_in_the_head(node: &Node, nodes: &[Node], tree: &Parents<'_>, head: EpochId) -> bool {
+    let Some(commit) = &node.commit else { return false };
+    let (there, here) = (path(tree, node.epoch), path(tree, head));
+    let parted = here.iter().position(|epoch| there.contains(epoch));
+    let Some(since) = parted
+        .filter(|parted| *parted > 0)
+        .and_then(|parted| here.get(..parted))
+    else {
+        return false;
+    };
+    let since: BTreeSet<EpochId> = since.iter().copied().collect();
+    let is_removed = |account: &&AccountId| !node.members.contains(*account);
+    let stays = |account: &AccountId| {
+        let mut since = nodes.iter().filter(|node| since.contains(&node.epoch));
+        since.all(|node| node.members.contains(account))
+    };
+    commit.unseats.iter().filter(is_removed).any(stays)
+}
+
+/// My leaf is in it, and its messages are read.
+fn is_written_in(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<bool, Stop> {
+    let me = step.me()?;
+    let mine = members(step, epoch)?
+        .into_iter()
+        .any(|member| member.leaf == of.leaf && member.account == me);
+    Ok(mine && is_readable(step, epoch)? && near(step, &of.group)?.contains(&epoch))
+}
