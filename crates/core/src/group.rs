@@ -162,8 +162,9 @@ pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result
     let of = loaded(step, wish.chat)?;
     let mut after = state(step, &of)?;
     let (whom, role) = (account_of(&wish.member)?, role_of(wish.role));
-    let lower = after.role(whom).is_some_and(|had| had < role);
-    let moved = if lower && whom == step.me()? {
+    let had = after.role(whom);
+    let mine = whom == step.me()?;
+    let moved = if mine && had.is_some_and(|had| had < role) {
         step_down(&mut after, whom, role)
     } else {
         give(&mut after, whom, role)
@@ -171,7 +172,8 @@ pub(crate) fn set_role(step: &mut Step<'_, '_>, wish: &api::GroupRole) -> Result
     moved.ok_or(Stop::Fault(Fault::NotFound))?;
     // GRP-14: an owner steps down when somebody else is one.
     if after.seats.first().is_none_or(|seat| seat.role != Role::Owner) {
-        return Err(Stop::Fault(Fault::LastOwner));
+        let others = !mine && had == Some(Role::Owner);
+        return Err(Stop::Fault(if others { Fault::NotAllowed } else { Fault::LastOwner }));
     }
     change(step, &of, &after, &[], &BTreeSet::new())?;
     shown(step, wish.chat)

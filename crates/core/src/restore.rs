@@ -6,7 +6,7 @@
 //! Invariant: a capsule is taken whole or not at all; an answer too.
 
 use crate::Dice;
-use crate::account::{Account, Origin, RootSeed};
+use crate::account::{Account, Keys, Origin, RootSeed};
 use crate::api::{self, ChatId, Event, Fault, Me, Reply};
 use crate::capsule;
 use crate::conversation::{self, alarms};
@@ -81,21 +81,35 @@ fn entrance_of(text: &str) -> Result<Entrance, Fault> {
         })
 }
 
-/// Makes the account from its words, and looks for its capsule.
+/// Makes the account from its words, and looks for its capsule; while that is looked for, at one more entrance (CAP-6).
 pub(crate) fn begin(step: &mut Step<'_, '_>, wish: &api::Restore) -> Result<Reply, Stop> {
-    if step.me().is_ok() {
-        return Err(Stop::Fault(Fault::AccountExists));
-    }
     let (seed, entrance) = understood(wish)?;
+    if step.me().is_ok() {
+        return look_further(step, &seed, entrance);
+    }
     let mut dice = Dice::seeded(step.mls.crypto.bytes());
     let me = Account::found(step.tx, Origin::Restored(seed), "", step.time, &mut dice)?;
     step.tx
         .execute("INSERT INTO restore(one, state) VALUES (1, ?)", [LOOKING])?;
+    enter(step, &me, entrance)
+}
+
+/// Only with the words of the account that is looked for.
+fn look_further(step: &mut Step<'_, '_>, seed: &RootSeed, entrance: Entrance) -> Result<Reply, Stop> {
+    let me = meeting::me(step)?;
+    if !is_looking(step)? || Keys::of(seed).id() != me.id() {
+        return Err(Stop::Fault(Fault::AccountExists));
+    }
+    step.tx.execute("UPDATE restore SET state = ?", [LOOKING])?;
+    enter(step, &me, entrance)
+}
+
+fn enter(step: &mut Step<'_, '_>, me: &Account, entrance: Entrance) -> Result<Reply, Stop> {
     match entrance {
         Entrance::Relay(route) => {
             let relay = route.relay;
             profile::use_relay(step, route)?;
-            capsule::listen(step, &me, &[relay])?;
+            capsule::listen(step, me, &[relay])?;
         }
         Entrance::Door(link) => ask_door(step, &link)?,
     }

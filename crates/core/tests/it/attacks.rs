@@ -8,6 +8,7 @@ use crate::{
     behind, block, content, crowd, devices, forks, groups, halves, hostile, introduce, links, lost_removal, meeting,
     outsiders, polls, rules, succession, vanish, wants, watch,
 };
+use std::collections::BTreeSet;
 use stonechat_core::defence::{Defence, without};
 
 type Attack = (u8, &'static str, Defence, fn());
@@ -301,6 +302,33 @@ fn the_tests_that_the_matrix_names_are_there() {
         .filter(|name| !sources.contains(&format!("fn {name}(")))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// And no switch, and leaves none out.
+#[test]
+fn the_switches_that_the_matrix_names_are_those_that_are_there() {
+    let page = include_str!("../../../../docs/attacks.md");
+    let rows = page.lines().filter(|line| line.split('|').count() == 6);
+    let told: BTreeSet<&str> = rows
+        .filter_map(|row| row.split('|').nth(4)?.split([';', '.']).next())
+        .flat_map(|switches| switches.split(','))
+        .map(str::trim)
+        .filter(|word| word.starts_with(|first: char| first.is_ascii_uppercase()) && !word.contains(' '))
+        .collect();
+    let source = include_str!("../../src/defence.rs");
+    let of_the_enum = source
+        .split_once("pub enum Defence {")
+        .unwrap()
+        .1
+        .split_once("\n}")
+        .unwrap()
+        .0;
+    let there: BTreeSet<&str> = of_the_enum
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(','))
+        .filter(|line| !line.starts_with("//"))
+        .collect();
+    assert_eq!(told, there);
 }
 
 fn read_all(folder: &std::path::Path, into: &mut String) {

@@ -16,6 +16,8 @@ fn an_owner_hands_the_group_over_and_is_a_member_like_others_grp_14() {
     assert_eq!(names(&mut bench, 2), ["Bo", "Ana", "Cy"]);
     assert_eq!(remove(&mut bench, 0, &[2]).unwrap_err(), Fault::NotAllowed);
     assert_eq!(give(&mut bench, 0, 0, Role::Owner).unwrap_err(), Fault::NotAllowed);
+    // Who may not at all is not told to look for another owner first.
+    assert_eq!(give(&mut bench, 0, 1, Role::Member).unwrap_err(), Fault::NotAllowed);
     assert_eq!(give(&mut bench, 1, 1, Role::Admin).unwrap_err(), Fault::LastOwner);
     remove(&mut bench, 1, &[0]).unwrap();
     bench.pass(6_000);

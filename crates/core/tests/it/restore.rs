@@ -10,7 +10,9 @@ use stonechat_core::api::{self, Command, ContactRename, Fault, How, Reply, Role,
 use stonechat_wire::capsule::{Capsule, CapsuleRoot};
 use stonechat_wire::card::{ContactCard, DeviceChange};
 use stonechat_wire::envelope::{self, Content, Envelope};
+use stonechat_wire::ids::RelayId;
 use stonechat_wire::reach::ReachSecret;
+use stonechat_wire::route::RelayRoute;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -242,6 +244,47 @@ fn what_is_no_entrance_is_told_apart_cap_6() {
     bench.ask(spent, Command::RelayAdd(wish)).unwrap();
     bench.pass(30 * SECOND);
     assert_eq!(count(&mut bench, spent, "SELECT count(*) FROM contact"), 3);
+}
+
+/// A whole route to a relay where nothing of the account lies.
+fn elsewhere() -> String {
+    RelayRoute {
+        address: "127.0.0.1:8".into(),
+        relay: RelayId::from_bytes([9; 16]),
+        secret: None,
+        lan: false,
+    }
+    .to_text()
+}
+
+#[test]
+fn another_door_may_be_given_while_the_account_is_looked_for_cap_6() {
+    let (mut bench, words) = lost();
+    let closed = bench.invite(3, Who::One, How::Plain);
+    bench
+        .ask(3, Command::InviteRevoke(api::ById { id: closed.id }))
+        .unwrap();
+    let ana = come_back(&mut bench, &words, &elsewhere());
+    bench.pass(MINUTE);
+    let again = |bench: &mut Bench, words: &str, door: &str| {
+        let (words, door) = (words.into(), door.into());
+        bench.ask(ana, Command::Restore(api::Restore { words, door }))
+    };
+    // A door that is spent, then one at which the account is found.
+    again(&mut bench, &words, &closed.link).unwrap();
+    bench.pass(10 * SECOND);
+    assert_eq!(count(&mut bench, ana, "SELECT state FROM restore"), 3);
+    let others = self::words(&mut bench, 1);
+    assert_eq!(again(&mut bench, &others, &route()).unwrap_err(), Fault::AccountExists);
+    again(&mut bench, &words, &route()).unwrap();
+    bench.pass(30 * SECOND);
+    assert_eq!(count(&mut bench, ana, "SELECT state FROM restore"), 1);
+    assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM contact"), 3);
+    assert_eq!(
+        again(&mut bench, &words, &route()).unwrap_err(),
+        Fault::AccountExists,
+        "nothing is looked for any more"
+    );
 }
 
 #[test]
