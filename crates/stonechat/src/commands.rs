@@ -27,13 +27,10 @@ use stonechat_daemon::types::MediaKind;
 
 /// Does one command against the profile at `place`.
 pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
-    let missing = if matches!(
-        verb,
-        Verb::Init(_) | Verb::Restore(_) | Verb::Device(crate::grammar::Device::Accept(_))
-    ) {
-        IfMissing::Make
-    } else {
-        IfMissing::Refuse
+    let missing = match &verb {
+        Verb::Init(_) | Verb::Device(crate::grammar::Device::Accept(_)) => IfMissing::Make,
+        Verb::Restore(restore) if restore.give_up.is_none() => IfMissing::Make,
+        _ => IfMissing::Refuse,
     };
     match verb {
         Verb::Open => return profile::open(place).await,

@@ -22,7 +22,7 @@ pub(crate) enum CommandError {
     NoChat(String),
     #[error("nobody in this group is called \"{0}\"")]
     NoMember(String),
-    #[error("there is no device \"{0}\"")]
+    #[error("there is no device \"{0}\"; `device list` shows names and ids")]
     NoDevice(String),
     #[error("no device is being linked: `device link` makes a link")]
     NoLinking,
@@ -30,8 +30,19 @@ pub(crate) enum CommandError {
     NoGroupLink(String),
     #[error("this poll has no such choice, or takes only one")]
     NoChoice,
-    #[error("\"{0}\" fits more than one; use the id")]
-    ManyContacts(String),
+    /// What was typed, and what it fits.
+    #[error("\"{0}\" fits more than one: {1}; use the id")]
+    Ambiguous(String, String),
+    #[error("no account is being looked for here")]
+    NotLooking,
+    #[error("these are one and the same contact")]
+    SameContact,
+    #[error("a picture of a group is a JPEG file of at most 60 kB and 4,096 pixels a side")]
+    NoPicture,
+    #[error("this kind of message cannot be forwarded")]
+    NotForwarded,
+    #[error("this is the device you are on: only another one can be removed here")]
+    ThisDevice,
     #[error("nothing waits under \"{0}\"")]
     NoRequest(String),
     #[error("no daemon runs for this profile: start it with `stonechat serve`")]
@@ -73,8 +84,9 @@ impl CommandError {
             | Self::NoMember(_)
             | Self::NoDevice(_)
             | Self::NoLinking
+            | Self::NotLooking
             | Self::NoGroupLink(_)
-            | Self::ManyContacts(_)
+            | Self::Ambiguous(..)
             | Self::NoRequest(_) => 6,
             Self::Unheard => 141,
             Self::NotRunning
@@ -82,6 +94,10 @@ impl CommandError {
             | Self::Folder(..)
             | Self::NoPassphrase(_)
             | Self::NoChoice
+            | Self::SameContact
+            | Self::NoPicture
+            | Self::NotForwarded
+            | Self::ThisDevice
             | Self::Gone
             | Self::Other(_) => 1,
         }

@@ -164,11 +164,15 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Restore {
     /// File with the 24 recovery words.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) words_file: PathBuf,
-    /// Route of one of the account's relays (stone:r...), or any invitation whose door stands on one.
-    #[arg(long, value_name = "LINK")]
-    pub(crate) door: String,
+    #[arg(long, value_name = "FILE", required_unless_present = "give_up")]
+    pub(crate) words_file: Option<PathBuf>,
+    /// Route of one of the account's relays (stone:r...), or any invitation whose door stands on one. While the account is
+    /// looked for, another one may be given with the same words.
+    #[arg(long, value_name = "LINK", required_unless_present = "give_up")]
+    pub(crate) door: Option<String>,
+    /// Looks no further: goes on under this name, without contacts and groups.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["words_file", "door"])]
+    pub(crate) give_up: Option<String>,
     /// How long to look for the account before the command ends; looking goes on whenever the profile runs.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) wait: u32,
@@ -605,7 +609,7 @@ fn timer(text: &str) -> Result<TimerTime, String> {
 pub(crate) struct OfMessage {
     /// Id of the message.
     pub(crate) id: String,
-    /// One JSON object a line: at, text.
+    /// One JSON object a line: at, text, format.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -614,7 +618,7 @@ pub(crate) struct OfMessage {
 pub(crate) struct Messages {
     /// Name or id of the contact or group.
     pub(crate) contact: String,
-    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted, timer.
+    /// One JSON object a line: as `receive` prints them, with kind: text, began (the chat can be written in; no text), unknown, deleted, newDevice, timer, introduction; late: written after its sender was removed.
     #[arg(long)]
     pub(crate) json: bool,
     /// At most this many.
@@ -627,7 +631,7 @@ pub(crate) struct Receive {
     /// If there are none, wait this long for the first.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) wait: Option<u32>,
-    /// One JSON object a line: id, chat, from, text, sent_at, state, reply_to, quoted, edited_at, reactions, timer_s, vanishes_at, media, format, typed, mentions_me, pinned, poll, forwarded.
+    /// One JSON object a line: id, chat, from, from_id, mine, kind, text, sent_at, state, late, missing_before, asked_for, reply_to, quoted, edited_at, reactions, may_delete, timer_s, vanishes_at, media, format, typed, mentions_me, pinned, poll, forwarded, card, place, introduction.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -647,7 +651,9 @@ pub(crate) enum Group {
         #[arg(long)]
         json: bool,
     },
-    /// Shows who is in a group.
+    /// Lists the groups: id, name, your role, how many are in it.
+    List(Listing),
+    /// Shows who is in a group, and its id.
     Show(OfGroup),
     /// Adds contacts.
     Add(Members),
@@ -960,6 +966,7 @@ mod tests {
         for line in [
             "--home d init --name Ana --relay stone:ra --relay stone:rb --passphrase-file f --words-file w",
             "restore --words-file w --door stone:ra --wait 9 --json",
+            "restore --give-up Ana",
             "words",
             "words --doors",
             "invite --family --spoken",
@@ -980,6 +987,7 @@ mod tests {
             "words-of Bo --json",
             "group create House Bo Cy --large --json",
             "group succeed House Bo --json",
+            "group list --json",
             "group show House --json",
             "group add House Di",
             "group remove House Bo --json",

@@ -2,6 +2,7 @@
 //!
 //! In: typed answers. Out: text. Names and texts come from others: control characters never reach the terminal.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use serde::Serialize;
@@ -30,7 +31,20 @@ pub(crate) fn line(text: &str) -> Result<(), CommandError> {
 
 /// Prints one JSON object as a line.
 pub(crate) fn json_line(value: &impl Serialize) -> Result<(), CommandError> {
-    line(&serde_json::to_string(value).unwrap_or_default())
+    line(&escaped(&serde_json::to_string(value).unwrap_or_default()))
+}
+
+/// The same JSON, with nothing in it that steers a terminal: such a character stands in texts alone, where it may be escaped.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Tells a person something that is not the command's result.
@@ -38,49 +52,114 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "stonechat: {text}");
 }
 
-/// Text of others, safe for a terminal: control and direction-changing characters become a mark.
+/// Text of others, safe for a terminal: characters that control it, turn its direction, end a line or are not seen
+/// become a mark.
 pub(crate) fn tame(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    let tame = |c: char| {
-        if c == '\n' || !(c.is_control() || turns(c)) {
-            c
-        } else {
-            '\u{fffd}'
+    let mut before = ' ';
+    let mut tamed = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => tamed.push_str("\n    "),
+            c if steers(c) || !is_seen(c, before) => tamed.push('\u{fffd}'),
+            c => tamed.push(c),
         }
-    };
-    text.chars().map(tame).collect::<String>().replace('\n', "\n    ")
+        before = c;
+    }
+    tamed
+}
+
+/// Controls the terminal, turns the direction, ends a line as no newline does, or is not seen at all.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// What is not seen alone may mean something behind some characters: an emoji of several people is held together by U+200D,
+/// Persian and words of India need U+200C and U+200D, the flag of Wales is spelled in tags. Behind a Latin, Greek or Cyrillic
+/// letter they would only make two names look like one.
+fn is_seen(c: char, before: char) -> bool {
+    match c {
+        '\u{200c}' | '\u{200d}' => is_joined(before),
+        '\u{e0020}'..='\u{e007f}' => matches!(before, '🏴' | '\u{e0020}'..='\u{e007e}'),
+        _seen => true,
+    }
+}
+
+/// Letters of scripts that join, and what emojis are made of.
+fn is_joined(before: char) -> bool {
+    matches!(before,
+        '\u{600}'..='\u{109f}' | '\u{1780}'..='\u{18af}' | '\u{2190}'..='\u{2bff}' | '\u{a800}'..='\u{abff}'
+        | '\u{fb50}'..='\u{fdff}' | '\u{fe0f}' | '\u{fe70}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}'
+        | '\u{1f000}'..='\u{1faff}')
 }
 
 /// A message as a JSON line. Its kind tells a text from what has none: the beginning, what needs a newer version.
 pub(crate) fn message_json(message: &Message) -> Value {
+    // Each field by its name: one that comes to be is printed, or left out on purpose.
+    let Message {
+        id,
+        chat,
+        position: _, // of pages; the order of lines says it
+        from,
+        from_name,
+        mine,
+        kind,
+        text,
+        sent_at,
+        state,
+        client_id: _, // of an interface that sends twice
+        late,
+        missing_before,
+        asked_for,
+        reply,
+        edited_at,
+        reactions,
+        may_delete,
+        timer_s,
+        vanishes_at,
+        media,
+        format,
+        typed,
+        mentions_me,
+        pinned,
+        poll,
+        forwarded,
+        card,
+        place,
+        introduction,
+    } = message;
     json!({
-        "id": message.id,
-        "chat": message.chat,
-        "from": message.from_name,
-        "from_id": message.from,
-        "mine": message.mine,
-        "kind": message.kind,
-        "text": message.text,
-        "sent_at": message.sent_at,
-        "state": message.state,
-        "missing_before": message.missing_before,
-        "asked_for": message.asked_for,
-        "reply_to": message.reply.as_ref().map(|quote| &quote.id),
-        "quoted": message.reply.as_ref().and_then(|quote| quote.found.as_ref()).map(|quoted| &quoted.text),
-        "edited_at": message.edited_at,
-        "reactions": message.reactions,
-        "timer_s": message.timer_s,
-        "media": message.media,
-        "vanishes_at": message.vanishes_at,
-        "format": message.format,
-        "typed": message.typed,
-        "mentions_me": message.mentions_me,
-        "pinned": message.pinned,
-        "poll": message.poll,
-        "forwarded": message.forwarded,
-        "card": message.card,
-        "place": message.place,
-        "introduction": message.introduction,
+        "id": id,
+        "chat": chat,
+        "from": from_name,
+        "from_id": from,
+        "mine": mine,
+        "kind": kind,
+        "text": text,
+        "sent_at": sent_at,
+        "state": state,
+        "late": late,
+        "missing_before": missing_before,
+        "asked_for": asked_for,
+        "reply_to": reply.as_ref().map(|quote| &quote.id),
+        "quoted": reply.as_ref().and_then(|quote| quote.found.as_ref()).map(|quoted| &quoted.text),
+        "edited_at": edited_at,
+        "reactions": reactions,
+        "may_delete": may_delete,
+        "timer_s": timer_s,
+        "vanishes_at": vanishes_at,
+        "media": media,
+        "format": format,
+        "typed": typed,
+        "mentions_me": mentions_me,
+        "pinned": pinned,
+        "poll": poll,
+        "forwarded": forwarded,
+        "card": card,
+        "place": place,
+        "introduction": introduction,
     })
 }
 
@@ -100,9 +179,10 @@ pub(crate) fn message_line(message: &Message) -> String {
     } else {
         String::new()
     };
+    let late = if message.late { "(written after removal) " } else { "" };
     let (quote, after) = (quote(message), marks(message));
     format!(
-        "{}  {}: {quote}{text}{after}{state}",
+        "{}  {}: {late}{quote}{text}{after}{state}",
         time(message.sent_at),
         tame(&message.from_name)
     )
@@ -337,7 +417,12 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::grammar::Line;
 
     #[test]
     fn days_become_dates() {
@@ -361,19 +446,128 @@ mod tests {
         );
         assert!(alarm_line(&alarm(AlarmKind::Flood)).contains("B\u{fffd}o changes keys"));
         assert_eq!(alarm_json(7, &alarm(AlarmKind::NotMine))["alarm"], "notMine");
-        let mut message: Message = serde_json::from_value(json!({
-            "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
-            "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
-            "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
-            "timerS": null, "vanishesAt": null, "media": null, "format": [], "typed": null, "mentionsMe": false,
-            "pinned": false, "poll": null, "forwarded": null, "card": null, "place": null, "introduction": null,
-        }))
-        .unwrap();
+        let mut message = message(json!({}));
         assert_eq!(gap_line(&message), None);
         message.missing_before = 2;
         message.asked_for = true;
         assert_eq!(gap_line(&message).unwrap(), "(missing before this one: 2, asked for)");
         assert_eq!(message_json(&message)["asked_for"], true);
+    }
+
+    /// A text of Bo's, with some fields as they are said.
+    fn message(fields: Value) -> Message {
+        let mut all = json!({
+            "id": "", "chat": 1, "position": 1, "from": "", "fromName": "Bo", "mine": false, "kind": "text",
+            "text": "x", "sentAt": 0, "state": "received", "clientId": null, "late": false, "missingBefore": 0,
+            "askedFor": false, "reply": null, "editedAt": null, "reactions": [], "mayDelete": false,
+            "timerS": null, "vanishesAt": null, "media": null, "format": [], "typed": null, "mentionsMe": false,
+            "pinned": false, "poll": null, "forwarded": null, "card": null, "place": null, "introduction": null,
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        serde_json::from_value(all).unwrap()
+    }
+
+    /// Every field of the API's type with a value that is not the usual one, and the other fields that it needs.
+    fn each_field() -> Vec<(&'static str, Value)> {
+        let quote = json!({ "id": "12", "found": null });
+        let thumb = json!({ "emoji": "👍", "count": 1, "mine": false, "names": [] });
+        let photo = json!({ "kind": "photo", "width": 1, "height": 1, "durationMs": null, "preview": false });
+        let poll = json!({ "choices": [], "several": false, "closed": true, "voters": 0 });
+        let bold = json!([{ "kind": "bold", "text": "", "inside": [], "mention": null }]);
+        let met = json!({ "account": "cc", "name": "Cy", "state": "asked", "vouches": [] });
+        vec![
+            ("id", json!({ "id": "77" })),
+            ("chat", json!({ "chat": 7 })),
+            ("from", json!({ "from": "cc" })),
+            ("fromName", json!({ "fromName": "Cy" })),
+            ("mine", json!({ "mine": true })),
+            ("kind", json!({ "kind": "deleted" })),
+            ("text", json!({ "text": "y" })),
+            ("sentAt", json!({ "sentAt": 60_000 })),
+            ("state", json!({ "state": "queued", "mine": true })),
+            ("late", json!({ "late": true })),
+            ("missingBefore", json!({ "missingBefore": 1 })),
+            ("askedFor", json!({ "askedFor": true, "missingBefore": 1 })),
+            ("reply", json!({ "reply": quote })),
+            ("editedAt", json!({ "editedAt": 1 })),
+            ("reactions", json!({ "reactions": [thumb] })),
+            ("mayDelete", json!({ "mayDelete": true })),
+            ("timerS", json!({ "timerS": 5, "kind": "timer" })),
+            ("vanishesAt", json!({ "vanishesAt": 1 })),
+            ("media", json!({ "media": photo })),
+            ("format", json!({ "format": bold })),
+            ("typed", json!({ "typed": "**x**" })),
+            ("mentionsMe", json!({ "mentionsMe": true })),
+            ("pinned", json!({ "pinned": true })),
+            ("poll", json!({ "poll": poll })),
+            ("forwarded", json!({ "forwarded": { "name": null } })),
+            (
+                "card",
+                json!({ "card": { "name": "Cy", "account": "cc", "chat": null, "me": false } }),
+            ),
+            (
+                "place",
+                json!({ "place": { "lat": 1, "lon": 1, "accuracyM": 0, "label": "" } }),
+            ),
+            ("introduction", json!({ "introduction": met, "kind": "introduction" })),
+        ]
+    }
+
+    /// What is no matter of a command line at all: [`message_json`] says why.
+    const NOWHERE: [&str; 2] = ["position", "clientId"];
+    /// What no line says: ids and marks for programs, which are in the JSON; and what a chat says by how it looks.
+    const NOT_ON_THE_LINE: [&str; 8] = [
+        "id",
+        "chat",
+        "from",
+        "mayDelete",
+        "vanishesAt",
+        "format",
+        "mentionsMe",
+        "pinned",
+    ];
+
+    #[test]
+    fn each_field_of_a_message_is_printed_or_left_out_on_purpose() {
+        let of_the_type = serde_json::to_value(message(json!({}))).unwrap();
+        let of_the_type: BTreeSet<String> = of_the_type.as_object().unwrap().keys().cloned().collect();
+        let tried = each_field().into_iter().map(|(name, _)| name).chain(NOWHERE);
+        assert_eq!(of_the_type, tried.map(str::to_owned).collect());
+        for (name, mut fields) in each_field() {
+            let with = message(fields.clone());
+            fields.as_object_mut().unwrap().remove(name);
+            let without = message(fields);
+            assert_ne!(message_json(&with), message_json(&without), "{name}");
+            let lines = |message: &Message| (gap_line(message), message_line(message));
+            let told = lines(&with) != lines(&without);
+            assert_eq!(told, !NOT_ON_THE_LINE.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_receive_names_all_that_is_printed() {
+        let line = Line::command();
+        let receive = line.find_subcommand("receive").unwrap();
+        let json = receive.get_arguments().find(|flag| flag.get_id() == "json").unwrap();
+        let help = json.get_help().unwrap().to_string();
+        let (_, named) = help.split_once(": ").unwrap();
+        let named: BTreeSet<&str> = named.split(", ").collect();
+        let printed = message_json(&message(json!({})));
+        let printed: BTreeSet<&str> = printed.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(named, printed);
+    }
+
+    #[test]
+    fn what_was_written_after_removal_says_so_before_all_else_grp_6() {
+        let mut late = message(json!({ "late": true, "reply": { "id": "12", "found": null } }));
+        assert_eq!(
+            message_line(&late),
+            "1970-01-01 00:00 UTC  Bo: (written after removal) (to a message that is not here) x"
+        );
+        late.late = false;
+        assert!(!message_line(&late).contains("removal"));
     }
 
     #[test]
@@ -395,5 +589,35 @@ mod tests {
             "a\u{fffd}[2Jb\u{fffd}c\n    d\u{fffd}"
         );
         assert_eq!(tame("Привет 👋"), "Привет 👋");
+        for unseen in
+            "\u{7f}\u{9b}\u{ad}\u{61c}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{2060}\u{feff}\u{e0041}"
+                .chars()
+        {
+            assert_eq!(tame(&format!("Bo{unseen}")), "Bo\u{fffd}", "{unseen:?}");
+            assert_eq!(tame(&format!("{unseen}Во")), "\u{fffd}Во", "{unseen:?}");
+        }
+    }
+
+    #[test]
+    fn what_joins_emojis_and_letters_stays() {
+        for whole in [
+            "👩\u{200d}👩\u{200d}👧",
+            "❤\u{fe0f}\u{200d}🔥",
+            "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+        ] {
+            assert_eq!(tame(whole), whole);
+        }
+        assert_eq!(tame("می\u{200c}\u{200c}"), "می\u{200c}\u{fffd}");
+    }
+
+    #[test]
+    fn json_is_the_same_and_steers_no_terminal() {
+        let value = json!({ "text": "a\u{9b}2J\u{202e}b\u{2028}\u{7f}\n\\ Привет 👩\u{200d}👧" });
+        let printed = escaped(&value.to_string());
+        assert!(!printed.chars().any(steers), "{printed}");
+        assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), value);
+        assert!(printed.contains("👩\u{200d}👧"));
     }
 }

@@ -84,6 +84,9 @@ fn print(status: &Status) -> Result<(), CommandError> {
         super::restoring::print(restoring)?;
     }
     show::line(&format!("connection: {}", connection_word(status.connection)))?;
+    if let Some(clock) = clock_words(status.clock_offset_ms) {
+        show::line(&clock)?;
+    }
     for relay in &status.relays {
         let whose = if relay.own { "own" } else { "lent" };
         let state = match (relay.withholds, relay.connected) {
@@ -118,11 +121,39 @@ async fn print_invitations(client: &mut Client) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// That the device's clock is off (MBX-7): `offset_ms` is the relays' minus this one's, 0 where that is less than a day.
+fn clock_words(offset_ms: i64) -> Option<String> {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let days = (offset_ms.unsigned_abs() + DAY_MS / 2) / DAY_MS;
+    let side = if offset_ms > 0 { "behind" } else { "ahead of" };
+    let unit = if days == 1 { "day" } else { "days" };
+    (offset_ms != 0).then(|| {
+        format!(
+            "clock: about {days} {unit} {side} what the relays say; messages still arrive; set this device's date and time"
+        )
+    })
+}
+
 fn connection_word(connection: Connection) -> &'static str {
     match connection {
         Connection::NoRelay => "no relay yet",
         Connection::Connected => "connected",
         Connection::Connecting => "connecting",
         Connection::Offline => "offline",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_told_mbx_7() {
+        const HOUR: i64 = 3_600_000;
+        assert_eq!(clock_words(0), None);
+        let said = |offset| clock_words(offset).unwrap();
+        assert!(said(25 * HOUR).starts_with("clock: about 1 day behind what the relays say"));
+        assert!(said(-47 * HOUR).starts_with("clock: about 2 days ahead of what the relays say"));
+        assert!(said(i64::MIN).contains("days ahead of"));
     }
 }

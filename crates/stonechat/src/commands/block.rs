@@ -19,7 +19,7 @@ pub(super) async fn run(client: &mut Client, wish: &Block) -> Result<(), Command
     } else {
         match find::contact(client, wanted).await {
             // Who is blocked already stays so.
-            Err(unknown) => find::pick(blocked(client).await?, wanted).map_err(|_not_there_either| unknown)?,
+            Err(CommandError::NoContact(_)) => find::pick(blocked(client).await?, wanted)?,
             found => found?,
         }
     };

@@ -62,7 +62,7 @@ pub(super) async fn history(client: &mut Client, of: &OfMessage) -> Result<(), C
     let versions: Vec<Version> = client.call("history", json!({ "id": of.id })).await?;
     for version in &versions {
         if of.json {
-            show::json_line(&json!({ "at": version.at, "text": version.text }))?;
+            show::json_line(&json!({ "at": version.at, "text": version.text, "format": version.format }))?;
         } else {
             show::line(&format!("{}  {}", show::time(version.at), show::tame(&version.text)))?;
         }

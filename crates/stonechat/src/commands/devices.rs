@@ -6,6 +6,7 @@ use serde_json::json;
 use stonechat_daemon::types::{self, ById, DeviceLink, Devices, LinkState, Linking};
 use tokio::time::Instant;
 
+use super::find;
 use crate::client::{Client, Place};
 use crate::failure::CommandError;
 use crate::grammar::{self, Device, DeviceAccept, DeviceConfirm, DeviceRemove, Listing};
@@ -152,19 +153,23 @@ fn print_all(devices: &Devices, as_json: bool) -> Result<(), CommandError> {
     Ok(())
 }
 
+fn meant<'a>(devices: &'a Devices, wanted: &str) -> Result<&'a types::Device, CommandError> {
+    let named = |device: &'a types::Device| find::Meant {
+        kind: find::Kind::Device,
+        id: &device.id,
+        name: &device.name,
+    };
+    let all: Vec<find::Meant<'_>> = devices.devices.iter().map(named).collect();
+    let found = find::choose(&all, wanted)?.and_then(|place| devices.devices.get(place));
+    found.ok_or_else(|| CommandError::NoDevice(wanted.to_owned()))
+}
+
 async fn remove(client: &mut Client, wish: &DeviceRemove) -> Result<(), CommandError> {
     let devices: Devices = client.call("devices", json!({})).await?;
-    let meant: Vec<_> = devices
-        .devices
-        .iter()
-        .filter(|device| device.name == wish.id || device.id.starts_with(&wish.id))
-        .collect();
-    let [device] = meant.as_slice() else {
-        return Err(match meant.is_empty() {
-            true => CommandError::NoDevice(wish.id.clone()),
-            false => CommandError::ManyContacts(wish.id.clone()),
-        });
-    };
+    let device = meant(&devices, &wish.id)?;
+    if device.this {
+        return Err(CommandError::ThisDevice);
+    }
     let by = ById { id: device.id.clone() };
     let _: serde_json::Value = client.call("device.remove", &by).await?;
     list(client, &Listing { json: wish.json }).await

@@ -1,12 +1,13 @@
 //! `group`: makes one, changes who is in it and what they may do.
 
+use serde::Serialize;
 use serde_json::{Value, json};
-use stonechat_daemon::types::{ChatId, Group, Role};
+use stonechat_daemon::types::{Chat, ChatId, Fault, Group, Role};
 
 use super::{find, links, media};
 use crate::client::Client;
 use crate::failure::CommandError;
-use crate::grammar::{self, Allowed, Members, RoleName};
+use crate::grammar::{self, Allowed, Listing, Members, RoleName};
 use crate::show;
 
 /// Does what is asked, and prints the group as it is then.
@@ -15,6 +16,7 @@ pub(super) async fn run(client: &mut Client, wish: grammar::Group) -> Result<(),
         super::receive::catch_up(client).await?;
     }
     let wish = match wish {
+        grammar::Group::List(listing) => return list(client, &listing).await,
         grammar::Group::Link(wish) => return links::make(client, &wish).await,
         grammar::Group::Links(of) => return links::list(client, &of).await,
         grammar::Group::Unlink(of) => return links::close(client, &of).await,
@@ -26,10 +28,51 @@ pub(super) async fn run(client: &mut Client, wish: grammar::Group) -> Result<(),
         // Commits and Welcomes leave before the profile closes.
         super::receive::catch_up(client).await?;
     }
+    let id = find::groups(client)
+        .await?
+        .into_iter()
+        .find(|chat| chat.id == group.chat);
+    let id = id.map_or_else(String::new, |chat| chat.contact);
     if as_json {
-        return show::json_line(&group);
+        return show::json_line(&Shown { id: &id, group: &group });
     }
-    print(&group)
+    print(&id, &group)
+}
+
+/// A group as it is printed: its id is the same on every device and in every chat.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    group: &'a Group,
+}
+
+/// Prints all groups, newest activity first.
+async fn list(client: &mut Client, listing: &Listing) -> Result<(), CommandError> {
+    for chat in find::groups(client).await? {
+        let role = role_in(client, &chat).await?;
+        let members = chat.group.as_ref().map_or(0, |group| group.members);
+        if listing.json {
+            show::json_line(&json!({
+                "id": chat.contact, "chat": chat.id, "name": chat.name, "role": role, "members": members,
+            }))?;
+        } else {
+            let role = role.map_or("(you are not in it)", word);
+            let (id, name) = (&chat.contact, show::tame(&chat.name));
+            let people = if members == 1 { "member" } else { "members" };
+            show::line(&format!("{id}  {name}  {role}  {members} {people}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// My role; none where I am not in it (any more, or not yet again).
+async fn role_in(client: &mut Client, chat: &Chat) -> Result<Option<Role>, CommandError> {
+    if !chat.group.as_ref().is_some_and(|group| group.member) {
+        return Ok(None);
+    }
+    let group = load(client, chat.id).await?;
+    Ok(group.members.iter().find(|member| member.me).map(|member| member.role))
 }
 
 async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool), CommandError> {
@@ -85,7 +128,8 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
             let data = file.as_deref().map(media::base64_of).transpose()?;
             let chat = find::group(client, &group).await?.id;
             let wish = json!({ "chat": chat, "data": data });
-            (client.call("group.picture.set", wish).await?, json)
+            let set = client.call("group.picture.set", wish).await;
+            (set.map_err(no_picture)?, json)
         }
         Wish::Lock { group, to, json } => {
             let policy = json!({ "mayWrite": shown(to) });
@@ -103,10 +147,20 @@ async fn done(client: &mut Client, wish: grammar::Group) -> Result<(Group, bool)
             };
             (edit(client, &group, policy).await?, json)
         }
-        Wish::Link(_) | Wish::Links(_) | Wish::Unlink(_) | Wish::Approve(_) => {
+        Wish::List(_) | Wish::Link(_) | Wish::Links(_) | Wish::Unlink(_) | Wish::Approve(_) => {
             return Err(anyhow::anyhow!("this command is done elsewhere").into());
         }
     })
+}
+
+/// Core's words for a file of the wrong kind are those for a chat's photos and voice notes.
+fn no_picture(error: CommandError) -> CommandError {
+    match error {
+        CommandError::Refused(failure) if matches!(failure.kind, Fault::BadMedia | Fault::MediaTooBig) => {
+            CommandError::NoPicture
+        }
+        other => other,
+    }
 }
 
 async fn remove(client: &mut Client, from: Members) -> Result<(Group, bool), CommandError> {
@@ -140,12 +194,13 @@ async fn contacts(client: &mut Client, names: &[String]) -> Result<Vec<String>, 
     Ok(ids)
 }
 
-fn print(group: &Group) -> Result<(), CommandError> {
+fn print(id: &str, group: &Group) -> Result<(), CommandError> {
     let gone = if group.member { "" } else { "  (you are not in it)" };
     show::line(&format!("{}{gone}", show::tame(&group.name)))?;
     if !group.description.is_empty() {
         show::line(&show::tame(&group.description))?;
     }
+    show::line(&format!("id: {id}"))?;
     if group.picture {
         show::line("it has a picture")?;
     }

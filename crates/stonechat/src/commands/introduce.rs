@@ -14,6 +14,9 @@ use crate::show;
 pub(super) async fn introduce(client: &mut Client, wish: &Introduce) -> Result<(), CommandError> {
     let one = find::contact(client, &wish.one).await?;
     let other = find::contact(client, &wish.other).await?;
+    if one.id == other.id {
+        return Err(CommandError::SameContact);
+    }
     let asked = json!({ "one": one.id, "other": other.id });
     client.call::<Value>("introduce", asked).await?;
     leave(client).await?;

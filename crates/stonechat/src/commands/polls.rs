@@ -67,12 +67,28 @@ async fn done(client: &mut Client, method: &str, wish: Value, json: bool) -> Res
 pub(super) async fn forward(client: &mut Client, wish: &Forward) -> Result<(), CommandError> {
     let chat = find::chat(client, &wish.contact).await?;
     let asked = json!({ "id": wish.id, "chat": chat, "named": wish.named });
-    let message: Message = client.call("forward", asked).await?;
+    let message: Message = match client.call("forward", asked).await {
+        Err(error) => return Err(kept_here(client, &wish.id, error).await),
+        sent => sent?,
+    };
     leave(client).await?;
     if wish.json {
         return show::json_line(&show::message_json(&message));
     }
     show::line(&message.id)
+}
+
+/// Core finds nothing to forward in a poll, and in what is no text: that is another thing than no message.
+async fn kept_here(client: &mut Client, id: &str, error: CommandError) -> CommandError {
+    match error {
+        CommandError::Refused(failure) if failure.kind == Fault::NotFound => {
+            match client.call::<Message>("message", json!({ "id": id })).await {
+                Ok(_it_is_here) => CommandError::NotForwarded,
+                Err(_) => CommandError::Refused(failure),
+            }
+        }
+        other => other,
+    }
 }
 
 fn told(message: &Message, json: bool) -> Result<(), CommandError> {

@@ -119,6 +119,7 @@ fn photos_and_voice_notes_arrive_without_what_is_no_picture_con_15() {
     assert_eq!(saved[0]["bytes"], photo.len());
     assert_eq!(std::fs::read(path("got.jpg")).unwrap(), photo);
     let id = bo.run(&["voice", "Ana", &path("v.ogg")]).line();
+    ana.run(&["group", "create", "House"]).ok();
     until(&ana, "Bo", &id, |message| message["media"]["durationMs"] == 3_000);
     assert!(ana.run(&["messages", "Bo"]).ok().contains("Bo: (voice note, 3 s)"));
     assert!(
@@ -131,6 +132,10 @@ fn photos_and_voice_notes_arrive_without_what_is_no_picture_con_15() {
         (&["photo", "Bo", &path("v.ogg")], "no photo"),
         (&["photo", "Bo", &path("nowhere")], "reading"),
         (&["save", &id, &path("v.ogg")], "writing"),
+        (
+            &["group", "picture", "House", &path("v.ogg")],
+            "a picture of a group is a JPEG",
+        ),
     ] {
         let done = ana.run(words);
         assert!(done.code == 1 && done.err.contains(saying), "{words:?} {done:?}");
@@ -187,6 +192,8 @@ fn marks_pins_polls_and_what_is_forwarded_go_by_command_con_16() {
             "2 to 12 different",
         ),
         (&["poll", "vote", &poll, "0"], 2, "0 is not in"),
+        (&["forward", &poll, "saved"], 1, "cannot be forwarded"),
+        (&["forward", &"7".repeat(32), "saved"], 6, "nothing with this id"),
     ] {
         let done = bo.run(words);
         assert!(done.code == code && done.err.contains(saying), "{words:?} {done:?}");

@@ -66,6 +66,13 @@ fn a_second_device_is_linked_talks_and_is_removed() {
         (&"Phone".into(), &true.into())
     );
 
+    for (person, name, saying) in [
+        (&ana, "Phone", "the device you are on"),
+        (&laptop, "Phone", "first device"),
+    ] {
+        let done = person.run(&["device", "remove", name]);
+        assert!(done.code == 1 && done.err.contains(saying), "{done:?}");
+    }
     let left = ana.run(&["device", "remove", "Laptop", "--json"]).json();
     assert_eq!(left.len(), 1);
     eventually("the laptop learns it", || {

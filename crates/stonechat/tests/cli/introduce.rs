@@ -18,6 +18,8 @@ fn two_contacts_of_one_meet_by_the_command_line_int_1() {
     let asked = ana.run(&["introduce", "Bo", "Cy"]).line();
     assert_eq!(asked, "asked Bo and Cy; both have to say yes");
     assert_eq!(ana.run(&["introduce", "Bo", "Nobody"]).code, 6);
+    let same = ana.run(&["introduce", "Bo", "bo"]);
+    assert!(same.code == 1 && same.err.contains("the same contact"), "{same:?}");
     for person in [&bo, &cy] {
         let id = eventually("the question", || {
             let open = person.run(&["introductions", "--json"]).json().pop()?;

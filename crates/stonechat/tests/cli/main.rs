@@ -18,6 +18,7 @@ mod content;
 mod devices;
 mod errors;
 mod faults;
+mod groups;
 mod halves;
 mod introduce;
 mod kill;

@@ -59,6 +59,11 @@ fn words_and_one_door_bring_account_contacts_and_groups_back() {
     drop(ana);
 
     let mut ana = Person::nobody();
+    // A whole route, of a relay that has never seen her: another door may follow.
+    let other = Relay::start();
+    let there = ["restore", "--words-file", &words, "--door", &other.route, "--wait", "1"];
+    let lost = ana.run(&there);
+    assert!(lost.code == 1 && lost.err.contains("another door"), "{lost:?}");
     let back = ana.run(&["restore", "--words-file", &words, "--door", &door, "--json"]);
     let told = &back.json()[0];
     assert_eq!(told["id"], account);
@@ -115,4 +120,15 @@ fn what_brings_nothing_back_is_told_apart() {
     assert!(nobody.run(&["status"]).ok().contains("restore: looking"));
     let invite = nobody.run(&["invite"]);
     assert!(invite.code == 1 && invite.err.contains("looked for"), "{invite:?}");
+    // One goes on without.
+    let given_up = nobody.run(&["restore", "--give-up", "Ana", "--json"]).json();
+    assert_eq!(
+        (&given_up[0]["name"], &given_up[0]["state"]),
+        (&"Ana".into(), &"givenUp".into())
+    );
+    nobody.run(&["invite"]).ok();
+    let over = nobody.run(&["restore", "--give-up", "Ana"]);
+    assert!(over.code == 6 && over.err.contains("looked for"), "{over:?}");
+    let again = nobody.run(&["restore", "--words-file", &words, "--door", &door]);
+    assert!(again.code == 1 && again.err.contains("already"), "{again:?}");
 }
