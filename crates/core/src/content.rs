@@ -21,7 +21,6 @@ pub(crate) mod wishes;
 use crate::api::{ChatId, Event, Fault, MessageKind};
 use crate::conversation::epochs;
 use crate::defence::{self, Defence};
-use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::BTreeSet;
@@ -38,12 +37,9 @@ pub(crate) const KEPT_MAX: i64 = 64;
 /// Messages that quote a changed one and are told one by one; of more, the interface reads all again.
 const QUOTES_TOLD_MAX: usize = 64;
 
-/// Acts whose mark "late" is not their message's: only what comes after a cut can be late. In this order, or SQLite
-/// would walk the whole conversation with every message.
+/// An act whose mark "late" is not its message's.
 pub(crate) const TURNED: &str = "
-    SELECT DISTINCT a.id, a.chat, a.target FROM epoch e CROSS JOIN cut c ON c.epoch_id = e.epoch_id
-    CROSS JOIN message m ON m.group_id = e.group_id AND m.sender = c.account AND m.seq > c.seq
-    CROSS JOIN act a ON a.id = m.id WHERE e.group_id = ? AND a.late <> m.late";
+    SELECT a.chat, a.target FROM message m CROSS JOIN act a ON a.id = m.id WHERE m.id = ? AND a.late <> m.late";
 
 /// What an act does; the number is the column `kind` of `act`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,19 +221,22 @@ pub(crate) fn arrived(step: &mut Step<'_, '_>, chat: ChatId, id: MessageId) -> R
     touch_quotes(step, &target)
 }
 
-/// The marks "late" were set anew: acts that changed theirs do something again, or nothing any more.
-pub(crate) fn judge_late(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let turned: Vec<([u8; 16], ChatId, [u8; 16])> = step
-        .tx
-        .prepare_cached(TURNED)?
-        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
-    let mut targets = BTreeSet::new();
-    for (act, chat, target) in turned {
-        step.tx
-            .prepare_cached("UPDATE act SET late = 1 - late WHERE id = ?")?
-            .execute([act])?;
-        targets.insert((chat, target));
+/// The marks "late" of these messages have changed: acts among them do something again, or nothing any more.
+pub(crate) fn judge_late(step: &mut Step<'_, '_>, changed: &[MessageId]) -> Result<(), Stop> {
+    let mut targets: BTreeSet<(ChatId, [u8; 16])> = BTreeSet::new();
+    for message in changed {
+        step.touch_message(*message);
+        let turned = step
+            .tx
+            .prepare_cached(TURNED)?
+            .query_row([message.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        if let Some(target) = turned {
+            step.tx
+                .prepare_cached("UPDATE act SET late = 1 - late WHERE id = ?")?
+                .execute([message.as_bytes()])?;
+            targets.insert(target);
+        }
     }
     for (chat, target) in targets {
         if let Found::Open(target) = find(step, chat, MessageId::from_bytes(target))? {

@@ -94,6 +94,8 @@ struct NewMessage<'a> {
     header: &'a MessageHeader,
     leaf: u32,
     epoch: EpochId,
+    /// Where it was encrypted again, if it came so.
+    again: Option<(EpochId, u32)>,
     sender: AccountId,
     mine: bool,
     shown: &'a Shown,
@@ -439,6 +441,7 @@ fn insert_mine(
         header,
         leaf: to.leaf,
         epoch: to.epoch,
+        again: None,
         sender: step.me()?,
         mine: true,
         shown,
@@ -556,6 +559,10 @@ pub(crate) fn take_in(
         Kind::Want => return wants::take_in(step, from, by, body).map(|()| None),
         _durable => {}
     }
+    if header.seq == 0 {
+        return Err(Stop::Refused("message header"));
+    }
+    let again = first.map(|_| (by.epoch, by.leaf));
     let first = first_encryption(step, by, first)?;
     let head = plain.get(..plain.len().saturating_sub(body.len())).unwrap_or_default();
     let id = message::message_id(&from.group, first.epoch, first.leaf, head, body);
@@ -575,6 +582,7 @@ pub(crate) fn take_in(
         header: &header,
         leaf: first.leaf,
         epoch: first.epoch,
+        again,
         sender,
         mine,
         shown: &shown,
@@ -597,10 +605,6 @@ pub(crate) fn take_in(
     wants::arrived(step, &from.group, id)?;
     wants::note(step, from, &header.parents, wants::Named::AsParent)?;
     epochs::wrote(step, &from.group, first.epoch, sender, header.seq)?;
-    if from.grouped || from.shared {
-        epochs::mark_late(step, &from.group)?;
-        content::judge_late(step, &from.group)?;
-    }
     if mine {
         by_own_device(step, from, id, &header)?;
     } else {
@@ -807,8 +811,8 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
         .prepare_cached(
             "INSERT INTO message(id, chat, position, group_id, epoch_id, leaf, seq, hlc, sender, mine, kind, text, body,
                                  sent_at, received_at, state, complete, acked, client_id, reply_to, timer_s,
-                                 spans, mentions, poll, forwarded, card, place)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                 spans, mentions, poll, forwarded, card, place, came_epoch, came_leaf)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             new.id.as_bytes(),
@@ -838,12 +842,24 @@ fn insert(step: &mut Step<'_, '_>, of: &Conversation, new: &NewMessage<'_>) -> R
             new.shown.forwarded(),
             new.shown.card.as_ref().map(Person::encode),
             new.shown.place.as_ref().map(Place::encode),
+            new.again.map(|(epoch, _)| *epoch.as_bytes()),
+            new.again.map(|(_, leaf)| leaf),
         ])?;
     // RCH-3: written where its sender's lost devices read.
     if of.gone && !of.grouped && !new.mine {
         step.tx
             .prepare_cached("UPDATE message SET late = 1 WHERE id = ?")?
             .execute([new.id.as_bytes()])?;
+    }
+    if of.grouped || of.shared {
+        let written = epochs::Written {
+            id: new.id,
+            sender: new.sender,
+            first: (new.epoch, new.leaf),
+            again: new.again,
+        };
+        let changed = epochs::judge_new(step, of, &written)?;
+        content::judge_late(step, &changed)?;
     }
     if let Some(media) = &new.shown.media {
         content::media::keep(step, new.id, media)?;

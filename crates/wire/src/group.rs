@@ -189,15 +189,32 @@ const fn seats_max(large: bool) -> usize {
     if large { LARGE_SEATS_MAX } else { SEATS_MAX }
 }
 
-/// The last of a leaf's messages that whoever removed it had seen (GRP-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Most messages that a cut names (GRP-6).
+pub const SAID_MAX: usize = 64;
+
+/// Up to where the messages of an account count that a commit takes rights from (GRP-6).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Whose messages.
     pub account: AccountId,
-    /// The newest one's epoch.
-    pub epoch: EpochId,
-    /// The newest one's number; 0: none was seen.
-    pub seq: u32,
+    /// The last ones that the commit's author had seen, newest first: the beginnings of their ids. None: it had seen none.
+    pub said: Vec<[u8; 8]>,
+}
+
+/// count 1 | the beginnings of message ids, 8 bytes each: as they stand in a cut (GRP-6, DEV-4).
+pub(crate) fn write_said(said: &[[u8; 8]], out: &mut Vec<u8>) {
+    let said = said.get(..SAID_MAX).unwrap_or(said);
+    out.push(u8::try_from(said.len()).unwrap_or(u8::MAX));
+    said.iter().for_each(|id| out.put(id));
+}
+
+/// Reads what [`write_said`] wrote. Errors: more than [`SAID_MAX`].
+pub(crate) fn read_said(reader: &mut Reader<'_>) -> Result<Vec<[u8; 8]>, DecodeError> {
+    let count = usize::from(reader.u8()?);
+    if count > SAID_MAX {
+        return Err(DecodeError::Limit("said"));
+    }
+    (0..count).map(|_| reader.array()).collect()
 }
 
 /// A member's own word that it leaves (GRP-7).
@@ -229,8 +246,8 @@ pub struct Note {
 }
 
 impl Note {
-    /// Nothing at all where there is nothing to say; else version 1 | cuts (count 2; account 32 | epoch 16 | seq 4) |
-    /// leaves (count 2; account 32 | signature 64) | consents (count 2; account 32 | number 8 | signature 64).
+    /// Nothing at all where there is nothing to say; else version 1 | cuts (count 2; account 32 | count 1 | id 8
+    /// each) | leaves (count 2; account 32 | signature 64) | consents (count 2; account 32 | number 8 | signature 64).
     pub fn encode(&self) -> Vec<u8> {
         if *self == Self::default() {
             return Vec::new();
@@ -239,8 +256,7 @@ impl Note {
         out.put_count(self.cuts.len());
         for cut in &self.cuts {
             out.put(cut.account.as_bytes());
-            out.put(cut.epoch.as_bytes());
-            out.put(&cut.seq.to_be_bytes());
+            write_said(&cut.said, &mut out);
         }
         out.put_count(self.leaves.len());
         for leave in &self.leaves {
@@ -252,7 +268,8 @@ impl Note {
         out
     }
 
-    /// Reads a note. Errors: another version, more than [`LARGE_SEATS_MAX`] of a kind, bytes left over, nothing said at length.
+    /// Reads a note. Errors: another version, more than [`LARGE_SEATS_MAX`] of a kind or [`SAID_MAX`] of one cut, bytes left
+    /// over, nothing said at length.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.is_empty() {
             return Ok(Self::default());
@@ -263,8 +280,7 @@ impl Note {
             cuts: reader.list("cuts", LARGE_SEATS_MAX, |reader| {
                 Ok(Cut {
                     account: AccountId::from_bytes(reader.array()?),
-                    epoch: EpochId::from_bytes(reader.array()?),
-                    seq: reader.u32()?,
+                    said: read_said(reader)?,
                 })
             })?,
             leaves: reader.list("leaves", LARGE_SEATS_MAX, |reader| {
@@ -568,10 +584,29 @@ mod tests {
         assert_eq!(Note::decode(&[]), Ok(Note::default()));
     }
 
+    #[test]
+    fn a_cut_names_64_messages_at_most_grp_6() {
+        let note = |most: u8| Note {
+            cuts: vec![Cut {
+                account: AccountId::from_bytes([1; 32]),
+                said: (0..most).map(|n| [n; 8]).collect(),
+            }],
+            ..Note::default()
+        };
+        let full = note(64).encode();
+        assert_eq!(Note::decode(&full), Ok(note(64)));
+        assert_eq!(note(65).encode(), full);
+        let mut more = full;
+        let count = more.iter().position(|byte| *byte == 64).unwrap();
+        more[count] = 65;
+        more.splice(count + 1..count + 1, [9; 8]);
+        assert_eq!(Note::decode(&more), Err(DecodeError::Limit("said")));
+    }
+
     proptest! {
         #[test]
         fn notes_supplies_and_invitations_read_back_grp_6(
-            cuts in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 16]>(), any::<u32>()), 0..4),
+            cuts in prop::collection::vec((any::<[u8; 32]>(), prop::collection::vec(any::<[u8; 8]>(), 0..=SAID_MAX)), 0..4),
             leaves in prop::collection::vec((any::<[u8; 32]>(), any::<[u8; 32]>()), 0..4),
             packages in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..SUPPLY_MAX),
             timer in prop::option::of((any::<u64>(), prop::option::of(TIMER_S_MIN..=TIMER_S_MAX))),
@@ -580,9 +615,7 @@ mod tests {
         ) {
             let timer = timer.map(|(hlc, seconds)| SaidTimer { hlc, seconds });
             let note = Note {
-                cuts: cuts.into_iter().map(|(account, epoch, seq)| Cut {
-                    account: account.into(), epoch: epoch.into(), seq,
-                }).collect(),
+                cuts: cuts.into_iter().map(|(account, said)| Cut { account: account.into(), said }).collect(),
                 leaves: leaves.into_iter().map(|(account, half)| {
                     let mut signature = [0; 64];
                     signature[..32].copy_from_slice(&half);

@@ -10,7 +10,8 @@ use core::fmt;
 use crate::card::{CardRelay, DeviceLog, LOG_ENTRIES_MAX, account_id, read_name};
 use crate::codec::{DecodeError, Reader, Write};
 use crate::group::{
-    Behind, SaidTimer, Supply, WELCOME_BYTES_MAX, decode_supply, encode_supply, read_timer, write_timer,
+    Behind, SaidTimer, Supply, WELCOME_BYTES_MAX, decode_supply, encode_supply, read_said, read_timer, write_said,
+    write_timer,
 };
 use crate::ids::{AccountId, DeviceId, MessageId};
 
@@ -23,22 +24,22 @@ const RELAYS_MAX: usize = 4;
 pub const SAVED_BYTES_MAX: usize = 300_000;
 
 /// What a commit that changes its author's own leaves says as MLS authenticated data (DEV-4): version 2 | device log |
-/// count 2 | (beginning of the leaf's key 8 | seq 4) each.
+/// count 2 | (beginning of the leaf's key 8 | count 1 | id 8 each) each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnNote {
     /// The account's log: proves who comes and who goes.
     pub log: DeviceLog,
-    /// For each leaf of a device that is revoked: its last message that the author has seen.
+    /// For each leaf of a device that is revoked: the last of its messages that the author has seen.
     pub cuts: Vec<LeafCut>,
 }
 
 /// Where the messages of a revoked device's leaf end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafCut {
     /// Beginning of the leaf's public key.
     pub leaf: [u8; 8],
-    /// seq of its last message.
-    pub seq: u32,
+    /// The beginnings of the ids of its last messages, newest first (GRP-6).
+    pub said: Vec<[u8; 8]>,
 }
 
 impl OwnNote {
@@ -49,7 +50,7 @@ impl OwnNote {
         out.put_count(self.cuts.len());
         for cut in &self.cuts {
             out.put(&cut.leaf);
-            out.put(&cut.seq.to_be_bytes());
+            write_said(&cut.said, &mut out);
         }
         out
     }
@@ -66,7 +67,7 @@ impl OwnNote {
             cuts: reader.list("cuts", LEAVES_MAX, |reader| {
                 Ok(LeafCut {
                     leaf: reader.array()?,
-                    seq: reader.u32()?,
+                    said: read_said(reader)?,
                 })
             })?,
         };
@@ -341,7 +342,10 @@ mod tests {
     fn a_note_about_own_leaves_is_told_from_any_other_dev_4() {
         let note = OwnNote {
             log: DeviceLog::default(),
-            cuts: vec![LeafCut { leaf: [1; 8], seq: 2 }],
+            cuts: vec![LeafCut {
+                leaf: [1; 8],
+                said: vec![[2; 8], [3; 8]],
+            }],
         };
         let bytes = note.encode();
         assert_eq!(OwnNote::decode(&bytes), Ok(Some(note.clone())));
@@ -350,7 +354,7 @@ mod tests {
         assert!(crate::group::Note::decode(&bytes).is_err());
         assert!(OwnNote::decode(&bytes[..bytes.len() - 1]).is_err());
         let many = OwnNote {
-            cuts: vec![note.cuts[0]; LEAVES_MAX + 1],
+            cuts: vec![note.cuts[0].clone(); LEAVES_MAX + 1],
             ..note
         };
         assert_eq!(OwnNote::decode(&many.encode()), Err(DecodeError::Limit("cuts")));

@@ -1,7 +1,7 @@
 //! The epochs of a conversation: which are retained, which is written to, how a commit adds one.
 //!
 //! In: commits, mine and others'; who writes in which epoch. Out: rows of the tree, what is listened to, the head.
-//! Here is an epoch's row, written and read. The way of a commit: `making` or `taking`, then `cuts`, then `head` (where
+//! Here is an epoch's row, written and read. The way of a commit: `making` or `taking`, then `cuts` and `late`, then `head` (where
 //! `fork` picks, a pure function of the rows), then `closing`; `confirming` says when it needs no more care.
 //! Specified in `docs/protocol/07-conversation.md` (EPO-*) and `09-forks.md`.
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
@@ -10,7 +10,9 @@ mod catchup;
 mod closing;
 mod confirming;
 mod cuts;
+mod descent;
 mod head;
+mod late;
 mod logs;
 mod lost_removal;
 mod making;
@@ -22,8 +24,13 @@ pub(crate) use catchup::take_commits;
 use closing::near;
 pub(crate) use closing::{close_old, retained};
 pub(crate) use confirming::{ALL_CONFIRM_MAX, commit_stored, enough, heard};
-pub(crate) use cuts::{cuts, leaf_cut, mark_late};
+#[cfg(test)]
+pub(crate) use cuts::{SEEN, SEEN_OF_LEAF};
+pub(crate) use cuts::{cuts, leaf_cut};
 pub(crate) use head::{settle_head, wrote};
+#[cfg(test)]
+pub(crate) use late::{CHILDREN, MARKED, WRITTEN};
+pub(crate) use late::{Written, judge_new};
 pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use lost_removal::beside_lost_removal;
 pub(crate) use making::{commit, commit_own, has_committed};

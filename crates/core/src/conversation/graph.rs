@@ -433,6 +433,15 @@ fn children(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<Vec<Found
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+/// What names a message as its parent.
+pub(crate) fn child_ids(step: &Step<'_, '_>, group: &Gid, parent: Short) -> Result<Vec<MessageId>, Stop> {
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT child FROM message_parent WHERE group_id = ? AND parent = ?")?;
+    let found = rows.query_map(params![group, parent], |row| row.get(0).map(MessageId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 fn ancestors_here(step: &Step<'_, '_>, group: &Gid, id: MessageId) -> Result<bool, Stop> {
     for parent in parents(step, group, id)? {
         if !find(step, group, parent)?.is_some_and(|found| found.complete) {

@@ -188,16 +188,9 @@ fn commit(
 }
 
 fn cut(step: &Step<'_, '_>, of: &Conversation, leaf: &Leaf) -> Result<LeafCut, Stop> {
-    let seq: Option<u32> = step
-        .tx
-        .prepare_cached("SELECT max(seq) FROM message WHERE group_id = ? AND sender = ? AND leaf = ?")?
-        .query_row(params![of.group, step.me()?.as_bytes(), leaf.index], |row| row.get(0))?;
-    let (key, seen) = (key_of(leaf)?, seq.unwrap_or(0));
-    let said = epochs::leaf_cut(step, &of.group, step.me()?, &key)?;
-    Ok(LeafCut {
-        leaf: key,
-        seq: said.map_or(seen, |said| said.min(seen)),
-    })
+    let key = key_of(leaf)?;
+    let said = epochs::leaf_cut(step, of, &key, leaf.index)?;
+    Ok(LeafCut { leaf: key, said })
 }
 
 fn key_of(leaf: &Leaf) -> Result<[u8; 8], Stop> {
@@ -435,7 +428,7 @@ mod tests {
         fn note(&self, cuts: &[usize]) -> OwnNote {
             let cut = |device: &usize| LeafCut {
                 leaf: key_of(&self.leaf(*device)).unwrap(),
-                seq: 3,
+                said: vec![[3; 8]],
             };
             OwnNote {
                 log: self.me.device_log().clone(),

@@ -292,13 +292,22 @@ CREATE TABLE wrote(
   PRIMARY KEY(group_id, epoch_id, account)
 ) STRICT, WITHOUT ROWID;
 
--- Up to where the messages of somebody unseated count, by the commit that unseats them.
+-- Up to where the messages of somebody unseated count, by the commit that unseats them (GRP-6).
 CREATE TABLE cut(
-  epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE,
+  id           INTEGER PRIMARY KEY,
+  group_id     BLOB NOT NULL,
+  epoch_id     BLOB NOT NULL REFERENCES epoch(epoch_id) ON DELETE CASCADE, -- that the commit makes
   account      BLOB NOT NULL,
   leaf         BLOB NOT NULL DEFAULT x'', -- beginning of one leaf's key; empty: the whole account
-  seq          INTEGER NOT NULL,
-  PRIMARY KEY(epoch_id, account, leaf)
+  said         BLOB NOT NULL,            -- the last messages that the commit's author had seen: beginnings of their ids, 8 each
+  UNIQUE(group_id, account, leaf, epoch_id)
+) STRICT;
+CREATE INDEX cut_by_epoch ON cut(epoch_id);
+-- Messages that are neither named by a cut nor before one that it names, as far as is known here.
+CREATE TABLE after_cut(
+  cut          INTEGER NOT NULL REFERENCES cut(id) ON DELETE CASCADE,
+  message      BLOB NOT NULL,            -- message id
+  PRIMARY KEY(cut, message)
 ) STRICT, WITHOUT ROWID;
 
 -- Members who said that they leave, until somebody's commit removes them.
@@ -388,7 +397,9 @@ CREATE TABLE message(
   group_id     BLOB NOT NULL,
   epoch_id     BLOB NOT NULL,
   leaf         INTEGER NOT NULL,
-  seq          INTEGER NOT NULL,
+  came_epoch   BLOB,                     -- where and under which leaf it was encrypted again, if it came so (MSG-8)
+  came_leaf    INTEGER,
+  seq          INTEGER NOT NULL,         -- 0: a line by the app
   hlc          INTEGER NOT NULL,
   sender       BLOB NOT NULL,            -- account_id
   mine         INTEGER NOT NULL,
@@ -420,7 +431,9 @@ CREATE TABLE message(
   UNIQUE(chat, position)
 ) STRICT;
 CREATE UNIQUE INDEX message_by_client ON message(chat, client_id) WHERE client_id IS NOT NULL;
-CREATE INDEX message_by_seq ON message(group_id, sender, seq);
+CREATE INDEX message_by_sender ON message(group_id, sender, epoch_id);
+CREATE INDEX message_again ON message(came_epoch, sender) WHERE came_epoch IS NOT NULL;
+CREATE INDEX message_late ON message(group_id) WHERE late = 1;
 CREATE INDEX message_by_clock ON message(chat, sender, hlc) WHERE chat IS NOT NULL;
 CREATE INDEX message_open ON message(chat, state) WHERE mine = 1 AND state < 3;
 CREATE INDEX message_unread ON message(chat, position) WHERE state = 4;

@@ -5,8 +5,8 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, devices, forks, groups, halves, hostile, introduce, links, lost_removal, meeting,
-    outsiders, polls, rules, succession, vanish, wants, watch,
+    behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, links, lost_removal,
+    meeting, outsiders, polls, rules, succession, vanish, wants, watch,
 };
 use std::collections::BTreeSet;
 use stonechat_core::defence::{Defence, without};
@@ -103,6 +103,42 @@ const ATTACKS: &[Attack] = &[
         "what the removed wrote later stands among the rest",
         Defence::Cuts,
         groups::what_the_removed_wrote_afterwards_is_shown_apart_grp_6,
+    ),
+    (
+        6,
+        "numbers that the removed had left out stand among the rest",
+        Defence::Cuts,
+        cuts::numbers_that_were_left_out_write_nothing_after_a_removal_grp_6,
+    ),
+    (
+        6,
+        "a number that the removed had used stands among the rest",
+        Defence::Cuts,
+        cuts::a_number_that_was_used_writes_nothing_after_a_removal_grp_6,
+    ),
+    (
+        6,
+        "who came back from its words counts from the beginning",
+        Defence::Cuts,
+        cuts::who_came_back_from_words_and_is_removed_writes_nothing_unseen_afterwards_grp_6,
+    ),
+    (
+        6,
+        "the removed say that they write in an epoch nobody knows",
+        Defence::Cuts,
+        cuts::what_says_it_is_of_an_epoch_nobody_knows_is_late_grp_6,
+    ),
+    (
+        6,
+        "numbers that a removed device had left out stand among the rest",
+        Defence::Cuts,
+        cuts::numbers_that_were_left_out_write_nothing_after_a_device_was_removed_dev_6,
+    ),
+    (
+        6,
+        "a removed device says that another one of its account wrote it",
+        Defence::Cuts,
+        cuts::a_removed_device_does_not_write_as_another_one_of_its_account_dev_6,
     ),
     (
         6,

@@ -19,7 +19,7 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-fn words(bench: &mut Bench, device: usize) -> String {
+pub(crate) fn words(bench: &mut Bench, device: usize) -> String {
     match bench.ask(device, Command::Words) {
         Ok(Reply::Words(words)) => words.words.join(" "),
         other => panic!("{other:?}"),
@@ -27,7 +27,7 @@ fn words(bench: &mut Bench, device: usize) -> String {
 }
 
 /// A device with nothing but words and an entrance. Out: its number.
-fn come_back(bench: &mut Bench, words: &str, door: &str) -> usize {
+pub(crate) fn come_back(bench: &mut Bench, words: &str, door: &str) -> usize {
     let seed = 100 + bench.devices.len();
     let now = bench.devices[0].now;
     bench.devices.push(Device::new(seed));

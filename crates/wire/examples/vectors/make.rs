@@ -593,8 +593,7 @@ fn note() -> Note {
     Note {
         cuts: vec![Cut {
             account,
-            epoch: EpochId::from_bytes(bytes(40)),
-            seq: 7,
+            said: vec![bytes(40), bytes(41)],
         }],
         leaves: vec![Leave {
             account,
@@ -1070,7 +1069,7 @@ fn own_note() -> OwnNote {
         log: card().device_log,
         cuts: vec![LeafCut {
             leaf: bytes(54),
-            seq: 12,
+            said: vec![bytes(56)],
         }],
     }
 }

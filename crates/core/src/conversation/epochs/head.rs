@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::closing::{bring_near, close_surplus};
-use super::mark_late;
+use super::late::mark_late;
 use super::tree::{Parents, nodes, parents, path};
 
 /// An account has written a message in this epoch: where there are forks, that may decide one.
@@ -74,9 +74,9 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
             BTreeSet::new()
         };
         move_to(step, group, &nodes, (head, found), &void)?;
+        let changed = mark_late(step, group)?;
+        content::judge_late(step, &changed)?;
     }
-    mark_late(step, group)?;
-    content::judge_late(step, group)?;
     close_surplus(step, group)
 }
 

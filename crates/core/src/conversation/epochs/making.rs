@@ -27,7 +27,7 @@ pub(crate) fn commit(
     note: &Note,
 ) -> Result<Made, Stop> {
     let (made, _) = make(step, of, wish, judged)?;
-    keep_cuts(step, made.child, judged, note)?;
+    keep_cuts(step, (&of.group, made.child), judged, note)?;
     settle_head(step, &of.group)?;
     Ok(made)
 }
@@ -41,7 +41,7 @@ pub(crate) fn commit_own(
     note: &OwnNote,
 ) -> Result<Made, Stop> {
     let (made, me) = make(step, of, wish, judged)?;
-    keep_leaf_cuts(step, made.child, me, note)?;
+    keep_leaf_cuts(step, (&of.group, made.child), me, note)?;
     settle_head(step, &of.group)?;
     Ok(made)
 }

@@ -91,10 +91,10 @@ pub(super) fn take_commit(
     }
     group::succession::heard(step, of, by.1)?;
     match &about_own {
-        Some(note) => keep_leaf_cuts(step, taken.child, by.1, note)?,
+        Some(note) => keep_leaf_cuts(step, (&of.group, taken.child), by.1, note)?,
         None => {
             group::restored::note(step, of, &removed, &taken.added)?;
-            keep_cuts(step, taken.child, &judged, &note)?;
+            keep_cuts(step, (&of.group, taken.child), &judged, &note)?;
         }
     }
     committed(step, &of.group)?;

@@ -47,6 +47,30 @@ pub(super) fn path(tree: &Parents<'_>, from: EpochId) -> Vec<EpochId> {
     path
 }
 
+/// Each epoch that is known here, with its parent: all that is needed to walk the tree.
+pub(super) fn lineage(step: &Step<'_, '_>, group: &Gid) -> Result<BTreeMap<EpochId, Option<EpochId>>, Stop> {
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT epoch_id, parent FROM epoch WHERE group_id = ?")?;
+    let found = rows.query_map([group], |row| {
+        let parent: Option<[u8; 16]> = row.get(1)?;
+        Ok((EpochId::from_bytes(row.get(0)?), parent.map(EpochId::from_bytes)))
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// From an epoch back to the root.
+pub(super) fn path_in(tree: &BTreeMap<EpochId, Option<EpochId>>, from: EpochId) -> Vec<EpochId> {
+    let mut path = vec![from];
+    while let Some(Some(parent)) = path.last().and_then(|at| tree.get(at)) {
+        if path.len() > tree.len() {
+            break;
+        }
+        path.push(*parent);
+    }
+    path
+}
+
 /// An epoch and all that descends from it.
 pub(super) fn below(step: &Step<'_, '_>, top: EpochId) -> Result<Vec<EpochId>, Stop> {
     let mut rows = step.tx.prepare_cached(
