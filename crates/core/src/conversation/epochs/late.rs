@@ -136,8 +136,9 @@ enum Marks {
 struct Judge<'j, 'a, 't> {
     step: &'j Step<'a, 't>,
     group: Gid,
-    /// Epochs that are known here.
-    known: BTreeSet<EpochId>,
+    commit: EpochId,
+    /// Epochs that are known here, with their parents.
+    known: BTreeMap<EpochId, Option<EpochId>>,
     /// Of those, the one that the commit makes and all that descend from it.
     after: BTreeSet<EpochId>,
     members: BTreeMap<EpochId, Vec<Member>>,
@@ -149,7 +150,8 @@ impl<'j, 'a, 't> Judge<'j, 'a, 't> {
         Ok(Self {
             step,
             group: *group,
-            known: lineage(step, group)?.into_keys().collect(),
+            commit,
+            known: lineage(step, group)?,
             after: below(step, commit)?.into_iter().collect(),
             members: BTreeMap::new(),
             children: BTreeMap::new(),
@@ -159,7 +161,7 @@ impl<'j, 'a, 't> Judge<'j, 'a, 't> {
     /// The epoch that a message belongs to: the first one, where it is known.
     fn belongs(&self, message: &Written) -> EpochId {
         match message.again {
-            Some((again, _)) if !self.known.contains(&message.first.0) => again,
+            Some((again, _)) if !self.known.contains_key(&message.first.0) => again,
             _first => message.first.0,
         }
     }
@@ -183,7 +185,7 @@ impl<'j, 'a, 't> Judge<'j, 'a, 't> {
     }
 
     fn is_outside(&self, epoch: EpochId) -> bool {
-        self.known.contains(&epoch) && !self.after.contains(&epoch)
+        self.known.contains_key(&epoch) && !self.after.contains(&epoch)
     }
 
     fn key_of(&mut self, epoch: EpochId, leaf: u32) -> Result<Option<[u8; 8]>, Stop> {
@@ -201,7 +203,7 @@ impl<'j, 'a, 't> Judge<'j, 'a, 't> {
     fn candidates(&self, account: AccountId) -> Result<Vec<Written>, Stop> {
         let mut found: BTreeMap<i64, Written> = BTreeMap::new();
         let mut rows = self.step.tx.prepare_cached(WRITTEN)?;
-        for epoch in self.known.difference(&self.after) {
+        for epoch in self.known.keys().filter(|epoch| !self.after.contains(epoch)) {
             let here = rows.query_map(params![self.group, account.as_bytes(), epoch.as_bytes()], |row| {
                 Ok((row.get(6)?, written(row)?))
             })?;
@@ -225,7 +227,7 @@ impl<'j, 'a, 't> Judge<'j, 'a, 't> {
             if self.after.contains(&self.belongs(&child)) {
                 continue;
             }
-            let judged = marks != Marks::None && self.concerns(cut, &child)?;
+            let judged = marks != Marks::None && self.was_judged(cut, &child)?;
             let after = judged && is_after(self.step, cut, child.id)?;
             match (judged, after) {
                 (true, false) => above.push(Above::Reached),
@@ -234,6 +236,18 @@ impl<'j, 'a, 't> Judge<'j, 'a, 't> {
             }
         }
         Ok(above)
+    }
+
+    /// The cut concerned this message already when it came: the mark says all. Not so where its first epoch may have become
+    /// known later, nor in what was taken out of the tree and may have descended from the commit (EPO-5).
+    fn was_judged(&mut self, cut: &Kept, message: &Written) -> Result<bool, Stop> {
+        let rooted = || {
+            let line = path_in(&self.known, self.commit);
+            path_in(&self.known, message.first.0)
+                .iter()
+                .any(|epoch| line.contains(epoch))
+        };
+        Ok(message.again.is_none() && rooted() && self.concerns(cut, message)?)
     }
 
     fn children_of(&mut self, short: Short) -> Result<Vec<Written>, Stop> {
