@@ -283,7 +283,7 @@ fn may_delete(step: &Step<'_, '_>, epoch: EpochId, by: AccountId, author: Accoun
     if by == author || !defence::holds(Defence::Moderation) {
         return Ok(true);
     }
-    let Some(state) = epochs::state(step, epoch)? else {
+    let Some(state) = epochs::rights(step, epoch)? else {
         return Ok(false);
     };
     let moderates = state.role(by).is_some_and(|role| role <= Role::Moderator);

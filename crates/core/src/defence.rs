@@ -90,6 +90,8 @@ pub enum Defence {
     OwnBackOnce,
     /// Where a removal has lost to a fork nobody writes what the removed could read (FORK-8).
     LostRemovals,
+    /// Void commits give nobody a right (FORK-2).
+    VoidRights,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -506,7 +506,7 @@ pub(crate) fn may_write(step: &Step<'_, '_>, epoch: EpochId, account: AccountId)
 
 /// Whether this account may say how long messages stay in this epoch (CON-10).
 pub(crate) fn may_edit(step: &Step<'_, '_>, epoch: EpochId, account: AccountId) -> Result<bool, Stop> {
-    Ok(match epochs::state(step, epoch)? {
+    Ok(match epochs::rights(step, epoch)? {
         None => true,
         Some(state) => state.role(account).is_some_and(|role| role <= state.may_edit),
     })

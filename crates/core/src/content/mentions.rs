@@ -87,7 +87,7 @@ pub(super) fn counting(step: &Step<'_, '_>, epoch: EpochId, sender: AccountId, s
 
 /// Moderators and above; in a conversation of two nobody, for there is nobody else.
 fn may_mean_all(step: &Step<'_, '_>, epoch: EpochId, sender: AccountId) -> Result<bool, Stop> {
-    let state = epochs::state(step, epoch)?;
+    let state = epochs::rights(step, epoch)?;
     Ok(state
         .and_then(|state| state.role(sender))
         .is_some_and(|role| role <= Role::Moderator))

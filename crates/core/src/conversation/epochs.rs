@@ -19,6 +19,7 @@ mod making;
 mod readable;
 mod taking;
 mod tree;
+mod void;
 
 pub(crate) use catchup::take_commits;
 use closing::near;
@@ -36,6 +37,7 @@ pub(crate) use lost_removal::beside_lost_removal;
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
 pub(crate) use tree::{is_canonical, since};
+pub(crate) use void::rights;
 
 use self::closing::close_surplus;
 use super::{receipts, wants};

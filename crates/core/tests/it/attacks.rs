@@ -6,7 +6,7 @@
 
 use crate::{
     behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, links, lost_removal,
-    meeting, outsiders, polls, rules, succession, vanish, wants, watch,
+    meeting, outsiders, polls, rules, succession, vanish, void, wants, watch,
 };
 use std::collections::BTreeSet;
 use stonechat_core::defence::{Defence, without};
@@ -61,6 +61,12 @@ const ATTACKS: &[Attack] = &[
         "a device link that was forgotten is found later",
         Defence::LinkHour,
         devices::a_link_is_good_once_and_for_an_hour_lnk_1,
+    ),
+    (
+        6,
+        "whom a removed admin lets in changes what all see",
+        Defence::VoidRights,
+        void::whom_a_void_commit_let_in_changes_nothing_fork_2_grp_6,
     ),
     (
         6,

@@ -47,5 +47,6 @@ mod talking;
 mod together;
 mod typing;
 mod vanish;
+mod void;
 mod wants;
 mod watch;

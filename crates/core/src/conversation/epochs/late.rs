@@ -16,7 +16,7 @@ use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 use super::descent::{Above, Descent, Short};
 use super::tree::{below, lineage, path_in};
-use super::{Member, members};
+use super::{Member, members, void};
 
 /// So many messages are looked at for one cut at most; what is before more of them than that is late.
 pub(super) const LOOKED_MAX: usize = 1 << 18;
@@ -302,10 +302,13 @@ pub(super) fn judge_all(step: &Step<'_, '_>, group: &Gid, commit: EpochId) -> Re
 pub(crate) fn judge_new(step: &Step<'_, '_>, of: &Conversation, new: &Written) -> Result<Vec<MessageId>, Stop> {
     let cuts = of_account(step, &of.group, new.sender)?;
     let connects = has_children(step, &of.group, new.id)?;
-    if ended(of) || (cuts.is_empty() && !connects) {
+    if ended(of) {
         return Ok(vec![]);
     }
-    let mut changed = false;
+    let mut changed = of.grouped && void::is_let_in(step, of, new.sender, new.first.0)?;
+    if !changed && cuts.is_empty() && !connects {
+        return Ok(vec![]);
+    }
     for cut in &cuts {
         let mut judge = Judge::of(step, &of.group, cut.commit)?;
         let mut descent = Descent::new(&cut.said, LOOKED_MAX);
@@ -391,7 +394,7 @@ pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<MessageI
     }
     let tree = lineage(step, group)?;
     let head = path_in(&tree, of.epoch);
-    let mut late = BTreeSet::new();
+    let mut late: BTreeSet<MessageId> = void::of_those_let_in(step, group)?.into_iter().collect();
     for cut in cuts
         .iter()
         .filter(|cut| !cut.leaf.is_empty() || head.contains(&cut.commit))

@@ -6,19 +6,19 @@
 use crate::conversation::Conversation;
 use crate::defence::{self, Defence};
 use crate::fork::{self, Node};
-use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::head::votes;
 use super::tree::{Parents, nodes, parents, path};
+use super::void::unseats_somebody;
 use super::{is_readable, members, near};
 
 /// Where a removal that is known has lost, and whom it removed is in the head as if nothing had been: the end of its
 /// branch, if that is still written in.
 pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<EpochId>, Stop> {
-    if !of.grouped || !unseats_beside(step, &of.group)? || !defence::holds(Defence::LostRemovals) {
+    if !of.grouped || !unseats_somebody(step, &of.group)? || !defence::holds(Defence::LostRemovals) {
         return Ok(None);
     }
     let nodes = nodes(step, &of.group)?;
@@ -35,11 +35,6 @@ pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Res
         }
     }
     Ok(None)
-}
-
-fn unseats_beside(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM epoch WHERE group_id = ? AND unseats <> x''";
-    Ok(step.tx.prepare_cached(sql)?.exists([group])?)
 }
 
 /// A commit beside the head's branch removes somebody who is in every epoch from where that branch left to the head: on it

@@ -1,0 +1,118 @@
+//! What void commits seem to give: rights, and a place in the group.
+//!
+//! In: epochs, messages. Out: the state by which rights are judged there; which messages are of somebody whom only void commits
+//! have let in. Specified in `docs/protocol/09-forks.md` (FORK-2) and `12-groups.md` (GRP-6).
+
+use crate::conversation::Conversation;
+use crate::defence::{self, Defence};
+use crate::fork::{self, Node};
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
+use stonechat_wire::group::GroupState;
+use stonechat_wire::ids::{AccountId, EpochId, MessageId};
+
+use super::state;
+use super::tree::{lineage, nodes, parents, path, path_in};
+
+/// The state that says who may do what with what was written in an epoch: its own; where void commits led there, that of the
+/// last epoch before them, for they give nobody a right.
+pub(crate) fn rights(step: &Step<'_, '_>, epoch: EpochId) -> Result<Option<GroupState>, Stop> {
+    state(step, before_void(step, epoch)?)
+}
+
+fn before_void(step: &Step<'_, '_>, epoch: EpochId) -> Result<EpochId, Stop> {
+    let sql = "SELECT group_id FROM epoch WHERE epoch_id = ?";
+    let group: Option<Gid> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([epoch.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(group) = group else { return Ok(epoch) };
+    Ok(match Void::of(step, &group)? {
+        Some(void) => void.last_before(epoch).unwrap_or(epoch),
+        None => epoch,
+    })
+}
+
+/// Messages of accounts that are where they wrote by void commits alone.
+pub(super) fn of_those_let_in(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<MessageId>, Stop> {
+    let Some(void) = Void::of(step, group)? else {
+        return Ok(vec![]);
+    };
+    let sql = "SELECT id FROM message WHERE group_id = ? AND sender = ? AND epoch_id = ? AND seq > 0";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for epoch in &void.epochs {
+        for account in void.let_in(*epoch) {
+            let theirs = rows.query_map(params![group, account.as_bytes(), epoch.as_bytes()], |row| row.get(0))?;
+            for id in theirs {
+                found.push(MessageId::from_bytes(id?));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether void commits alone have let this account into this epoch.
+pub(super) fn is_let_in(
+    step: &Step<'_, '_>,
+    of: &Conversation,
+    account: AccountId,
+    epoch: EpochId,
+) -> Result<bool, Stop> {
+    if epoch == of.epoch || path_in(&lineage(step, &of.group)?, of.epoch).contains(&epoch) {
+        return Ok(false);
+    }
+    let void = Void::of(step, &of.group)?;
+    Ok(void.is_some_and(|void| void.let_in(epoch).contains(&account)))
+}
+
+/// The void part of a tree.
+struct Void {
+    nodes: Vec<Node>,
+    epochs: BTreeSet<EpochId>,
+}
+
+impl Void {
+    /// None where nobody was unseated: then nothing is void.
+    fn of(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Self>, Stop> {
+        if !unseats_somebody(step, group)? || !defence::holds(Defence::VoidRights) {
+            return Ok(None);
+        }
+        let sql = "SELECT root FROM conversation WHERE group_id = ?";
+        let root = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?;
+        let nodes = nodes(step, group)?;
+        let epochs = fork::void(&nodes, EpochId::from_bytes(root));
+        Ok(Some(Self { nodes, epochs }))
+    }
+
+    fn last_before(&self, epoch: EpochId) -> Option<EpochId> {
+        let mut way = path(&parents(&self.nodes), epoch).into_iter();
+        way.find(|on| !self.epochs.contains(on))
+    }
+
+    fn members(&self, epoch: EpochId) -> Option<&BTreeSet<AccountId>> {
+        let node = self.nodes.iter().find(|node| node.epoch == epoch);
+        node.map(|node| &node.members)
+    }
+
+    /// Who is in this epoch and was not in the last one before the void commits that led there.
+    fn let_in(&self, epoch: EpochId) -> BTreeSet<AccountId> {
+        if !self.epochs.contains(&epoch) {
+            return BTreeSet::new();
+        }
+        let before = self.last_before(epoch).and_then(|before| self.members(before));
+        match (self.members(epoch), before) {
+            (Some(there), Some(before)) => there.difference(before).copied().collect(),
+            _unknown => BTreeSet::new(),
+        }
+    }
+}
+
+/// Without that nothing is void.
+pub(super) fn unseats_somebody(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM epoch WHERE group_id = ? AND unseats <> x''";
+    Ok(step.tx.prepare_cached(sql)?.exists([group])?)
+}
