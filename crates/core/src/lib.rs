@@ -224,8 +224,10 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
     }
 }
 
+type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
+
 /// What time itself asks for, in this order.
-const DUE: [fn(&mut Step<'_, '_>) -> Result<(), Stop>; 18] = [
+const DUE: [Due; 18] = [
     restore::take_due,
     restore::ask_due,
     invite::expire,
