@@ -161,6 +161,11 @@ fn what_a_removed_device_wrote_stays_apart_where_its_removal_is_made_again_dev_6
     all_agree(&mut bench, &[0, 1]);
     assert_eq!(names(&mut bench, 0), ["Ana", "Bo"]);
     assert_eq!([0, 1].map(|device| number(&mut bench, device, late)), [1, 1]);
+    // Whoever has not heard of the removal that lost reads the same in the other one.
+    let of_group = "FROM cut JOIN conversation USING (group_id) WHERE grouped = 1 AND cut.leaf <> x''";
+    let counted = ["count(*)", "count(DISTINCT said)"];
+    let counted = counted.map(|what| number(&mut bench, 0, &format!("SELECT {what} {of_group}")));
+    assert_eq!(counted, [2, 1]);
 }
 
 /// The account itself is removed meanwhile, by somebody who has seen what the device wrote: that removal wins, and nobody
