@@ -11,7 +11,7 @@ use stonechat_core::api::{
 };
 use stonechat_wire::group::GroupState;
 
-use super::plan::{DAY, DevicePlan, HOUR, Meeting, Odds, Plan, RelayPlan, SECOND, Spoken, Text, Trouble};
+use super::plan::{DAY, DevicePlan, HOUR, MINUTE, Meeting, Odds, Plan, RelayPlan, SECOND, Spoken, Text, Trouble};
 use super::roll::Roll;
 use super::{Event, World};
 
@@ -72,7 +72,29 @@ impl Plan {
             meetings,
             heals_at,
         };
-        plan.touched(seed).with_kin(seed)
+        plan.touched(seed).with_kin(seed).troubled(seed)
+    }
+
+    /// What else goes wrong: a relay is out of reach for days, a disk is full for hours.
+    fn troubled(mut self, seed: u64) -> Self {
+        let roll = &mut Roll::seeded(seed, 9);
+        let (people, relays) = (self.devices.len(), self.relays.len());
+        let when = |roll: &mut Roll| roll.below(self.heals_at * 8 / 10);
+        let mut more = Vec::new();
+        if roll.percent(40) {
+            more.push((
+                when(roll),
+                Trouble::CutRelay(roll.index(relays), roll.time(10 * MINUTE, 3 * DAY)),
+            ));
+        }
+        for _ in 0..roll.between(0, 3) {
+            more.push((
+                when(roll),
+                Trouble::DiskFull(roll.index(people), roll.time(10 * MINUTE, 8 * HOUR)),
+            ));
+        }
+        self.troubles.extend(more);
+        self
     }
 }
 
