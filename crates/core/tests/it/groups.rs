@@ -91,6 +91,19 @@ pub(crate) fn give(bench: &mut Bench, by: usize, whom: usize, role: Role) -> Res
     group(bench.ask(by, Command::GroupRole(wish)))
 }
 
+/// Every member may change the group's name, pins and timer.
+pub(crate) fn let_all_edit(bench: &mut Bench, by: usize) {
+    let edit = GroupEdit {
+        chat: chat(bench, by),
+        name: None,
+        description: None,
+        may_write: None,
+        may_add: None,
+        may_edit: Some(Role::Member),
+    };
+    bench.ask(by, Command::GroupEdit(edit)).unwrap();
+}
+
 pub(crate) fn say(bench: &mut Bench, device: usize, text: &str) -> Result<Reply, Fault> {
     let chat = chat(bench, device);
     bench.ask(

@@ -3,8 +3,7 @@
 use crate::behind::rename;
 use crate::bench::Bench;
 use crate::forks::renew;
-use crate::groups::{chat, circle, create, names, remove, say, texts};
-use stonechat_core::api::{Command, GroupEdit, Role};
+use crate::groups::{circle, create, let_all_edit, names, remove, say, texts};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -14,15 +13,7 @@ const HOUR: u64 = 60 * MINUTE;
 fn late_winner() -> Bench {
     let mut bench = circle(6);
     create(&mut bench, &[1, 2, 3, 4, 5]);
-    let edit = GroupEdit {
-        chat: chat(&mut bench, 0),
-        name: None,
-        description: None,
-        may_write: None,
-        may_add: None,
-        may_edit: Some(Role::Member),
-    };
-    bench.ask(0, Command::GroupEdit(edit)).unwrap();
+    let_all_edit(&mut bench, 0);
     bench.pass(HOUR);
     (0..6).for_each(|device| bench.greet(device));
     bench.settle();

@@ -2,8 +2,8 @@
 
 use crate::bench::Bench;
 use crate::content::group_page;
-use crate::groups::{add, chat, create, give, names, number, remove, say, texts};
-use stonechat_core::api::{Command, GroupEdit, How, Pin, Role, TimerSet, Who};
+use crate::groups::{add, chat, create, give, let_all_edit, names, number, remove, say, texts};
+use stonechat_core::api::{Command, How, Pin, Role, TimerSet, Who};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -26,15 +26,7 @@ fn let_in() -> Bench {
     remove(&mut bench, 0, &[1]).unwrap();
     bench.pass(MINUTE);
     bench.lose_commits(0);
-    let edit = GroupEdit {
-        chat: chat(&mut bench, 1),
-        name: None,
-        description: None,
-        may_write: None,
-        may_add: None,
-        may_edit: Some(Role::Member),
-    };
-    bench.ask(1, Command::GroupEdit(edit)).unwrap();
+    let_all_edit(&mut bench, 1);
     add(&mut bench, 1, &[4]).unwrap();
     bench.reconnect(1);
     bench.pass(MINUTE);

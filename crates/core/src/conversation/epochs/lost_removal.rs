@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::head::votes;
-use super::tree::{Parents, nodes, parents, path};
-use super::void::unseats_somebody;
+use super::tree::{Parents, lineage, nodes, parents, path, path_in};
+use super::void::unseating;
 use super::{is_readable, members, near};
 
 /// Where a removal that is known has lost, and whom it removed is in the head as if nothing had been: the end of its
 /// branch, if that is still written in.
 pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<EpochId>, Stop> {
-    if !of.grouped || !unseats_somebody(step, &of.group)? || !defence::holds(Defence::LostRemovals) {
+    if !of.grouped || !unseats_beside(step, of)? || !defence::holds(Defence::LostRemovals) {
         return Ok(None);
     }
     let nodes = nodes(step, &of.group)?;
@@ -35,6 +35,16 @@ pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Res
         }
     }
     Ok(None)
+}
+
+/// Somebody loses something by a commit beside the head's branch. Asked before the members of all epochs are read.
+fn unseats_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    let unseating = unseating(step, &of.group)?;
+    if unseating.is_empty() {
+        return Ok(false);
+    }
+    let head = path_in(&lineage(step, &of.group)?, of.epoch);
+    Ok(unseating.iter().any(|epoch| !head.contains(epoch)))
 }
 
 /// A commit beside the head's branch removes somebody who is in every epoch from where that branch left to the head: on it

@@ -3,7 +3,7 @@
 //! In: epochs, messages. Out: the state by which rights are judged there; which messages are of somebody whom only void commits
 //! have let in. Specified in `docs/protocol/09-forks.md` (FORK-2) and `12-groups.md` (GRP-6).
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, load};
 use crate::defence::{self, Defence};
 use crate::fork::{self, Node};
 use crate::mls::Gid;
@@ -29,8 +29,13 @@ fn before_void(step: &Step<'_, '_>, epoch: EpochId) -> Result<EpochId, Stop> {
         .prepare_cached(sql)?
         .query_row([epoch.as_bytes()], |row| row.get(0))
         .optional()?;
-    let Some(group) = group else { return Ok(epoch) };
-    Ok(match Void::of(step, &group)? {
+    let Some(of) = group.map_or(Ok(None), |group| load(step, &group))? else {
+        return Ok(epoch);
+    };
+    if is_on_heads_branch(step, &of, epoch)? {
+        return Ok(epoch);
+    }
+    Ok(match Void::of(step, &of.group)? {
         Some(void) => void.last_before(epoch).unwrap_or(epoch),
         None => epoch,
     })
@@ -62,11 +67,16 @@ pub(super) fn is_let_in(
     account: AccountId,
     epoch: EpochId,
 ) -> Result<bool, Stop> {
-    if epoch == of.epoch || path_in(&lineage(step, &of.group)?, of.epoch).contains(&epoch) {
+    if is_on_heads_branch(step, of, epoch)? {
         return Ok(false);
     }
     let void = Void::of(step, &of.group)?;
     Ok(void.is_some_and(|void| void.let_in(epoch).contains(&account)))
+}
+
+/// Nothing is void there.
+fn is_on_heads_branch(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<bool, Stop> {
+    Ok(epoch == of.epoch || path_in(&lineage(step, &of.group)?, of.epoch).contains(&epoch))
 }
 
 /// The void part of a tree.
@@ -78,7 +88,7 @@ struct Void {
 impl Void {
     /// None where nobody was unseated: then nothing is void.
     fn of(step: &Step<'_, '_>, group: &Gid) -> Result<Option<Self>, Stop> {
-        if !unseats_somebody(step, group)? || !defence::holds(Defence::VoidRights) {
+        if unseating(step, group)?.is_empty() || !defence::holds(Defence::VoidRights) {
             return Ok(None);
         }
         let sql = "SELECT root FROM conversation WHERE group_id = ?";
@@ -111,8 +121,10 @@ impl Void {
     }
 }
 
-/// Without that nothing is void.
-pub(super) fn unseats_somebody(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM epoch WHERE group_id = ? AND unseats <> x''";
-    Ok(step.tx.prepare_cached(sql)?.exists([group])?)
+/// The epochs of commits that take something from somebody: without one nothing is void.
+pub(super) fn unseating(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let sql = "SELECT epoch_id FROM epoch WHERE group_id = ? AND (unseats <> x'' OR ousts <> x'')";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let found = rows.query_map([group], |row| row.get(0).map(EpochId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
