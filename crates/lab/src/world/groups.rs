@@ -94,6 +94,28 @@ impl Plan {
             ));
         }
         self.troubles.extend(more);
+        if std::env::var_os("STONECHAT_WORSE").is_some() {
+            self.worse(seed)
+        } else {
+            self
+        }
+    }
+
+    /// What groups do not come through yet: a relay forgets all it has, a clock jumps (docs/lab-world.md).
+    fn worse(mut self, seed: u64) -> Self {
+        let roll = &mut Roll::seeded(seed, 10);
+        let (people, relays) = (self.devices.len(), self.relays.len());
+        let latest = self.heals_at * 8 / 10;
+        if roll.percent(20) {
+            let at = roll.below(latest);
+            self.troubles.push((at, Trouble::RelayForgets(roll.index(relays))));
+        }
+        if roll.percent(30) {
+            let far = *roll.pick(&[3 * DAY, 400 * DAY]);
+            let by = roll.below(2 * far).cast_signed() - far.cast_signed();
+            self.troubles
+                .push((roll.below(latest), Trouble::Jump(roll.index(people), by)));
+        }
         self
     }
 }
