@@ -798,3 +798,21 @@ fn what_was_written_out_of_reach_among_own_devices_waits_for_a_relay_own_5() {
     let waits = "SELECT count(*) FROM outbox WHERE purpose = 0";
     assert_eq!(count(&mut bench, laptop, waits), 0);
 }
+
+/// Another device of the account has used the highest number: that stops nobody.
+#[test]
+fn the_highest_number_of_a_linked_device_stops_no_other_msg_1() {
+    let mut bench = two_and_bo();
+    crate::forks::change(&mut bench, 2, "UPDATE conversation SET seq = 4294967294 WHERE own = 0");
+    say(&mut bench, 2, "by the laptop");
+    bench.pass(MINUTE);
+    say(&mut bench, 0, "from home");
+    say(&mut bench, 2, "by the laptop again");
+    bench.pass(MINUTE);
+    let told = ["from home", "by the laptop again"];
+    let shown = bench.texts(1);
+    assert!(
+        told.iter().all(|text| shown.iter().any(|shown| shown == text)),
+        "{shown:?}"
+    );
+}
