@@ -136,15 +136,21 @@ fn words_and_one_entrance_bring_people_and_groups_back_cap_7() {
     }
 }
 
-/// Group seed 161: while Ana's device is lost the only admin steps down; Ana's capsule knows no other who may bring her back.
-#[test]
-fn who_steps_down_still_brings_the_owner_back_grp_14() {
-    let mut bench = circle(4);
-    create(&mut bench, &[1, 2, 3]);
-    give(&mut bench, 0, 3, Role::Admin).unwrap();
+/// A group of so many with one admin; then its owner's device is lost.
+fn owner_lost(people: usize, admin: usize) -> (Bench, String) {
+    let mut bench = circle(people);
+    create(&mut bench, &(1..people).collect::<Vec<_>>());
+    give(&mut bench, 0, admin, Role::Admin).unwrap();
     bench.pass(2 * MINUTE);
     let words = words(&mut bench, 0);
     bench.devices[0].cut = true;
+    (bench, words)
+}
+
+/// Group seed 161: while Ana's device is lost the only admin steps down; Ana's capsule knows no other who may bring her back.
+#[test]
+fn who_steps_down_still_brings_the_owner_back_grp_14() {
+    let (mut bench, words) = owner_lost(4, 3);
     give(&mut bench, 3, 3, Role::Member).unwrap();
     bench.pass(MINUTE);
     let ana = come_back(&mut bench, &words, &route());
@@ -156,12 +162,7 @@ fn who_steps_down_still_brings_the_owner_back_grp_14() {
 /// Who comes back owns the group itself: that is no turn to wait for.
 #[test]
 fn the_first_admin_brings_an_owner_back_within_a_minute_rch_6() {
-    let mut bench = circle(3);
-    create(&mut bench, &[1, 2]);
-    give(&mut bench, 0, 1, Role::Admin).unwrap();
-    bench.pass(2 * MINUTE);
-    let words = words(&mut bench, 0);
-    bench.devices[0].cut = true;
+    let (mut bench, words) = owner_lost(3, 1);
     let ana = come_back(&mut bench, &words, &route());
     bench.pass(MINUTE);
     assert_eq!(count(&mut bench, ana, "SELECT count(*) FROM lost_group"), 0);
