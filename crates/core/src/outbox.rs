@@ -59,7 +59,7 @@ pub(crate) enum Waiting {
     Again = 5,
     /// A commit, mine or not, that somebody is behind, until stored.
     CommitAgain = 6,
-    /// The account's capsule, until stored.
+    /// The account's capsule, until the next one: put again every day, for a relay may have lost it (CAP-4).
     Capsule = 7,
     /// What Welcomes have in common, until stored (GRP-15).
     Apart = 8,
@@ -372,13 +372,10 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
                 carried(step, &about)?;
                 confirmed_before(step, row, &about)?;
             }
-            Waiting::Message | Waiting::Claim => {}
-            Waiting::Receipt
-            | Waiting::Answer
-            | Waiting::Again
-            | Waiting::CommitAgain
-            | Waiting::Capsule
-            | Waiting::Apart => drop_row(step, row)?,
+            Waiting::Message | Waiting::Claim | Waiting::Capsule => {}
+            Waiting::Receipt | Waiting::Answer | Waiting::Again | Waiting::CommitAgain | Waiting::Apart => {
+                drop_row(step, row)?
+            }
             Waiting::Commit => commit_stored(step, row, &about)?,
         }
     }

@@ -152,7 +152,7 @@ export const en = {
     newDevice: (name: string) => `${isolate(name)} has a new device.`,
     newDeviceMine: 'You have a new device.',
     silent: (name: string, since: string) => `${isolate(name)}’s device has not been seen since ${since}; your message is kept.`,
-    missing: (count: number) => n(count, { one: '# message before this one is on its way', other: '# messages before this one are on their way' }),
+    missing: (count: number) => n(count, { one: '# message before this one is not here yet', other: '# messages before this one are not here yet' }),
     askedFor: (count: number) => n(count, { one: '# message before this one is missing. It was asked for', other: '# messages before this one are missing. They were asked for' }),
     began: (name: string) => `Only you and ${isolate(name)} can read this chat.`,
     newer: 'This message needs a newer version of Stonechat.',

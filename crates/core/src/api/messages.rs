@@ -146,7 +146,7 @@ pub struct Message {
     pub client_id: Option<String>,
     /// Written after its sender was removed, or lost the right to write: shown apart.
     pub late: bool,
-    /// Messages before this one that are known to be missing ("n messages on their way").
+    /// Messages before this one that are known to be missing: they may come, or never.
     pub missing_before: u32,
     /// Those that are missing were asked for.
     pub asked_for: bool,

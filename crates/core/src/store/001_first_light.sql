@@ -663,7 +663,7 @@ END;
 -- What is to leave and has not been confirmed by a recipient.
 CREATE TABLE outbox(
   id           INTEGER PRIMARY KEY,
-  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit, 7 capsule (until stored), 8 what Welcomes have in common (until stored)
+  purpose      INTEGER NOT NULL,         -- 0 message (until confirmed), 1 receipt (until stored), 2 claim (until answered), 3 answer (until stored), 4 commit (until others were heard in its epoch), 5 want list or what one asked for (until stored), 6 the same of a commit, 7 capsule (until the next one), 8 what Welcomes have in common (until stored)
   about        BLOB NOT NULL,            -- message id, group id, acceptance id, claim id, epoch id that a commit makes (want list: group id)
   group_id     BLOB REFERENCES conversation(group_id) ON DELETE CASCADE,
   content      BLOB NOT NULL,            -- what is inside: sealed anew each time it is put again

@@ -537,6 +537,20 @@ fn a_capsule_is_put_after_changes_eight_times_a_day_and_after_twenty_days_cap_4(
 }
 
 #[test]
+fn a_relay_that_lost_everything_has_the_capsule_again_within_a_day_cap_4() {
+    let mut bench = Bench::friends();
+    bench.pass(MINUTE);
+    let words = words(&mut bench, 0);
+    bench.relay.boxes.values_mut().flatten().for_each(Vec::clear);
+    bench.pass(25 * HOUR);
+    bench.devices[0].cut = true;
+    let ana = come_back(&mut bench, &words, &route());
+    bench.pass(30 * SECOND);
+    let names = "SELECT count(*) FROM contact WHERE own_name = 'Bo'";
+    assert_eq!(count(&mut bench, ana, names), 1);
+}
+
+#[test]
 fn who_has_no_relay_of_its_own_has_its_capsule_where_it_talks_cap_4() {
     let mut bench = Bench::with(1);
     bench.devices.push(Device::new(50));

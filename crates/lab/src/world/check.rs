@@ -75,10 +75,10 @@ impl World {
         let now = device.clock.read(BEGINNING + self.now).0;
         let mut waits = Vec::new();
         for (what, sql) in [
-            // A renewal may be on its way at any moment; it must only not stay there.
+            // A renewal may be on its way at any moment; it must only not stay there. The capsule stays (CAP-4).
             (
                 "outbox rows",
-                "SELECT purpose FROM outbox WHERE NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND about NOT IN ({gaps}) AND {inside}",
+                "SELECT purpose FROM outbox WHERE purpose <> 7 AND NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND about NOT IN ({gaps}) AND {inside}",
             ),
             (
                 "texts that nobody confirmed",

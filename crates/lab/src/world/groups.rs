@@ -11,6 +11,7 @@ use stonechat_core::api::{
 };
 use stonechat_wire::group::GroupState;
 
+use super::kin::Story;
 use super::plan::{DAY, DevicePlan, HOUR, MINUTE, Meeting, Odds, Plan, RelayPlan, SECOND, Spoken, Text, Trouble};
 use super::roll::Roll;
 use super::{Event, World};
@@ -20,6 +21,8 @@ pub const GROUP: usize = usize::MAX;
 
 /// Larger worlds last half as long: every device renews its keys and hears everybody else do so.
 const MANY: usize = 6;
+/// A device puts its account's capsule again every day (CAP-4); it may be cut off meanwhile.
+const PUT_AGAIN_WITHIN: u64 = 2 * DAY;
 
 /// Something somebody does about the group.
 #[derive(Clone, Copy, Debug)]
@@ -107,8 +110,10 @@ impl Plan {
         let (people, relays) = (self.devices.len(), self.relays.len());
         let latest = self.heals_at * 8 / 10;
         if roll.percent(20) {
-            let at = roll.below(latest);
-            self.troubles.push((at, Trouble::RelayForgets(roll.index(relays))));
+            let (at, relay) = (roll.below(latest), roll.index(relays));
+            if !self.takes_the_capsule(at, relay) {
+                self.troubles.push((at, Trouble::RelayForgets(relay)));
+            }
         }
         if roll.percent(30) {
             let far = *roll.pick(&[3 * DAY, 400 * DAY]);
@@ -117,6 +122,17 @@ impl Plan {
                 .push((roll.below(latest), Trouble::Jump(roll.index(people), by)));
         }
         self
+    }
+
+    /// Whether the only relay that has somebody's capsule loses it when the device that would put it again is about to be
+    /// lost, or is: then the words bring nothing back, and nothing can.
+    fn takes_the_capsule(&self, at: u64, relay: usize) -> bool {
+        self.kin.iter().any(|kin| match kin.story {
+            Story::Restored { lost_at, .. } => {
+                at + PUT_AGAIN_WITHIN > lost_at && self.devices[kin.home].relays == [relay]
+            }
+            Story::Linked { .. } => false,
+        })
     }
 }
 

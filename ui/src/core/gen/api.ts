@@ -898,7 +898,7 @@ clientId: string | null,
  */
 late: boolean, 
 /**
- * Messages before this one that are known to be missing ("n messages on their way").
+ * Messages before this one that are known to be missing: they may come, or never.
  */
 missingBefore: number, 
 /**
