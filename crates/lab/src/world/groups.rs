@@ -97,14 +97,10 @@ impl Plan {
             ));
         }
         self.troubles.extend(more);
-        if std::env::var_os("STONECHAT_WORSE").is_some() {
-            self.worse(seed)
-        } else {
-            self
-        }
+        self.worse(seed)
     }
 
-    /// What groups do not come through yet: a relay forgets all it has, a clock jumps (docs/lab-world.md).
+    /// A relay forgets all it has, a clock jumps.
     fn worse(mut self, seed: u64) -> Self {
         let roll = &mut Roll::seeded(seed, 10);
         let (people, relays) = (self.devices.len(), self.relays.len());
