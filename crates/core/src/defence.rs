@@ -92,6 +92,10 @@ pub enum Defence {
     LostRemovals,
     /// Void commits give nobody a right (FORK-2).
     VoidRights,
+    /// Only who may add members leads anybody into a group, or back (GRP-9).
+    MayAdd,
+    /// Who is in a group's tree is in its list (GRP-9).
+    TreeAndList,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -6,7 +6,7 @@
 
 use crate::{
     behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, links, lost_removal,
-    meeting, outsiders, polls, rules, succession, vanish, void, wants, watch,
+    meeting, outsiders, polls, rules, succession, vanish, void, wants, watch, welcomes,
 };
 use std::collections::BTreeSet;
 use stonechat_core::defence::{Defence, without};
@@ -307,6 +307,42 @@ const ATTACKS: &[Attack] = &[
         "members name what nobody has, without end",
         Defence::NotedMax,
         wants::of_what_members_name_1024_are_noted_wnt_1,
+    ),
+    (
+        4,
+        "who may not add adds somebody by a Welcome",
+        Defence::MayAdd,
+        welcomes::who_may_not_add_leads_nobody_into_a_group_grp_9,
+    ),
+    (
+        16,
+        "a member makes itself an owner and draws others onto its branch",
+        Defence::MayAdd,
+        welcomes::who_makes_itself_an_owner_draws_nobody_onto_its_branch_grp_9,
+    ),
+    (
+        16,
+        "who is no admin any more brings somebody back onto its branch",
+        Defence::MayAdd,
+        welcomes::who_is_no_admin_any_more_brings_nobody_back_grp_12,
+    ),
+    (
+        16,
+        "whoever is quicker brings an owner back who lost its device",
+        Defence::MayAdd,
+        welcomes::who_came_back_follows_nobody_who_could_not_bring_it_back_rch_6,
+    ),
+    (
+        16,
+        "a member gives another one a new leaf",
+        Defence::CommitRules,
+        welcomes::a_leaf_by_somebody_who_may_not_give_it_is_followed_by_nobody_grp_12,
+    ),
+    (
+        16,
+        "somebody whom the list does not name reads along",
+        Defence::TreeAndList,
+        welcomes::who_is_in_the_tree_and_not_in_the_list_keeps_everybody_out_grp_9,
     ),
 ];
 

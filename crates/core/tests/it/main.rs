@@ -50,3 +50,4 @@ mod vanish;
 mod void;
 mod wants;
 mod watch;
+mod welcomes;
