@@ -96,6 +96,8 @@ pub enum Defence {
     MayAdd,
     /// Who is in a group's tree is in its list (GRP-9).
     TreeAndList,
+    /// Who says that it leaves has signed it (GRP-7).
+    LeaveSigned,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -5,8 +5,8 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, links, lost_removal,
-    meeting, outsiders, polls, rules, succession, vanish, void, wants, watch, welcomes,
+    behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, leaving, links,
+    lost_removal, meeting, outsiders, polls, rules, succession, vanish, void, wants, watch, welcomes,
 };
 use std::collections::BTreeSet;
 use stonechat_core::defence::{Defence, without};
@@ -343,6 +343,12 @@ const ATTACKS: &[Attack] = &[
         "somebody whom the list does not name reads along",
         Defence::TreeAndList,
         welcomes::who_is_in_the_tree_and_not_in_the_list_keeps_everybody_out_grp_9,
+    ),
+    (
+        15,
+        "whoever says that it leaves makes everybody commit",
+        Defence::LeaveSigned,
+        leaving::a_leave_that_nobody_signed_makes_nobody_commit_grp_7,
     ),
 ];
 

@@ -27,6 +27,7 @@ mod halves;
 mod handover;
 mod hostile;
 mod introduce;
+mod leaving;
 mod limits;
 mod links;
 mod lost_removal;
