@@ -7,6 +7,8 @@ use stonechat_core::api::{
     AcceptanceState, ByChat, ById, Command, Fault, GroupEdit, GroupLink, How, Invite, InviteCreate, InviteState, Reply,
     Role, Who,
 };
+use stonechat_wire::group::{GroupState, Seat};
+use stonechat_wire::ids::AccountId;
 
 const HOUR: u64 = 3_600_000;
 
@@ -247,4 +249,78 @@ fn a_contact_who_comes_by_the_link_and_a_member_who_does_are_not_added_twice_glk
     let who = account(&mut bench, 1);
     let chats = format!("SELECT count(*) FROM chat WHERE lower(hex(contact)) = '{who}'");
     assert_eq!(number(&mut bench, 0, &chats), 1);
+}
+
+/// Ana's device takes the group for one with so many members.
+fn crowd(bench: &mut Bench, seats: usize) {
+    let head = "SELECT state FROM epoch WHERE epoch_id = (SELECT head FROM conversation WHERE grouped = 1)";
+    let state: Vec<u8> = {
+        let tx = bench.devices[0].store.begin().unwrap();
+        tx.query_row(head, [], |row| row.get(0)).unwrap()
+    };
+    let mut state = GroupState::decode(&state).unwrap();
+    state.seats.retain(|seat| !seat.name.starts_with("one of"));
+    while state.seats.len() < seats {
+        let number = u8::try_from(state.seats.len()).unwrap();
+        state.seats.push(Seat {
+            account: AccountId::from_bytes([number; 32]),
+            role: stonechat_wire::group::Role::Member,
+            name: format!("one of {seats}"),
+        });
+    }
+    let sql = format!(
+        "UPDATE epoch SET state = x'{}' WHERE epoch_id = (SELECT head FROM conversation WHERE grouped = 1)",
+        hex::encode(state.encode())
+    );
+    change(bench, 0, &sql);
+}
+
+#[test]
+fn a_full_group_lets_nobody_in_by_its_link_and_no_alarm_is_raised_glk_4() {
+    let mut bench = house(4);
+    let link = link(&mut bench, 0, false, None).unwrap();
+    crowd(&mut bench, 256);
+    bench.accept(2, &link.link, None).unwrap();
+    assert_eq!(bench.acceptance(2).state, AcceptanceState::Used);
+    assert_eq!(bench.numbers(0, "SELECT sum(used_twice) FROM invite"), [0]);
+    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM contact"), 1);
+    // The link is open still: where somebody goes there is room again.
+    crowd(&mut bench, 2);
+    bench.accept(3, &link.link, None).unwrap();
+    assert_eq!(bench.acceptance(3).state, AcceptanceState::Accepted);
+    bench.pass(10_000);
+    assert_eq!(names(&mut bench, 1), ["Ana", "Bo", "Di"]);
+}
+
+#[test]
+fn whom_a_full_group_has_no_room_for_is_not_approved_glk_4() {
+    let mut bench = house(3);
+    let link = link(&mut bench, 0, true, None).unwrap();
+    bench.accept(2, &link.link, None).unwrap();
+    let id = request(&mut bench, 0);
+    crowd(&mut bench, 256);
+    let approved = bench.ask(0, Command::Approve(ById { id: id.clone() }));
+    assert_eq!(approved.unwrap_err(), Fault::GroupFull);
+    bench.pass(10_000);
+    assert_eq!(bench.acceptance(2).state, AcceptanceState::Waiting);
+    crowd(&mut bench, 2);
+    bench.ask(0, Command::Approve(ById { id })).unwrap();
+    bench.pass(10_000);
+    assert_eq!(names(&mut bench, 1), ["Ana", "Bo", "Cy"]);
+}
+
+/// Two were let in, and by the time they are added there is room for one.
+#[test]
+fn whoever_finds_no_room_any_more_waits_no_longer_glk_3() {
+    let mut bench = house(4);
+    let link = link(&mut bench, 0, false, None).unwrap();
+    for device in [2, 3] {
+        bench.accept(device, &link.link, None).unwrap();
+        assert_eq!(bench.acceptance(device).state, AcceptanceState::Accepted);
+    }
+    crowd(&mut bench, 255);
+    bench.pass(10_000);
+    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM newcomer"), 0);
+    let seats = "SELECT count(*) FROM seat WHERE place IS NOT NULL AND name IN ('Cy', 'Di')";
+    assert_eq!(number(&mut bench, 0, seats), 1);
 }
