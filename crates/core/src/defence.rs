@@ -98,6 +98,10 @@ pub enum Defence {
     TreeAndList,
     /// Who says that it leaves has signed it (GRP-7).
     LeaveSigned,
+    /// Who has moved on brings no late rival (FORK-5).
+    MovedOn,
+    /// Of two commits by one member on one epoch the lower counts (FORK-6).
+    OneEach,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -6,7 +6,7 @@
 
 use crate::{
     behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, leaving, links,
-    lost_removal, meeting, outsiders, polls, rules, succession, vanish, void, wants, watch, welcomes,
+    lost_removal, meeting, outsiders, polls, rivals, rules, succession, vanish, void, wants, watch, welcomes,
 };
 use std::collections::BTreeSet;
 use stonechat_core::defence::{Defence, without};
@@ -349,6 +349,18 @@ const ATTACKS: &[Attack] = &[
         "whoever says that it leaves makes everybody commit",
         Defence::LeaveSigned,
         leaving::a_leave_that_nobody_signed_makes_nobody_commit_grp_7,
+    ),
+    (
+        14,
+        "who has moved on wins by a late commit",
+        Defence::MovedOn,
+        rivals::who_has_moved_on_draws_nobody_back_to_a_late_rival_fork_5,
+    ),
+    (
+        14,
+        "of two commits by one member the one that is written behind counts",
+        Defence::OneEach,
+        rivals::of_two_commits_by_one_member_the_lower_counts_whoever_wrote_where_fork_6,
     ),
 ];
 

@@ -39,6 +39,7 @@ mod overflow;
 mod picture;
 mod polls;
 mod restore;
+mod rivals;
 mod rules;
 mod saved;
 mod seeded;

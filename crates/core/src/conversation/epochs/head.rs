@@ -63,6 +63,8 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
     let nodes = nodes(step, group)?;
     let clauses = fork::Clauses {
         void: defence::holds(Defence::VoidCommits),
+        moved_on: defence::holds(Defence::MovedOn),
+        one_each: defence::holds(Defence::OneEach),
         ..fork::Clauses::ALL
     };
     let found = fork::head_by(&nodes, &votes(step, group)?, EpochId::from_bytes(root), clauses);
