@@ -2,10 +2,12 @@
 
 use crate::behind::{come_home, days, rename};
 use crate::bench::Bench;
-use crate::groups::{all_agree, chat, circle, create, give, names, number, remove, say};
+use crate::groups::{all_agree, chat, circle, create, give, names, number, remove, say, texts};
 use stonechat_core::api::{Command, Fault, GroupEdit, Role};
+use stonechat_wire::exchange::Parcel;
 
-const HOUR: u64 = 3_600_000;
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
 
 /// Only admins write from now on.
 fn lock(bench: &mut Bench, device: usize) {
@@ -82,4 +84,45 @@ fn a_removal_that_nobody_saw_is_made_again_by_whoever_was_added_again_fork_7() {
         number(&mut bench, 3, "SELECT gone FROM conversation WHERE grouped = 1"),
         1
     );
+}
+
+/// Puts what this device has held back, and does not let it hear anything.
+fn put(bench: &mut Bench, device: usize, held: Vec<Parcel>) {
+    let ears = std::mem::take(&mut bench.devices[device].listening);
+    bench.devices[device].held = held;
+    bench.reconnect(device);
+    bench.devices[device].cut = true;
+    bench.devices[device].listening = ears;
+    bench.pass(MINUTE);
+}
+
+/// Ana removes Bo, who removes Cy meanwhile, and has not seen what Cy wrote: by Bo's commit, as long as it counts, that is late.
+#[test]
+fn what_a_void_removal_cuts_off_is_in_time_grp_6() {
+    let mut bench = two_admins();
+    bench.devices[0].cut = true;
+    bench.devices[2].cut = true;
+    remove(&mut bench, 0, &[1]).unwrap();
+    let [one, two] = ["one", "two"].map(|text| {
+        say(&mut bench, 2, text).unwrap();
+        std::mem::take(&mut bench.devices[2].held)
+    });
+    remove(&mut bench, 1, &[2]).unwrap();
+    bench.pass(MINUTE);
+    put(&mut bench, 2, one);
+    assert_eq!(texts(&mut bench, 3), ["! one"]);
+    bench.reconnect(0);
+    bench.pass(MINUTE);
+    assert_eq!(texts(&mut bench, 3), ["one"]);
+    put(&mut bench, 2, two);
+    for device in [0, 3] {
+        assert_eq!(texts(&mut bench, device), ["one", "two"], "{device}");
+    }
+    bench.reconnect(2);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 2, 3]);
+    for device in [0, 2, 3] {
+        let late = "SELECT count(*) FROM message WHERE late = 1";
+        assert_eq!(number(&mut bench, device, late), 0, "{device}");
+    }
 }
