@@ -102,6 +102,8 @@ pub enum Defence {
     MovedOn,
     /// Of two commits by one member on one epoch the lower counts (FORK-6).
     OneEach,
+    /// An account that lets a removed device in by an old log is shown (DEV-6).
+    OldLogs,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -300,7 +300,8 @@ fn contact_log_seen(
         // After a newer one on the same branch: a device that is revoked meanwhile is let in by it (DEV-6).
         Beside::Older if epochs::newer_log_before(step, taken.child, author)? => {
             let mut added = taken.added.iter();
-            if added.any(|leaf| leaf::device_of(leaf).is_ok_and(|device| !devices::is_live(&known, device))) {
+            let not_live = |leaf| leaf::device_of(leaf).is_ok_and(|device| !devices::is_live(&known, device));
+            if added.any(not_live) && defence::holds(Defence::OldLogs) {
                 alarms::two_logs(step, &of.group, author, &note.log)?;
             }
             Ok(())

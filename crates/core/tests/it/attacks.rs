@@ -362,6 +362,12 @@ const ATTACKS: &[Attack] = &[
         Defence::OneEach,
         rivals::of_two_commits_by_one_member_the_lower_counts_whoever_wrote_where_fork_6,
     ),
+    (
+        5,
+        "a removed device is let in again by an old log unseen",
+        Defence::OldLogs,
+        devices::an_account_that_lets_a_removed_device_in_by_an_old_log_is_shown_dev_6,
+    ),
 ];
 
 #[test]

@@ -816,3 +816,46 @@ fn the_highest_number_of_a_linked_device_stops_no_other_msg_1() {
         "{shown:?}"
     );
 }
+
+/// The only row of these columns, as SQL has it.
+fn row(bench: &mut Bench, device: usize, sql: &str) -> Vec<String> {
+    let tx = bench.devices[device].store.begin().unwrap();
+    let mut rows = tx.prepare(sql).unwrap();
+    let columns = rows.column_count();
+    rows.query_row([], |row| (0..columns).map(|column| row.get(column)).collect())
+        .unwrap()
+}
+
+/// Bo's first device comes back from an old copy of itself: by its log the laptop was never taken away, and it lets it in again.
+#[test]
+pub(crate) fn an_account_that_lets_a_removed_device_in_by_an_old_log_is_shown_dev_6() {
+    let mut bench = Bench::friends();
+    bench.pass(MINUTE);
+    link(&mut bench, 1);
+    bench.pass(MINUTE);
+    let log = row(&mut bench, 1, "SELECT hex(device_log) FROM account");
+    let package = row(
+        &mut bench,
+        1,
+        "SELECT hex(package), hex(device) FROM own_supply WHERE mine = 0 LIMIT 1",
+    );
+    let id = devices(&mut bench, 1).devices[1].id.clone();
+    bench.ask(1, Command::DeviceRemove(api::ById { id })).unwrap();
+    bench.pass(MINUTE);
+    assert_eq!([0, 1].map(|device| leaves(&mut bench, device)), [2, 2]);
+    let alarms = "SELECT count(*) FROM alarm WHERE kind = 2";
+    assert_eq!(count(&mut bench, 0, alarms), 0);
+    let old = format!(
+        "UPDATE account SET device_log = x'{}';
+         INSERT INTO own_supply VALUES (x'{}', x'{}', 0, NULL, NULL);
+         INSERT OR REPLACE INTO spread SELECT group_id, 0 FROM conversation WHERE own = 0",
+        log[0], package[0], package[1]
+    );
+    crate::forks::change(&mut bench, 1, &old);
+    let outputs = bench.devices[1].step(stonechat_core::Input::Wake);
+    bench.release(1, outputs);
+    bench.settle();
+    bench.pass(MINUTE);
+    assert_eq!(leaves(&mut bench, 0), 3, "the commit is one as any other");
+    assert_eq!(count(&mut bench, 0, alarms), 1);
+}
