@@ -104,6 +104,8 @@ pub enum Defence {
     OneEach,
     /// An account that lets a removed device in by an old log is shown (DEV-6).
     OldLogs,
+    /// Keys are renewed daily (RNW-1).
+    RenewedDaily,
 }
 
 #[cfg(any(test, feature = "lab"))]

@@ -5,6 +5,7 @@
 //! Specified in `docs/protocol/09-forks.md` (RNW-*).
 
 use super::{Conversation, epochs};
+use crate::defence::{self, Defence};
 use crate::mls::{Gid, Wish};
 use crate::roles::Judged;
 use crate::step::{Step, Stop};
@@ -63,7 +64,7 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
             |row| row.get(0),
         )?
         .collect::<Result<_, _>>()?;
-    for group in due {
+    for group in due.into_iter().filter(|_| defence::holds(Defence::RenewedDaily)) {
         if may_commit(step, &group)? && may_here(step, &group)? {
             renew(step, &group)?;
         } else {

@@ -5,7 +5,7 @@
 #![cfg(feature = "lab")]
 
 use crate::{
-    behind, block, content, crowd, cuts, devices, forks, groups, halves, hostile, introduce, leaving, links,
+    behind, block, content, copy, crowd, cuts, devices, forks, groups, halves, hostile, introduce, leaving, links,
     lost_removal, meeting, outsiders, polls, rivals, rules, succession, vanish, void, wants, watch, welcomes,
 };
 use std::collections::BTreeSet;
@@ -367,6 +367,12 @@ const ATTACKS: &[Attack] = &[
         "a removed device is let in again by an old log unseen",
         Defence::OldLogs,
         devices::an_account_that_lets_a_removed_device_in_by_an_old_log_is_shown_dev_6,
+    ),
+    (
+        9,
+        "a copy of a device reads on for ever",
+        Defence::RenewedDaily,
+        copy::a_copy_of_a_device_goes_blind_when_that_renews_its_keys_rnw_1,
     ),
 ];
 

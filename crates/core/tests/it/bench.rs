@@ -29,7 +29,8 @@ pub(crate) struct Device {
     /// It reaches no relay: what it sends is held back.
     pub(crate) cut: bool,
     pub(crate) held: Vec<Parcel>,
-    _home: tempfile::TempDir,
+    key: StoreKey,
+    home: tempfile::TempDir,
 }
 
 #[derive(Clone, Default)]
@@ -68,11 +69,16 @@ impl Device {
         let home = tempfile::tempdir().unwrap();
         let mut seed = [u8::try_from(number % 256).unwrap(); 32];
         seed[0] ^= u8::try_from(number / 256).unwrap();
-        let store = Store::create(home.path(), &StoreKey::from_bytes(seed)).unwrap();
+        let key = StoreKey::from_bytes(seed);
+        let store = Store::create(home.path(), &key).unwrap();
+        Self::of(home, store, key, Dice::seeded(seed))
+    }
+
+    fn of(home: tempfile::TempDir, store: Store, key: StoreKey, dice: Dice) -> Self {
         Self {
             store,
             core: Core::new(),
-            dice: Dice::seeded(seed),
+            dice,
             now: START,
             events: vec![],
             wake_at: None,
@@ -82,8 +88,25 @@ impl Device {
             sent: vec![],
             cut: false,
             held: vec![],
-            _home: home,
+            key,
+            home,
         }
+    }
+
+    /// Another device with all that this one has on its disk, out of reach.
+    fn copied(&mut self) -> Self {
+        self.store.checkpoint_truncate().unwrap();
+        let home = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(self.home.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), home.path().join(file.file_name())).unwrap();
+        }
+        let store = Store::open(home.path(), &self.key).unwrap();
+        let mut copy = Self::of(home, store, self.key.clone(), Dice::seeded([99; 32]));
+        copy.now = self.now;
+        copy.listening.clone_from(&self.listening);
+        copy.cut = true;
+        copy
     }
 
     pub(crate) fn step(&mut self, input: Input) -> Outputs {
@@ -127,6 +150,13 @@ impl Bench {
                 .unwrap();
         }
         bench
+    }
+
+    /// One more device, which is a copy of this one and reaches nobody. Out: its number.
+    pub(crate) fn copy(&mut self, device: usize) -> usize {
+        let copy = self.devices[device].copied();
+        self.devices.push(copy);
+        self.devices.len() - 1
     }
 
     pub(crate) fn ask(&mut self, device: usize, command: Command) -> Result<Reply, Fault> {

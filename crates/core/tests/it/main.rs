@@ -16,6 +16,7 @@ mod block;
 mod bundle;
 mod catchup;
 mod content;
+mod copy;
 mod crowd;
 mod cuts;
 mod devices;
