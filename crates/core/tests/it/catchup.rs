@@ -1,8 +1,10 @@
 //! Catch-up bundles: whoever stayed behind gets the commits since as one, and is fooled by none that is not what it says.
 
+use crate::behind;
 use crate::bench::Bench;
 use crate::forks::{change, number as count};
 use crate::groups::{self, chat, circle, create, head};
+use stonechat_core::Input;
 use stonechat_core::api::{Command, GroupEdit};
 use stonechat_wire::catchup::{COMMITS_MAX, encode_bundle};
 use stonechat_wire::envelope::{EnvelopeKey, seal_all};
@@ -193,4 +195,102 @@ fn a_bundle_leads_whoever_it_removes_no_further_epo_8() {
     let gone = "SELECT gone FROM conversation WHERE grouped = 1";
     assert_eq!(count(&mut bench, 2, gone), 1);
     assert_eq!(bench.devices[2].refused, [""; 0], "what follows is not for it");
+}
+
+/// Cy takes in forty commits at once: what was written between them lies in epochs that are old by then, and is read first.
+#[test]
+fn what_was_written_in_epochs_that_become_known_all_at_once_is_read_epo_10() {
+    const MANY: usize = 40;
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    let start = head(&mut bench, 2);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    for n in 0..MANY {
+        rename(&mut bench, &format!("house {n}"));
+        groups::say(&mut bench, 1, &format!("in house {n}")).unwrap();
+    }
+    bench.lose_commits(0);
+    let commits: Vec<Vec<u8>> = kept(&mut bench).into_iter().map(|(_, commit)| commit).collect();
+    bench.devices[2].listening = ears;
+    put_in_lane(&mut bench, 2, &start, &encode_bundle(&commits[commits.len() - MANY..]));
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 0));
+    assert_eq!(groups::texts(&mut bench, 2).len(), MANY, "before anybody was asked");
+    // An hour later the oldest of them take commits only.
+    let far = "SELECT count(*) FROM epoch WHERE far = 1";
+    assert_eq!(count(&mut bench, 2, far), 0);
+    bench.pass(HOUR + MINUTE);
+    rename(&mut bench, "the last house");
+    assert!(count(&mut bench, 2, far) > 0);
+}
+
+/// Cy was off for three weeks. The commit that it lacks comes an hour after it is back; what was written behind it then lies in
+/// a mailbox of three weeks ago, and nobody has it any more who could put it again.
+#[test]
+fn what_becomes_known_hours_after_coming_back_is_read_from_long_ago_mbx_5() {
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    bench.pass(MINUTE);
+    (0..3).for_each(|device| bench.greet(device));
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    rename(&mut bench, "another house");
+    groups::say(&mut bench, 1, "long ago").unwrap();
+    bench.lose_commits(0);
+    let nobody = "DELETE FROM outbox; DELETE FROM original WHERE lane = 0";
+    [0, 1].into_iter().for_each(|device| change(&mut bench, device, nobody));
+    for _ in 0..11 {
+        no_renewals(&mut bench);
+        bench.devices[2].wake_at = None;
+        bench.pass(2 * DAY);
+        [0, 1].into_iter().for_each(|device| bench.greet(device));
+    }
+    no_renewals(&mut bench);
+    bench.devices[2].listening = ears;
+    let outputs = bench.devices[2].step(Input::Started);
+    bench.release(2, outputs);
+    bench.greet(2);
+    bench.settle();
+    assert_ne!(head(&mut bench, 2), head(&mut bench, 0));
+    bench.pass(2 * HOUR);
+    assert_eq!(head(&mut bench, 2), head(&mut bench, 0));
+    assert_eq!(groups::texts(&mut bench, 2), ["long ago"]);
+}
+
+/// mdk #1671: after eight waves of rivals, read in the opposite order and three times over, a member who was away stays one
+/// epoch behind the others and follows nobody any more.
+#[test]
+fn who_was_away_for_eight_waves_of_rivals_follows_the_winners_epo_1() {
+    const WAVES: usize = 8;
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2, 3]);
+    groups::let_all_edit(&mut bench, 0);
+    bench.pass(HOUR);
+    let ears = std::mem::take(&mut bench.devices[2].listening);
+    for wave in 0..WAVES {
+        bench.relay.silent = true;
+        for device in [0, 1] {
+            behind::rename(&mut bench, device, &format!("house {wave} of {device}"));
+            groups::say(&mut bench, device, &format!("{wave} by {device}")).unwrap();
+        }
+        assert_ne!(head(&mut bench, 0), head(&mut bench, 1));
+        bench.relay.silent = false;
+        bench.settle();
+        bench.pass(MINUTE);
+        groups::all_agree(&mut bench, &[0, 1, 3]);
+    }
+    for waiting in bench.relay.boxes.values_mut() {
+        waiting.reverse();
+        let once = waiting.clone();
+        waiting.extend(once.iter().chain(&once).cloned().collect::<Vec<_>>());
+    }
+    bench.devices[2].listening = ears;
+    bench.greet(2);
+    bench.settle();
+    bench.pass(2 * HOUR);
+    groups::all_agree(&mut bench, &[0, 1, 2, 3]);
+    assert_eq!(groups::texts(&mut bench, 2).len(), 2 * WAVES);
+    assert_eq!(count(&mut bench, 2, "SELECT count(*) FROM alarm"), 0);
+    groups::say(&mut bench, 2, "here I am").unwrap();
+    bench.pass(MINUTE);
+    assert!(groups::texts(&mut bench, 3).contains(&"here I am".to_owned()));
 }
