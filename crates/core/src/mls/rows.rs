@@ -34,6 +34,9 @@ pub(crate) enum RowsError {
 }
 type R<T> = Result<T, RowsError>;
 
+/// The row of the message secrets is a multiple of so many bytes.
+const STEP_BYTES: usize = 128;
+
 /// First byte of a row's key. Everything from `SignatureKeys` on belongs to no epoch object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -203,7 +206,11 @@ impl<'t> Rows<'t> {
 
     fn write_epoch_row(&self, key: &[u8], value: &[u8]) -> rusqlite::Result<()> {
         self.db
-            .prepare_cached("INSERT OR REPLACE INTO epoch_row VALUES (?, ?, ?, ?)")?
+            // Not REPLACE: an update writes over a value of the same length, and only the pages that differ.
+            .prepare_cached(
+                "INSERT INTO epoch_row VALUES (?, ?, ?, ?)
+                 ON CONFLICT(group_id, object, key) DO UPDATE SET value = excluded.value",
+            )?
             .execute(params![*self.group.borrow(), self.object.get().as_bytes(), key, value])?;
         Ok(())
     }
@@ -274,7 +281,11 @@ impl<'t> Rows<'t> {
 
     // One row per kind and object: the group id that OpenMLS passes is already in the row's address.
     fn put<T: Serialize>(&self, kind: Kind, value: &T) -> R<()> {
-        self.put_row(kind, &[kind as u8], pack(encode(value)?))
+        let mut row = pack(encode(value)?);
+        if kind == Kind::MessageSecrets {
+            lengthen(&mut row);
+        }
+        self.put_row(kind, &[kind as u8], row)
     }
     fn get<T: DeserializeOwned>(&self, kind: Kind) -> R<Option<T>> {
         self.row(kind, &[kind as u8])?.map(unpacked).transpose()
@@ -297,6 +308,17 @@ fn encode<T: Serialize + ?Sized>(value: &T) -> R<Vec<u8>> {
     let mut out = Vec::new();
     ciborium::into_writer(value, &mut out).map_err(|e| RowsError::Codec(e.to_string()))?;
     Ok(out)
+}
+
+/// Zeros behind the last item, which nobody reads. Every message makes this row some bytes longer or shorter: so it keeps
+/// its length through most of them, and lies where it lay.
+fn lengthen(row: &mut Vec<u8>) {
+    let len = row.len().next_multiple_of(STEP_BYTES);
+    let mut longer = Vec::with_capacity(len);
+    longer.extend_from_slice(row);
+    longer.resize(len, 0);
+    row.zeroize();
+    *row = longer;
 }
 
 fn decode<T: DeserializeOwned>(mut value: Vec<u8>) -> R<T> {

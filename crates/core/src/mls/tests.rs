@@ -423,6 +423,22 @@ fn close(side: &mut Side, group: Gid, epoch: EpochId) {
     });
 }
 
+/// A row that keeps its length is written over where it lies, and only the pages that differ.
+#[test]
+fn a_message_seldom_changes_how_long_the_message_secrets_are_mls_10() {
+    let (mut ana, mut bo, at) = pair();
+    let mut lengths = std::collections::BTreeSet::new();
+    for n in 0..100u8 {
+        let said = text(&mut bo, at, &[n]);
+        assert!(matches!(read(&mut ana, at, &said), Read::Message { .. }));
+        let rows = object(&ana, at.1);
+        let (_, secrets) = rows.iter().find(|(key, _)| key == &[9]).unwrap();
+        lengths.insert(secrets.len());
+    }
+    assert!(lengths.len() <= 3, "{lengths:?}");
+    assert!(lengths.iter().all(|length| length % 128 == 0), "{lengths:?}");
+}
+
 /// What lies in the database for groups, in bytes.
 fn kept_bytes(side: &Side) -> usize {
     let sql = "SELECT (SELECT coalesce(sum(length(key) + length(value)), 0) FROM epoch_row)
