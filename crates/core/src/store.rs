@@ -26,7 +26,7 @@ const MIGRATIONS: Migrations<'static> = Migrations::from_slice(SCHEMAS);
 /// A writer waits this long for another one; there is none in one home, so this only covers a checkpoint.
 const BUSY_TIMEOUT_MS: u32 = 5_000;
 /// SQLCipher's page.
-const PAGE_BYTES: usize = 2048;
+pub(crate) const PAGE_BYTES: usize = 2048;
 /// Prepared statements kept per connection.
 const STATEMENTS_KEPT: usize = 256;
 

@@ -10,6 +10,7 @@ use crate::listening;
 use crate::mls::{Gid, MlsError};
 use crate::outbox;
 use crate::step::{Step, Stop};
+use crate::store::PAGE_BYTES;
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{EpochId, Timestamp};
@@ -53,7 +54,7 @@ pub(super) fn near(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Sto
 pub(super) fn close_surplus(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = load(step, group)? else { return Ok(()) };
     let open = left(step, &of)?;
-    let much = kept_bytes(step, group)? > KEPT_BYTES_MAX;
+    let much = keeps_much(step, group)?;
     if !defence::holds(Defence::EpochsRetained) || (open.len() < RETAINED_MAX && !much) {
         return Ok(());
     }
@@ -109,7 +110,7 @@ fn keep(step: &mut Step<'_, '_>, open: &mut Vec<Open>, most: usize) -> Result<us
 fn keep_within_bytes(step: &mut Step<'_, '_>, group: &Gid, branches: [&mut Vec<Open>; 2]) -> Result<usize, Stop> {
     let mut closed = 0;
     for open in branches {
-        while !open.is_empty() && kept_bytes(step, group)? > KEPT_BYTES_MAX {
+        while !open.is_empty() && keeps_much(step, group)? {
             let most = open.len() - 1;
             closed += keep(step, open, most)?;
         }
@@ -117,11 +118,20 @@ fn keep_within_bytes(step: &mut Step<'_, '_>, group: &Gid, branches: [&mut Vec<O
     Ok(closed)
 }
 
-/// What the keys and trees of a conversation take.
-fn kept_bytes(step: &Step<'_, '_>, group: &Gid) -> Result<i64, Stop> {
+/// The keys and trees of a conversation take too much.
+fn keeps_much(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    // They are walked only where they may: in a database that is itself larger.
+    let pages: i64 = step
+        .tx
+        .prepare_cached("PRAGMA page_count")?
+        .query_row([], |row| row.get(0))?;
+    if pages.saturating_mul(PAGE_BYTES as i64) <= KEPT_BYTES_MAX {
+        return Ok(false);
+    }
     let sql = "SELECT (SELECT coalesce(sum(length(value)), 0) FROM epoch_row WHERE group_id = ?1)
                     + (SELECT coalesce(sum(length(bytes)), 0) FROM tree_piece WHERE group_id = ?1)";
-    Ok(step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
+    let kept: i64 = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?;
+    Ok(kept > KEPT_BYTES_MAX)
 }
 
 /// On which there is more than one commit: what was written there before the branches parted may be on its way for long.
