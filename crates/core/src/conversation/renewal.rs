@@ -64,8 +64,8 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
             |row| row.get(0),
         )?
         .collect::<Result<_, _>>()?;
-    for group in due.into_iter().filter(|_| defence::holds(Defence::RenewedDaily)) {
-        if may_commit(step, &group)? && may_here(step, &group)? {
+    for group in due {
+        if may_commit(step, &group)? && may_here(step, &group)? && defence::holds(Defence::RenewedDaily) {
             renew(step, &group)?;
         } else {
             put_off(step, &group)?;
