@@ -11,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use stonechat_core::Input;
 use stonechat_core::api::{Command, Fault, GroupMembers, GroupRole, How, Role, Who};
 use stonechat_core::defence::{Defence, without};
-use stonechat_wire::exchange::Class;
+use stonechat_wire::exchange::{Class, Parcel};
 use stonechat_wire::group::GroupState;
 use stonechat_wire::ids::Tag;
 
@@ -226,9 +226,8 @@ pub(crate) fn who_came_back_follows_nobody_who_could_not_bring_it_back_rch_6() {
     all_agree(&mut bench, &[2, ana]);
 }
 
-/// Bo, an admin, gives Ana a new leaf and keeps the Welcome: her device shows that it is out. Another admin brings her back.
-#[test]
-fn whose_leaf_was_replaced_behind_its_back_shows_that_it_is_out_grp_12() {
+/// Ana owns the group; Bo, an admin, gives her a new leaf and keeps the Welcome. Di is an admin too.
+fn leaf_replaced() -> Bench {
     let mut bench = circle(4);
     create(&mut bench, &[1, 2, 3]);
     for admin in [1, 3] {
@@ -237,13 +236,19 @@ fn whose_leaf_was_replaced_behind_its_back_shows_that_it_is_out_grp_12() {
     bench.pass(HOUR);
     bench.devices[1].cut = true;
     gives_leaf(&mut bench, 1, 0);
-    let is_commit =
-        |parcel: &stonechat_wire::exchange::Parcel| parcel.ttl_s == 60 * 24 * 3600 && parcel.class == Class::Text;
+    let is_commit = |parcel: &Parcel| parcel.ttl_s == 60 * 24 * 3600 && parcel.class == Class::Text;
     bench.devices[1].held.retain(is_commit);
     change(&mut bench, 1, "DELETE FROM outbox WHERE purpose = 0");
     bench.reconnect(1);
     bench.pass(MINUTE);
     all_agree(&mut bench, &[1, 2, 3]);
+    bench
+}
+
+/// Her device shows that it is out, and does not believe that it writes. Another admin brings her back.
+#[test]
+fn whose_leaf_was_replaced_behind_its_back_shows_that_it_is_out_grp_12() {
+    let mut bench = leaf_replaced();
     let gone = "SELECT gone FROM conversation WHERE grouped = 1";
     assert_eq!(number(&mut bench, 0, gone), 1);
     assert_eq!(say(&mut bench, 0, "hello?").unwrap_err(), Fault::NotMember);
@@ -258,4 +263,20 @@ fn whose_leaf_was_replaced_behind_its_back_shows_that_it_is_out_grp_12() {
     assert_eq!(names.first().map(String::as_str), Some("Ana"));
     let back = "SELECT count(*) FROM message WHERE text = 'I am back'";
     assert_eq!([1, 2, 3].map(|device| number(&mut bench, device, back)), [1, 1, 1]);
+}
+
+/// Nobody's program does that by itself, but where she comes back from her words.
+#[test]
+fn whose_leaf_was_replaced_behind_its_back_is_back_with_its_words_rch_6() {
+    let mut bench = leaf_replaced();
+    let words = words(&mut bench, 0);
+    bench.devices[0].cut = true;
+    let ana = come_back(&mut bench, &words, &route());
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[1, 2, 3, ana]);
+    say(&mut bench, ana, "I am back").unwrap();
+    bench.pass(MINUTE);
+    let back = "SELECT count(*) FROM message WHERE text = 'I am back'";
+    assert_eq!([1, 2, 3].map(|device| number(&mut bench, device, back)), [1, 1, 1]);
+    assert_eq!(number(&mut bench, ana, "SELECT role FROM seat WHERE place = 0"), 0);
 }
