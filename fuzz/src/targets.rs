@@ -3,6 +3,7 @@
 //! A target must not panic, and what it decodes must encode to the same bytes again.
 
 use stonechat_wire::apart::{decode_lacking, encode_lacking};
+use stonechat_wire::beacon::Beacon;
 use stonechat_wire::bundle;
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
@@ -209,6 +210,9 @@ fn texts(bytes: &[u8]) {
     }
     if let Ok(route) = RelayRoute::parse(text) {
         assert_eq!(RelayRoute::parse(&route.to_text()), Ok(route));
+    }
+    if let Some(beacon) = Beacon::parse(text) {
+        assert_eq!(Beacon::parse(&beacon.to_text()), Some(beacon));
     }
     let words = normalise_words(text);
     assert_eq!(normalise_words(&words), words);

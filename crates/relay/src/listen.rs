@@ -371,11 +371,21 @@ fn reachable(local: SocketAddr, lan: bool) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
-/// This machine's address towards other networks. Connecting a UDP socket sends nothing.
+/// This machine's address towards other networks; where there is no way to any, as on the host of a hotspot, that on its
+/// own. Connecting a UDP socket sends nothing.
 fn lan_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+    let outward = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    outward().or_else(|| {
+        let own = if_addrs::get_if_addrs()
+            .ok()?
+            .into_iter()
+            .map(|interface| interface.ip());
+        own.filter(|ip| matches!(ip, IpAddr::V4(ip) if ip.is_private())).min()
+    })
 }
 
 #[cfg(unix)]

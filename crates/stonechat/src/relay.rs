@@ -18,6 +18,8 @@ use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_ta
 use stonechat_relay::operate::doctor::{Health, examine};
 use stonechat_relay::operate::settings::Settings;
 use stonechat_relay::{Config, CoverChoice, Relay, route};
+use stonechat_transport::lan::{self, Announced};
+use stonechat_wire::route::RelayRoute;
 
 use crate::client::settle;
 use crate::failure::CommandError;
@@ -71,9 +73,26 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     };
     let running = Relay::start(config).await.map_err(anyhow::Error::from)?;
     show::line(&format!("route: {}", running.route_text()))?;
+    let _announced = if run.lan {
+        announced(&running.route_text())
+    } else {
+        None
+    };
     told_to_end(run.while_stdin).await;
     running.stop().await;
     Ok(())
+}
+
+/// Says on the local network where the relay is: those who know it find it there when its address changes (LAN-1).
+fn announced(route: &str) -> Option<Announced> {
+    let route = RelayRoute::parse(route).ok()?;
+    let (_, port) = route.address.rsplit_once(':')?;
+    let mut dice = [0; 16];
+    getrandom::fill(&mut dice).ok()?;
+    let announced = lan::announce(&route.relay, port.parse().ok()?, dice);
+    let announced =
+        announced.inspect_err(|error| tracing::warn!(%error, "the relay is not announced on the local network"));
+    announced.ok()
 }
 
 fn settings(data: &Path) -> Result<Settings, CommandError> {

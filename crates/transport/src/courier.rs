@@ -10,27 +10,33 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use stonechat_wire::beacon::Beacon;
 use stonechat_wire::exchange::{Arrival, Errand, Listen, News, Parcel, Signal};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 
+mod addresses;
 mod hellos;
 mod knocks;
+mod looking;
 mod memory;
 mod parcels;
 mod relay;
 mod truck;
 
+pub use addresses::{ADDRESSES_MAX, NEAR_MAX};
 use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
+use looking::Looking;
+pub use looking::{LOOK_AFTER_MS, LOOK_EVERY_MS, LOOK_EVERY_MS_MAX};
 use memory::Learned;
 pub use memory::{LEARNED_MAX, NETWORKS_MAX, NetworkId, Remembered};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
-pub use relay::{ADDRESSES_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
+pub use relay::{FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
 use relay::{Heard, Relay};
 use truck::Habit;
 pub use truck::{
@@ -128,6 +134,13 @@ pub enum Input {
     },
     /// The device is on this network from now on.
     Network(NetworkId),
+    /// A relay announces itself on the local network (LAN-1).
+    Near {
+        /// Which one: known to those who know it.
+        beacon: Beacon,
+        /// Where: `host:port` each.
+        addresses: Vec<String>,
+    },
     /// The time of [`Output::Wait`] has come, or any other.
     Wake,
 }
@@ -208,6 +221,8 @@ pub enum Output {
         /// The first bytes of the card, where they came before.
         have: Vec<u8>,
     },
+    /// Look around on the local network for a while. Report [`Input::Near`], any number of times.
+    Look,
     /// Tell core.
     News(News),
     /// What works has changed: keep it.
@@ -225,6 +240,7 @@ pub struct Courier {
     parcels: Parcels,
     knocks: Knocks,
     hellos: Hellos,
+    looking: Looking,
     remembered: Remembered,
     /// What was learned here; nothing until the first input tells the time.
     here: Option<Learned>,
@@ -245,6 +261,7 @@ impl Courier {
             parcels: Parcels::default(),
             knocks: Knocks::default(),
             hellos: Hellos::default(),
+            looking: Looking::default(),
             remembered,
             here: None,
             next_link: 1,
@@ -261,6 +278,7 @@ impl Courier {
         }
         match input {
             Input::Network(network) => self.moved(now, network),
+            Input::Near { beacon, addresses } => self.found_near(now, &beacon, addresses),
             Input::Errand(errand) => self.errand(now, errand),
             Input::Open { link, keys } => self.open(now, link, keys),
             Input::Frames { link, frames } => frames.into_iter().for_each(|frame| self.frame(now, link, frame)),
@@ -438,7 +456,17 @@ impl Courier {
         if network != self.remembered.network {
             self.remember(now);
             self.remembered.network = network;
+            self.relays.values_mut().for_each(Relay::forget_near);
+            self.looking.begin_again();
             self.arrive(now);
+        }
+    }
+
+    /// Whoever announces itself says nothing about its keys: those are the route's.
+    fn found_near(&mut self, now: Timestamp, beacon: &Beacon, addresses: Vec<String>) {
+        let mut known = self.relays.values_mut().filter(|relay| relay.may_be_near());
+        if let Some(relay) = known.find(|relay| beacon.is_of(&relay.id())) {
+            relay.found_near(now, addresses);
         }
     }
 
@@ -487,9 +515,16 @@ impl Courier {
         self.note_silenced(now, link, why);
         let at_least_ms = match why {
             Lost::Broken | Lost::Silenced => 0,
+            Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
         self.dropped(now, link, at_least_ms);
+    }
+
+    /// Somebody else says that it is the relay: the address is dropped, and the relay's own ones wait for nothing.
+    fn was_not_near(&mut self, link: LinkId) -> bool {
+        let relay = self.links.get(&link).and_then(|id| self.relays.get_mut(id));
+        relay.is_some_and(|relay| relay.is_not_near(link))
     }
 
     /// A name that was silenced rests for as long as censors are known to hold it, whoever wants it (TRK-6).
@@ -544,6 +579,7 @@ impl Courier {
         self.parcels.expire(now);
         self.tell_offline(now);
         self.check_silence(now);
+        self.look(now);
         self.dial(now);
         self.relieve(now);
         for relay in self.relays.values_mut() {
@@ -558,6 +594,13 @@ impl Courier {
             // Once per outage: the far end of time keeps it from being told again.
             self.offline_at = Some(Timestamp(u64::MAX));
             self.outputs.push_back(Output::News(News::Offline));
+        }
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let is_missing = self.relays.values().any(|relay| relay.may_be_near() && !relay.is_up());
+        if self.looking.is_due(now, is_missing) {
+            self.outputs.push_back(Output::Look);
         }
     }
 
@@ -669,6 +712,7 @@ impl Courier {
             self.offline_at.filter(|at| at.0 != u64::MAX),
             self.knocks.wake_at(),
             self.parcels.wake_at(),
+            self.looking.wake_at(),
         ];
         relays.chain(others.into_iter().flatten()).min()
     }

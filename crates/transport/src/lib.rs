@@ -6,6 +6,7 @@
 pub mod courier;
 
 pub mod carrier;
+pub mod lan;
 mod run;
 
 pub use courier::{Courier, NetworkId, Remembered};

@@ -16,6 +16,7 @@ use crate::carrier::knock::{KnockFailure, knock};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Truck, carry};
 use crate::courier::{Courier, Input, LinkId, NetworkId, Output, Remembered};
+use crate::lan;
 
 /// Errands that wait for the courier.
 pub const ERRANDS_WAITING_MAX: usize = 1024;
@@ -141,6 +142,7 @@ struct Driver {
     clock: Clock,
     links: HashMap<LinkId, Link>,
     knocks: Vec<AbortHandle>,
+    look: Option<AbortHandle>,
     events: mpsc::Sender<Input>,
     news: VecDeque<News>,
     keep: watch::Sender<Remembered>,
@@ -160,6 +162,7 @@ impl Driver {
             clock: Clock::start(),
             links,
             knocks,
+            look: None,
             events,
             news,
             keep,
@@ -241,6 +244,7 @@ impl Driver {
                     proof,
                     have,
                 } => self.knock(id, address, path, proof, have),
+                Output::Look => self.look(),
                 Output::News(news) => self.news.push_back(news),
                 Output::Remember(remembered) => drop(self.keep.send(remembered)),
             }
@@ -273,11 +277,29 @@ impl Driver {
         });
         self.knocks.push(task.abort_handle());
     }
+
+    /// Looks around on the local network; a look that is still under way goes on instead.
+    fn look(&mut self) {
+        if self.look.as_ref().is_some_and(|look| !look.is_finished()) {
+            return;
+        }
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            let found = |beacon, addresses| {
+                // A courier that has too much to do hears it at the next look.
+                let _ = events.try_send(Input::Near { beacon, addresses });
+            };
+            if let Err(error) = lan::look(found).await {
+                tracing::debug!(%error, "nobody was looked for on the local network");
+            }
+        });
+        self.look = Some(task.abort_handle());
+    }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.knocks.iter().for_each(AbortHandle::abort);
+        self.knocks.iter().chain(&self.look).for_each(AbortHandle::abort);
     }
 }
 

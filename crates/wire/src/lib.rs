@@ -66,6 +66,7 @@ pub mod session;
 pub mod exchange;
 
 pub mod address;
+pub mod beacon;
 mod cbor;
 pub mod codec;
 mod kdf;

@@ -67,6 +67,7 @@ const TABLE: &[Row] = &[
         may: &[
             "stonechat-daemon",
             "stonechat-relay",
+            "stonechat-transport",
             "stonechat-core",
             "stonechat-wire",
         ],

@@ -151,6 +151,8 @@ impl World {
                 }
                 Output::News(one) => news.push(one),
                 Output::Remember(remembered) => self.nodes[d].remembered = remembered,
+                // No world has a local network.
+                Output::Look => {}
             }
         }
         for (name, frames) in frames {

@@ -1,6 +1,7 @@
 //! People with homes, relays and daemons as processes; each is killed by its own handle when the test ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -52,12 +53,18 @@ pub struct Process {
 
 impl Process {
     pub fn start(words: &[&str], prefix: &str, environment: &[(&str, &str)]) -> Self {
-        let mut command = base(words);
-        let mut child = command
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = base(Command::new(PROGRAM));
+        command.envs(environment.iter().copied());
+        Self::start_as(command, words, prefix)
+    }
+
+    /// The program on a host of its own.
+    pub fn start_on(host: &Host, words: &[&str], prefix: &str) -> Self {
+        Self::start_as(base(host.command(PROGRAM)), words, prefix)
+    }
+
+    fn start_as(mut command: Command, words: &[&str], prefix: &str) -> Self {
+        let mut child = command.args(words).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let said = lines.find_map(|line| line.ok()?.strip_prefix(prefix).map(str::to_owned));
         // Read to the end, so that the process never waits for us.
@@ -169,6 +176,14 @@ impl Person {
         self.daemon.insert(Process::start(&words, "ui: ", environment))
     }
 
+    /// The same on a host of its own.
+    pub fn serve_on(&mut self, host: &Host) {
+        self.stop();
+        let home = text(&self.home());
+        let words = ["--home", &home, "serve", "--port", "0"];
+        self.daemon = Some(Process::start_on(host, &words, "ui: "));
+    }
+
     /// Kills the daemon.
     pub fn stop(&mut self) {
         self.daemon = None;
@@ -252,7 +267,7 @@ pub fn run_in(home: &Path, words: &[&str]) -> Done {
 
 /// Runs one command.
 pub fn run(words: &[&str]) -> Done {
-    let output = base(words).output().unwrap();
+    let output = base(Command::new(PROGRAM)).args(words).output().unwrap();
     Done {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -260,9 +275,8 @@ pub fn run(words: &[&str]) -> Done {
     }
 }
 
-/// The program, with nothing of this process's environment that it would listen to.
-fn base(words: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
+/// A command, with nothing of this process's environment that the program would listen to.
+fn base(mut command: Command) -> Command {
     let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STONECHAT_"));
     for name in ours
         .map(|(name, _)| name)
@@ -270,8 +284,75 @@ fn base(words: &[&str]) -> Command {
     {
         command.env_remove(name);
     }
-    command.args(words).stdin(Stdio::null());
+    command.stdin(Stdio::null());
     command
+}
+
+/// A network namespace: a computer with an interface of its own, as long as this lives.
+pub struct Host(Child);
+
+impl Host {
+    /// One without a network.
+    pub fn alone() -> Self {
+        let mut command = Command::new("unshare");
+        command.arg("--net");
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            command.arg("--map-root-user");
+        }
+        Self::hold(command)
+    }
+
+    /// Another one, on the other end of a wire.
+    pub fn beside(other: &Self) -> Self {
+        let mut command = other.command("unshare");
+        command.arg("--net");
+        let host = Self::hold(command);
+        let end = host.0.id().to_string();
+        other.ip(&[
+            "link", "add", "lan0", "type", "veth", "peer", "name", "lan0", "netns", &end,
+        ]);
+        host
+    }
+
+    fn hold(mut command: Command) -> Self {
+        let held = "ip link set lo up && echo up && exec sleep 600";
+        let mut child = command.args(["sh", "-c", held]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        assert_eq!(said, "up\n");
+        Self(child)
+    }
+
+    /// Gives its end of the wire this address, in the place of any other.
+    pub fn address(&self, address: &str) {
+        self.ip(&["addr", "flush", "dev", "lan0"]);
+        self.ip(&["addr", "add", &format!("{address}/24"), "dev", "lan0"]);
+        self.ip(&["link", "set", "lan0", "up"]);
+    }
+
+    fn ip(&self, words: &[&str]) {
+        assert!(self.command("ip").args(words).status().unwrap().success(), "{words:?}");
+    }
+
+    /// A command there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.0.id().to_string(), "--net"]);
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg(program);
+        command
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Tries until it is so, or fails the test.

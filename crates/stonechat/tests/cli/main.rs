@@ -22,6 +22,7 @@ mod groups;
 mod halves;
 mod introduce;
 mod kill;
+mod lan;
 mod links;
 mod meet;
 mod operate;

@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use stonechat_wire::address::{Around, split};
 use stonechat_wire::exchange::{Arrival, Door, News};
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 
+use super::addresses::Addresses;
 use super::parcels::Parcels;
 use super::truck::{Habit, SPENT_PACKETS, Used};
 use super::{
@@ -17,8 +19,6 @@ use super::{
     SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
 
-/// Most addresses of one relay; the oldest makes room.
-pub const ADDRESSES_MAX: usize = 4;
 /// Most mailboxes read on one relay.
 pub const LISTENING_MAX: usize = 32_768;
 /// How long after the one before a racer starts: the second, third and fourth (TRK-7), in ms.
@@ -61,9 +61,7 @@ pub(super) struct Relay {
     /// Signals taken since then.
     signals: u32,
     signals_since: Timestamp,
-    addresses: Vec<String>,
-    /// Which of them is dialled next, or is connected.
-    current: usize,
+    addresses: Addresses,
     secret: Option<[u8; 16]>,
     keys: Option<RelayKeys>,
     link: Link,
@@ -195,8 +193,7 @@ impl Relay {
     pub(super) fn new(id: RelayId) -> Self {
         Self {
             id,
-            addresses: Vec::new(),
-            current: 0,
+            addresses: Addresses::default(),
             secret: None,
             keys: None,
             link: Link::Down { retry_at: Timestamp(0) },
@@ -266,7 +263,7 @@ impl Relay {
 
     /// The address in use.
     pub(super) fn address(&self) -> Option<String> {
-        self.addresses.get(self.current).cloned()
+        self.addresses.current()
     }
 
     /// Takes a route; one with a new secret or address is tried at once.
@@ -274,12 +271,53 @@ impl Relay {
         let is_new = !self.addresses.contains(&route.address) || self.secret != route.secret;
         self.secret = route.secret;
         self.keys = keys.filter(|keys| keys.id() == self.id).or_else(|| self.keys.take());
-        if !self.addresses.contains(&route.address) {
-            self.add_address(route.address, worked);
+        let is_first = worked == Some(route.address.as_str()) && !self.addresses.contains(&route.address);
+        self.addresses.add(route.address.clone(), self.is_in_use());
+        if is_first && !self.is_in_use() {
+            self.addresses.turn_to(&route.address);
         }
         if is_new && matches!(self.link, Link::Down { .. }) {
             self.link = Link::Down { retry_at: now };
         }
+    }
+
+    const fn is_in_use(&self) -> bool {
+        !matches!(self.link, Link::Down { .. })
+    }
+
+    /// It announced itself at these addresses (LAN-3): a new one is the next, at once.
+    pub(super) fn found_near(&mut self, now: Timestamp, places: Vec<String>) {
+        for place in places {
+            let in_use = self.is_in_use();
+            if !self.addresses.add_near(place.clone(), in_use) {
+                continue;
+            }
+            match &mut self.link {
+                Link::Down { retry_at } => {
+                    *retry_at = now;
+                    self.addresses.turn_to(&place);
+                }
+                Link::Dialling(race) => race.next_at = race.next_at.min(now),
+                Link::Up(_) => {}
+            }
+        }
+    }
+
+    /// Whether it may be looked for on the local network: not where it stands inside TLS, for there its path is a secret
+    /// that whoever repeats its beacon would be told.
+    pub(super) fn may_be_near(&self) -> bool {
+        self.is_wanted() && self.addresses.iter().all(|address| split(address).0 == Around::Plain)
+    }
+
+    /// Another network: nobody is near.
+    pub(super) fn forget_near(&mut self) {
+        self.addresses.forget_near();
+    }
+
+    /// Somebody else answers at what was dialled. Out: whether it was only said to be near.
+    pub(super) fn is_not_near(&mut self, link: LinkId) -> bool {
+        let place = self.dialling(link).map(str::to_owned);
+        place.is_some_and(|place| self.addresses.is_not(&place))
     }
 
     /// How connections to it are held, and the address that answered.
@@ -292,26 +330,8 @@ impl Relay {
         self.habit = habit.recalled(now);
         if let Link::Down { retry_at } = &mut self.link {
             *retry_at = now;
-            let place = self
-                .addresses
-                .iter()
-                .position(|address| Some(address.as_str()) == worked);
-            self.current = place.unwrap_or(self.current);
+            self.addresses.turn_to(worked.unwrap_or_default());
         }
-    }
-
-    fn add_address(&mut self, address: String, worked: Option<&str>) {
-        let is_free = matches!(self.link, Link::Down { .. });
-        if self.addresses.len() >= ADDRESSES_MAX {
-            // Not the one in use: that one works.
-            let oldest = usize::from(self.current == 0 && !is_free);
-            self.addresses.remove(oldest);
-            self.current = self.current.saturating_sub(usize::from(self.current > oldest));
-        }
-        if is_free && (worked == Some(address.as_str()) || self.addresses.is_empty()) {
-            self.current = self.addresses.len();
-        }
-        self.addresses.push(address);
     }
 
     pub(super) fn listen(&mut self, add: Vec<(Tag, u64)>, drop: Vec<Tag>) {
@@ -362,21 +382,14 @@ impl Relay {
     /// The addresses to dial, if a dial is due: the first that may be dialled is.
     pub(super) fn to_dial(&self, now: Timestamp) -> Vec<String> {
         match &self.link {
-            Link::Down { retry_at } if *retry_at <= now => self.addresses_from(0),
+            Link::Down { retry_at } if *retry_at <= now => self.addresses.from(0),
             Link::Dialling(race) if race.next_at <= now => {
-                let mut addresses = self.addresses_from(0);
+                let mut addresses = self.addresses.from(0);
                 addresses.retain(|address| !race.tried.contains(address));
                 addresses
             }
             Link::Down { .. } | Link::Dialling(_) | Link::Up(_) => Vec::new(),
         }
-    }
-
-    /// All addresses, in turn, from so many behind the one in use.
-    fn addresses_from(&self, skipped: usize) -> Vec<String> {
-        let count = self.addresses.len();
-        let in_turn = self.addresses.iter().cycle().skip(self.current + skipped);
-        in_turn.take(count).cloned().collect()
     }
 
     pub(super) fn dial_later(&mut self, later: Timestamp) {
@@ -445,7 +458,7 @@ impl Relay {
         let is_tired = up.load_max > 0 && up.used.is_tired();
         let is_wanted = up.is_greeted && (up.frozen_at.is_some() || is_tired);
         if is_wanted && not_before <= now {
-            self.addresses_from(failures as usize)
+            self.addresses.from(failures as usize)
         } else {
             Vec::new()
         }
@@ -480,8 +493,7 @@ impl Relay {
         if let Link::Up(up) = &mut self.link {
             if let Relief::UnderWay { address, load_max, .. } = std::mem::replace(&mut up.relief, Relief::FRESH) {
                 up.load_max = load_max;
-                let place = self.addresses.iter().position(|known| *known == address);
-                self.current = place.unwrap_or(self.current);
+                self.addresses.turn_to(&address);
             }
             up.used = Used {
                 packets: 0,
@@ -531,15 +543,14 @@ impl Relay {
     pub(super) fn opened(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys) -> Option<(ToRelay, Vec<LinkId>)> {
         let Link::Dialling(race) = &self.link else { return None };
         let winner = race.racers.iter().find(|racer| racer.link == link)?;
-        let load_max = winner.load_max;
-        let place = self.addresses.iter().position(|address| *address == winner.address);
+        let (load_max, address) = (winner.load_max, winner.address.clone());
         let losers = race
             .racers
             .iter()
             .map(|racer| racer.link)
             .filter(|other| *other != link);
         let losers: Vec<_> = losers.collect();
-        self.current = place.unwrap_or(self.current);
+        self.addresses.turn_to(&address);
         self.keys = Some(keys);
         self.link = Link::Up(Up {
             link,
@@ -583,9 +594,9 @@ impl Relay {
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
         let rounds = self.failures.saturating_sub(1);
         let pause = pause_ms(RETRY_MS, rounds, RETRY_MS_MAX, dice).max(at_least_ms);
-        if was_up && !was_good && !self.addresses.is_empty() {
+        if was_up && !was_good {
             // It let us in and then broke off: others first.
-            self.current = (self.current + 1) % self.addresses.len();
+            self.addresses.turn_on();
         }
         self.link = Link::Down {
             retry_at: now.plus_ms(pause),

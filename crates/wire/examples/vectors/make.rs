@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use stonechat_wire::apart::{Apart, encode_lacking};
+use stonechat_wire::beacon::Beacon;
 use stonechat_wire::bundle::{Item, seal_file};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
@@ -133,6 +134,12 @@ fn meeting_seeds() -> Vec<Seed> {
         seed("meeting", "link", 0, invite().to_url().as_bytes()),
         seed("meeting", "code", 0, invite().to_code().as_bytes()),
         seed("meeting", "route", 0, route().to_text().as_bytes()),
+        seed(
+            "meeting",
+            "beacon",
+            0,
+            Beacon::new(&route().relay, bytes(90)).to_text().as_bytes(),
+        ),
         seed("meeting", "card", 1, &card().encode()),
         seed("meeting", "card into a group", 1, &group_card().encode()),
         seed("meeting", "claim", 2, &claim().0.encode()),
@@ -976,6 +983,8 @@ fn meeting() -> Value {
             role("answer | sha-256(sealed claim)", &answer_role(sealed.hash()))],
         "route": { "rule": "RTE-1", "address": route().address, "relay": hex(route().relay.as_bytes()),
             "secret": hex(bytes::<16>(80)), "text": route().to_text() },
+        "beacon": { "rule": "LAN-2", "relay": hex(route().relay.as_bytes()), "nonce": hex(bytes::<8>(90)),
+            "text": Beacon::new(&route().relay, bytes(90)).to_text() },
         "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
             "account": hex(card().account_id().as_bytes()) },
         "card into a group": { "rule": "CARD-1, GLK-1", "encoded": hex(group_card().encode()) },

@@ -1,0 +1,166 @@
+//! The addresses of one relay: those that routes name, and those where it announced itself on this network (LAN-3).
+//!
+//! In: addresses as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of
+//! routes and [`NEAR_MAX`] near ones; the oldest of its kind makes room, but never one that is in use.
+
+/// Most addresses of one relay that routes name.
+pub const ADDRESSES_MAX: usize = 4;
+/// Most addresses of one relay on the local network.
+pub const NEAR_MAX: usize = 2;
+
+#[derive(Debug)]
+struct Address {
+    place: String,
+    is_near: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    all: Vec<Address>,
+    /// Which of them is dialled next, or is connected.
+    current: usize,
+}
+
+impl Addresses {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn current(&self) -> Option<String> {
+        self.all.get(self.current).map(|address| address.place.clone())
+    }
+
+    pub(super) fn contains(&self, place: &str) -> bool {
+        self.position(place).is_some()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|address| address.place.as_str())
+    }
+
+    fn position(&self, place: &str) -> Option<usize> {
+        self.iter().position(|known| known == place)
+    }
+
+    /// All of them, in turn, from so many behind the one in use.
+    pub(super) fn from(&self, skipped: usize) -> Vec<String> {
+        let in_turn = self.all.iter().cycle().skip(self.current + skipped);
+        in_turn
+            .take(self.all.len())
+            .map(|address| address.place.clone())
+            .collect()
+    }
+
+    /// This one is in use, or comes next; one that is not known changes nothing.
+    pub(super) fn turn_to(&mut self, place: &str) {
+        self.current = self.position(place).unwrap_or(self.current);
+    }
+
+    /// The others first.
+    pub(super) fn turn_on(&mut self) {
+        if !self.all.is_empty() {
+            self.current = (self.current + 1) % self.all.len();
+        }
+    }
+
+    /// One that a route names. `in_use`: whether the current one is dialled or connected. What was near is of a route now.
+    pub(super) fn add(&mut self, place: String, in_use: bool) {
+        if let Some(known) = self.all.iter_mut().find(|known| known.place == place) {
+            known.is_near = false;
+        } else {
+            self.push(place, false, in_use);
+        }
+    }
+
+    /// One where the relay announced itself here. Out: whether it is new.
+    pub(super) fn add_near(&mut self, place: String, in_use: bool) -> bool {
+        let is_new = !self.contains(&place);
+        if is_new {
+            self.push(place, true, in_use);
+        }
+        is_new
+    }
+
+    fn push(&mut self, place: String, is_near: bool, in_use: bool) {
+        let most = if is_near { NEAR_MAX } else { ADDRESSES_MAX };
+        let alike = |address: &Address| address.is_near == is_near;
+        if self.all.iter().filter(|address| alike(address)).count() >= most {
+            let spared = |at: usize| in_use && at == self.current;
+            let oldest = (0..self.all.len()).find(|at| alike(&self.all[*at]) && !spared(*at));
+            oldest.into_iter().for_each(|at| self.remove(at));
+        }
+        self.all.push(Address { place, is_near });
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.all.remove(at);
+        if self.current > at || self.current == self.all.len() {
+            self.current = self.current.saturating_sub(1);
+        }
+    }
+
+    /// Another network: what was near is not here.
+    pub(super) fn forget_near(&mut self) {
+        while let Some(at) = self.all.iter().position(|address| address.is_near) {
+            self.remove(at);
+        }
+    }
+
+    /// Somebody else answers there. Out: whether it was a near one; others stay.
+    pub(super) fn is_not(&mut self, place: &str) -> bool {
+        let at = self.position(place).filter(|at| self.all[*at].is_near);
+        at.into_iter().for_each(|at| self.remove(at));
+        at.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(places: &[&str]) -> Addresses {
+        let mut addresses = Addresses::default();
+        places
+            .iter()
+            .for_each(|place| addresses.add((*place).to_owned(), false));
+        addresses
+    }
+
+    #[test]
+    fn the_oldest_of_a_kind_makes_room_and_never_the_one_in_use_lan_3() {
+        let mut addresses = of(&["a:1", "b:1", "c:1", "d:1"]);
+        addresses.add("e:1".into(), true);
+        assert_eq!(addresses.from(0), ["a:1", "c:1", "d:1", "e:1"]);
+        for port in 1..50 {
+            assert!(addresses.add_near(format!("10.0.0.1:{port}"), true));
+        }
+        assert_eq!(addresses.len(), ADDRESSES_MAX + NEAR_MAX);
+        assert_eq!(addresses.current().as_deref(), Some("a:1"));
+        addresses.turn_to("10.0.0.1:49");
+        addresses.add_near("10.0.0.1:50".into(), true);
+        addresses.add_near("10.0.0.1:51".into(), true);
+        assert!(addresses.contains("10.0.0.1:49"));
+    }
+
+    #[test]
+    fn what_is_near_goes_with_the_network_and_where_somebody_else_answers_lan_3() {
+        let mut addresses = of(&["a:1", "b:1"]);
+        addresses.add_near("10.0.0.1:1".into(), false);
+        addresses.turn_to("10.0.0.1:1");
+        assert!(!addresses.is_not("a:1"));
+        assert!(addresses.is_not("10.0.0.1:1"));
+        assert_eq!(addresses.from(0), ["b:1", "a:1"]);
+        addresses.add_near("10.0.0.1:2".into(), false);
+        addresses.turn_to("10.0.0.1:2");
+        addresses.forget_near();
+        assert_eq!(addresses.len(), 2);
+        addresses.add_near("b:1".into(), false);
+        addresses.forget_near();
+        assert!(addresses.contains("b:1"), "what a route names stays");
+    }
+}
