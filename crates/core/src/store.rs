@@ -11,6 +11,7 @@ pub mod keys;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
@@ -25,6 +26,8 @@ const SCHEMAS: &[M<'static>] = &[M::up(include_str!("store/001_first_light.sql")
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(SCHEMAS);
 /// A writer waits this long for another one; there is none in one home, so this only covers a checkpoint.
 const BUSY_TIMEOUT_MS: u32 = 5_000;
+/// So long a reader may hold back the cutting of the log.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 /// SQLCipher's page.
 pub(crate) const PAGE_BYTES: usize = 2048;
 /// Prepared statements kept per connection.
@@ -159,10 +162,14 @@ impl Store {
     /// Out: whether it is empty; a reader in the middle of a query holds it back (try again later).
     /// Errors: the database's own.
     pub fn checkpoint_truncate(&mut self) -> Result<bool, StoreError> {
+        // Steps wait behind this: better again in a second than now for long.
+        self.connection.busy_timeout(CHECKPOINT_WAIT)?;
         let busy = self
             .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
-        Ok(busy == 0)
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.connection
+            .busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS.into()))?;
+        Ok(busy? == 0)
     }
 
     /// Lets the database grow to so many pages of 4 KiB and no further: a full disk, simulated.

@@ -36,6 +36,8 @@ const ASKS_MAX: usize = 64;
 const NAP_MAX: Duration = Duration::from_secs(60);
 /// What the courier learns is kept at most once in so long, and when the profile is closed.
 const KEEP_WAYS_MS: u64 = 10_000;
+/// So long after a step what it deleted may stand in the database's log (STO-6).
+const CLEAN_AFTER_MS: u64 = 1_000;
 
 /// What the rest of the daemon asks of the engine.
 #[derive(Debug)]
@@ -185,6 +187,8 @@ struct Open {
     link: Link,
     intake: Intake,
     wake_at: Option<Timestamp>,
+    /// When the database's log is cut.
+    clean_at: Option<Timestamp>,
     /// When what the courier has learned is kept.
     keep_at: Option<Timestamp>,
     kept_at: Timestamp,
@@ -253,7 +257,7 @@ impl Loop {
     /// How long there is nothing to do but wait.
     fn nap(&self) -> Duration {
         let State::Open(open) = &self.state else { return NAP_MAX };
-        let due = [open.wake_at, open.intake.retry_at(), open.keep_at];
+        let due = [open.wake_at, open.intake.retry_at(), open.keep_at, open.clean_at];
         let due = due.into_iter().flatten().min();
         let left = due.map_or(u64::MAX, |due| due.0.saturating_sub(now().0));
         Duration::from_millis(left).min(NAP_MAX)
@@ -287,6 +291,19 @@ impl Loop {
             if self.step(Input::Wake).is_err() {
                 self.wake_again();
             }
+        }
+        self.clean();
+    }
+
+    /// Keys and texts that were deleted are in no file a second later (STO-6).
+    fn clean(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        if open.clean_at.is_some_and(|due| due <= now()) {
+            open.clean_at = if open.machine.clean() {
+                None
+            } else {
+                Some(now().plus_ms(CLEAN_AFTER_MS))
+            };
         }
     }
 
@@ -360,6 +377,7 @@ impl Loop {
             return outputs.reply;
         };
         open.wake_at = outputs.wake_at;
+        open.clean_at = open.clean_at.or_else(|| Some(now().plus_ms(CLEAN_AFTER_MS)));
         for errand in outputs.errands {
             open.link.asked(&errand);
             open.ways.accept(errand);
@@ -479,6 +497,7 @@ impl Loop {
             link: Link::default(),
             intake: Intake::new(Input::Started),
             wake_at: None,
+            clean_at: Some(now()),
             keep_at: None,
             kept_at: Timestamp(0),
         }));

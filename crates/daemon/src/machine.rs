@@ -99,6 +99,14 @@ impl Machine {
         Ok(outputs)
     }
 
+    /// Takes what was deleted out of the log (STO-6). Out: whether it is gone; if not, try again.
+    pub(crate) fn clean(&mut self) -> bool {
+        let cleaned = self.store.checkpoint_truncate();
+        cleaned
+            .inspect_err(|error| tracing::debug!(%error, "the log is not cut yet"))
+            .unwrap_or(false)
+    }
+
     /// A connection for queries.
     pub(crate) fn reader(&self) -> Result<Reader, Fault> {
         self.store.reader().map_err(fault_of_open)

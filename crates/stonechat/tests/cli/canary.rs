@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{Person, Relay, eventually};
+use crate::harness::{Person, Relay, eventually, friends};
 
 #[test]
 fn nothing_private_is_in_any_log_at_trace_level_loc_10() {
@@ -57,4 +57,17 @@ fn nothing_private_is_in_any_log_at_trace_level_loc_10() {
 fn read_logs(dir: &Path) -> String {
     let files = fs::read_dir(dir).unwrap().flatten();
     files.map(|file| fs::read_to_string(file.path()).unwrap()).collect()
+}
+
+#[test]
+fn what_was_used_up_or_deleted_is_not_in_the_databases_log_sto_6() {
+    let relay = Relay::start();
+    let (ana, bo) = friends(&relay);
+    for person in [&ana, &bo] {
+        let log = person.home().join("stonechat.db-wal");
+        ana.run(&["send", "Bo", "hello"]).ok();
+        eventually("the log cut to nothing while the daemon runs", || {
+            (fs::metadata(&log).unwrap().len() == 0).then_some(())
+        });
+    }
 }
