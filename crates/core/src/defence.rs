@@ -106,6 +106,8 @@ pub enum Defence {
     OldLogs,
     /// Keys are renewed daily (RNW-1).
     RenewedDaily,
+    /// Who was added on two branches stands on the one that the others are heard on (FORK-9).
+    OthersBranch,
 }
 
 #[cfg(any(test, feature = "lab"))]

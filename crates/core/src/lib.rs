@@ -47,7 +47,7 @@ pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
 use content::{beside, forward, media, pins, polls, vanish, wishes};
-use conversation::{originals, receipts, renewal, saved, wants};
+use conversation::{epochs, originals, receipts, renewal, saved, wants};
 use group::{apart, behind, links, picture, succession};
 use meeting::{accept, block, introduce, introduced, invite};
 use mls::{Crypto, Groups, Provider, Rows};
@@ -227,7 +227,8 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
 type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
 
 /// What time itself asks for, in this order.
-const DUE: [Due; 18] = [
+const DUE: [Due; 19] = [
+    epochs::follow_others,
     restore::take_due,
     restore::ask_due,
     invite::expire,

@@ -17,6 +17,7 @@ mod logs;
 mod lost_removal;
 mod making;
 mod readable;
+mod roots;
 mod taking;
 mod tree;
 mod void;
@@ -36,6 +37,7 @@ pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use lost_removal::beside_lost_removal;
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
+pub(crate) use roots::follow_others;
 pub(crate) use tree::{is_canonical, since};
 pub(crate) use void::rights;
 
@@ -234,6 +236,7 @@ pub(crate) fn is_made_by_commit(step: &Step<'_, '_>, epoch: EpochId) -> Result<b
 pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &mls::Signer) -> Result<(), Stop> {
     let before = retained(step, &entered.group)?;
     let unseen = unseen(step, &entered.group)?;
+    roots::keep(step, &entered.group)?;
     plant(step, entered)?;
     step.tx.execute(
         "UPDATE conversation SET root = ?1, head = ?1, leaf = ?2, signer = ?3, leaving = 0, silent = 0, heard_at = ?5

@@ -534,6 +534,16 @@ CREATE TABLE answer(
 CREATE INDEX answer_by_group ON answer(group_id);
 CREATE INDEX answer_due ON answer(due_at);
 
+-- Where other Welcomes led into a group, beside conversation.root (FORK-9).
+CREATE TABLE root(
+  number   INTEGER PRIMARY KEY,
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  epoch_id BLOB NOT NULL,
+  leaf     INTEGER NOT NULL,             -- my leaf there
+  signer   BLOB NOT NULL                 -- its key
+) STRICT;
+CREATE INDEX root_by_group ON root(group_id);
+
 -- In which epoch of a group each account was heard last, by whatever it said.
 CREATE TABLE standing(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,

@@ -70,6 +70,12 @@ const ATTACKS: &[Attack] = &[
     ),
     (
         6,
+        "the removed reads what is written by whom both sides of a fork added",
+        Defence::OthersBranch,
+        halves::who_is_added_on_both_sides_stands_where_the_others_are_fork_9,
+    ),
+    (
+        6,
         "the removed reads what is written where its removal has lost",
         Defence::LostRemovals,
         lost_removal::nobody_writes_what_the_removed_reads_while_the_removal_is_lost_fork_8,

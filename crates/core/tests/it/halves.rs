@@ -157,3 +157,48 @@ pub(crate) fn two_halves_apart_for_a_week_are_one_after_three_passes_fork_7() {
         }
     }
 }
+
+/// Both halves add the same one, who is in reach of the first. Out: the bench, when they have met.
+fn added_on_both_sides(half_that_comes_last: usize) -> Bench {
+    let mut bench = group();
+    let invite = bench.invite(1, Who::One, How::Plain);
+    bench.accept(6, &invite.link, None).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::split(bench);
+    for half in [1 - half_that_comes_last, half_that_comes_last] {
+        let adder = half;
+        apart.work(half, |bench| {
+            add(bench, adder, &[6]).unwrap();
+            say(bench, adder, &format!("half {half}")).unwrap();
+        });
+    }
+    for _ in 0..PASSES {
+        apart.pass();
+    }
+    let Apart { mut bench, .. } = apart;
+    for device in 0..bench.devices.len() {
+        bench.reconnect(device);
+    }
+    bench.pass(MINUTE);
+    bench
+}
+
+/// A newcomer who took the later Welcome for its beginning, whichever that was, stood apart for ever where that one lost:
+/// what it wrote was read by whom the others removed meanwhile.
+#[test]
+pub(crate) fn who_is_added_on_both_sides_stands_where_the_others_are_fork_9() {
+    for last in [0, 1] {
+        let mut bench = added_on_both_sides(last);
+        all_agree(&mut bench, &[0, 1, 2, 3, 6]);
+        remove(&mut bench, 0, &[2]).unwrap();
+        bench.pass(MINUTE);
+        all_agree(&mut bench, &[0, 1, 3, 6]);
+        say(&mut bench, 6, "not for Cy").unwrap();
+        bench.pass(MINUTE);
+        assert!(said(&mut bench, 3).contains(&"not for Cy".into()), "{last}");
+        assert!(
+            !said(&mut bench, 2).iter().any(|text| text.contains("not for Cy")),
+            "{last}"
+        );
+    }
+}
