@@ -3,6 +3,7 @@
 //! Specified in `docs/protocol/03-relay.md` (RLY-33).
 
 use stonechat_wire::frame::FromRelay;
+use stonechat_wire::frame::blobs::BlobTell;
 
 /// How far a relay lets things grow. The defaults are what ships; tests take smaller ones.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,10 @@ pub struct Limits {
     pub doors: usize,
     /// How often one door answers (RLY-29).
     pub door_uses: u32,
+    /// Blobs that are kept: each costs about 200 bytes of memory, and 12 for each chunk (BLB-8).
+    pub blobs: usize,
+    /// Bytes of all blobs, counted as what they are to be (BLB-8).
+    pub blob_bytes: u64,
     /// Bytes of envelopes taken between two syncs; beyond them a put is answered busy (RLY-33).
     pub batch_bytes: usize,
     /// Bytes pushed to a connection that it has not taken yet (RLY-26).
@@ -83,6 +88,8 @@ impl Default for Limits {
             subscriptions: 2_000_000,
             doors: 16_384,
             door_uses: 1024,
+            blobs: 262_144,
+            blob_bytes: 16 << 30,
             batch_bytes: 16 << 20,
             push_bytes: 256 << 10,
             outstanding_bytes: 2 << 20,
@@ -99,6 +106,8 @@ pub const TTL_S_MAX: u64 = 60 * 24 * 3600;
 pub const NEW_MAILBOX_PERCENT_MAX: u64 = 80;
 /// Above this share, in percent, nothing is taken (RLY-28).
 pub const PUT_PERCENT_MAX: u64 = 90;
+/// What a blob costs its source and its secret besides its bytes and its list (BLB-8).
+pub const BLOB_OVERHEAD_BYTES: u64 = 512;
 /// How often expired envelopes are looked for, in ms (RLY-32).
 pub const EXPIRE_EVERY_MS: u64 = 60_000;
 /// How long nothing new is taken after the store failed, in ms: a full disk is not asked again at once (RLY-28).
@@ -129,6 +138,7 @@ pub const REQUEST_BYTES_WAITING_MAX: usize = 32 << 20;
 pub fn weight(frame: &FromRelay) -> usize {
     const FIXED: usize = 64;
     const ID: usize = 32;
+    const SET: usize = 128;
     let body = match frame {
         FromRelay::Stored { ids, .. } | FromRelay::Full { ids, .. } => ids.len().saturating_mul(ID),
         FromRelay::Arrived { envelope, .. } | FromRelay::Ephemeral { envelope, .. } => envelope.len(),
@@ -137,7 +147,13 @@ pub fn weight(frame: &FromRelay) -> usize {
         | FromRelay::Refused { .. }
         | FromRelay::Busy { .. }
         | FromRelay::DoorOpen { .. }
-        | FromRelay::Quota { .. } => 0,
+        | FromRelay::Quota { .. }
+        | FromRelay::Blob(BlobTell::Gone { .. }) => 0,
+        FromRelay::Blob(BlobTell::Has { .. }) => SET,
+        FromRelay::Blob(BlobTell::List { list, .. }) => {
+            usize::from(list.count()).saturating_mul(ID).saturating_add(SET)
+        }
+        FromRelay::Blob(BlobTell::Range { range, .. }) => range.bytes.len(),
     };
     body.saturating_add(FIXED)
 }

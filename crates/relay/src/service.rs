@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay, VERSION};
+use stonechat_wire::frame::{FromRelay, KEEPS_BLOBS, PutItem, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
 use subtle::ConstantTimeEq;
@@ -22,6 +22,7 @@ use crate::operate::metrics::{Snapshot, Tally};
 use crate::store::{Appended, Door, MailboxStore, NewEnvelope, StoreError};
 
 mod batch;
+mod blobs;
 mod buckets;
 mod readers;
 
@@ -273,7 +274,7 @@ impl<S: MailboxStore> Service<S> {
         self.readers.greet(from, secret);
         let hello = FromRelay::Hello {
             version: version.min(VERSION),
-            features: 0,
+            features: KEEPS_BLOBS,
             time_ms: now.0,
         };
         self.send(from, hello);
@@ -340,6 +341,7 @@ impl<S: MailboxStore> Service<S> {
                     .pass_on(from, token.tag(), envelope.bytes(), &mut self.outputs);
             }
             ToRelay::Quota { request } => self.quota(from, request, now),
+            ToRelay::Blob(ask) => self.blob(from, ask, now),
         }
     }
 
@@ -446,8 +448,7 @@ impl<S: MailboxStore> Service<S> {
 
     /// Whether another envelope of `size` bytes fits this mailbox and this relay (RLY-27, RLY-28).
     fn room(&self, tag: &Tag, size: u64, now: Timestamp) -> Result<Kept, Refusal> {
-        // A pause that lies further ahead than it can be is a clock that went back.
-        if (1..=UNSYNCED_PAUSE_MS).contains(&self.paused_until.since_ms(now)) {
+        if self.is_paused(now) {
             return Err(Refusal::NoRoom);
         }
         let (mailbox, total) = (self.store.mailbox(tag), self.store.total());
@@ -464,6 +465,11 @@ impl<S: MailboxStore> Service<S> {
         let bytes = mailbox.bytes.saturating_add(size);
         let is_full = mailbox.envelopes >= self.limits.mailbox_envelopes || bytes > self.limits.mailbox_bytes;
         Ok(if is_full { Kept::Full } else { Kept::Yes })
+    }
+
+    /// Whether the store failed a moment ago. A pause that lies further ahead than it can be is a clock that went back.
+    fn is_paused(&self, now: Timestamp) -> bool {
+        (1..=UNSYNCED_PAUSE_MS).contains(&self.paused_until.since_ms(now))
     }
 
     fn is_below(&self, percent: u64, size: u64) -> bool {
@@ -587,6 +593,7 @@ impl<S: MailboxStore> Service<S> {
                 let done = FromRelay::DoorOpen { request };
                 self.send(to, refused.map_or(done, |why| FromRelay::Refused { request, why }));
             }
+            Answer::Blob(answer) => self.answer_about_blob(&answer, synced),
             Answer::Fetch {
                 to,
                 request,

@@ -1,4 +1,4 @@
-//! Where mailboxes are kept: the trait the service stands on, and its two implementations.
+//! Where mailboxes and blobs are kept: the traits the service stands on, and its two implementations.
 //!
 //! In: envelopes with their mailbox and expiry, doors. Out: the same, in the order of their cursors. What is appended
 //! is durable after [`MailboxStore::sync`] and is not read a moment before; a crash may drop everything since the last
@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
 
+pub mod blobs;
 pub mod disk;
 pub mod import;
 pub mod log;
 pub mod memory;
 
 /// A store of mailboxes and doors. Cursors are one growing sequence for the whole store.
-pub trait MailboxStore {
+pub trait MailboxStore: blobs::BlobStore {
     /// Adds an envelope to its mailbox. An envelope that is there already stays one copy; its expiry may grow.
     ///
     /// Errors: the store's own; then the caller calls [`MailboxStore::abandon`].
@@ -48,7 +49,7 @@ pub trait MailboxStore {
     /// Synced envelopes of a mailbox after a cursor, in order, until the budget is used up; always one if there is one.
     fn read(&self, tag: &Tag, after: u64, budget: Budget) -> Result<Vec<Kept>, StoreError>;
 
-    /// Drops what expired by `now`, doors too; at most [`EXPIRE_BATCH`] envelopes a call.
+    /// Drops what expired by `now`, doors and blobs too; at most [`EXPIRE_BATCH`] envelopes a call.
     fn expire(&mut self, now: Timestamp) -> Result<Expired, StoreError>;
 
     /// Sets up a door, or replaces the one at its path.
@@ -146,6 +147,10 @@ pub struct Total {
     pub mailboxes: usize,
     /// Doors.
     pub doors: usize,
+    /// Blobs, unfinished ones too.
+    pub blobs: usize,
+    /// Bytes that they have or are to have.
+    pub blob_bytes: u64,
 }
 
 /// A door: what a stranger with the right proof is given.
@@ -237,6 +242,8 @@ impl Ledger {
             disk_bytes: bytes,
             mailboxes: self.mailboxes.len(),
             doors,
+            blobs: 0,
+            blob_bytes: 0,
         }
     }
 }

@@ -34,6 +34,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+#[path = "loopback/blobs.rs"]
+mod blobs;
 #[path = "loopback/cover.rs"]
 mod cover;
 #[path = "loopback/tls.rs"]

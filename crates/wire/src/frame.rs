@@ -15,8 +15,14 @@ use crate::envelope::{Envelope, EnvelopeError};
 use crate::face::MESSAGE_BYTES_MAX;
 use crate::ids::{DoorPath, EnvelopeId, Tag, Token};
 
+pub mod blobs;
+
+use blobs::{BlobAsk, BlobTell};
+
 /// Protocol version in both hellos (RLY-3).
 pub const VERSION: u8 = 1;
+/// Feature bit of a relay that keeps blobs (BLB-10).
+pub const KEEPS_BLOBS: u32 = 1;
 /// Most items of one batch: put, subscribe, stored, fetched (RLY-2).
 pub const BATCH_MAX: usize = 1024;
 /// Longest body of one frame, in bytes (RLY-2).
@@ -116,6 +122,8 @@ pub enum ToRelay {
         /// Comes back in the answer.
         request: u32,
     },
+    /// About a blob (BLB).
+    Blob(BlobAsk),
 }
 
 /// One envelope to keep.
@@ -219,6 +227,8 @@ pub enum FromRelay {
         /// Allowed under it.
         limit_bytes: u64,
     },
+    /// About a blob (BLB).
+    Blob(BlobTell),
 }
 
 /// Why a relay does not do something (RLY-5).
@@ -234,6 +244,10 @@ pub enum Refusal {
     DoorTaken,
     /// A limit of the relay's own.
     Limit,
+    /// What is asked for is not here.
+    NotHere,
+    /// A chunk that is not its blob's, or not the token that deletes it.
+    Wrong,
     /// A reason this build does not know.
     Unknown(u8),
 }
@@ -247,6 +261,8 @@ impl Refusal {
             Self::NoRoom => 3,
             Self::DoorTaken => 4,
             Self::Limit => 5,
+            Self::NotHere => 6,
+            Self::Wrong => 7,
             Self::Unknown(code) => code,
         }
     }
@@ -259,6 +275,8 @@ impl Refusal {
             3 => Self::NoRoom,
             4 => Self::DoorTaken,
             5 => Self::Limit,
+            6 => Self::NotHere,
+            7 => Self::Wrong,
             other => Self::Unknown(other),
         }
     }
@@ -339,6 +357,7 @@ impl ToRelay {
                 out.put_bytes(envelope.bytes());
             }),
             Self::Quota { request } => frame(out, 8, |out| out.put(&request.to_be_bytes())),
+            Self::Blob(ask) => frame(out, ask.kind(), |out| ask.write(out)),
         }
     }
 
@@ -369,6 +388,7 @@ impl ToRelay {
             6 => read_close_door(reader),
             7 => return read_ephemeral(reader).map(Some),
             8 => reader.u32().map(|request| Self::Quota { request }),
+            kind if BlobAsk::KINDS.contains(&kind) => BlobAsk::read(kind, reader).map(Self::Blob),
             _ => return Ok(None),
         };
         plain.map(Some).map_err(malformed)
@@ -415,6 +435,7 @@ impl FromRelay {
                 out.put(&used_bytes.to_be_bytes());
                 out.put(&limit_bytes.to_be_bytes());
             }),
+            Self::Blob(tell) => frame(out, tell.kind(), |out| tell.write(out)),
         }
     }
 
@@ -473,6 +494,7 @@ impl FromRelay {
                 used_bytes: reader.u64()?,
                 limit_bytes: reader.u64()?,
             },
+            kind if BlobTell::KINDS.contains(&kind) => Self::Blob(BlobTell::read(kind, reader)?),
             _ => return Ok(None),
         }))
     }

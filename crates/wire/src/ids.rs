@@ -64,6 +64,11 @@ id!(
     32
 );
 id!(
+    /// Stands for a blob's size and every chunk of it (BLB-1).
+    BlobId,
+    32
+);
+id!(
     /// SHA-256 of an MLS group context, shortened: names one epoch of one branch.
     EpochId,
     16

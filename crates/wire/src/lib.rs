@@ -44,6 +44,7 @@ pub mod poll;
 pub mod post;
 
 pub mod apart;
+pub mod blob;
 pub mod bundle;
 pub mod capsule;
 pub mod card;

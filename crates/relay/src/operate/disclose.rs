@@ -13,7 +13,7 @@ use std::path::Path;
 use stonechat_wire::ids::{Tag, Timestamp};
 
 use crate::home::{Home, OWN_FILES};
-use crate::store::log::inspect::Holding;
+use crate::store::log::inspect::{HeldPiece, Holding, Piece};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -54,6 +54,7 @@ const IN_MEMORY: &str = "\nWhile it runs, its memory has besides, until a connec
     - for each connection: its address, the number of its access secret, the tags it reads and how far, its session keys\n\
     - for each network that put something in the last minute or so: how much it may still put\n\
     - for each access secret: how much was put with it today\n\
+    - for each blob: since when this process knows it\n\
     - an index of what is on disk. Nothing of this outlives the process, and core dumps are off in the unit file.\n";
 
 fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
@@ -110,6 +111,7 @@ fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
             door.card_bytes
         );
     }
+    blobs(&holding.blobs, out);
     let _ = writeln!(
         out,
         "\n{} bytes of mailboxes in all: {} of the records above, {} of indexes that repeat their heads, {} of heads of \
@@ -123,6 +125,27 @@ fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
     out.push_str(NOT_THERE);
     out.push_str(IN_MEMORY);
     Ok(())
+}
+
+fn blobs(words: &[HeldPiece], out: &mut String) {
+    let _ = writeln!(out, "\n{} words about blobs (sealed files, in chunks):", words.len());
+    for word in words {
+        let (blob, until) = (hex(&word.blob), time(word.expires_at));
+        let _ = match word.what {
+            Piece::Begun(id, size) => {
+                writeln!(
+                    out,
+                    "blob {blob}: id {}, to have {size} bytes, until {until}",
+                    hex(id.as_bytes())
+                )
+            }
+            Piece::Chunk(index, bytes) => {
+                writeln!(out, "blob {blob}: {bytes} sealed bytes of chunk {index}, until {until}")
+            }
+            Piece::Prolonged => writeln!(out, "blob {blob}: lives until {until}"),
+            Piece::Gone => writeln!(out, "blob {blob}: deleted; this remark until {until}"),
+        };
+    }
 }
 
 fn logs(folder: &Path, out: &mut String) -> io::Result<()> {
@@ -168,6 +191,8 @@ fn one_day(holding: &Holding, day: u64, out: &mut String) {
     }
     let doors = holding.doors.iter().filter(|door| is_it(door.expires_at)).count();
     let _ = writeln!(out, "{doors} words about doors");
+    let blobs = holding.blobs.iter().filter(|word| is_it(word.expires_at)).count();
+    let _ = writeln!(out, "{blobs} words about blobs");
 }
 
 /// A tag as 32 hex digits.
@@ -233,6 +258,8 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::store::MailboxStore;
+    use crate::store::blobs::BlobStore;
+    use crate::store::blobs::conformance::{blob, chunk, id};
     use crate::store::conformance::{door, envelope, tag};
     use crate::store::log::SegmentLog;
     use stonechat_wire::ids::DoorPath;
@@ -250,6 +277,12 @@ mod tests {
         log.set_door(DoorPath::from_bytes([7; 12]), &door(9, 2_000_000_000))
             .unwrap();
         log.count_use(&DoorPath::from_bytes([7; 12])).unwrap();
+        for n in [1, 2] {
+            log.begin_blob(&blob(n, 2, 2_000_000_000)).unwrap();
+            log.add_chunk(&id(n), 1, &chunk(n, 1)).unwrap();
+        }
+        log.begin_blob(&blob(1, 2, 2_100_000_000)).unwrap();
+        log.drop_blob(&id(2)).unwrap();
         log.sync().unwrap();
         log.close().unwrap();
         std::fs::create_dir(Home::logs_in(folder.path())).unwrap();
@@ -298,6 +331,15 @@ mod tests {
         }
         assert_eq!(said.matches("\ntag ").count(), 5 + 1, "five mailboxes, one longer life");
         assert_eq!(said.matches("\ndoor ").count(), 2);
+        assert_eq!(said.matches("\nblob ").count(), 6);
+        for (word, count) in [
+            ("to have 400 bytes", 2),
+            ("199 sealed bytes of chunk 1", 2),
+            ("lives until", 1),
+        ] {
+            assert_eq!(said.matches(word).count(), count, "{word}");
+        }
+        assert!(said.contains(&hex(id(2).as_bytes())) && said.matches(": deleted;").count() == 1);
     }
 
     #[test]
@@ -307,8 +349,12 @@ mod tests {
         assert!(address.starts_with("Nothing on disk is by address"));
         let day = disclose(folder.path(), Question::Day(2_000_000_000 / 86_400)).unwrap();
         assert_eq!(
-            (day.matches("tag ").count(), day.contains("2 words about doors")),
-            (1, true),
+            (
+                day.matches("tag ").count(),
+                day.contains("2 words about doors"),
+                day.contains("5 words about blobs")
+            ),
+            (1, true, true),
             "{day}"
         );
     }

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use stonechat_wire::blob::CHUNK_BYTES;
 use stonechat_wire::frame::FromRelay;
+use stonechat_wire::frame::blobs::BlobTell;
 
 use crate::store::Total;
 
@@ -37,6 +39,8 @@ pub struct Tally {
     pub knocks_answered: u64,
     /// Knocks that got none.
     pub knocks_missed: u64,
+    /// Chunks of blobs that were given.
+    pub chunks_sent: u64,
     /// Batches that the store did not take.
     pub failed_batches: u64,
 }
@@ -49,11 +53,15 @@ impl Tally {
             FromRelay::Fetched { items, .. } => self.sent += items.len() as u64,
             FromRelay::Ephemeral { .. } => self.signals += 1,
             FromRelay::Busy { .. } => self.busy += 1,
+            FromRelay::Blob(BlobTell::Range { range, .. }) => {
+                self.chunks_sent += range.bytes.len().div_ceil(CHUNK_BYTES) as u64;
+            }
             FromRelay::Hello { .. }
             | FromRelay::Stored { .. }
             | FromRelay::Full { .. }
             | FromRelay::Refused { .. }
             | FromRelay::DoorOpen { .. }
+            | FromRelay::Blob(_)
             | FromRelay::Quota { .. } => {}
         }
     }
@@ -122,6 +130,7 @@ impl Metrics {
             ("busy_total", "Puts that were asked to come again.", tally.busy),
             ("envelopes_sent_total", "Envelopes pushed and fetched.", tally.sent),
             ("signals_total", "Signals passed on.", tally.signals),
+            ("chunks_sent_total", "Chunks of blobs given.", tally.chunks_sent),
             (
                 "envelopes_expired_total",
                 "Envelopes whose life was over.",
@@ -150,6 +159,8 @@ impl Metrics {
             ("envelopes", "Envelopes kept.", total.envelopes),
             ("mailboxes", "Mailboxes that are not empty.", total.mailboxes as u64),
             ("doors", "Doors that stand.", total.doors as u64),
+            ("blobs", "Blobs kept or begun.", total.blobs as u64),
+            ("blob_bytes", "Bytes that they have or are to have.", total.blob_bytes),
             ("payload_bytes", "Bytes of envelopes and cards.", total.bytes),
             ("disk_bytes", "Bytes that the store takes on disk.", total.disk_bytes),
             ("connections", "Connections.", figures.now.connections as u64),

@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "access",
     "metrics",
     "disk_gib",
+    "blob_gib",
     "connections",
     "envelopes",
     "secret_gib_per_day",
@@ -53,6 +54,8 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// Disk that mailboxes may take, in GiB.
     disk_gib: u64,
+    /// How much of that blobs may take, in GiB; 0 for no blobs.
+    blob_gib: u64,
     /// Connections at once.
     connections: usize,
     /// Envelopes kept; each costs about 100 bytes of memory.
@@ -99,6 +102,7 @@ impl Default for Settings {
             access: Access::Secret,
             metrics: None,
             disk_gib: limits.total_bytes >> 30,
+            blob_gib: limits.blob_bytes >> 30,
             connections: limits.connections,
             envelopes: limits.envelopes,
             secret_gib_per_day: limits.secret_bytes_per_day >> 30,
@@ -165,6 +169,7 @@ impl Settings {
     pub fn limits(&self) -> Limits {
         Limits {
             total_bytes: self.disk_gib.saturating_mul(1 << 30),
+            blob_bytes: self.blob_gib.saturating_mul(1 << 30),
             connections: self.connections,
             envelopes: self.envelopes,
             secret_bytes_per_day: self.secret_gib_per_day.saturating_mul(1 << 30),
@@ -190,10 +195,11 @@ impl Settings {
              # \"secret\": whoever has the route. \"open\": everybody.\naccess = \"secret\"\n\
              # Where figures are told, for this machine only.\nmetrics = \"127.0.0.1:7482\"\n\
              # Disk for mailboxes. At 80 % no new mailbox is opened, at 90 % nothing is taken.\ndisk_gib = {}\n\
+             # How much of that large files may take, counted at their whole size; 0 for none.\nblob_gib = {}\n\
              # Connections at once; the system must allow as many open files.\nconnections = {}\n\
              # Envelopes kept, about 100 bytes of memory each.\nenvelopes = {}\n\
              # What may be put with one secret a day.\nsecret_gib_per_day = {}\n",
-            all.disk_gib, all.connections, all.envelopes, all.secret_gib_per_day
+            all.disk_gib, all.blob_gib, all.connections, all.envelopes, all.secret_gib_per_day
         )
     }
 }

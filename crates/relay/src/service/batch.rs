@@ -1,6 +1,7 @@
 //! What waits for the next sync: answers in the order they were asked for, and what is to be pushed.
 
 use super::ConnectionId;
+use super::blobs::BlobAnswer;
 use crate::store::{NewEnvelope, StoreError};
 use stonechat_wire::frame::{FromRelay, Refusal};
 use stonechat_wire::ids::{EnvelopeId, Tag};
@@ -42,6 +43,7 @@ pub(super) enum Answer {
         request: u32,
         refused: Option<Refusal>,
     },
+    Blob(BlobAnswer),
     Fetch {
         to: ConnectionId,
         request: u32,

@@ -329,6 +329,12 @@ impl Readers {
         self.send(to, FromRelay::Fetched { request, items, more }, outputs);
     }
 
+    /// Whether a connection has so much of what it asked for before it that it has to wait with asking for more (BLB-5).
+    pub(super) fn has_many_answers(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(|connection| connection.outstanding_bytes > self.limits.outstanding_bytes / 2)
+    }
+
     /// Sends an answer; closes a connection that has stopped taking its answers (RLY-26).
     pub(super) fn send(&mut self, to: ConnectionId, frame: FromRelay, outputs: &mut VecDeque<Output>) {
         let Some(connection) = self.connections.get_mut(&to) else {

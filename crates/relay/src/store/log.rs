@@ -4,7 +4,7 @@
 //! durable. Reading is one look into the index and one read of the file. What expired is forgotten, and its segment
 //! removed as a whole; a segment that is mostly dead is copied on first. Why it is our own, and its files byte by
 //! byte: `docs/decisions/2026-11-25-segment-log.md`.
-//! Invariant: index and doors say what the segments say, up to what waits in `undo` for the next sync.
+//! Invariant: index, doors and blobs say what the segments say, up to what waits in `undo` for the next sync.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,6 +17,7 @@ use super::{
     Appended, Budget, Door, EXPIRE_BATCH, Expired, Kept, MailboxSize, MailboxStore, NewEnvelope, StoreError, Total,
 };
 
+mod blobs;
 mod compact;
 mod doors;
 mod index;
@@ -26,6 +27,7 @@ pub(crate) mod record;
 mod segments;
 mod walk;
 
+use blobs::{Blob, Blobs, Key};
 use compact::Compaction;
 use doors::Standing;
 use index::{Entry, Index, short};
@@ -42,6 +44,7 @@ pub struct SegmentLog<D: Disk = Folder> {
     index: Index,
     doors: BTreeMap<DoorPath, Standing>,
     card_bytes: u64,
+    blobs: Blobs,
     undo: Vec<Undo>,
     /// The highest serial that is durable.
     synced: u64,
@@ -61,6 +64,12 @@ enum Undo {
         was: (Timestamp, u32),
     },
     Door(DoorPath, Option<Standing>),
+    Blob(Key, Option<Box<Blob>>),
+    Chunk(Key, u16),
+    BlobProlonged {
+        key: Key,
+        was: (Timestamp, u32),
+    },
 }
 
 impl SegmentLog {
@@ -89,6 +98,7 @@ impl<D: Disk> SegmentLog<D> {
             segments,
             index: loaded.index,
             doors,
+            blobs: loaded.blobs.settle(),
             undo: Vec::new(),
             compaction: Compaction::default(),
             sweep_at: None,
@@ -122,6 +132,14 @@ impl<D: Disk> SegmentLog<D> {
                 self.segments.count(door.note, USES_LEN);
             }
         }
+        for (segment, length) in self.blobs.by_key.values().flat_map(Blob::records) {
+            self.segments.count(segment, length);
+        }
+    }
+
+    /// Counts something that is damaged.
+    fn note_damage(&self) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
     }
 
     fn add(&mut self, new: &NewEnvelope) -> Result<u64, StoreError> {
@@ -174,7 +192,7 @@ impl<D: Disk> SegmentLog<D> {
         };
         let body = self.segments.read(at, entry.length, Kind::Envelope, entry.serial)?;
         if body.is_none() {
-            self.damaged.fetch_add(1, Ordering::Relaxed);
+            self.note_damage();
             tracing::error!("an envelope's record is damaged; it is not served");
         }
         Ok(body)
@@ -225,6 +243,13 @@ impl<D: Disk> SegmentLog<D> {
                 }
                 Undo::Door(path, None) => {
                     self.doors.remove(&path);
+                }
+                Undo::Blob(key, was) => self.blobs.put_back(key, was.map(|was| *was)),
+                Undo::Chunk(key, index) => self.blobs.forget_piece(&key, index),
+                Undo::BlobProlonged { key, was } => {
+                    if let Some(blob) = self.blobs.by_key.get_mut(&key) {
+                        (blob.expires_at, blob.note) = was;
+                    }
                 }
             }
         }
@@ -312,12 +337,15 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
 
     fn total(&self) -> Total {
         let (envelopes, bytes, mailboxes) = self.index.total();
+        let (blobs, blob_bytes) = self.blobs.total();
         Total {
             envelopes,
             bytes: bytes.saturating_add(self.card_bytes),
             disk_bytes: self.segments.bytes,
             mailboxes,
             doors: self.doors.len(),
+            blobs,
+            blob_bytes,
         }
     }
 
@@ -349,6 +377,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
         let due = self.index.due(now, EXPIRE_BATCH);
         due.iter().for_each(|entry| self.forget(entry));
         self.expire_doors(now);
+        self.expire_blobs(now)?;
         self.sweep_at = Some(now);
         let has_more = self.compact(now)?;
         Ok(Expired {

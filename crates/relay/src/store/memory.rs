@@ -4,9 +4,12 @@
 //! [`MemoryStore::fail_next_sync`] makes a disk run full. Everything in it is ordered, so worlds replay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
+use stonechat_wire::blob::ChunkSet;
+use stonechat_wire::ids::{BlobId, DoorPath, EnvelopeId, Tag, Timestamp};
 
+use super::blobs::{BlobStore, HeldBlob, NewBlob, UNFINISHED_MS};
 use super::{
     Appended, Budget, Door, EXPIRE_BATCH, Expired, Kept, Ledger, MailboxSize, MailboxStore, NewEnvelope, StoreError,
     Total,
@@ -19,11 +22,18 @@ pub struct MemoryStore {
     live: State,
     unsynced: Vec<Change>,
     next_sync: Option<StoreError>,
+    /// Since when a blob is known, as far as this process knows.
+    blobs_since: BTreeMap<BlobId, Timestamp>,
 }
 
 impl MemoryStore {
     /// Loses what was not synced, as a crash does.
     pub fn crash(&mut self) {
+        self.take_back();
+        self.blobs_since.clear();
+    }
+
+    fn take_back(&mut self) {
         self.live = self.synced.clone();
         self.unsynced.clear();
     }
@@ -52,7 +62,7 @@ impl MailboxStore for MemoryStore {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         if let Some(error) = self.next_sync.take() {
-            self.crash();
+            self.take_back();
             return Err(error);
         }
         for change in self.unsynced.drain(..) {
@@ -62,7 +72,7 @@ impl MailboxStore for MemoryStore {
     }
 
     fn abandon(&mut self) {
-        self.crash();
+        self.take_back();
     }
 
     fn holds(&self, tag: &Tag, id: &EnvelopeId) -> Result<bool, StoreError> {
@@ -74,7 +84,14 @@ impl MailboxStore for MemoryStore {
     }
 
     fn total(&self) -> Total {
-        self.live.ledger.total(self.live.doors.len(), self.live.card_bytes)
+        let total = self.live.ledger.total(self.live.doors.len(), self.live.card_bytes);
+        let chunks = self.live.blobs.values().flat_map(|blob| blob.chunks.iter().flatten());
+        Total {
+            disk_bytes: total.disk_bytes + chunks.map(|chunk| chunk.len() as u64).sum::<u64>(),
+            blobs: self.live.blobs.len(),
+            blob_bytes: self.live.blobs.values().map(|blob| u64::from(blob.new.size)).sum(),
+            ..total
+        }
     }
 
     fn high_water(&self) -> u64 {
@@ -119,6 +136,7 @@ impl MailboxStore for MemoryStore {
         let doors = self.live.doors.iter().filter(|(_, door)| door.expires_at <= now);
         let doors: Vec<_> = doors.map(|(path, _)| *path).collect();
         doors.into_iter().for_each(|path| self.change(Change::CloseDoor(path)));
+        self.expire_blobs(now);
         let count = dead.len();
         dead.into_iter()
             .for_each(|(tag, cursor)| self.change(Change::Drop(tag, cursor)));
@@ -156,6 +174,69 @@ impl MailboxStore for MemoryStore {
     }
 }
 
+impl MemoryStore {
+    fn expire_blobs(&mut self, now: Timestamp) {
+        let (blobs, since) = (&self.live.blobs, &mut self.blobs_since);
+        since.retain(|id, _| blobs.contains_key(id));
+        let is_due = |(id, blob): (&BlobId, &Blob)| {
+            let since = *since.entry(*id).or_insert(now);
+            let is_late = now.since_ms(since) >= UNFINISHED_MS && blob.chunks.iter().any(Option::is_none);
+            (blob.new.expires_at <= now || is_late).then_some(*id)
+        };
+        let due: Vec<BlobId> = blobs.iter().filter_map(is_due).collect();
+        due.into_iter().for_each(|id| self.change(Change::DropBlob(id)));
+    }
+}
+
+impl BlobStore for MemoryStore {
+    fn begin_blob(&mut self, new: &NewBlob) -> Result<(), StoreError> {
+        if !self.live.blobs.contains_key(&new.id) {
+            self.blobs_since.insert(new.id, new.now);
+        }
+        self.change(Change::BeginBlob(new.clone()));
+        Ok(())
+    }
+
+    fn blob(&self, id: &BlobId) -> Option<HeldBlob> {
+        let blob = self.live.blobs.get(id)?;
+        let is_here = |index| blob.chunks.get(usize::from(index)).is_some_and(Option::is_some);
+        Some(HeldBlob {
+            deletion: blob.new.deletion,
+            set: ChunkSet::of(blob.new.count, is_here),
+        })
+    }
+
+    fn blob_list(&mut self, id: &BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.live.blobs.get(id).map(|blob| blob.new.list.to_vec()))
+    }
+
+    fn add_chunk(&mut self, id: &BlobId, index: u16, chunk: &[u8]) -> Result<(), StoreError> {
+        self.change(Change::AddChunk(*id, index, chunk.into()));
+        Ok(())
+    }
+
+    fn chunk(&mut self, id: &BlobId, index: u16) -> Result<Option<Vec<u8>>, StoreError> {
+        let chunk = self
+            .live
+            .blobs
+            .get(id)
+            .and_then(|blob| blob.chunks.get(usize::from(index)));
+        Ok(chunk.and_then(Option::as_ref).map(|chunk| chunk.to_vec()))
+    }
+
+    fn drop_blob(&mut self, id: &BlobId) -> Result<(), StoreError> {
+        self.change(Change::DropBlob(*id));
+        Ok(())
+    }
+}
+
+/// A blob, and the chunks that are here.
+#[derive(Clone, Debug)]
+struct Blob {
+    new: NewBlob,
+    chunks: Vec<Option<Arc<[u8]>>>,
+}
+
 #[derive(Debug)]
 enum Change {
     Add(u64, NewEnvelope),
@@ -164,6 +245,9 @@ enum Change {
     SetDoor(DoorPath, Door),
     CountUse(DoorPath),
     CloseDoor(DoorPath),
+    BeginBlob(NewBlob),
+    AddChunk(BlobId, u16, Arc<[u8]>),
+    DropBlob(BlobId),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -174,6 +258,7 @@ struct State {
     by_expiry: BTreeSet<(Timestamp, Tag, u64)>,
     doors: BTreeMap<DoorPath, Door>,
     card_bytes: u64,
+    blobs: BTreeMap<BlobId, Blob>,
     ledger: Ledger,
 }
 
@@ -186,6 +271,25 @@ impl State {
             Change::SetDoor(path, door) => self.set_door(*path, door),
             Change::CountUse(path) => self.count_use(path),
             Change::CloseDoor(path) => self.close_door(path),
+            Change::BeginBlob(new) => self.begin_blob(new),
+            Change::AddChunk(id, index, chunk) => self.add_chunk(id, *index, chunk),
+            Change::DropBlob(id) => drop(self.blobs.remove(id)),
+        }
+    }
+
+    fn begin_blob(&mut self, new: &NewBlob) {
+        let fresh = || Blob {
+            new: new.clone(),
+            chunks: vec![None; usize::from(new.count)],
+        };
+        let blob = self.blobs.entry(new.id).or_insert_with(fresh);
+        blob.new.expires_at = blob.new.expires_at.max(new.expires_at);
+    }
+
+    fn add_chunk(&mut self, id: &BlobId, index: u16, chunk: &Arc<[u8]>) {
+        let blob = self.blobs.get_mut(id);
+        if let Some(place) = blob.and_then(|blob| blob.chunks.get_mut(usize::from(index))) {
+            place.get_or_insert_with(|| Arc::clone(chunk));
         }
     }
 
@@ -238,6 +342,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::blobs::conformance as blobs;
     use super::super::conformance::{self, contents, envelope};
     use super::*;
 
@@ -268,5 +373,13 @@ mod tests {
         conformance::expiry_drops_envelopes_and_doors_but_no_cursor(MemoryStore::default());
         conformance::a_sequence_starts_where_it_is_told_to_and_never_goes_back(MemoryStore::default());
         conformance::doors_are_replaced_counted_and_closed(MemoryStore::default());
+    }
+
+    #[test]
+    fn it_keeps_blobs_as_a_store_does_blb_7() {
+        blobs::a_blob_is_begun_filled_and_given(MemoryStore::default());
+        blobs::a_dropped_blob_is_gone_and_may_begin_again(MemoryStore::default());
+        blobs::abandoning_takes_blobs_back(MemoryStore::default());
+        blobs::blobs_go_when_their_life_is_over_or_they_stay_unfinished(MemoryStore::default());
     }
 }

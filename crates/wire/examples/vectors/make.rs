@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use stonechat_wire::apart::{Apart, encode_lacking};
 use stonechat_wire::beacon::Beacon;
+use stonechat_wire::blob::{CHUNK_BYTES, ChunkList, ChunkSet, DeletionToken};
 use stonechat_wire::bundle::{Item, seal_file};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
@@ -14,6 +15,7 @@ use stonechat_wire::content::{Edit, Reaction, TextAbout, encode_deletion, encode
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
+use stonechat_wire::frame::blobs::{BlobAsk, BlobTell, Range};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::group::{
     Behind, Consent, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply,
@@ -50,6 +52,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("content.json", contents()),
         ("group.json", groups()),
         ("frames.json", frames()),
+        ("blobs.json", blobs()),
         ("face.json", face()),
         ("session.json", session()),
         ("meeting.json", meeting()),
@@ -731,6 +734,81 @@ fn to_relay() -> Vec<(&'static str, ToRelay)> {
         ("ephemeral", ToRelay::Ephemeral { token, envelope }),
         ("quota", ToRelay::Quota { request: 5 }),
     ]
+    .into_iter()
+    .chain(blob_asks())
+    .collect()
+}
+
+/// A blob of a chunk and ten bytes.
+fn blob() -> Vec<u8> {
+    (0..=250).cycle().take(CHUNK_BYTES + 10).collect()
+}
+
+fn blob_asks() -> Vec<(&'static str, ToRelay)> {
+    let all = blob();
+    let list = ChunkList::of(&all).expect("short");
+    let (id, token) = (list.id(), DeletionToken::from_bytes(bytes(20)));
+    let range = Range {
+        first: 1,
+        bytes: all.get(CHUNK_BYTES..).unwrap_or_default().to_vec(),
+    };
+    let asks = [
+        (
+            "begin blob",
+            BlobAsk::Begin {
+                request: 6,
+                ttl_s: 2_592_000,
+                deletion: token.hash(),
+                list,
+            },
+        ),
+        ("put range", BlobAsk::Put { request: 7, id, range }),
+        ("ask blob", BlobAsk::List { request: 8, id }),
+        (
+            "get range",
+            BlobAsk::Get {
+                request: 9,
+                id,
+                first: 1,
+                count: 4,
+            },
+        ),
+        ("drop blob", BlobAsk::Drop { request: 10, id, token }),
+    ];
+    asks.map(|(name, ask)| (name, ToRelay::Blob(ask))).to_vec()
+}
+
+fn blob_tells() -> Vec<(&'static str, FromRelay)> {
+    let all = blob();
+    let list = ChunkList::of(&all).expect("short");
+    let set = ChunkSet::of(2, |index| index == 1);
+    let range = Range {
+        first: 1,
+        bytes: all.get(CHUNK_BYTES..).unwrap_or_default().to_vec(),
+    };
+    let tells = [
+        (
+            "has",
+            BlobTell::Has {
+                request: 7,
+                set: set.clone(),
+            },
+        ),
+        ("blob", BlobTell::List { request: 8, list, set }),
+        ("range", BlobTell::Range { request: 9, range }),
+        ("gone", BlobTell::Gone { request: 10 }),
+    ];
+    tells.map(|(name, tell)| (name, FromRelay::Blob(tell))).to_vec()
+}
+
+fn blobs() -> Value {
+    let all = blob();
+    let list = ChunkList::of(&all).expect("short");
+    let token = DeletionToken::from_bytes(bytes(20));
+    let mut bytes = Vec::new();
+    list.write(&mut bytes);
+    json!({ "rule": "BLB-1, BLB-2, BLB-6", "blob": "bytes 0 to 250 over and over, 65,546 in all", "list": hex(bytes),
+        "id": hex(list.id().as_bytes()), "deletion_token": hex(token.as_bytes()), "deletion_hash": hex(token.hash()) })
 }
 
 /// Every frame once, with names.
@@ -791,6 +869,9 @@ fn from_relay() -> Vec<(&'static str, FromRelay)> {
             },
         ),
     ]
+    .into_iter()
+    .chain(blob_tells())
+    .collect()
 }
 
 fn frames() -> Value {

@@ -1,5 +1,8 @@
+use super::blobs::Range;
 use super::*;
+use crate::blob::{CHUNK_BYTES, ChunkList, ChunkSet, DeletionToken, RANGE_CHUNKS_MAX};
 use crate::envelope::{EnvelopeKey, seal, seal_into};
+use crate::ids::BlobId;
 use proptest::prelude::*;
 use std::vec;
 
@@ -67,7 +70,44 @@ fn every_to_relay() -> Vec<ToRelay> {
             envelope: envelope(1),
         },
         ToRelay::Quota { request: 11 },
+        ToRelay::Blob(BlobAsk::Begin {
+            request: 12,
+            ttl_s: 60,
+            deletion: [6; 32],
+            list: chunk_list(),
+        }),
+        ToRelay::Blob(BlobAsk::Put {
+            request: 13,
+            id: BlobId::from_bytes([7; 32]),
+            range: range(),
+        }),
+        ToRelay::Blob(BlobAsk::List {
+            request: 14,
+            id: BlobId::from_bytes([7; 32]),
+        }),
+        ToRelay::Blob(BlobAsk::Get {
+            request: 15,
+            id: BlobId::from_bytes([7; 32]),
+            first: 3,
+            count: 4,
+        }),
+        ToRelay::Blob(BlobAsk::Drop {
+            request: 16,
+            id: BlobId::from_bytes([7; 32]),
+            token: DeletionToken::from_bytes([8; 32]),
+        }),
     ]
+}
+
+fn chunk_list() -> ChunkList {
+    ChunkList::new(70_000, vec![[1; 32], [2; 32]]).unwrap()
+}
+
+fn range() -> Range {
+    Range {
+        first: 1,
+        bytes: vec![9; 100],
+    }
 }
 
 fn every_from_relay() -> Vec<FromRelay> {
@@ -112,10 +152,28 @@ fn every_from_relay() -> Vec<FromRelay> {
             used_bytes: 5,
             limit_bytes: 6,
         },
+        FromRelay::Refused {
+            request: 12,
+            why: Refusal::Wrong,
+        },
+        FromRelay::Blob(BlobTell::Has {
+            request: 12,
+            set: ChunkSet::of(2, |index| index == 1),
+        }),
+        FromRelay::Blob(BlobTell::List {
+            request: 14,
+            list: chunk_list(),
+            set: ChunkSet::none_of(2),
+        }),
+        FromRelay::Blob(BlobTell::Range {
+            request: 15,
+            range: range(),
+        }),
+        FromRelay::Blob(BlobTell::Gone { request: 16 }),
     ]
 }
 
-// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10
+// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10, BLB-2, BLB-3, BLB-4, BLB-5, BLB-6
 #[test]
 fn every_frame_reads_back_and_unknown_ones_are_skipped_rly_1() {
     let mut up = vec![200, 0, 0, 0, 3, 1, 2, 3];
@@ -247,17 +305,36 @@ fn bad_frames_give_their_errors_rly_1() {
 }
 
 #[test]
+fn a_range_is_some_bytes_and_four_chunks_at_most_blb_3() {
+    let put = |bytes| {
+        let range = Range { first: 0, bytes };
+        let id = BlobId::from_bytes([7; 32]);
+        encoded(&ToRelay::Blob(BlobAsk::Put { request: 1, id, range }))
+    };
+    let most = RANGE_CHUNKS_MAX * CHUNK_BYTES;
+    assert!(ToRelay::decode_all(&put(vec![1; most])).is_ok());
+    for (bytes, error) in [
+        (vec![1; most + 1], DecodeError::Limit("range")),
+        (vec![], DecodeError::Value("range")),
+    ] {
+        assert_eq!(ToRelay::decode_all(&put(bytes)), Err(FrameError::Malformed(10, error)));
+    }
+}
+
+#[test]
 fn tokens_do_not_print_rly_4() {
     let printed = std::format!("{:?}", every_to_relay());
     assert!(
-        !printed.contains("[1, 1, 1, 1") && !printed.contains("[2, 2, 2, 2"),
+        ["[1, 1, 1, 1", "[2, 2, 2, 2", "[8, 8, 8, 8"]
+            .iter()
+            .all(|token| !printed.contains(token)),
         "{printed}"
     );
 }
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_err_rly_1(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..12u8) {
+    fn any_bytes_decode_or_err_rly_1(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..20u8) {
         let _ = ToRelay::decode_all(&bytes);
         let _ = FromRelay::decode_all(&bytes);
         let mut framed = vec![kind];

@@ -7,6 +7,7 @@
 use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
 
 use super::SegmentLog;
+use super::blobs::{self, Key};
 use super::doors;
 use super::record::{Head, Kind, SEGMENT_HEAD};
 use super::segments::{Segments, Stand};
@@ -44,6 +45,9 @@ enum What {
     Prolonged(Tag, u64, Timestamp),
     Door(DoorPath),
     DoorUsed(DoorPath, u64),
+    Blob(Key),
+    Chunk(Key, u16),
+    BlobProlonged(Key, Timestamp),
 }
 
 /// A record that is to be copied.
@@ -95,7 +99,7 @@ impl<D: Disk> SegmentLog<D> {
 
     fn copy(&mut self, from: Stand, head: &Head, body: &[u8], now: Timestamp) -> Result<(), StoreError> {
         let Some((what, id)) = self.still_means(from, head) else {
-            if head.kind == Kind::DoorClosed && head.expires_at > now {
+            if matches!(head.kind, Kind::DoorClosed | Kind::BlobGone) && head.expires_at > now {
                 let to = self.segments.write(head, body, [0; 16])?;
                 self.segments.count_closed(to.segment, head.expires_at);
             }
@@ -136,7 +140,29 @@ impl<D: Disk> SegmentLog<D> {
                 let stands = (door.note, door.note_serial) == (from.segment, head.serial);
                 stands.then_some((What::DoorUsed(path, head.serial), [0; 16]))
             }
-            Kind::DoorClosed => None,
+            Kind::Blob | Kind::Chunk | Kind::BlobProlonged => self.blob_still_means(from, head),
+            Kind::DoorClosed | Kind::BlobGone => None,
+        }
+    }
+
+    fn blob_still_means(&self, from: Stand, head: &Head) -> Option<(What, [u8; 16])> {
+        let blob = self
+            .blobs
+            .by_key
+            .get(&head.key)
+            .filter(|blob| blob.serial == head.serial)?;
+        match head.kind {
+            Kind::Blob => (blob.at == from).then_some((What::Blob(head.key), [0; 16])),
+            Kind::Chunk => {
+                let index = blob.pieces.iter().position(|piece| piece.at == from)?;
+                let index = u16::try_from(index).ok()?;
+                Some((What::Chunk(head.key, index), blobs::line_id(index)))
+            }
+            Kind::BlobProlonged => {
+                let stands = (blob.note, blob.expires_at) == (from.segment, head.expires_at);
+                stands.then_some((What::BlobProlonged(head.key, head.expires_at), [0; 16]))
+            }
+            Kind::Envelope | Kind::Prolonged | Kind::Door | Kind::DoorUsed | Kind::DoorClosed | Kind::BlobGone => None,
         }
     }
 
@@ -186,6 +212,25 @@ impl<D: Disk> SegmentLog<D> {
                     return false;
                 };
                 door.note = to.segment;
+            }
+            What::Blob(key) => {
+                let Some(blob) = self.blobs.by_key.get_mut(key).filter(|blob| blob.at == from) else {
+                    return false;
+                };
+                blob.at = to;
+            }
+            What::Chunk(key, index) => {
+                let Some(piece) = self.blobs.piece_mut(key, *index).filter(|piece| piece.at == from) else {
+                    return false;
+                };
+                piece.at = to;
+            }
+            What::BlobProlonged(key, until) => {
+                let blob = self.blobs.by_key.get_mut(key);
+                let Some(blob) = blob.filter(|blob| blob.note == from.segment && blob.expires_at == *until) else {
+                    return false;
+                };
+                blob.note = to.segment;
             }
         }
         true

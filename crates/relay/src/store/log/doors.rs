@@ -102,7 +102,7 @@ impl Word {
                 segment: at.segment,
             }),
             Kind::DoorClosed => Some(Self::Closed),
-            Kind::Envelope | Kind::Prolonged => None,
+            Kind::Envelope | Kind::Prolonged | Kind::Blob | Kind::Chunk | Kind::BlobProlonged | Kind::BlobGone => None,
         }
     }
 }

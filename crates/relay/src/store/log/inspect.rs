@@ -5,10 +5,11 @@
 use std::io;
 use std::path::Path;
 
-use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
+use stonechat_wire::ids::{BlobId, DoorPath, Tag, Timestamp};
 
+use super::blobs::{index_of, read_begun};
 use super::doors;
-use super::record::{Kind, SEGMENT_HEAD, SegmentHead};
+use super::record::{Head, Kind, SEGMENT_HEAD, SegmentHead};
 use super::walk::Walk;
 use crate::store::disk::{Disk, DiskFile, Folder};
 
@@ -21,6 +22,8 @@ pub struct Holding {
     pub prolonged: Vec<(Tag, u64, Timestamp)>,
     /// Doors, remarks that one was used and that one was taken down.
     pub doors: Vec<HeldDoor>,
+    /// Blobs, their chunks, remarks that one lives longer and that one was deleted.
+    pub blobs: Vec<HeldPiece>,
     /// Bytes of the records named above.
     pub record_bytes: u64,
     /// Bytes of hints and of the mark: the same heads once more, and how far cursors have come.
@@ -53,6 +56,42 @@ pub struct HeldDoor {
     pub expires_at: Timestamp,
     /// Bytes of its card; none for a remark.
     pub card_bytes: u64,
+}
+
+/// A word about a blob on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldPiece {
+    /// Half of the blob's id.
+    pub blob: [u8; 16],
+    /// When its record may be dropped.
+    pub expires_at: Timestamp,
+    /// What it says.
+    pub what: Piece,
+}
+
+/// What a record says about a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// It was begun, and is to have so many bytes.
+    Begun(BlobId, u32),
+    /// A chunk: its number, its bytes.
+    Chunk(u16, u32),
+    /// It lives longer.
+    Prolonged,
+    /// It was deleted.
+    Gone,
+}
+
+impl Piece {
+    fn read(head: &Head, body: &[u8]) -> Option<Self> {
+        match head.kind {
+            Kind::Blob => read_begun(body).map(|(id, size)| Self::Begun(id, size)),
+            Kind::Chunk => Some(Self::Chunk(index_of(body), head.length.saturating_sub(2))),
+            Kind::BlobProlonged => Some(Self::Prolonged),
+            Kind::BlobGone => Some(Self::Gone),
+            Kind::Envelope | Kind::Prolonged | Kind::Door | Kind::DoorUsed | Kind::DoorClosed => None,
+        }
+    }
 }
 
 impl Holding {
@@ -110,6 +149,11 @@ impl Holding {
                 Kind::Prolonged => self.prolonged.push((tag, head.serial, head.expires_at)),
                 Kind::Door => self.doors.extend(door(doors::card(&body).len() as u64)),
                 Kind::DoorUsed | Kind::DoorClosed => self.doors.extend(door(0)),
+                Kind::Blob | Kind::Chunk | Kind::BlobProlonged | Kind::BlobGone => {
+                    let (blob, expires_at) = (head.key, head.expires_at);
+                    let word = Piece::read(&head, &body);
+                    self.blobs.extend(word.map(|what| HeldPiece { blob, expires_at, what }));
+                }
             }
         }
         self.damaged_bytes += rest.saturating_sub(self.record_bytes.saturating_sub(before));

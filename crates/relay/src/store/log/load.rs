@@ -8,6 +8,7 @@ use std::io;
 
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag};
 
+use super::blobs::{self, Words};
 use super::doors::{self, Word};
 use super::index::{Entry, Index, short};
 use super::record::{HEAD, Head, HintLine, Kind, Mark, SEGMENT_HEAD, SegmentHead, read_hint};
@@ -24,6 +25,7 @@ const CHUNK: u32 = 1 << 20;
 pub(super) struct Loaded {
     pub(super) index: Index,
     pub(super) words: Vec<(u64, DoorPath, Word)>,
+    pub(super) blobs: Words,
     prolonged: Vec<(HintLine, u32)>,
     closed: Vec<(HintLine, u32)>,
     /// Segments in which something was that is no record.
@@ -135,7 +137,14 @@ impl Loaded {
         while let Some((record, place, body)) = walk.next()? {
             let id = match record.kind {
                 Kind::Envelope => short(&EnvelopeId::of(&body)),
-                Kind::Prolonged | Kind::Door | Kind::DoorUsed | Kind::DoorClosed => [0; 16],
+                Kind::Chunk => blobs::line_id(blobs::index_of(&body)),
+                Kind::Prolonged
+                | Kind::Door
+                | Kind::DoorUsed
+                | Kind::DoorClosed
+                | Kind::Blob
+                | Kind::BlobProlonged
+                | Kind::BlobGone => [0; 16],
             };
             lines.push(HintLine::of(&record, place, id));
         }
@@ -173,6 +182,16 @@ impl Loaded {
             ),
             Kind::Prolonged => self.prolonged.push((*line, head.number)),
             Kind::Door | Kind::DoorUsed | Kind::DoorClosed => self.door(file, head, line, at)?,
+            Kind::Blob => {
+                if let Some((record, body)) = self.record(file, head, line)? {
+                    self.blobs.begun(&record, at, &body);
+                }
+            }
+            Kind::Chunk | Kind::BlobProlonged => self.blobs.line(line, at),
+            Kind::BlobGone => {
+                self.closed.push((*line, head.number));
+                self.blobs.line(line, at);
+            }
         }
         Ok(())
     }
@@ -184,20 +203,31 @@ impl Loaded {
         line: &HintLine,
         at: Stand,
     ) -> Result<(), StoreError> {
-        let mut bytes = vec![0; (line.length as usize).saturating_add(HEAD)];
-        file.read_at(&mut bytes, u64::from(line.place))?;
-        let record = Head::read(&bytes, head.salt, line.place);
-        let body = bytes.get(HEAD..).unwrap_or_default();
-        let Some(record) = record.filter(|record| record.fits(body)) else {
-            self.damaged += 1;
+        let Some((record, body)) = self.record(file, head, line)? else {
             return Ok(());
         };
         if record.kind == Kind::DoorClosed {
             self.closed.push((*line, at.segment));
         }
-        let word = doors::path(&record.key).zip(Word::read(&record, at, body));
+        let word = doors::path(&record.key).zip(Word::read(&record, at, &body));
         self.words.extend(word.map(|(path, word)| (record.serial, path, word)));
         Ok(())
+    }
+
+    /// The record of a line; nothing if it is not whole.
+    fn record<F: DiskFile>(
+        &mut self,
+        file: &F,
+        head: &SegmentHead,
+        line: &HintLine,
+    ) -> Result<Option<(Head, Vec<u8>)>, StoreError> {
+        let mut bytes = vec![0; (line.length as usize).saturating_add(HEAD)];
+        file.read_at(&mut bytes, u64::from(line.place))?;
+        let record = Head::read(&bytes, head.salt, line.place);
+        let body = bytes.split_off(HEAD);
+        let record = record.filter(|record| record.fits(&body));
+        self.damaged += u64::from(record.is_none());
+        Ok(record.map(|record| (record, body)))
     }
 
     /// Puts what the segments say together.

@@ -8,8 +8,8 @@ use stonechat_wire::ids::Timestamp;
 
 /// Length of what stands before a record's body.
 pub(crate) const HEAD: usize = 45;
-/// Longest body: a door's card, or the largest envelope.
-pub(crate) const BODY_MAX: usize = 65_536;
+/// Longest body: a blob's chunk behind its number.
+pub(crate) const BODY_MAX: usize = 65_538;
 /// Length of one copy of a segment's head; there are two, so that one flipped bit costs nothing.
 const SEGMENT_HEAD_COPY: usize = 32;
 /// Where a segment's records begin.
@@ -38,6 +38,14 @@ pub(crate) enum Kind {
     DoorUsed,
     /// A door was taken down; no body.
     DoorClosed,
+    /// A blob begins; key: half of its id; body: id, size, count, deletion hash, list.
+    Blob,
+    /// A chunk of the blob of this key and serial; body: its number, its bytes.
+    Chunk,
+    /// The blob of this key and serial lives longer; no body.
+    BlobProlonged,
+    /// The blob of this key and serial was deleted; no body.
+    BlobGone,
 }
 
 impl Kind {
@@ -48,6 +56,10 @@ impl Kind {
             Self::Door => 3,
             Self::DoorUsed => 4,
             Self::DoorClosed => 5,
+            Self::Blob => 6,
+            Self::Chunk => 7,
+            Self::BlobProlonged => 8,
+            Self::BlobGone => 9,
         }
     }
 
@@ -58,6 +70,10 @@ impl Kind {
             3 => Self::Door,
             4 => Self::DoorUsed,
             5 => Self::DoorClosed,
+            6 => Self::Blob,
+            7 => Self::Chunk,
+            8 => Self::BlobProlonged,
+            9 => Self::BlobGone,
             _ => return None,
         })
     }
@@ -175,7 +191,7 @@ impl SegmentHead {
     }
 }
 
-/// One line of a hint: a record's head, its place, and for an envelope the first half of its id.
+/// One line of a hint: a record's head, its place, and for an envelope the first half of its id, for a chunk its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HintLine {
     pub(crate) kind: Kind,

@@ -1,5 +1,6 @@
 //! The segment log on a disk that fails, and on a real one.
 
+use super::super::blobs::conformance as blob_conformance;
 use super::super::conformance::{self, contents, counts, door, envelope, tag};
 use super::super::disk;
 use super::*;
@@ -33,6 +34,14 @@ fn it_behaves_as_a_store_rly_23() {
     conformance::expiry_drops_envelopes_and_doors_but_no_cursor(fresh());
     conformance::a_sequence_starts_where_it_is_told_to_and_never_goes_back(fresh());
     conformance::doors_are_replaced_counted_and_closed(fresh());
+}
+
+#[test]
+fn it_keeps_blobs_as_a_store_does_blb_7() {
+    blob_conformance::a_blob_is_begun_filled_and_given(fresh());
+    blob_conformance::a_dropped_blob_is_gone_and_may_begin_again(fresh());
+    blob_conformance::abandoning_takes_blobs_back(fresh());
+    blob_conformance::blobs_go_when_their_life_is_over_or_they_stay_unfinished(fresh());
 }
 
 #[test]

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::simulated::SimulatedDisk;
 use super::{SHORT, on};
+use crate::store::blobs::conformance::{blob, chunk, id};
+use crate::store::blobs::{BlobStore, NewBlob};
 use crate::store::conformance::{WIDE, counts, door, envelope, tag};
 use crate::store::disk::Disk;
 use crate::store::log::SegmentLog;
@@ -22,6 +24,9 @@ enum Step {
     SetDoor(u8, u64),
     UseDoor(u8),
     CloseDoor(u8),
+    BeginBlob(u8, u64),
+    AddChunk(u8, u16),
+    DropBlob(u8),
     Restart,
     CloseAndRestart,
 }
@@ -34,9 +39,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Sync),
         1 => Just(Step::Abandon),
         2 => prop_oneof![1..200u64, 86_400..20 * 86_400u64].prop_map(Step::Wait),
-        1 => (0..3u8, life).prop_map(|(n, life)| Step::SetDoor(n, life)),
+        1 => (0..3u8, life.clone()).prop_map(|(n, life)| Step::SetDoor(n, life)),
         1 => (0..3u8).prop_map(Step::UseDoor),
         1 => (0..3u8).prop_map(Step::CloseDoor),
+        2 => (0..3u8, life).prop_map(|(n, life)| Step::BeginBlob(n, life)),
+        4 => (0..3u8, 0..4u16).prop_map(|(n, index)| Step::AddChunk(n, index)),
+        1 => (0..3u8).prop_map(Step::DropBlob),
         1 => Just(Step::Restart),
         1 => Just(Step::CloseAndRestart),
     ]
@@ -98,6 +106,23 @@ impl Both {
                 self.log().close_door(&path).unwrap();
                 self.memory.close_door(&path).unwrap();
             }
+            Step::BeginBlob(n, life) => {
+                let now = Timestamp::from_seconds(self.now_s);
+                let new = NewBlob {
+                    now,
+                    ..blob(*n, u16::from(*n) + 1, self.now_s + life)
+                };
+                self.log().begin_blob(&new).unwrap();
+                self.memory.begin_blob(&new).unwrap();
+            }
+            Step::AddChunk(n, index) => {
+                self.log().add_chunk(&id(*n), *index, &chunk(*n, *index)).unwrap();
+                self.memory.add_chunk(&id(*n), *index, &chunk(*n, *index)).unwrap();
+            }
+            Step::DropBlob(n) => {
+                self.log().drop_blob(&id(*n)).unwrap();
+                self.memory.drop_blob(&id(*n)).unwrap();
+            }
             Step::Restart => {
                 // What was not synced was never written: a crash loses it.
                 self.log = Some(on(&self.disk));
@@ -107,6 +132,7 @@ impl Both {
             Step::CloseAndRestart => {
                 self.log.take().unwrap().close().unwrap();
                 self.memory.sync().unwrap();
+                self.memory.crash();
                 let damaged_before = on(&self.disk).damaged();
                 self.log = Some(on(&self.disk));
                 assert_eq!(damaged_before, 0);
@@ -156,6 +182,19 @@ impl Both {
         for n in 0..3 {
             let path = DoorPath::from_bytes([n; 12]);
             assert_eq!(log.door(&path), self.memory.door(&path), "door {n}");
+        }
+        let (log, memory) = (self.log.as_mut().unwrap(), &mut self.memory);
+        assert_eq!(log.total().blob_bytes, memory.total().blob_bytes);
+        for n in 0..3 {
+            assert_eq!(log.blob(&id(n)), memory.blob(&id(n)), "blob {n}");
+            assert_eq!(log.blob_list(&id(n)), memory.blob_list(&id(n)), "blob {n}");
+            for index in 0..4 {
+                assert_eq!(
+                    log.chunk(&id(n), index),
+                    memory.chunk(&id(n), index),
+                    "chunk {index} of {n}"
+                );
+            }
         }
     }
 }

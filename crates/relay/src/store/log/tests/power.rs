@@ -1,5 +1,7 @@
 //! Power loss at every call, failing disks, flipped bits: nothing acknowledged is lost, nothing corrupt is served.
 
+mod blobs;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ struct Writer {
     promises: Vec<Promise>,
     /// What a door may be after a loss: as it was synced, or as it was set since.
     doors: BTreeMap<DoorPath, Vec<DoorState>>,
+    blobs: blobs::Promises,
 }
 
 /// How a door was set. One that was refused may be there or not, until the next that was not refused.
@@ -57,22 +60,25 @@ impl Writer {
             unsynced: Vec::new(),
             promises: Vec::new(),
             doors: BTreeMap::new(),
+            blobs: blobs::Promises::default(),
         }
     }
 
     fn step(&mut self) {
-        let done = match self.dice.below(20) {
+        let done = match self.dice.below(28) {
             0..=9 => self.append(),
             10 | 11 => self.append_again(),
             12 => self.set_door(),
             13 => self.log.count_use(&path(self.dice.clone().below(2))),
             14 => self.close_door(),
             15 => self.wait(),
+            16..=23 => self.about_blobs(),
             _ => self.sync(),
         };
         if done.is_err() {
             self.log.abandon();
             self.unsynced.clear();
+            self.blobs.failed();
             self.unsynced_doors().for_each(|state| state.refused = true);
         }
     }
@@ -80,6 +86,11 @@ impl Writer {
     fn unsynced_doors(&mut self) -> impl Iterator<Item = &mut DoorState> {
         let states = self.doors.values_mut().flatten();
         states.filter(|state| state.at == u64::MAX && !state.refused)
+    }
+
+    fn about_blobs(&mut self) -> Result<(), crate::store::StoreError> {
+        let calls = self.disk.with(|state| state.calls);
+        self.blobs.step(&mut self.log, &mut self.dice, (self.now, calls))
     }
 
     fn push_door(&mut self, path: DoorPath, door: Option<Door>) {
@@ -172,7 +183,10 @@ impl Writer {
 
     fn wait(&mut self) -> Result<(), crate::store::StoreError> {
         self.now = self.now.plus_ms(self.dice.below(3 * 86_400_000));
-        self.log.expire(self.now)?;
+        let calls = self.disk.with(|state| state.calls);
+        let expired = self.log.expire(self.now);
+        self.blobs.waited(&self.log, calls);
+        expired?;
         self.sync()
     }
 
@@ -182,6 +196,7 @@ impl Writer {
         self.promises
             .extend(self.unsynced.drain(..).map(|promise| Promise { at, ..promise }));
         self.unsynced_doors().for_each(|state| state.at = at);
+        self.blobs.synced(at);
         Ok(())
     }
 
@@ -207,6 +222,7 @@ impl Writer {
             assert!(is_there, "lost {promise:?} at call {calls}");
         }
         self.check_doors(&log, calls);
+        self.blobs.check(&mut log, calls, self.now.max(now));
         // Its longer life survived too.
         let later = self.now.plus_ms(86_400_000);
         while log.expire(later).unwrap().has_more {
@@ -265,6 +281,7 @@ impl Writer {
             told.push(new);
         }
         log.sync().unwrap();
+        blobs::check_that_the_found_stays(&mut log, disk, dice);
         drop(log);
         let log = on(&disk.after_power_loss(Survives::Nothing, dice));
         for new in told {
@@ -312,6 +329,7 @@ fn lose_power(seeds: std::ops::Range<u64>, steps: u64, fails_one_in: u64) -> u64
     losses
 }
 
+// proves: BLB-7
 #[test]
 fn power_loss_at_any_call_loses_nothing_acknowledged_rly_22() {
     let losses = lose_power(0..8, 300, 0);
@@ -319,12 +337,14 @@ fn power_loss_at_any_call_loses_nothing_acknowledged_rly_22() {
     assert!(losses >= 10_000, "{losses}");
 }
 
+// proves: BLB-7
 #[test]
 fn failing_writes_and_syncs_lose_nothing_acknowledged_rly_22() {
     let losses = lose_power(100..104, 300, 25);
     assert!(losses >= 2_000, "{losses}");
 }
 
+// proves: BLB-7
 #[test]
 fn a_flipped_bit_costs_one_record_at_most_and_is_never_served_rly_22() {
     let mut flips = 0;
@@ -341,8 +361,9 @@ fn a_flipped_bit_costs_one_record_at_most_and_is_never_served_rly_22() {
             let disk = writer.disk.after_power_loss(survives, &mut dice);
             let before = on(&writer.disk.after_power_loss(survives, &mut dice)).total().envelopes;
             let file = disk.with(|state| state.flip_a_bit(&mut dice));
-            let log = on(&disk);
+            let mut log = on(&disk);
             writer.check_served(&log);
+            blobs::check_served(&mut log);
             let served: usize = (0..4)
                 .map(|n| log.read(&Tag::from_bytes([n; 16]), 0, WIDE).unwrap().len())
                 .sum();
