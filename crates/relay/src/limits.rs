@@ -108,6 +108,8 @@ pub const NEW_MAILBOX_PERCENT_MAX: u64 = 80;
 pub const PUT_PERCENT_MAX: u64 = 90;
 /// What a blob costs its source and its secret besides its bytes and its list (BLB-8).
 pub const BLOB_OVERHEAD_BYTES: u64 = 512;
+/// Most credit that a connection may have, in bytes (RLY-44).
+pub const CREDIT_BYTES_MAX: u64 = 64 << 20;
 /// How often expired envelopes are looked for, in ms (RLY-32).
 pub const EXPIRE_EVERY_MS: u64 = 60_000;
 /// How long nothing new is taken after the store failed, in ms: a full disk is not asked again at once (RLY-28).
@@ -148,6 +150,7 @@ pub fn weight(frame: &FromRelay) -> usize {
         | FromRelay::Busy { .. }
         | FromRelay::DoorOpen { .. }
         | FromRelay::Quota { .. }
+        | FromRelay::Hint { .. }
         | FromRelay::Blob(BlobTell::Gone { .. }) => 0,
         FromRelay::Blob(BlobTell::Has { .. }) => SET,
         FromRelay::Blob(BlobTell::List { list, .. }) => {

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stonechat_wire::frame::{FromRelay, KEEPS_BLOBS, PutItem, Refusal, ToRelay, VERSION};
+use stonechat_wire::frame::{FromRelay, KEEPS_BLOBS, KNOWS_CREDITS, PutItem, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
 use subtle::ConstantTimeEq;
@@ -161,7 +161,14 @@ impl<S: MailboxStore> Service<S> {
     pub fn handle(&mut self, from: ConnectionId, frame: ToRelay, now: Timestamp) {
         match (self.readers.is_greeted(from), frame) {
             (None, _) => {}
-            (Some(_), ToRelay::Hello { version, secret, .. }) => self.hello(from, version, secret, now),
+            (
+                Some(_),
+                ToRelay::Hello {
+                    version,
+                    features,
+                    secret,
+                },
+            ) => self.hello(from, (version, features), secret, now),
             (Some(false), _) => self.close(from, Closed::NoHello),
             (Some(true), frame) => self.greeted(from, frame, now),
         }
@@ -257,7 +264,7 @@ impl<S: MailboxStore> Service<S> {
         self.store
     }
 
-    fn hello(&mut self, from: ConnectionId, version: u8, secret: Option<[u8; 16]>, now: Timestamp) {
+    fn hello(&mut self, from: ConnectionId, (version, features): (u8, u32), secret: Option<[u8; 16]>, now: Timestamp) {
         if version == 0 {
             return self.close(from, Closed::Version);
         }
@@ -271,10 +278,10 @@ impl<S: MailboxStore> Service<S> {
             );
             return self.close(from, Closed::Secret);
         };
-        self.readers.greet(from, secret);
+        self.readers.greet(from, secret, features);
         let hello = FromRelay::Hello {
             version: version.min(VERSION),
-            features: KEEPS_BLOBS,
+            features: KEEPS_BLOBS | KNOWS_CREDITS,
             time_ms: now.0,
         };
         self.send(from, hello);
@@ -342,6 +349,7 @@ impl<S: MailboxStore> Service<S> {
             }
             ToRelay::Quota { request } => self.quota(from, request, now),
             ToRelay::Blob(ask) => self.blob(from, ask, now),
+            ToRelay::Credit { bytes } => self.readers.credit(from, bytes),
         }
     }
 

@@ -38,6 +38,8 @@ use tokio_tungstenite::tungstenite::Message;
 mod blobs;
 #[path = "loopback/cover.rs"]
 mod cover;
+#[path = "loopback/hints.rs"]
+mod hints;
 #[path = "loopback/tls.rs"]
 mod tls;
 

@@ -23,6 +23,8 @@ use blobs::{BlobAsk, BlobTell};
 pub const VERSION: u8 = 1;
 /// Feature bit of a relay that keeps blobs (BLB-10).
 pub const KEEPS_BLOBS: u32 = 1;
+/// Feature bit of a side that knows credits and hints (RLY-44).
+pub const KNOWS_CREDITS: u32 = 2;
 /// Most items of one batch: put, subscribe, stored, fetched (RLY-2).
 pub const BATCH_MAX: usize = 1024;
 /// Longest body of one frame, in bytes (RLY-2).
@@ -124,6 +126,11 @@ pub enum ToRelay {
     },
     /// About a blob (BLB).
     Blob(BlobAsk),
+    /// So many more bytes may be pushed (RLY-11).
+    Credit {
+        /// How many.
+        bytes: u32,
+    },
 }
 
 /// One envelope to keep.
@@ -229,6 +236,13 @@ pub enum FromRelay {
     },
     /// About a blob (BLB).
     Blob(BlobTell),
+    /// A subscribed mailbox has more, and the credit is too small for it (RLY-11).
+    Hint {
+        /// Which mailbox.
+        tag: Tag,
+        /// The newest place there.
+        cursor: u64,
+    },
 }
 
 /// Why a relay does not do something (RLY-5).
@@ -358,6 +372,7 @@ impl ToRelay {
             }),
             Self::Quota { request } => frame(out, 8, |out| out.put(&request.to_be_bytes())),
             Self::Blob(ask) => frame(out, ask.kind(), |out| ask.write(out)),
+            Self::Credit { bytes } => frame(out, 14, |out| out.put(&bytes.to_be_bytes())),
         }
     }
 
@@ -389,6 +404,7 @@ impl ToRelay {
             7 => return read_ephemeral(reader).map(Some),
             8 => reader.u32().map(|request| Self::Quota { request }),
             kind if BlobAsk::KINDS.contains(&kind) => BlobAsk::read(kind, reader).map(Self::Blob),
+            14 => reader.u32().map(|bytes| Self::Credit { bytes }),
             _ => return Ok(None),
         };
         plain.map(Some).map_err(malformed)
@@ -436,6 +452,10 @@ impl FromRelay {
                 out.put(&limit_bytes.to_be_bytes());
             }),
             Self::Blob(tell) => frame(out, tell.kind(), |out| tell.write(out)),
+            Self::Hint { tag, cursor } => frame(out, 15, |out| {
+                out.put(tag.as_bytes());
+                out.put(&cursor.to_be_bytes());
+            }),
         }
     }
 
@@ -495,6 +515,10 @@ impl FromRelay {
                 limit_bytes: reader.u64()?,
             },
             kind if BlobTell::KINDS.contains(&kind) => Self::Blob(BlobTell::read(kind, reader)?),
+            15 => Self::Hint {
+                tag: read_tag(reader)?,
+                cursor: reader.u64()?,
+            },
             _ => return Ok(None),
         }))
     }

@@ -39,6 +39,8 @@ pub struct Tally {
     pub knocks_answered: u64,
     /// Knocks that got none.
     pub knocks_missed: u64,
+    /// Hints given in place of envelopes.
+    pub hints: u64,
     /// Chunks of blobs that were given.
     pub chunks_sent: u64,
     /// Batches that the store did not take.
@@ -53,6 +55,7 @@ impl Tally {
             FromRelay::Fetched { items, .. } => self.sent += items.len() as u64,
             FromRelay::Ephemeral { .. } => self.signals += 1,
             FromRelay::Busy { .. } => self.busy += 1,
+            FromRelay::Hint { .. } => self.hints += 1,
             FromRelay::Blob(BlobTell::Range { range, .. }) => {
                 self.chunks_sent += range.bytes.len().div_ceil(CHUNK_BYTES) as u64;
             }
@@ -130,6 +133,7 @@ impl Metrics {
             ("busy_total", "Puts that were asked to come again.", tally.busy),
             ("envelopes_sent_total", "Envelopes pushed and fetched.", tally.sent),
             ("signals_total", "Signals passed on.", tally.signals),
+            ("hints_total", "Hints given in place of envelopes.", tally.hints),
             ("chunks_sent_total", "Chunks of blobs given.", tally.chunks_sent),
             (
                 "envelopes_expired_total",

@@ -2,17 +2,19 @@
 //!
 //! A subscription is either at the end of its mailbox, and gets what is new at once; or behind, and is served from
 //! the store as its connection takes what it was sent (RLY-25, RLY-26). So a slow reader costs no memory but its
-//! place in the list.
+//! place in the list. One that knows credits is pushed to only within them; what it has no credit for it is told of by
+//! a hint, once (RLY-44, RLY-45).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use stonechat_wire::frame::{BATCH_MAX, FromRelay};
+use stonechat_wire::frame::{BATCH_MAX, FromRelay, KNOWS_CREDITS};
 use stonechat_wire::ids::Tag;
 
 use super::batch::Fresh;
 use super::{Closed, ConnectionId, Output, Source};
 use crate::limits::{
-    BUSY_RETRY_MS, COMEBACK_MS_EACH, COMEBACK_MS_MAX, Limits, READ_ENVELOPES_MAX, SERVED_AT_ONCE, weight,
+    BUSY_RETRY_MS, COMEBACK_MS_EACH, COMEBACK_MS_MAX, CREDIT_BYTES_MAX, Limits, READ_ENVELOPES_MAX, SERVED_AT_ONCE,
+    weight,
 };
 use crate::store::{Budget, MailboxStore};
 
@@ -39,6 +41,10 @@ struct Connection {
     behind: BTreeSet<(u64, Tag)>,
     next_order: u64,
     outstanding_bytes: usize,
+    /// What may be pushed yet; none: it does not know credits.
+    credit_bytes: Option<u64>,
+    /// What is behind and was not hinted yet; only where credits are known.
+    unhinted: BTreeSet<Tag>,
 }
 
 /// Who reads one mailbox: mostly one.
@@ -133,9 +139,23 @@ impl Readers {
         self.connections.get(&id).map(|connection| connection.secret.is_some())
     }
 
-    pub(super) fn greet(&mut self, id: ConnectionId, secret: u16) {
+    pub(super) fn greet(&mut self, id: ConnectionId, secret: u16, features: u32) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.secret = Some(secret);
+            connection.credit_bytes = (features & KNOWS_CREDITS != 0).then_some(0);
+        }
+    }
+
+    /// So much more may be pushed (RLY-44). Without a hello that knows credits it means nothing.
+    pub(super) fn credit(&mut self, id: ConnectionId, bytes: u32) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if let Some(credit_bytes) = &mut connection.credit_bytes {
+            *credit_bytes = credit_bytes.saturating_add(bytes.into()).min(CREDIT_BYTES_MAX);
+            if !connection.behind.is_empty() {
+                self.ready.insert(id);
+            }
         }
     }
 
@@ -200,6 +220,7 @@ impl Readers {
             if let Ok(at) = connection.place(tag) {
                 let place = connection.subscriptions.remove(at);
                 connection.behind.remove(&(place.order, *tag));
+                connection.unhinted.remove(tag);
                 self.subscriptions = self.subscriptions.saturating_sub(1);
                 self.forget_reader(tag, id);
             }
@@ -220,22 +241,22 @@ impl Readers {
             let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
             };
-            let at = connection.place(&tag).ok();
-            let Some(place) = at.and_then(|at| connection.subscriptions.get_mut(at)) else {
+            let Some(place) = connection.subscription(&tag) else {
                 continue;
             };
             if connection.behind.contains(&(place.order, tag)) || place.cursor >= fresh.cursor {
                 continue;
             }
             let frame = arrived(tag, fresh.cursor, &fresh.new.bytes);
+            let has_room = connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes;
             if id == fresh.from {
-                place.cursor = fresh.cursor;
-            } else if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
-                place.cursor = fresh.cursor;
+                connection.reached(&tag, fresh.cursor);
+            } else if has_room && connection.pay(&frame) {
+                connection.reached(&tag, fresh.cursor);
                 connection.outstanding_bytes += weight(&frame);
                 outputs.push_back(Output::Send { to: id, frame });
-            } else {
-                connection.behind.insert((place.order, tag));
+            } else if connection.fall_behind(place.order, tag) {
+                self.ready.insert(id);
             }
         }
     }
@@ -251,7 +272,8 @@ impl Readers {
                 tag,
                 envelope: bytes.to_vec(),
             };
-            if connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes {
+            let has_room = connection.outstanding_bytes.saturating_add(weight(&frame)) <= self.limits.push_bytes;
+            if has_room && connection.pay(&frame) {
                 connection.outstanding_bytes += weight(&frame);
                 outputs.push_back(Output::Send { to: id, frame });
             }
@@ -266,6 +288,11 @@ impl Readers {
         if !connection.behind.is_empty() && connection.outstanding_bytes <= self.limits.push_bytes / 2 {
             self.ready.insert(id);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn credit_of(&self, id: ConnectionId) -> Option<u64> {
+        self.connections.get(&id)?.credit_bytes
     }
 
     /// Whether somebody who is behind and has room is not served yet.
@@ -360,6 +387,19 @@ impl Connection {
             .binary_search_by_key(tag, |subscription| subscription.tag)
     }
 
+    fn subscription(&self, tag: &Tag) -> Option<Subscription> {
+        self.subscriptions.get(self.place(tag).ok()?).copied()
+    }
+
+    /// A mailbox was sent up to this cursor.
+    fn reached(&mut self, tag: &Tag, cursor: u64) {
+        if let Ok(at) = self.place(tag)
+            && let Some(place) = self.subscriptions.get_mut(at)
+        {
+            place.cursor = cursor;
+        }
+    }
+
     /// Gives back the memory that growing took in advance.
     fn shrink(&mut self) {
         if self.subscriptions.capacity() > self.subscriptions.len() + self.subscriptions.len() / 4 {
@@ -381,10 +421,35 @@ impl Connection {
             }
             Err(at) => self.subscriptions.insert(at, fresh),
         }
-        self.behind.insert((order, tag));
+        self.fall_behind(order, tag);
     }
 
-    /// Sends what its mailboxes have beyond its cursors, until `push_bytes` are outstanding.
+    /// Notes that a mailbox has more. Out: whether that is to be hinted.
+    fn fall_behind(&mut self, order: u64, tag: Tag) -> bool {
+        self.behind.insert((order, tag));
+        self.credit_bytes.is_some() && self.unhinted.insert(tag)
+    }
+
+    /// Takes a push out of the credit, where credits are known. Out: whether it is enough.
+    fn pay(&mut self, frame: &FromRelay) -> bool {
+        let Some(credit_bytes) = &mut self.credit_bytes else {
+            return true;
+        };
+        let left = credit_bytes.checked_sub(pushed_len(frame));
+        *credit_bytes = left.unwrap_or(*credit_bytes);
+        left.is_some()
+    }
+
+    /// Bytes that may be pushed now.
+    fn push_room(&self, push_bytes: usize) -> usize {
+        let credit_bytes = self
+            .credit_bytes
+            .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        push_bytes.saturating_sub(self.outstanding_bytes).min(credit_bytes)
+    }
+
+    /// Sends what its mailboxes have beyond its cursors, until `push_bytes` are outstanding or its credit is used up;
+    /// then hints.
     fn catch_up(
         &mut self,
         id: ConnectionId,
@@ -393,19 +458,15 @@ impl Connection {
         outputs: &mut VecDeque<Output>,
     ) -> Result<(), crate::store::StoreError> {
         while let Some((_, tag)) = self.behind.first().copied() {
-            let room = push_bytes.saturating_sub(self.outstanding_bytes);
-            if room == 0 {
-                return Ok(());
-            }
-            let at = self.place(&tag).ok();
-            let cursor = at
-                .and_then(|at| self.subscriptions.get(at))
-                .map_or(u64::MAX, |place| place.cursor);
-            let is_behind = cursor < store.mailbox(&tag).newest;
+            let cursor = self.subscription(&tag).map_or(u64::MAX, |place| place.cursor);
             let budget = Budget {
                 envelopes: READ_ENVELOPES_MAX,
-                bytes: room,
+                bytes: self.push_room(push_bytes),
             };
+            let is_behind = cursor < store.mailbox(&tag).newest;
+            if is_behind && budget.bytes == 0 {
+                break;
+            }
             let kept = if is_behind {
                 store.read(&tag, cursor, budget)?
             } else {
@@ -413,18 +474,49 @@ impl Connection {
             };
             if kept.is_empty() {
                 self.behind.pop_first();
-            }
-            if let (Some(place), Some(last)) = (at.and_then(|at| self.subscriptions.get_mut(at)), kept.last()) {
-                place.cursor = last.cursor;
+                self.unhinted.remove(&tag);
             }
             for kept in kept {
                 let frame = arrived(tag, kept.cursor, &kept.bytes);
+                if !self.pay(&frame) {
+                    self.hint(id, store, push_bytes, outputs);
+                    return Ok(());
+                }
+                self.reached(&tag, kept.cursor);
                 self.outstanding_bytes = self.outstanding_bytes.saturating_add(weight(&frame));
                 outputs.push_back(Output::Send { to: id, frame });
             }
         }
+        self.hint(id, store, push_bytes, outputs);
         Ok(())
     }
+
+    /// Tells of mailboxes that are behind, of each once, as far as there is room (RLY-45).
+    fn hint(&mut self, id: ConnectionId, store: &impl MailboxStore, push_bytes: usize, outputs: &mut VecDeque<Output>) {
+        while let Some(tag) = self.unhinted.first().copied() {
+            let cursor = store.mailbox(&tag).newest;
+            let frame = FromRelay::Hint { tag, cursor };
+            match self.subscription(&tag) {
+                Some(place) if place.cursor < cursor => {
+                    if self.outstanding_bytes.saturating_add(weight(&frame)) > push_bytes {
+                        return;
+                    }
+                    self.outstanding_bytes += weight(&frame);
+                    outputs.push_back(Output::Send { to: id, frame });
+                }
+                Some(place) => drop(self.behind.remove(&(place.order, tag))),
+                None => {}
+            }
+            self.unhinted.pop_first();
+        }
+    }
+}
+
+/// Length of a frame that is pushed, as it takes credit.
+fn pushed_len(frame: &FromRelay) -> u64 {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes);
+    bytes.len() as u64
 }
 
 fn arrived(tag: Tag, cursor: u64, bytes: &[u8]) -> FromRelay {

@@ -12,6 +12,7 @@ use crate::store::log::tests::simulated::SimulatedDisk;
 use crate::store::memory::MemoryStore;
 
 mod blobs;
+mod hints;
 
 const ANA: ConnectionId = ConnectionId(1);
 const BO: ConnectionId = ConnectionId(2);
@@ -39,7 +40,7 @@ fn only_a_hello_with_the_secret_is_answered_rly_20() {
     relay.connect(ANA);
     let hello = FromRelay::Hello {
         version: 1,
-        features: KEEPS_BLOBS,
+        features: KEEPS_BLOBS | KNOWS_CREDITS,
         time_ms: START.0,
     };
     assert_eq!(relay.hello(ANA, Some([7; 16])), [to(ANA, hello)]);
@@ -56,7 +57,7 @@ fn the_greeting_has_the_lower_version_and_the_relays_clock_rly_21() {
     };
     let answer = FromRelay::Hello {
         version: 1,
-        features: KEEPS_BLOBS,
+        features: KEEPS_BLOBS | KNOWS_CREDITS,
         time_ms: START.0,
     };
     assert_eq!(relay.say(ANA, hello(9)), [to(ANA, answer)]);

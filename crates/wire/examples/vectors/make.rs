@@ -736,6 +736,7 @@ fn to_relay() -> Vec<(&'static str, ToRelay)> {
     ]
     .into_iter()
     .chain(blob_asks())
+    .chain([("credit", ToRelay::Credit { bytes: 65_536 })])
     .collect()
 }
 
@@ -871,6 +872,7 @@ fn from_relay() -> Vec<(&'static str, FromRelay)> {
     ]
     .into_iter()
     .chain(blob_tells())
+    .chain([("hint", FromRelay::Hint { tag, cursor: 10 })])
     .collect()
 }
 

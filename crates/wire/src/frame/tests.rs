@@ -96,6 +96,7 @@ fn every_to_relay() -> Vec<ToRelay> {
             id: BlobId::from_bytes([7; 32]),
             token: DeletionToken::from_bytes([8; 32]),
         }),
+        ToRelay::Credit { bytes: 70_000 },
     ]
 }
 
@@ -170,10 +171,14 @@ fn every_from_relay() -> Vec<FromRelay> {
             range: range(),
         }),
         FromRelay::Blob(BlobTell::Gone { request: 16 }),
+        FromRelay::Hint {
+            tag: token(1).tag(),
+            cursor: 17,
+        },
     ]
 }
 
-// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10, BLB-2, BLB-3, BLB-4, BLB-5, BLB-6
+// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10, RLY-11, BLB-2, BLB-3, BLB-4, BLB-5, BLB-6
 #[test]
 fn every_frame_reads_back_and_unknown_ones_are_skipped_rly_1() {
     let mut up = vec![200, 0, 0, 0, 3, 1, 2, 3];
