@@ -33,6 +33,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         cover: CoverChoice::None,
         access: AccessChoice::Open,
         lan: false,
+        forward: Vec::new(),
         metrics: None,
         // All clients come from one address here.
         limits: Limits {

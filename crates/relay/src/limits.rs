@@ -4,6 +4,7 @@
 
 use stonechat_wire::frame::FromRelay;
 use stonechat_wire::frame::blobs::BlobTell;
+use stonechat_wire::frame::forward::ForwardTell;
 
 /// How far a relay lets things grow. The defaults are what ships; tests take smaller ones.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,16 @@ pub struct Limits {
     pub push_bytes: usize,
     /// Bytes of all answers that a connection has not taken yet; beyond them it is closed (RLY-26).
     pub outstanding_bytes: usize,
+    /// Channels to other relays, all connections together (FWD-5).
+    pub forwards: usize,
+    /// Channels of one connection (FWD-5).
+    pub forwards_per_connection: usize,
+    /// Bytes a second that one source may have passed on in the long run, both ways together (FWD-5).
+    pub forward_bytes_per_s: u64,
+    /// Bytes that one source may have passed on at once (FWD-5).
+    pub forward_bytes_max: u64,
+    /// Bytes of all that a connection was sent and has not confirmed, beyond which nothing is read for its channels (FWD-3).
+    pub forward_unconfirmed_bytes: u64,
     /// Bytes of one answer to a fetch; the first envelope may exceed them.
     pub fetch_bytes: usize,
 }
@@ -93,6 +104,11 @@ impl Default for Limits {
             batch_bytes: 16 << 20,
             push_bytes: 256 << 10,
             outstanding_bytes: 2 << 20,
+            forwards: 1024,
+            forwards_per_connection: 4,
+            forward_bytes_per_s: 1 << 20,
+            forward_bytes_max: 64 << 20,
+            forward_unconfirmed_bytes: 256 << 10,
             fetch_bytes: 256 << 10,
         }
     }
@@ -151,7 +167,9 @@ pub fn weight(frame: &FromRelay) -> usize {
         | FromRelay::DoorOpen { .. }
         | FromRelay::Quota { .. }
         | FromRelay::Hint { .. }
+        | FromRelay::Forward(ForwardTell::Open { .. } | ForwardTell::Took { .. } | ForwardTell::Shut { .. })
         | FromRelay::Blob(BlobTell::Gone { .. }) => 0,
+        FromRelay::Forward(ForwardTell::Pass(passed)) => passed.bytes.len(),
         FromRelay::Blob(BlobTell::Has { .. }) => SET,
         FromRelay::Blob(BlobTell::List { list, .. }) => {
             usize::from(list.count()).saturating_mul(ID).saturating_add(SET)

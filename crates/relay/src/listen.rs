@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stonechat_wire::face::{FaceRelay, RelaySecret};
+use stonechat_wire::frame::FORWARDS;
 use stonechat_wire::ids::DoorPath;
 use stonechat_wire::route::{RelayRoute, relay_path};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +33,7 @@ mod cover;
 mod engine;
 mod entrance;
 mod figures;
+mod forward;
 pub mod http;
 mod sessions;
 mod site;
@@ -43,6 +45,7 @@ use cover::Cover;
 pub use cover::CoverChoice;
 use engine::Engine;
 use entrance::{Entrance, Ticket};
+use forward::Forwarding;
 use sessions::Sessions;
 pub use site::SiteError;
 use tls::Outer;
@@ -74,6 +77,8 @@ pub struct Config {
     /// Where the address listened on is "any", the route names this machine's address on the local network; without
     /// it, loopback.
     pub lan: bool,
+    /// The relays that clients may have bytes passed on to.
+    pub forward: Vec<RelayRoute>,
     /// Where to tell figures, on loopback.
     pub metrics: Option<SocketAddr>,
     /// How far it lets things grow.
@@ -135,7 +140,10 @@ impl Relay {
             AccessChoice::Secret => Access::Secrets(home.secrets.clone()),
             AccessChoice::Open => Access::Open,
         };
-        let service = Service::new(store, access, config.limits);
+        let mut service = Service::new(store, access, config.limits);
+        if !config.forward.is_empty() {
+            service.announce(FORWARDS);
+        }
         let metrics = Metrics::default();
         let figures = figures::bind(config.metrics).await;
         let figures = figures.map_err(|error| StartError::Listen(config.metrics.unwrap_or(local_addr), error))?;
@@ -148,6 +156,7 @@ impl Relay {
             engine,
             home.keys.clone(),
             (outer, paths, cover),
+            Forwarding::new(&config.forward, config.limits),
             config.limits,
         ));
         let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
@@ -220,6 +229,7 @@ struct Hall {
     next_id: AtomicU64,
     entrance: Entrance,
     sessions: Sessions,
+    forwarding: Arc<Forwarding>,
     limits: Limits,
 }
 
@@ -228,6 +238,7 @@ impl Hall {
         engine: Engine,
         keys: RelaySecret,
         (outer, paths, cover): (Outer, HashSet<DoorPath>, Cover),
+        forwarding: Forwarding,
         limits: Limits,
     ) -> Self {
         let (closing, _) = watch::channel(false);
@@ -242,6 +253,7 @@ impl Hall {
             next_id,
             entrance,
             sessions: Sessions::default(),
+            forwarding: Arc::new(forwarding),
             limits,
         }
     }
@@ -255,6 +267,7 @@ impl Hall {
             source,
             engine,
             sessions: self.sessions.clone(),
+            forwarding: Arc::clone(&self.forwarding),
             paths: Arc::clone(&self.paths),
             cover: Arc::clone(&self.cover),
             face,

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use stonechat_wire::frame::forward::{ForwardAsk, ForwardTell};
 use stonechat_wire::frame::{FromRelay, KEEPS_BLOBS, KNOWS_CREDITS, PutItem, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
@@ -23,7 +24,7 @@ use crate::store::{Appended, Door, MailboxStore, NewEnvelope, StoreError};
 
 mod batch;
 mod blobs;
-mod buckets;
+pub(crate) mod buckets;
 mod readers;
 
 use batch::{Answer, Batch, PutAnswer};
@@ -109,6 +110,8 @@ pub struct Service<S> {
     by_secret: Buckets<u16>,
     outputs: VecDeque<Output>,
     tally: Tally,
+    /// What the relay knows besides, for its hello.
+    announced: u32,
     expire_at: Timestamp,
     has_more_to_tidy: bool,
     /// Until when nothing new is taken, because the store failed.
@@ -139,10 +142,16 @@ impl<S: MailboxStore> Service<S> {
             by_secret: Buckets::new(secret_rate, SECRETS_MAX),
             outputs,
             tally: Tally::default(),
+            announced: 0,
             expire_at,
             has_more_to_tidy: false,
             paused_until,
         }
+    }
+
+    /// Says in every hello that the relay knows this too.
+    pub const fn announce(&mut self, feature: u32) {
+        self.announced |= feature;
     }
 
     /// Takes a new connection. Out: false when there are too many; then close it.
@@ -279,9 +288,10 @@ impl<S: MailboxStore> Service<S> {
             return self.close(from, Closed::Secret);
         };
         self.readers.greet(from, secret, features);
+        let blobs = if self.limits.blob_bytes > 0 { KEEPS_BLOBS } else { 0 };
         let hello = FromRelay::Hello {
             version: version.min(VERSION),
-            features: KEEPS_BLOBS | KNOWS_CREDITS,
+            features: KNOWS_CREDITS | blobs | self.announced,
             time_ms: now.0,
         };
         self.send(from, hello);
@@ -350,6 +360,7 @@ impl<S: MailboxStore> Service<S> {
             ToRelay::Quota { request } => self.quota(from, request, now),
             ToRelay::Blob(ask) => self.blob(from, ask, now),
             ToRelay::Credit { bytes } => self.readers.credit(from, bytes),
+            ToRelay::Forward(ask) => self.not_forwarded(from, &ask),
         }
     }
 
@@ -359,6 +370,14 @@ impl<S: MailboxStore> Service<S> {
             request,
             refused: done.err(),
         });
+    }
+
+    /// Channels are the connection's own affair; what comes here came before it had heard the hello (FWD-1).
+    fn not_forwarded(&mut self, from: ConnectionId, ask: &ForwardAsk) {
+        if let ForwardAsk::Open { channel, .. } = ask {
+            let (channel, why) = (*channel, Refusal::NotHere);
+            self.send(from, FromRelay::Forward(ForwardTell::Shut { channel, why }));
+        }
     }
 
     fn quota(&mut self, from: ConnectionId, request: u32, now: Timestamp) {

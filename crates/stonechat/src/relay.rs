@@ -66,6 +66,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
             (None, None) => settings.cover(),
         },
         access: settings.access(),
+        forward: settings.forward().map_err(anyhow::Error::from)?,
         metrics: settings.metrics,
         limits: settings.limits(),
         lan: run.lan,

@@ -38,6 +38,8 @@ use tokio_tungstenite::tungstenite::Message;
 mod blobs;
 #[path = "loopback/cover.rs"]
 mod cover;
+#[path = "loopback/forward.rs"]
+mod forward;
 #[path = "loopback/hints.rs"]
 mod hints;
 #[path = "loopback/tls.rs"]
@@ -610,6 +612,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         advertise: None,
         tls: None,
         cover: CoverChoice::None,
+        forward: Vec::new(),
         access,
         lan: false,
         metrics: None,

@@ -16,8 +16,10 @@ use crate::face::MESSAGE_BYTES_MAX;
 use crate::ids::{DoorPath, EnvelopeId, Tag, Token};
 
 pub mod blobs;
+pub mod forward;
 
 use blobs::{BlobAsk, BlobTell};
+use forward::{ForwardAsk, ForwardTell};
 
 /// Protocol version in both hellos (RLY-3).
 pub const VERSION: u8 = 1;
@@ -25,6 +27,8 @@ pub const VERSION: u8 = 1;
 pub const KEEPS_BLOBS: u32 = 1;
 /// Feature bit of a side that knows credits and hints (RLY-44).
 pub const KNOWS_CREDITS: u32 = 2;
+/// Feature bit of a relay that passes bytes on to others (FWD-6).
+pub const FORWARDS: u32 = 4;
 /// Most items of one batch: put, subscribe, stored, fetched (RLY-2).
 pub const BATCH_MAX: usize = 1024;
 /// Longest body of one frame, in bytes (RLY-2).
@@ -126,6 +130,8 @@ pub enum ToRelay {
     },
     /// About a blob (BLB).
     Blob(BlobAsk),
+    /// About a channel to another relay (FWD).
+    Forward(ForwardAsk),
     /// So many more bytes may be pushed (RLY-11).
     Credit {
         /// How many.
@@ -236,6 +242,8 @@ pub enum FromRelay {
     },
     /// About a blob (BLB).
     Blob(BlobTell),
+    /// About a channel to another relay (FWD).
+    Forward(ForwardTell),
     /// A subscribed mailbox has more, and the credit is too small for it (RLY-11).
     Hint {
         /// Which mailbox.
@@ -372,6 +380,7 @@ impl ToRelay {
             }),
             Self::Quota { request } => frame(out, 8, |out| out.put(&request.to_be_bytes())),
             Self::Blob(ask) => frame(out, ask.kind(), |out| ask.write(out)),
+            Self::Forward(ask) => frame(out, ask.kind(), |out| ask.write(out)),
             Self::Credit { bytes } => frame(out, 14, |out| out.put(&bytes.to_be_bytes())),
         }
     }
@@ -405,6 +414,7 @@ impl ToRelay {
             8 => reader.u32().map(|request| Self::Quota { request }),
             kind if BlobAsk::KINDS.contains(&kind) => BlobAsk::read(kind, reader).map(Self::Blob),
             14 => reader.u32().map(|bytes| Self::Credit { bytes }),
+            kind if ForwardAsk::KINDS.contains(&kind) => ForwardAsk::read(kind, reader).map(Self::Forward),
             _ => return Ok(None),
         };
         plain.map(Some).map_err(malformed)
@@ -452,6 +462,7 @@ impl FromRelay {
                 out.put(&limit_bytes.to_be_bytes());
             }),
             Self::Blob(tell) => frame(out, tell.kind(), |out| tell.write(out)),
+            Self::Forward(tell) => frame(out, tell.kind(), |out| tell.write(out)),
             Self::Hint { tag, cursor } => frame(out, 15, |out| {
                 out.put(tag.as_bytes());
                 out.put(&cursor.to_be_bytes());
@@ -515,6 +526,7 @@ impl FromRelay {
                 limit_bytes: reader.u64()?,
             },
             kind if BlobTell::KINDS.contains(&kind) => Self::Blob(BlobTell::read(kind, reader)?),
+            kind if ForwardTell::KINDS.contains(&kind) => Self::Forward(ForwardTell::read(kind, reader)?),
             15 => Self::Hint {
                 tag: read_tag(reader)?,
                 cursor: reader.u64()?,

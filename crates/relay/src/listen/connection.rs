@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::face::{FaceError, FaceRelay};
+use stonechat_wire::frame::forward::ForwardTell;
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::DoorPath;
 use stonechat_wire::session::{Opening, Session, SessionError};
@@ -24,6 +25,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 use super::cover::Cover;
 use super::engine::{Ended, Engine, Outgoing};
 use super::entrance::Ticket;
+use super::forward::{Channels, Forwarding, Told};
 use super::http::{self, Asked, PROOF_SIZE, RequestError, read_head};
 use super::sessions::{Place, Sessions, Truck};
 use super::tls::Stream;
@@ -115,6 +117,7 @@ pub(super) struct Seat {
     pub(super) source: Source,
     pub(super) engine: Engine,
     pub(super) sessions: Sessions,
+    pub(super) forwarding: Arc<Forwarding>,
     /// Where the relay stands (RLY-41).
     pub(super) paths: Arc<HashSet<DoorPath>>,
     pub(super) cover: Arc<Cover>,
@@ -311,6 +314,7 @@ enum Event {
     Flushed(Result<(), WebSocketError>),
     Outgoing(Vec<Outgoing>),
     Relief(Option<Box<Truck>>),
+    Told(Option<Told>),
     Overdue,
     Stopping,
 }
@@ -321,6 +325,7 @@ struct Talk<'a> {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
     inbox: mpsc::UnboundedReceiver<Outgoing>,
+    channels: Channels,
     session: Session,
     /// Frames that are not confirmed: where in the stream each batch ends, and its weight.
     weights: VecDeque<(u64, usize)>,
@@ -336,11 +341,13 @@ impl<'a> Talk<'a> {
         let (sink, stream) = socket.split();
         let (weights, is_flushed, is_greeted, closing) = (VecDeque::new(), true, false, None);
         let stuck_at = hello_by;
+        let channels = Channels::new(Arc::clone(&seat.forwarding), seat.source);
         Self {
             seat,
             sink,
             stream,
             inbox,
+            channels,
             session: Session::default(),
             weights,
             is_flushed,
@@ -378,6 +385,10 @@ impl<'a> Talk<'a> {
             }
             Event::Outgoing(frames) if frames.is_empty() => Err(EndReason::GoingDown),
             Event::Outgoing(frames) => self.post(frames).await,
+            Event::Told(told) => match told.and_then(|told| self.channels.tell(told)) {
+                Some(tell) => self.tell(tell).await,
+                None => Ok(()),
+            },
             Event::Relief(Some(truck)) => self.board(*truck).await,
             Event::Relief(None) | Event::Stopping => Err(EndReason::GoingDown),
             Event::Overdue => Err(self.overdue()),
@@ -386,6 +397,7 @@ impl<'a> Talk<'a> {
 
     async fn wait(&mut self, trucks: &mut mpsc::Receiver<Truck>) -> Event {
         let mut frames = Vec::new();
+        let may_pass = self.unconfirmed() < self.seat.limits.forward_unconfirmed_bytes;
         let deadline = if self.is_flushed {
             self.silent_at
         } else {
@@ -396,6 +408,7 @@ impl<'a> Talk<'a> {
             flushed = self.sink.flush(), if !self.is_flushed => Event::Flushed(flushed),
             _ = self.inbox.recv_many(&mut frames, WRITE_FRAMES), if self.is_flushed => Event::Outgoing(frames),
             truck = trucks.recv() => Event::Relief(truck.map(Box::new)),
+            told = self.channels.next(), if self.is_flushed && may_pass => Event::Told(told),
             () = sleep_until(deadline) => Event::Overdue,
             _ = self.seat.stopping.wait_for(|stop| *stop) => Event::Stopping,
         }
@@ -456,10 +469,47 @@ impl<'a> Talk<'a> {
         let messages = self.seat.face.receive(&bytes)?;
         self.write_face().await?;
         for message in messages {
-            let frames = ToRelay::decode_all(&message)?;
-            self.seat.engine.frames(self.seat.id, frames, message.len()).await?;
+            let frames = self.forward(ToRelay::decode_all(&message)?).await?;
+            if !frames.is_empty() {
+                self.seat.engine.frames(self.seat.id, frames, message.len()).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Does what a client that has heard the hello asks about channels. Out: all other frames.
+    async fn forward(&mut self, frames: Vec<ToRelay>) -> Result<Vec<ToRelay>, EndReason> {
+        if !self.is_greeted {
+            return Ok(frames);
+        }
+        let mut others = Vec::new();
+        for frame in frames {
+            let ToRelay::Forward(ask) = frame else {
+                others.push(frame);
+                continue;
+            };
+            if let Some(tell) = self.channels.take(ask) {
+                self.tell(tell).await?;
+            }
+        }
+        Ok(others)
+    }
+
+    /// Bytes that the client was sent, or is to be, and has not confirmed.
+    fn unconfirmed(&self) -> u64 {
+        self.session.end().saturating_sub(self.session.confirmed_to())
+    }
+
+    /// Says something about a channel.
+    async fn tell(&mut self, tell: ForwardTell) -> Result<(), EndReason> {
+        // These answers are no part of what the service counts (RLY-26), so here is the end for who takes none.
+        if self.unconfirmed() > 2 * self.seat.limits.outstanding_bytes as u64 {
+            return Err(EndReason::Service(Closed::TooSlow));
+        }
+        let mut message = Vec::new();
+        FromRelay::Forward(tell).encode(&mut message);
+        self.seat.face.send(&message)?;
+        self.write_face().await
     }
 
     /// The service hears of what has come to the client.

@@ -278,7 +278,7 @@ impl<S: MailboxStore> Room<S> {
 }
 
 /// The relay's clock.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -65,6 +65,7 @@ impl Tally {
             | FromRelay::Refused { .. }
             | FromRelay::DoorOpen { .. }
             | FromRelay::Blob(_)
+            | FromRelay::Forward(_)
             | FromRelay::Quota { .. } => {}
         }
     }

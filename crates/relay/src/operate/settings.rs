@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use stonechat_wire::route::RelayRoute;
 
 use crate::limits::Limits;
 use crate::listen::{AccessChoice, CoverChoice};
@@ -27,6 +28,7 @@ const KEYS: &[&str] = &[
     "connections",
     "envelopes",
     "secret_gib_per_day",
+    "forward_to",
 ];
 
 /// Where a relay listens when nobody says otherwise.
@@ -62,6 +64,8 @@ pub struct Settings {
     envelopes: u64,
     /// What may be put with one secret a day, in GiB.
     secret_gib_per_day: u64,
+    /// Routes of the relays that clients may have bytes passed on to, with spaces between them.
+    forward_to: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -84,6 +88,9 @@ pub enum SettingsError {
     /// One without the other.
     #[error("cert and key go together")]
     HalfOfTls,
+    /// A word of `forward_to` that is none.
+    #[error("forward_to: {0:?} is not a relay's route")]
+    NotARoute(String),
     /// Figures are for this machine only.
     #[error("metrics may be told on loopback only, not at {0}")]
     MetricsNotLocal(SocketAddr),
@@ -106,6 +113,7 @@ impl Default for Settings {
             connections: limits.connections,
             envelopes: limits.envelopes,
             secret_gib_per_day: limits.secret_bytes_per_day >> 30,
+            forward_to: String::new(),
         }
     }
 }
@@ -130,10 +138,17 @@ impl Settings {
         if settings.site.is_some() && settings.proxy.is_some() {
             return Err(SettingsError::TwoCovers);
         }
+        settings.forward()?;
         match settings.metrics.filter(|address| !address.ip().is_loopback()) {
             Some(address) => Err(SettingsError::MetricsNotLocal(address)),
             None => Ok(settings),
         }
+    }
+
+    /// The relays that clients may have bytes passed on to. Errors: a word that is no route.
+    pub fn forward(&self) -> Result<Vec<RelayRoute>, SettingsError> {
+        let route = |word: &str| RelayRoute::parse(word).map_err(|_| SettingsError::NotARoute(word.to_owned()));
+        self.forward_to.split_whitespace().map(route).collect()
     }
 
     /// The files of certificate and key, where it speaks TLS.
@@ -198,7 +213,9 @@ impl Settings {
              # How much of that large files may take, counted at their whole size; 0 for none.\nblob_gib = {}\n\
              # Connections at once; the system must allow as many open files.\nconnections = {}\n\
              # Envelopes kept, about 100 bytes of memory each.\nenvelopes = {}\n\
-             # What may be put with one secret a day.\nsecret_gib_per_day = {}\n",
+             # What may be put with one secret a day.\nsecret_gib_per_day = {}\n\
+             # Routes of relays that clients may reach through this one, with spaces between them; their secrets are not used.\n\
+             # forward_to = \"stone:r... stone:r...\"\n",
             all.disk_gib, all.blob_gib, all.connections, all.envelopes, all.secret_gib_per_day
         )
     }
@@ -273,6 +290,8 @@ mod tests {
         assert_eq!(proxied.cover(), CoverChoice::Proxy("b:1".into()));
         let both = Settings::read("cert = \"a\"\nkey = \"b\"", nothing).unwrap();
         assert_eq!(both.tls(), Some(("a".into(), "b".into())));
+        let route = Settings::read("forward_to = \"stone:x\"", nothing);
+        assert!(matches!(route, Err(SettingsError::NotARoute(word)) if word == "stone:x"));
         let public = Settings::read("metrics = \"0.0.0.0:1\"", nothing);
         assert!(matches!(public, Err(SettingsError::MetricsNotLocal(_))));
     }

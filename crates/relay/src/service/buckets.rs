@@ -36,9 +36,9 @@ impl Source {
 
 /// How fast a bucket fills, and how far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
-    pub(super) bytes_per_s: u64,
-    pub(super) bytes_max: u64,
+pub(crate) struct Rate {
+    pub(crate) bytes_per_s: u64,
+    pub(crate) bytes_max: u64,
 }
 
 /// What is left of a bucket. It is never looked at but together with the time.
@@ -74,14 +74,14 @@ impl Rate {
 
 /// Buckets by key; one that is full again is forgotten.
 #[derive(Debug)]
-pub(super) struct Buckets<K> {
+pub(crate) struct Buckets<K> {
     rate: Rate,
     keys_max: usize,
     buckets: BTreeMap<K, Bucket>,
 }
 
 impl<K: Ord + Copy> Buckets<K> {
-    pub(super) const fn new(rate: Rate, keys_max: usize) -> Self {
+    pub(crate) const fn new(rate: Rate, keys_max: usize) -> Self {
         let buckets = BTreeMap::new();
         Self {
             rate,
@@ -93,7 +93,7 @@ impl<K: Ord + Copy> Buckets<K> {
     /// Takes bytes out of a key's bucket. Errors: too little is in it; how long to wait, in ms.
     ///
     /// A put larger than the bucket is taken out of a full one: it could never be put otherwise.
-    pub(super) fn take(&mut self, key: K, bytes: u64, now: Timestamp) -> Result<(), u64> {
+    pub(crate) fn take(&mut self, key: K, bytes: u64, now: Timestamp) -> Result<(), u64> {
         let rate = self.rate;
         if !self.buckets.contains_key(&key) && self.buckets.len() >= self.keys_max {
             self.forget_full(now);
@@ -121,21 +121,21 @@ impl<K: Ord + Copy> Buckets<K> {
     }
 
     /// Gives back what was taken and then not put.
-    pub(super) fn give_back(&mut self, key: K, bytes: u64) {
+    pub(crate) fn give_back(&mut self, key: K, bytes: u64) {
         if let Some(bucket) = self.buckets.get_mut(&key) {
             bucket.bytes = bucket.bytes.saturating_add(bytes).min(self.rate.bytes_max);
         }
     }
 
     /// Forgets the buckets that are full again.
-    pub(super) fn forget_full(&mut self, now: Timestamp) {
+    pub(crate) fn forget_full(&mut self, now: Timestamp) {
         let rate = self.rate;
         self.buckets
             .retain(|_, bucket| rate.filled(*bucket, now).bytes < rate.bytes_max);
     }
 
     /// What is left in a key's bucket, and how deep it is.
-    pub(super) fn left(&self, key: &K, now: Timestamp) -> (u64, u64) {
+    pub(crate) fn left(&self, key: &K, now: Timestamp) -> (u64, u64) {
         let bucket = self
             .buckets
             .get(key)

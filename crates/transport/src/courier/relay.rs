@@ -730,9 +730,11 @@ impl Relay {
             },
             FromRelay::DoorOpen { request } => self.door_done(request),
             FromRelay::Ephemeral { tag, envelope } => self.signalled(now, tag, envelope),
-            FromRelay::Fetched { .. } | FromRelay::Quota { .. } | FromRelay::Blob(_) | FromRelay::Hint { .. } => {
-                Heard::Nothing
-            }
+            FromRelay::Fetched { .. }
+            | FromRelay::Quota { .. }
+            | FromRelay::Blob(_)
+            | FromRelay::Hint { .. }
+            | FromRelay::Forward(_) => Heard::Nothing,
         }
     }
 

@@ -16,6 +16,7 @@ use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::blobs::{BlobAsk, BlobTell, Range};
+use stonechat_wire::frame::forward::{ForwardAsk, ForwardTell, Passed};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::group::{
     Behind, Consent, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply,
@@ -737,7 +738,38 @@ fn to_relay() -> Vec<(&'static str, ToRelay)> {
     .into_iter()
     .chain(blob_asks())
     .chain([("credit", ToRelay::Credit { bytes: 65_536 })])
+    .chain(forward_asks())
     .collect()
+}
+
+fn forward_asks() -> Vec<(&'static str, ToRelay)> {
+    let (channel, relay) = (1, RelaySecret::from_seed(&bytes(1)).keys().id());
+    let passed = Passed {
+        channel,
+        bytes: b"up".to_vec(),
+    };
+    let asks = [
+        ("forward", ForwardAsk::Open { channel, relay }),
+        ("pass", ForwardAsk::Pass(passed)),
+        ("shut", ForwardAsk::Shut { channel }),
+    ];
+    asks.map(|(name, ask)| (name, ToRelay::Forward(ask))).to_vec()
+}
+
+fn forward_tells() -> Vec<(&'static str, FromRelay)> {
+    let channel = 1;
+    let passed = Passed {
+        channel,
+        bytes: b"down".to_vec(),
+    };
+    let why = Refusal::NotHere;
+    let tells = [
+        ("forwarding", ForwardTell::Open { channel }),
+        ("pass", ForwardTell::Pass(passed)),
+        ("took", ForwardTell::Took { channel, bytes: 2 }),
+        ("shut", ForwardTell::Shut { channel, why }),
+    ];
+    tells.map(|(name, tell)| (name, FromRelay::Forward(tell))).to_vec()
 }
 
 /// A blob of a chunk and ten bytes.
@@ -873,6 +905,7 @@ fn from_relay() -> Vec<(&'static str, FromRelay)> {
     .into_iter()
     .chain(blob_tells())
     .chain([("hint", FromRelay::Hint { tag, cursor: 10 })])
+    .chain(forward_tells())
     .collect()
 }
 

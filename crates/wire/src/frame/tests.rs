@@ -1,8 +1,9 @@
 use super::blobs::Range;
+use super::forward::{PASS_BYTES_MAX, Passed};
 use super::*;
 use crate::blob::{CHUNK_BYTES, ChunkList, ChunkSet, DeletionToken, RANGE_CHUNKS_MAX};
 use crate::envelope::{EnvelopeKey, seal, seal_into};
-use crate::ids::BlobId;
+use crate::ids::{BlobId, RelayId};
 use proptest::prelude::*;
 use std::vec;
 
@@ -97,7 +98,20 @@ fn every_to_relay() -> Vec<ToRelay> {
             token: DeletionToken::from_bytes([8; 32]),
         }),
         ToRelay::Credit { bytes: 70_000 },
+        ToRelay::Forward(ForwardAsk::Open {
+            channel: 3,
+            relay: RelayId::from_bytes([6; 16]),
+        }),
+        ToRelay::Forward(ForwardAsk::Pass(passed())),
+        ToRelay::Forward(ForwardAsk::Shut { channel: 3 }),
     ]
+}
+
+fn passed() -> Passed {
+    Passed {
+        channel: 3,
+        bytes: vec![4; 99],
+    }
 }
 
 fn chunk_list() -> ChunkList {
@@ -175,10 +189,17 @@ fn every_from_relay() -> Vec<FromRelay> {
             tag: token(1).tag(),
             cursor: 17,
         },
+        FromRelay::Forward(ForwardTell::Open { channel: 3 }),
+        FromRelay::Forward(ForwardTell::Pass(passed())),
+        FromRelay::Forward(ForwardTell::Took { channel: 3, bytes: 99 }),
+        FromRelay::Forward(ForwardTell::Shut {
+            channel: 3,
+            why: Refusal::NotHere,
+        }),
     ]
 }
 
-// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10, RLY-11, BLB-2, BLB-3, BLB-4, BLB-5, BLB-6
+// proves: RLY-1, RLY-3, RLY-5, RLY-7, RLY-8, RLY-9, RLY-10, RLY-11, FWD-1, FWD-2, FWD-3, FWD-4, BLB-2, BLB-3, BLB-4, BLB-5, BLB-6
 #[test]
 fn every_frame_reads_back_and_unknown_ones_are_skipped_rly_1() {
     let mut up = vec![200, 0, 0, 0, 3, 1, 2, 3];
@@ -310,6 +331,14 @@ fn bad_frames_give_their_errors_rly_1() {
 }
 
 #[test]
+fn what_is_passed_on_in_one_frame_ends_somewhere_fwd_2() {
+    let bytes = vec![1; PASS_BYTES_MAX + 1];
+    let too_much = encoded(&ToRelay::Forward(ForwardAsk::Pass(Passed { channel: 1, bytes })));
+    let error = FrameError::Malformed(16, DecodeError::Limit("passed bytes"));
+    assert_eq!(ToRelay::decode_all(&too_much), Err(error));
+}
+
+#[test]
 fn a_range_is_some_bytes_and_four_chunks_at_most_blb_3() {
     let put = |bytes| {
         let range = Range { first: 0, bytes };
@@ -339,7 +368,7 @@ fn tokens_do_not_print_rly_4() {
 
 proptest! {
     #[test]
-    fn any_bytes_decode_or_err_rly_1(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..20u8) {
+    fn any_bytes_decode_or_err_rly_1(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..24u8) {
         let _ = ToRelay::decode_all(&bytes);
         let _ = FromRelay::decode_all(&bytes);
         let mut framed = vec![kind];
