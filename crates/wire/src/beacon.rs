@@ -1,6 +1,6 @@
 //! Beacons: how a relay on the local network is known by those who know it, and by nobody else.
 //!
-//! In: a relay's id and a nonce, or what an announcement says. Out: the other. Specified in `docs/protocol/16-lan.md` (LAN).
+//! In: a relay's id and a nonce, or what an announcement says. Out: the other. Specified in `docs/protocol/18-lan.md` (LAN).
 
 use alloc::string::String;
 
