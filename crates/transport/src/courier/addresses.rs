@@ -91,8 +91,11 @@ impl Addresses {
         let alike = |address: &Address| address.is_near == is_near;
         if self.all.iter().filter(|address| alike(address)).count() >= most {
             let spared = |at: usize| in_use && at == self.current;
-            let oldest = (0..self.all.len()).find(|at| alike(&self.all[*at]) && !spared(*at));
-            oldest.into_iter().for_each(|at| self.remove(at));
+            let mut places = self.all.iter().enumerate();
+            let oldest = places.find(|(at, address)| alike(address) && !spared(*at));
+            if let Some((at, _)) = oldest {
+                self.remove(at);
+            }
         }
         self.all.push(Address { place, is_near });
     }
@@ -113,9 +116,12 @@ impl Addresses {
 
     /// Somebody else answers there. Out: whether it was a near one; others stay.
     pub(super) fn is_not(&mut self, place: &str) -> bool {
-        let at = self.position(place).filter(|at| self.all[*at].is_near);
-        at.into_iter().for_each(|at| self.remove(at));
-        at.is_some()
+        let near = |address: &Address| address.is_near && address.place == place;
+        let Some(at) = self.all.iter().position(near) else {
+            return false;
+        };
+        self.remove(at);
+        true
     }
 }
 

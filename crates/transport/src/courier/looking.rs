@@ -25,7 +25,7 @@ impl Looking {
             *self = Self::default();
             return false;
         }
-        let next_at = *self.next_at.get_or_insert(now.plus_ms(LOOK_AFTER_MS));
+        let next_at = *self.next_at.get_or_insert_with(|| now.plus_ms(LOOK_AFTER_MS));
         if next_at > now {
             return false;
         }
