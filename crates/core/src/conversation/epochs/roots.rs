@@ -136,10 +136,10 @@ fn standing(step: &Step<'_, '_>, group: &Gid) -> Result<BTreeMap<AccountId, Epoc
 }
 
 fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop> {
-    let (root, leaf, signer): ([u8; 16], u32, [u8; 32]) = step
+    let root: [u8; 16] = step
         .tx
-        .prepare_cached("DELETE FROM root WHERE number = ? RETURNING epoch_id, leaf, signer")?
-        .query_row([number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        .prepare_cached("SELECT epoch_id FROM root WHERE number = ?")?
+        .query_row([number], |row| row.get(0))?;
     let (before, head): ([u8; 16], [u8; 16]) = step
         .tx
         .prepare_cached("SELECT root, head FROM conversation WHERE group_id = ?")?
@@ -148,8 +148,14 @@ fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop
     lost.retain(|epoch| *epoch.as_bytes() != before);
     set_aside(step, group)?;
     step.tx
-        .prepare_cached("UPDATE conversation SET root = ?2, head = ?2, leaf = ?3, signer = ?4 WHERE group_id = ?1")?
-        .execute(params![group, root, leaf, signer])?;
+        .prepare_cached(
+            "UPDATE conversation SET (root, head, leaf, signer) =
+                 (SELECT epoch_id, epoch_id, leaf, signer FROM root WHERE number = ?2) WHERE group_id = ?1",
+        )?
+        .execute(params![group, number])?;
+    step.tx
+        .prepare_cached("DELETE FROM root WHERE number = ?")?
+        .execute([number])?;
     leave_others(step, group, EpochId::from_bytes(root))?;
     for epoch in &lost {
         outbox::commit_lost(step, *epoch)?;
