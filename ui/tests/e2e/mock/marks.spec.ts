@@ -90,6 +90,7 @@ test.describe('on a desktop', () => {
     await open({ scenario: 'talk', hash: '#/chat/2' });
     for (const [named, words] of [[false, 'Forwarded'], [true, 'Forwarded from \u2068Mum\u2069']] as const) {
       await page.evaluate(() => (location.hash = '#/chat/2'));
+      await expect(page.locator('.head')).toContainText('Mum'); // the chat that it was forwarded to has one of the same text
       await page.locator('article', { hasText: 'The photos' }).press('Enter');
       await page.getByRole('button', { name: 'Forward', exact: true }).click();
       if (named) await page.getByLabel('Say who wrote it').check();
