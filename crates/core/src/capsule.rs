@@ -8,6 +8,7 @@
 use crate::account::{self, Account};
 use crate::api::Event;
 use crate::devices::{self, Beside};
+use crate::due::Times;
 use crate::inbox;
 use crate::listening::{self, Purpose};
 use crate::meeting;
@@ -55,6 +56,14 @@ struct Due {
     puts: u32,
     hash: Option<[u8; 32]>,
     hides: bool,
+}
+
+/// There is an account, its words are here (ACC-6), and it looks for no capsule itself.
+macro_rules! at_home {
+    () => {
+        "FROM capsule WHERE EXISTS (SELECT 1 FROM account WHERE seed IS NOT NULL)
+                        AND NOT EXISTS (SELECT 1 FROM restore WHERE state IN (0, 3))"
+    };
 }
 
 /// Puts the capsule where that is due (CAP-4).
@@ -105,16 +114,23 @@ const fn is_same_day(due: &Due, now: i64) -> bool {
     due.day_from <= now && due.day_from.saturating_add_unsigned(DAY_MS) > now
 }
 
-/// When the next one is due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    if !is_home(step)? || restore::is_looking(step)? {
-        return Ok(None);
-    }
-    let due = load(step)?;
-    let refresh = due.hash.map(|_| due.put_at.saturating_add_unsigned(EVERY_MS));
-    let at = [due.due_at, refresh].into_iter().flatten().min();
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next one is due: at once where something has changed; by the row, and again after so long (CAP-4).
+pub(crate) const TIMES: Times = Times::of(
+    concat!(
+        "SELECT iif(changed, 0, CAST(min(coalesce(due_at, 9223372036854775807),
+                                         iif(hash IS NULL, 9223372036854775807, put_at + 1728000000)) AS INTEGER)) ",
+        at_home!()
+    ),
+    concat!(
+        "SELECT CAST(max(coalesce(due_at - 172800000, 0), iif(hash IS NULL, 0, put_at)) AS INTEGER) ",
+        at_home!()
+    ),
+    0,
+);
+const _: () = assert!(
+    EVERY_MS == 1_728_000_000 && 2 * DAY_MS == 172_800_000,
+    "as in the queries"
+);
 
 fn load(step: &Step<'_, '_>) -> Result<Due, Stop> {
     let sql = "SELECT changed, due_at, put_at, day_from, puts, hash, hides FROM capsule";

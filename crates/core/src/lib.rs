@@ -8,6 +8,7 @@
 //! The way of a text out: `conversation::send` → `mls` (sealed for the group) → `outbox` (envelope, parcel).
 //! The way in: `inbox` (envelope, purpose) → `mls` → `conversation::take_in` (graph, receipts) → event.
 //! What messages do to messages (replies, reactions, edits, deletions): `content`.
+//! What time itself asks for: `due`.
 //! Commits: `conversation::renewal` (when) → `conversation::epochs` (the tree) → `mls::commit`; `fork` picks the head.
 //! Meeting people: `meeting` (invites, claims, answers). Another device of one's own: `link`, then `own`.
 
@@ -25,6 +26,7 @@ mod content;
 mod conversation;
 mod devices;
 mod dice;
+mod due;
 mod group;
 mod inbox;
 mod leaf;
@@ -47,15 +49,14 @@ pub use dice::Dice;
 
 use api::{Command, Fault, Reply};
 use content::{beside, forward, media, pins, polls, vanish, wishes};
-use conversation::{epochs, originals, receipts, renewal, saved, wants};
-use group::{apart, behind, links, picture, succession};
+use conversation::saved;
+use group::{links, picture, succession};
 use meeting::{accept, block, introduce, introduced, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
 use step::{Step, Stop};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::Timestamp;
-use stonechat_wire::mailbox::Slot;
 use store::StoreError;
 
 /// What a step may know of the world: the device's clock, and dice.
@@ -104,8 +105,7 @@ pub(crate) const HELD_UP_MS: u64 = 60 * 1000;
 #[derive(Debug, Default)]
 pub struct Core {
     groups: Groups,
-    /// The slot that listening and outbox were last turned to.
-    slot: Option<Slot>,
+    seen: due::Seen,
 }
 
 impl Core {
@@ -131,14 +131,8 @@ impl Core {
         };
         let mut step = Step::new(tx, world.now, mls, &mut self.groups).map_err(store_error)?;
         take(&mut step, input)?;
-        let settled = step.attempt(|step| settle(step, self.slot))?;
-        let floor = if settled.is_ok() { 1 } else { HELD_UP_MS };
-        self.slot = match settled {
-            Ok(slot) => Some(slot),
-            Err(_) => settle_apart(&mut step, self.slot)?,
-        };
+        step.out.wake_at = due::settle(&mut step, &mut self.seen)?;
         step.finish_events().map_err(store_error)?;
-        step.out.wake_at = wake_at(&step, floor).map_err(store_error)?;
         Ok(step.out)
     }
 }
@@ -222,91 +216,6 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::SettingsSet(wish) => profile::set_settings(step, &wish),
         Command::DraftSet(wish) => profile::set_draft(step, &wish),
     }
-}
-
-type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
-
-/// What time itself asks for, in this order.
-const DUE: [Due; 19] = [
-    epochs::follow_others,
-    restore::take_due,
-    restore::ask_due,
-    invite::expire,
-    accept::expire,
-    link::expire,
-    own::spread_due,
-    renewal::renew_due,
-    outbox::reseal_due,
-    receipts::flush,
-    own::tell_read,
-    wants::ask_due,
-    originals::answer_due,
-    behind::ask_due,
-    behind::add_due,
-    apart::ask_due,
-    links::add_due,
-    capsule::put_due,
-    vanish::go_due,
-];
-
-/// Turns the slots and does what is due.
-fn settle(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Slot, Stop> {
-    let slot = step.slot();
-    if restore::is_revoked(step)? {
-        return Ok(slot);
-    }
-    turn(step, turned)?;
-    DUE.iter().try_for_each(|due| due(step))?;
-    Ok(slot)
-}
-
-/// The same where something of it is refused: each by itself, for it must not hold up the others. Out: the slot that is
-/// turned to.
-fn settle_apart(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<Option<Slot>, StoreError> {
-    let slot = step.slot();
-    let done = step.attempt(|step| turn(step, turned))?;
-    for due in DUE {
-        if let Err(Stop::Refused(why)) = step.attempt(due)? {
-            step.out.refused.push(why);
-        }
-    }
-    Ok(done.map_or(turned, |()| Some(slot)))
-}
-
-fn turn(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<(), Stop> {
-    if turned == Some(step.slot()) {
-        return Ok(());
-    }
-    listening::turn_slots(step)?;
-    outbox::turn_slot(step)?;
-    capsule::turn_slot(step)
-}
-
-fn wake_at(step: &Step<'_, '_>, floor: u64) -> Result<Option<Timestamp>, Stop> {
-    if restore::is_revoked(step)? {
-        return Ok(None);
-    }
-    let turn = step.slot().plus(1).start().0.saturating_sub(step.time.0);
-    let due = [
-        Some(step.now.0.saturating_add(turn.max(1))),
-        outbox::next_due(step)?,
-        receipts::next_due(step)?,
-        wants::next_due(step)?,
-        originals::next_due(step)?,
-        behind::next_due(step)?,
-        apart::next_due(step)?,
-        links::next_due(step)?,
-        renewal::next_due(step)?,
-        invite::next_expiry(step)?,
-        own::next_due(step)?,
-        own::next_read(step)?,
-        capsule::next_due(step)?,
-        restore::next_due(step)?,
-        vanish::next_due(step)?,
-    ];
-    // Never in the past: a wake that changes nothing must not ask for another one at once.
-    let floor = step.now.0.saturating_add(floor);
-    Ok(due.into_iter().flatten().min().map(|at| Timestamp(at.max(floor))))
 }
 
 fn store_only(stop: Stop) -> Option<StoreError> {

@@ -9,6 +9,7 @@ use crate::account::{self, Account};
 use crate::api::{self, Event, Fault, Reply};
 use crate::defence::{self, Defence};
 use crate::devices;
+use crate::due::{Clock, Then, Times};
 use crate::inbox;
 use crate::leaf;
 use crate::listening::{self, Purpose};
@@ -173,6 +174,16 @@ fn set_state(step: &mut Step<'_, '_>, state: u8) -> Result<(), Stop> {
     step.event(Event::StatusChanged {});
     Ok(())
 }
+
+/// When that is; it is worth no step of its own.
+pub(crate) const TIMES: Times = Times {
+    soonest: "SELECT min(expires_at) FROM device_link WHERE state <= 1",
+    latest: None,
+    clock: Clock::Slot,
+    after_ms: 1,
+    far_ms: 0,
+    then: Then::Wait,
+};
 
 /// Links that nobody took up in time are over.
 pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {

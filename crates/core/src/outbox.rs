@@ -12,6 +12,7 @@ mod kept;
 use crate::api::{ChatId, Event, MessageState};
 use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs, originals, renewal};
+use crate::due::Times;
 use crate::listening::{self, overflow};
 use crate::meeting::accept;
 use crate::mls::Gid;
@@ -487,14 +488,15 @@ fn reseal_all(step: &mut Step<'_, '_>, sql: &str, which: &[&dyn rusqlite::ToSql]
     Ok(())
 }
 
-/// When the next row falls due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let oldest: Option<i64> = step
-        .tx
-        .prepare_cached("SELECT min(sealed_at) FROM outbox")?
-        .query_row([], |row| row.get(0))?;
-    Ok(oldest.map(|at| at.unsigned_abs().saturating_add(RESEAL_MS)))
-}
+/// When the next row falls due.
+pub(crate) const TIMES: Times = Times {
+    after_ms: RESEAL_MS,
+    ..Times::of(
+        "SELECT min(sealed_at) FROM outbox",
+        "SELECT max(sealed_at) FROM outbox",
+        0,
+    )
+};
 
 #[derive(Clone, Copy)]
 struct Row<'a> {

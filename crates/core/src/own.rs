@@ -12,6 +12,6 @@ mod reading;
 mod told;
 
 pub(crate) use behind::ask as ask_home;
-pub(crate) use leaves::{judge, next_due, spread, spread_chat, spread_due, taken_in};
-pub(crate) use reading::{arrived, next_read, reading, tell_read};
+pub(crate) use leaves::{TIMES as SPREAD_TIMES, judge, spread, spread_chat, spread_due, taken_in};
+pub(crate) use reading::{TIMES as READ_TIMES, arrived, reading, tell_read};
 pub(crate) use told::{block_changed, call, check_pair, contact_changed, meet, remove, saved, take_in};

@@ -11,6 +11,7 @@ use crate::api::{self, ChatId, Event, Fault, Me, Reply};
 use crate::capsule;
 use crate::conversation::{self, alarms};
 use crate::devices::{self, Beside};
+use crate::due::Times;
 use crate::group;
 use crate::inbox;
 use crate::leaf;
@@ -44,6 +45,7 @@ const LOOKING: u8 = 0;
 const FOUND: u8 = 1;
 const GIVEN_UP: u8 = 2;
 const DOOR_SPENT: u8 = 3;
+const _: () = assert!(LOOKING == 0 && DOOR_SPENT == 3, "as in capsule's queries");
 
 /// An entrance, as it was typed.
 enum Entrance {
@@ -266,15 +268,17 @@ pub(crate) fn take_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When that is due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT min(at) FROM (SELECT due_at AS at FROM restore UNION ALL SELECT asked_at + ? FROM coming_back)";
-    let at: Option<i64> = step
-        .tx
-        .prepare_cached(sql)?
-        .query_row([ASK_EVERY_MS.cast_signed()], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When that is due.
+pub(crate) const TAKE_TIMES: Times = Times::of("SELECT due_at FROM restore", "SELECT due_at FROM restore", LATEST_MS);
+/// When [`ask_due`] asks again.
+pub(crate) const ASK_TIMES: Times = Times {
+    after_ms: ASK_EVERY_MS,
+    ..Times::of(
+        "SELECT min(asked_at) FROM coming_back",
+        "SELECT max(asked_at) FROM coming_back",
+        0,
+    )
+};
 
 fn take(step: &mut Step<'_, '_>, capsule: &Capsule) -> Result<(), Stop> {
     let mut me = meeting::me(step)?;

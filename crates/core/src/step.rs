@@ -97,8 +97,9 @@ impl<'a, 't> Step<'a, 't> {
     pub(crate) fn clock_offset_ms(&self) -> Result<i64, Stop> {
         let mut rows = self
             .tx
-            .prepare_cached("SELECT offset_ms FROM relay WHERE offset_ms IS NOT NULL ORDER BY offset_ms")?;
-        let offsets: Vec<i64> = rows.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            .prepare_cached("SELECT offset_ms FROM relay WHERE offset_ms IS NOT NULL")?;
+        let mut offsets: Vec<i64> = rows.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        offsets.sort_unstable();
         let median = offsets.get(offsets.len() / 2).copied().unwrap_or(0);
         Ok(if median.unsigned_abs() > CLOCK_TRUSTED_MS.unsigned_abs() {
             median

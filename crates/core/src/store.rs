@@ -31,7 +31,7 @@ const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 /// SQLCipher's page.
 pub(crate) const PAGE_BYTES: usize = 2048;
 /// Prepared statements kept per connection.
-const STATEMENTS_KEPT: usize = 256;
+const STATEMENTS_KEPT: usize = 512;
 
 /// The database, open for the one that writes.
 pub struct Store {

@@ -10,6 +10,7 @@ use super::wishes;
 use crate::api::{self, ChatId, Event, Fault, Reply};
 use crate::conversation::{self, Conversation};
 use crate::defence::{self, Defence};
+use crate::due::{Clock, Then, Times};
 use crate::group;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -157,13 +158,29 @@ pub(crate) fn go_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next one goes, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "
-        SELECT min(at) FROM (
-          SELECT min(vanish_at) AS at FROM message INDEXED BY message_vanishing WHERE vanish_at IS NOT NULL
-          UNION ALL SELECT min(back_at) FROM message INDEXED BY message_back WHERE back_at IS NOT NULL)";
-    let next: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    let left = next.map(|at| at.saturating_sub(step.time.0.cast_signed()).max(0).unsigned_abs());
-    Ok(left.map(|left| step.now.0.saturating_add(left)))
+/// When the next one goes.
+pub(crate) const TIMES: Times = slot_times(
+    "SELECT min(vanish_at) FROM message INDEXED BY message_vanishing WHERE vanish_at IS NOT NULL",
+    None,
+);
+/// When the next one goes while the clock is behind. Whether it is so still is looked at as often as may be.
+pub(crate) const BACK_TIMES: Times = slot_times(
+    "SELECT min(back_at) FROM message INDEXED BY message_back WHERE back_at IS NOT NULL",
+    Some("SELECT 9000000000000000 FROM message INDEXED BY message_back WHERE back_at IS NOT NULL LIMIT 1"),
+);
+/// Since when the last one counts: a clock that is behind that counts anew.
+pub(crate) const COUNT_TIMES: Times = slot_times(
+    "SELECT NULL",
+    Some("SELECT max(vanish_from) FROM message INDEXED BY message_counting WHERE vanish_from IS NOT NULL"),
+);
+
+const fn slot_times(soonest: &'static str, latest: Option<&'static str>) -> Times {
+    Times {
+        soonest,
+        latest,
+        clock: Clock::Slot,
+        after_ms: 0,
+        far_ms: 0,
+        then: Then::Wake,
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use lost_removal::beside_lost_removal;
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
-pub(crate) use roots::follow_others;
+pub(crate) use roots::{SEVERAL_ROOTS, follow_others};
 pub(crate) use tree::{is_canonical, since};
 pub(crate) use void::rights;
 

@@ -8,6 +8,7 @@
 
 use super::{Conversation, epochs, graph::Held};
 use crate::defence::{self, Defence};
+use crate::due::Times;
 use crate::group;
 use crate::mls::Gid;
 use crate::outbox;
@@ -248,7 +249,7 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
              ON CONFLICT DO UPDATE SET epoch_id = excluded.epoch_id WHERE epoch_id <> excluded.epoch_id",
         )?
         .execute(params![of.group, account.as_bytes(), epoch.as_bytes()])?;
-    if epochs::is_canonical(step, &of.group, epoch)? {
+    if epoch == of.epoch || epochs::is_canonical(step, &of.group, epoch)? {
         group::behind::heard(step, &of.group)?;
     }
     if epoch == of.epoch || of.gone || !epochs::accounts(step, of.epoch)?.contains(&account) {
@@ -354,14 +355,12 @@ pub(crate) fn answer_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next turn comes, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let at: Option<i64> = step
-        .tx
-        .prepare_cached("SELECT min(due_at) FROM answer")?
-        .query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next turn comes.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(due_at) FROM answer",
+    "SELECT max(due_at) FROM answer",
+    HOUR_MS,
+);
 
 /// Counts an answer. Out: false over the limit of this hour.
 fn may_answer(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {

@@ -9,6 +9,7 @@ use super::{Conversation, epochs, graph, wants, write};
 use crate::HELD_UP_MS;
 use crate::api::ChatId;
 use crate::defence::{self, Defence};
+use crate::due::Times;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, ToSql, named_params, params};
@@ -137,17 +138,14 @@ fn said(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next one may leave, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let next: Option<i64> = step
-        .tx
-        .prepare_cached(
-            "SELECT min(v.receipt_due) FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
-             WHERE v.receipt_due IS NOT NULL AND c.hidden = 0 AND v.gone = 0",
-        )?
-        .query_row([], |row| row.get(0))?;
-    Ok(next.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next one may leave.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(v.receipt_due) FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
+     WHERE v.receipt_due IS NOT NULL AND c.hidden = 0 AND v.gone = 0",
+    "SELECT max(v.receipt_due) FROM conversation v INDEXED BY conversation_due CROSS JOIN chat c ON c.id = v.chat
+     WHERE v.receipt_due IS NOT NULL AND c.hidden = 0 AND v.gone = 0",
+    EVERY_LARGE_MS,
+);
 
 fn say(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(to) = super::load(step, group)? else {

@@ -6,6 +6,7 @@
 
 use super::{Conversation, epochs};
 use crate::defence::{self, Defence};
+use crate::due::Times;
 use crate::mls::{Gid, Wish};
 use crate::roles::Judged;
 use crate::step::{Step, Stop};
@@ -48,17 +49,25 @@ fn jitter(step: &Step<'_, '_>) -> u64 {
 }
 
 /// Where a renewal is ever due: others are there, and a relay by which they hear of it (RNW-5).
-const MAY_RENEW: &str = "FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
+macro_rules! may_renew {
+    () => {
+        "FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
     WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.saved = 0
-      AND EXISTS (SELECT 1 FROM conversation_relay o JOIN relay r USING (relay) WHERE o.group_id = v.group_id AND r.gone = 0)";
+      AND EXISTS (SELECT 1 FROM conversation_relay o JOIN relay r USING (relay) WHERE o.group_id = v.group_id AND r.gone = 0)"
+    };
+}
 
 /// Renews whatever is due.
 pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let now = step.now.0;
-    let sql = format!("SELECT v.group_id {MAY_RENEW} AND (v.renew_at <= ? OR v.renew_at > ?)");
+    let sql = concat!(
+        "SELECT v.group_id ",
+        may_renew!(),
+        " AND (v.renew_at <= ? OR v.renew_at > ?)"
+    );
     let due: Vec<Gid> = step
         .tx
-        .prepare_cached(&sql)?
+        .prepare_cached(sql)?
         .query_map(
             params![now.cast_signed(), now.saturating_add(LATEST_MS).cast_signed()],
             |row| row.get(0),
@@ -74,12 +83,12 @@ pub(crate) fn renew_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next one is due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = format!("SELECT min(v.renew_at) {MAY_RENEW}");
-    let at: Option<i64> = step.tx.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
-    Ok(at.map(i64::unsigned_abs))
-}
+/// When the next one is due.
+pub(crate) const TIMES: Times = Times::of(
+    concat!("SELECT min(v.renew_at) ", may_renew!()),
+    concat!("SELECT max(v.renew_at) ", may_renew!()),
+    LATEST_MS,
+);
 
 /// RNW-2 and RNW-3.
 fn may_commit(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {

@@ -7,6 +7,7 @@
 use super::{Conversation, Sealed, graph, originals, write};
 use crate::api::Event;
 use crate::defence::{self, Defence};
+use crate::due::Times;
 use crate::mls::Gid;
 use crate::outbox::{self, Waiting};
 use crate::step::{Step, Stop};
@@ -126,14 +127,12 @@ fn range(step: &Step<'_, '_>) -> (i64, i64) {
     (now.cast_signed(), now.saturating_add(LATEST_MS).cast_signed())
 }
 
-/// When the next one falls due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let at: Option<i64> = step
-        .tx
-        .prepare_cached("SELECT min(due_at) FROM want WHERE due_at IS NOT NULL")?
-        .query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next one falls due.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(due_at) FROM want WHERE due_at IS NOT NULL",
+    "SELECT max(due_at) FROM want WHERE due_at IS NOT NULL",
+    LATEST_MS,
+);
 
 fn ask(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let of = super::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;

@@ -7,6 +7,7 @@
 
 use super::joining;
 use crate::conversation::{self, Conversation, epochs};
+use crate::due::Times;
 use crate::inbox;
 use crate::leaf;
 use crate::listening::{self, Purpose};
@@ -325,11 +326,9 @@ fn ask(step: &mut Step<'_, '_>, group: &[u8; 16], hash: &[u8; 32]) -> Result<(),
     Ok(())
 }
 
-/// When something falls due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let at: Option<i64> = step
-        .tx
-        .prepare_cached("SELECT min(ask_at) FROM awaited")?
-        .query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When that is due.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(ask_at) FROM awaited",
+    "SELECT max(ask_at) FROM awaited",
+    2 * ASK_EVERY_MS,
+);

@@ -8,6 +8,7 @@
 use super::bring_back;
 use crate::conversation::{self, Conversation, epochs, originals, receipts};
 use crate::defence::{self, Defence};
+use crate::due::Times;
 use crate::meeting;
 use crate::mls::Gid;
 use crate::own;
@@ -88,13 +89,18 @@ fn range(step: &Step<'_, '_>) -> [i64; 2] {
     [now.cast_signed(), now.saturating_add(LATEST_MS).cast_signed()]
 }
 
-/// When something falls due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT min(at) FROM (SELECT min(ask_at) AS at FROM conversation WHERE silent > 0
-               UNION ALL SELECT min(due_at) FROM behind WHERE due_at IS NOT NULL)";
-    let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When somebody is asked.
+pub(crate) const ASK_TIMES: Times = Times::of(
+    "SELECT min(ask_at) FROM conversation INDEXED BY conversation_silent WHERE silent > 0",
+    "SELECT max(ask_at) FROM conversation INDEXED BY conversation_silent WHERE silent > 0",
+    LATEST_MS,
+);
+/// When somebody is added again.
+pub(crate) const ADD_TIMES: Times = Times::of(
+    "SELECT min(due_at) FROM behind WHERE due_at IS NOT NULL",
+    "SELECT max(due_at) FROM behind WHERE due_at IS NOT NULL",
+    LATEST_MS,
+);
 
 fn ask(step: &mut Step<'_, '_>, group: &Gid, silent: u32) -> Result<(), Stop> {
     let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;

@@ -9,6 +9,7 @@ use super::{add_all, joining, loaded, state, supply};
 use crate::api::{self, Fault, How, Reply, Who};
 use crate::conversation::{self, Conversation};
 use crate::defence::{self, Defence};
+use crate::due::Times;
 use crate::meeting::invite::{self, IntoGroup, New};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -230,14 +231,12 @@ fn lost(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     invite::close_links(step, group)
 }
 
-/// When somebody falls due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let at: Option<i64> = step
-        .tx
-        .prepare_cached("SELECT min(due_at) FROM newcomer WHERE due_at IS NOT NULL")?
-        .query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next one is due.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(due_at) FROM newcomer WHERE due_at IS NOT NULL",
+    "SELECT max(due_at) FROM newcomer WHERE due_at IS NOT NULL",
+    RETRY_MS,
+);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_rel
 use crate::api::{self, AcceptanceState, Event, Fault, Reply};
 use crate::conversation;
 use crate::defence::{self, Defence};
+use crate::due::{Clock, Then, Times};
 use crate::group;
 use crate::inbox;
 use crate::leaf;
@@ -435,6 +436,16 @@ pub(crate) fn door_spent(step: &mut Step<'_, '_>, id: [u8; 16]) -> Result<(), St
         _late => Ok(()),
     }
 }
+
+/// When that is due; it is worth no step of its own.
+pub(crate) const TIMES: Times = Times {
+    soonest: "SELECT min(expires_at) FROM acceptance WHERE state = 0",
+    latest: None,
+    clock: Clock::Slot,
+    after_ms: 1,
+    far_ms: 0,
+    then: Then::Wait,
+};
 
 /// Gives up on doors that did not answer while the invitation lasted.
 pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_rel
 use crate::api::{self, ChatId, Event, Fault, How, InviteState, Reply, Who};
 use crate::conversation;
 use crate::defence::{self, Defence};
+use crate::due::{Clock, Then, Times};
 use crate::group::{self, links};
 use crate::inbox;
 use crate::leaf;
@@ -264,9 +265,9 @@ pub(crate) fn revoke(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
 const OVERDUE: &str = "SELECT id FROM invite WHERE state <= 1 AND expires_at < ?";
 const LINKS: &str = "SELECT id FROM invite WHERE group_id = ? AND state <= 1";
 const OLD_DOORS: &str = "SELECT id FROM invite WHERE state = ? AND used_at < ? AND length(card) > 0";
-const NEXT_EXPIRY: &str = "SELECT min(at) FROM (
-    SELECT min(expires_at) AS at FROM invite WHERE state <= 1 UNION ALL
-    SELECT min(used_at) + ?1 FROM invite WHERE state = ?2 AND length(card) > 0)";
+const NEXT_EXPIRY: &str = "SELECT min(expires_at) FROM invite WHERE state <= 1";
+const NEXT_OLD_DOOR: &str = "SELECT min(used_at) FROM invite WHERE state = 2 AND length(card) > 0";
+const _: () = assert!(InviteState::Used as u8 == 2, "as in the query");
 
 /// Closes what is past its time, and takes the doors of used ones down 48 hours later (MEET-9).
 pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
@@ -300,16 +301,20 @@ fn take_down_used(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next one expires or loses its door, by the device clock.
-pub(crate) fn next_expiry(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let at: Option<i64> = step
-        .tx
-        .prepare_cached(NEXT_EXPIRY)?
-        .query_row(params![USED_DOOR_MS.cast_signed(), InviteState::Used as u8], |row| {
-            row.get(0)
-        })?;
-    let wait = at.map(|at| at.unsigned_abs().saturating_sub(step.time.0).saturating_add(1));
-    Ok(wait.map(|wait| step.now.0.saturating_add(wait)))
+/// When the next one expires.
+pub(crate) const OPEN_TIMES: Times = slot_times(NEXT_EXPIRY, 1);
+/// When the next one loses its door.
+pub(crate) const USED_TIMES: Times = slot_times(NEXT_OLD_DOOR, USED_DOOR_MS + 1);
+
+const fn slot_times(soonest: &'static str, after_ms: u64) -> Times {
+    Times {
+        soonest,
+        latest: None,
+        clock: Clock::Slot,
+        after_ms,
+        far_ms: 0,
+        then: Then::Wake,
+    }
 }
 
 /// Deletes what opens claims. The ear stays, so that late claims get their answer and raise the alarm.
@@ -776,7 +781,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::create(home.path(), &StoreKey::from_bytes([1; 32])).unwrap();
         let tx = store.begin().unwrap();
-        for sql in [OVERDUE, OLD_DOORS, NEXT_EXPIRY, LINKS] {
+        for sql in [OVERDUE, OLD_DOORS, NEXT_EXPIRY, NEXT_OLD_DOOR, LINKS] {
             let mut plan = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let lines: Vec<String> = plan.raw_query().mapped(|row| row.get(3)).map(Result::unwrap).collect();
             let asks: Vec<_> = lines.iter().filter(|line| line.contains(" invite ")).collect();

@@ -12,6 +12,7 @@ use crate::capsule;
 use crate::conversation::{self, Conversation, alarms, epochs};
 use crate::defence::{self, Defence};
 use crate::devices::{self, Beside};
+use crate::due::Times;
 use crate::fork::Class;
 use crate::group;
 use crate::leaf;
@@ -87,12 +88,12 @@ pub(crate) fn spread_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next one is due, by the device clock.
-pub(crate) fn next_due(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT min(due_at) FROM spread WHERE due_at IS NOT NULL";
-    let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next one is due.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(due_at) FROM spread WHERE due_at IS NOT NULL",
+    "SELECT max(due_at) FROM spread WHERE due_at IS NOT NULL",
+    LATEST_MS,
+);
 
 fn spread_one(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     let Some(of) = conversation::load(step, group)? else {

@@ -6,6 +6,7 @@
 use super::told::tell_all;
 use crate::api::ChatId;
 use crate::conversation::{self, Conversation, receipts};
+use crate::due::Times;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::params;
@@ -55,13 +56,12 @@ pub(crate) fn tell_read(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// When the next word is due, by the device clock.
-pub(crate) fn next_read(step: &Step<'_, '_>) -> Result<Option<u64>, Stop> {
-    let sql = "SELECT min(own_read_due) FROM conversation INDEXED BY conversation_own_read
-               WHERE own_read_due IS NOT NULL";
-    let at: Option<i64> = step.tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(at.map(|at| u64::try_from(at).unwrap_or(0)))
-}
+/// When the next word is due.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(own_read_due) FROM conversation INDEXED BY conversation_own_read WHERE own_read_due IS NOT NULL",
+    "SELECT max(own_read_due) FROM conversation INDEXED BY conversation_own_read WHERE own_read_due IS NOT NULL",
+    EVERY_MS,
+);
 
 /// Another device of mine has read up to this message.
 pub(super) fn came(step: &mut Step<'_, '_>, from: DeviceId, group: Gid, message: MessageId) -> Result<(), Stop> {

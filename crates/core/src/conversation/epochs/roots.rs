@@ -5,6 +5,7 @@
 
 use crate::content;
 use crate::defence::{self, Defence};
+use crate::due::{Clock, Then, Times};
 use crate::group;
 use crate::mls::Gid;
 use crate::outbox;
@@ -23,6 +24,16 @@ use super::{receipts, retained, state, wants};
 
 /// Beginnings that are kept beside the one that counts; the oldest makes room.
 const ROOTS_MAX: u32 = 4;
+
+/// Where there are several, any step may have heard somebody: each looks.
+pub(crate) const SEVERAL_ROOTS: Times = Times {
+    soonest: "SELECT 0 FROM root LIMIT 1",
+    latest: None,
+    clock: Clock::Device,
+    after_ms: 0,
+    far_ms: 0,
+    then: Then::Wait,
+};
 
 /// A Welcome begins the group anew here. What it began with until now may come to count again, unless it was not followed.
 pub(super) fn keep(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
