@@ -24,7 +24,7 @@ pub mod trace;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use stonechat_core::api::{Event as Told, Fault as Refusal, MessageState, Reply};
+use stonechat_core::api::{Chat, Event as Told, Fault as Refusal, MessageState, Reply};
 use stonechat_core::{Input, Outputs};
 use stonechat_transport::courier::{Courier, Input as Report, LinkId, Remembered};
 use stonechat_wire::exchange::{Errand, News};
@@ -171,6 +171,8 @@ pub(crate) struct Node {
     busy: bool,
     cut_until: u64,
     full_until: u64,
+    /// The chats that its screen showed last, and after how many starts and steps.
+    chats: Option<((u64, u64), Vec<Chat>)>,
     /// When its person looks at the screen next.
     looks_at: Option<u64>,
     links: BTreeMap<LinkId, u64>,
@@ -645,10 +647,9 @@ impl World {
         if !matches!(state, MessageState::Delivered | MessageState::Read) {
             return;
         }
-        let sql = format!("SELECT 1 FROM message WHERE id = x'{id}' AND mine = 0");
-        let others = (0..self.nodes.len()).filter(|other| *other != d);
-        let holders: Vec<usize> = others.collect();
-        let held = holders.into_iter().any(|other| self.nodes[other].holds(&sql));
+        let sql = "SELECT 1 FROM message WHERE id = unhex(?) AND mine = 0";
+        let mut others = self.nodes.iter_mut().enumerate().filter(|(other, _)| *other != d);
+        let held = others.any(|(_, node)| node.device.holds(sql, [id]));
         if !held {
             self.broke(format!("device {d}: a message is {state:?} that nobody has"));
         }
@@ -776,6 +777,7 @@ impl Node {
             busy: false,
             cut_until: 0,
             full_until: 0,
+            chats: None,
             looks_at: None,
             links: BTreeMap::new(),
             stirred_until: 0,
@@ -783,15 +785,6 @@ impl Node {
             account: None,
             out: None,
         }
-    }
-
-    /// Whether the database has such a row, also while the device is down.
-    fn holds(&mut self, sql: &str) -> bool {
-        let was_down = !self.device.runs();
-        if was_down {
-            return self.device.rows_while_down(sql);
-        }
-        !self.device.rows(sql, |_| Ok(())).is_empty()
     }
 }
 

@@ -146,11 +146,8 @@ impl World {
         let inside = self.members();
         let out: Vec<usize> = (0..self.nodes.len()).filter(|other| !inside.contains(other)).collect();
         missing.iter().all(|short| {
-            let sql = format!(
-                "SELECT 1 FROM message WHERE mine = 1 AND substr(id, 1, 8) = x'{}'",
-                hex::encode(short)
-            );
-            out.iter().any(|other| self.nodes[*other].holds(&sql))
+            let sql = "SELECT 1 FROM message WHERE mine = 1 AND substr(id, 1, 8) = ?";
+            out.iter().any(|other| self.nodes[*other].device.holds(sql, [short]))
         })
     }
 
@@ -345,9 +342,9 @@ impl World {
     /// What a parcel is for, by what its mailbox is read for here; `None`: something else than a conversation's text.
     pub(crate) fn lane_of(&mut self, d: usize, errand: &Errand) -> Option<Lane> {
         let Errand::Send(parcel) = errand else { return None };
-        let tag = hex::encode(parcel.token.tag().as_bytes());
-        let sql = format!("SELECT about, slot FROM listening WHERE purpose = 0 AND tag = x'{tag}'");
-        self.nodes[d].device.rows(&sql, lane).pop()
+        let sql = "SELECT about, slot FROM listening WHERE purpose = 0 AND tag = ?";
+        let tag = parcel.token.tag();
+        self.nodes[d].device.rows_of(sql, [tag.as_bytes()], lane).pop()
     }
 
     /// The mailbox that an envelope leaves for has no other lane's.

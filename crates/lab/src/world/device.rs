@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use rusqlite::{Params, Row};
 use stonechat_core::api::{Answer, Connection, Query};
 use stonechat_core::query::Live;
 use stonechat_core::store::{DATABASE, Reader, Store, StoreError, StoreKey};
@@ -84,6 +85,8 @@ pub struct Device {
     pub wake_at: Option<Timestamp>,
     /// How often it has started.
     pub starts: u64,
+    /// Steps it has taken.
+    pub steps: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +110,7 @@ impl Device {
             clock,
             wake_at: None,
             starts: 0,
+            steps: 0,
         }
     }
 
@@ -143,6 +147,7 @@ impl Device {
         planted: Option<Planted>,
     ) -> Result<Stepped, String> {
         let now = self.clock.read(world_ms);
+        self.steps += 1;
         if fate == Fate::DiesBefore {
             self.die();
             return Ok(Stepped {
@@ -202,22 +207,35 @@ impl Device {
         self.reader.as_ref()?.query(query, &live()).ok()
     }
 
-    /// Whether the database of a device that does not run has such a row.
-    #[must_use]
-    pub fn rows_while_down(&self, sql: &str) -> bool {
-        let mut store = Store::open(&self.home, &key()).unwrap();
-        let tx = store.begin().unwrap();
-        tx.prepare(sql).unwrap().exists([]).unwrap()
+    /// Whether the database has such a row, also while the process is down.
+    pub fn holds(&mut self, sql: &str, values: impl Params) -> bool {
+        let Some(running) = self.running.as_mut() else {
+            let mut store = Store::open(&self.home, &key()).unwrap();
+            let tx = store.begin().unwrap();
+            return tx.prepare(sql).unwrap().exists(values).unwrap();
+        };
+        let tx = running.store.begin().unwrap();
+        tx.prepare_cached(sql).unwrap().exists(values).unwrap()
     }
 
     /// Reads rows of the database past all interfaces: for checks only.
-    pub fn rows<T>(&mut self, sql: &str, map: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+    pub fn rows<T>(&mut self, sql: &str, map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Vec<T> {
+        self.rows_of(sql, [], map)
+    }
+
+    /// The same with values: what is asked often is parsed once, and drives none of core's statements out of memory.
+    pub fn rows_of<T>(
+        &mut self,
+        sql: &str,
+        values: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Vec<T> {
         let Some(running) = self.running.as_mut() else {
             return vec![];
         };
         let tx = running.store.begin().unwrap();
         let mut rows = tx.prepare_cached(sql).unwrap();
-        rows.query_map([], map).unwrap().collect::<Result<_, _>>().unwrap()
+        rows.query_map(values, map).unwrap().collect::<Result<_, _>>().unwrap()
     }
 }
 

@@ -22,8 +22,9 @@ impl World {
             for (group, head) in rows {
                 let (first, there) = heads.entry(group).or_insert_with(|| (d, head.clone())).clone();
                 // A renewal may be on its way; then one of them knows both.
-                let knows = |epoch: &[u8]| format!("SELECT leaf FROM epoch WHERE epoch_id = x'{}'", hex::encode(epoch));
-                if there != head && !self.nodes[d].holds(&knows(&there)) && !self.nodes[first].holds(&knows(&head)) {
+                let sql = "SELECT leaf FROM epoch WHERE epoch_id = ?";
+                let mut knows = |d: usize, epoch: &[u8]| self.nodes[d].device.holds(sql, [epoch]);
+                if there != head && !knows(d, &there) && !knows(first, &head) {
                     self.broke(format!("devices {first} and {d} write to different branches"));
                 }
             }

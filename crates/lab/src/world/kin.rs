@@ -329,8 +329,8 @@ impl World {
                      WHERE m.id = x'{id}' AND m.state IN (2, 3) AND NOT EXISTS (SELECT 1 FROM outbox WHERE about = m.id)"
                 );
                 let there: Vec<Vec<u8>> = self.nodes[d].device.rows(&sql, |row| row.get(0));
-                let known =
-                    by.is_none_or(|by| self.nodes[by].holds(&format!("SELECT 1 FROM message WHERE id = x'{id}'")));
+                let sql = "SELECT 1 FROM message WHERE id = unhex(?)";
+                let known = by.is_none_or(|by| self.nodes[by].device.holds(sql, [&id]));
                 if let (Some(members), true) = (there.into_iter().next(), known) {
                     self.firm.insert(k, members);
                 }

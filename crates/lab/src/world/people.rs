@@ -304,9 +304,22 @@ impl World {
         }
     }
 
+    /// The chats on somebody's screen: asked for again only when the device has done something since.
     pub(crate) fn chats(&mut self, d: usize) -> Vec<Chat> {
-        match self.nodes[d].device.ask(Query::Chats(Page { limit: 100, offset: 0 })) {
-            Some(Answer::Chats(chats)) => chats,
+        let node = &mut self.nodes[d];
+        let now = (node.device.starts, node.device.steps);
+        if let Some((_, chats)) = node
+            .chats
+            .as_ref()
+            .filter(|(then, _)| node.device.runs() && *then == now)
+        {
+            return chats.clone();
+        }
+        match node.device.ask(Query::Chats(Page { limit: 100, offset: 0 })) {
+            Some(Answer::Chats(chats)) => {
+                node.chats = Some((now, chats.clone()));
+                chats
+            }
             _other => vec![],
         }
     }
