@@ -81,21 +81,18 @@ impl Groups {
         wish: &Wish<'_>,
     ) -> Result<Made, MlsError> {
         let mut group = self.take_held(p, at)?;
-        let before = p.rows.staging()?.ok_or(MlsError::Refused("no group"))?;
+        if defence::holds(Defence::StagedCleared) {
+            p.rows.leave_staged_out();
+        }
         let (commit, welcome) = stage(p, &mut group, signer, wish)?;
         let pending = group.pending_commit().ok_or(MlsError::Refused("nothing staged"))?;
         let child = epoch_id(pending.group_context())?;
-        p.rows.inherit(at.1, child)?;
-        p.rows.at(&at.0, child);
+        p.rows.descend(child)?;
         group
             .merge_pending_commit(p)
             .map_err(|_| MlsError::Refused("own commit"))?;
         let (members, state) = (leaves(&group), state_of(group.extensions()));
-        // The parent's rows still hold the staged commit, and with it the child's secrets.
         p.rows.at(&at.0, at.1);
-        if defence::holds(Defence::StagedCleared) {
-            p.rows.unstage(before)?;
-        }
         self.hold((at.0, child), group);
         Ok(Made {
             child,
@@ -142,8 +139,7 @@ impl Groups {
             return Ok(CommitRead::Refused("known child"));
         }
         if taken.with_me {
-            p.rows.inherit(at.1, taken.child)?;
-            p.rows.at(&at.0, taken.child);
+            p.rows.descend(taken.child)?;
             group
                 .merge_staged_commit(p, *staged)
                 .map_err(|_| MlsError::Refused("merging"))?;

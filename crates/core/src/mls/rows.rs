@@ -60,12 +60,7 @@ enum Kind {
 }
 
 /// What a child must have from its parent; a merge writes everything else anew.
-const INHERITED: [Kind; 4] = [
-    Kind::JoinConfig,
-    Kind::EpochKeyPairs,
-    Kind::OwnLeafIndex,
-    Kind::ResumptionPsks,
-];
+const INHERITED: [Kind; 2] = [Kind::JoinConfig, Kind::ResumptionPsks];
 
 impl Kind {
     const fn is_loose(self) -> bool {
@@ -79,6 +74,9 @@ pub(crate) struct Rows<'t> {
     db: &'t Connection,
     group: RefCell<Vec<u8>>,
     object: Cell<EpochId>,
+    /// While a commit is merged: the epoch that it is made on.
+    parent: Cell<Option<EpochId>>,
+    leaves_staged_out: Cell<bool>,
     /// The database failed under OpenMLS, which tells its caller only that something did.
     failed: RefCell<Option<StoreError>>,
 }
@@ -89,6 +87,8 @@ impl<'t> Rows<'t> {
             db: tx,
             group: RefCell::default(),
             object: Cell::new(UNPLACED),
+            parent: Cell::default(),
+            leaves_staged_out: Cell::default(),
             failed: RefCell::default(),
         }
     }
@@ -111,6 +111,8 @@ impl<'t> Rows<'t> {
     pub(crate) fn at(&self, group: &[u8], object: EpochId) {
         *self.group.borrow_mut() = group.to_vec();
         self.object.set(object);
+        self.parent.set(None);
+        self.leaves_staged_out.set(false);
     }
 
     /// There are rows of this group.
@@ -159,18 +161,27 @@ impl<'t> Rows<'t> {
         Ok(())
     }
 
-    /// Gives a child what a merge reads and does not write anew.
-    pub(crate) fn inherit(&self, parent: EpochId, child: EpochId) -> R<()> {
+    /// Goes on to a child, for a merge: gives it what a merge does not write anew. The parent's private keys, which a merge
+    /// reads and then deletes, are read where they are and stay there.
+    pub(crate) fn descend(&self, child: EpochId) -> R<()> {
         let sql = "INSERT INTO epoch_row SELECT group_id, ?3, key, value FROM epoch_row
-                   WHERE group_id = ?1 AND object = ?2 AND substr(key, 1, 1) IN (?4, ?5, ?6, ?7)";
-        let [a, b, c, d] = INHERITED.map(|kind| [kind as u8]);
-        let group = self.group.borrow().clone();
+                   WHERE group_id = ?1 AND object = ?2 AND substr(key, 1, 1) IN (?4, ?5)";
+        let [a, b] = INHERITED.map(|kind| [kind as u8]);
+        let (group, parent) = (self.group.borrow().clone(), self.object.get());
         self.note(
             self.db
                 .prepare_cached(sql)
-                .and_then(|mut copy| copy.execute(params![group, parent.as_bytes(), child.as_bytes(), a, b, c, d])),
+                .and_then(|mut copy| copy.execute(params![group, parent.as_bytes(), child.as_bytes(), a, b])),
         )?;
+        self.at(&group, child);
+        self.parent.set(Some(parent));
         Ok(())
+    }
+
+    /// Until the next [`Rows::at`] a commit that is staged is not written: the parent's rows must not hold the child's
+    /// secrets (MLS-9), and the commit is merged at once.
+    pub(crate) fn leave_staged_out(&self) {
+        self.leaves_staged_out.set(true);
     }
 
     fn name<K: Serialize>(kind: Kind, key: &K) -> R<Vec<u8>> {
@@ -269,16 +280,6 @@ impl<'t> Rows<'t> {
         }
     }
 
-    /// The row that says whether a commit of mine is staged, as it lies there.
-    pub(crate) fn staging(&self) -> R<Option<Vec<u8>>> {
-        self.row(Kind::GroupState, &[Kind::GroupState as u8])
-    }
-
-    /// Puts it back as it was: what was staged since is gone from it.
-    pub(crate) fn unstage(&self, before: Vec<u8>) -> R<()> {
-        self.put_row(Kind::GroupState, &[Kind::GroupState as u8], before)
-    }
-
     // One row per kind and object: the group id that OpenMLS passes is already in the row's address.
     fn put<T: Serialize>(&self, kind: Kind, value: &T) -> R<()> {
         let mut row = pack(encode(value)?);
@@ -364,6 +365,9 @@ impl StorageProvider<V> for Rows<'_> {
 
     // Same thing; these declare their type parameters in another order, or one more.
     fn write_group_state<T: traits::GroupState<V>, G: traits::GroupId<V>>(&self, _: &G, v: &T) -> R<()> {
+        if self.leaves_staged_out.get() {
+            return Ok(());
+        }
         self.put(Kind::GroupState, v)
     }
     fn group_state<T: traits::GroupState<V>, G: traits::GroupId<V>>(&self, _: &G) -> R<Option<T>> {
@@ -424,7 +428,14 @@ impl StorageProvider<V> for Rows<'_> {
         e: &E,
         leaf: u32,
     ) -> R<Vec<K>> {
-        Ok(self.get_by(Kind::EpochKeyPairs, &(e, leaf))?.unwrap_or_default())
+        let here = self.get_by(Kind::EpochKeyPairs, &(e, leaf))?;
+        let (Some(parent), None) = (self.parent.get(), &here) else {
+            return Ok(here.unwrap_or_default());
+        };
+        let child = self.object.replace(parent);
+        let there = self.get_by(Kind::EpochKeyPairs, &(e, leaf));
+        self.object.set(child);
+        Ok(there?.unwrap_or_default())
     }
     fn delete_encryption_epoch_key_pairs<G: traits::GroupId<V>, E: traits::EpochKey<V>>(
         &self,
