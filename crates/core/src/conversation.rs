@@ -680,7 +680,9 @@ fn shown_as(
 ) -> Result<Shown, Stop> {
     let served = match header.kind {
         _any if from.own => true,
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Lacking | Kind::Introduced => !from.grouped,
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Placed | Kind::Lacking | Kind::Introduced => {
+            !from.grouped
+        }
         Kind::Leave | Kind::Consent | Kind::Picture => from.grouped,
         _other => false,
     };
@@ -717,10 +719,11 @@ fn told(
         Kind::Own if from.own => own::take_in(step, from, body),
         _other if from.own => Ok(()),
         // Another device of mine says it to somebody else.
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Lacking if mine => Ok(()),
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Placed | Kind::Lacking if mine => Ok(()),
         Kind::KeyPackages => group::supply::take_in(step, by.account, body),
         Kind::Welcome if !from.hidden => group::joining::take_in(step, from, by.account, body),
         Kind::Behind => group::behind::take_in(step, by.account, body),
+        Kind::Placed => group::placed::take_in(step, by.account, body),
         Kind::Introduced if !from.grouped => introduced::told(step, from, by.account, body),
         Kind::Lacking => group::apart::lacks(step, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),

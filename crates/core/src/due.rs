@@ -9,7 +9,7 @@
 use crate::capsule;
 use crate::content::vanish;
 use crate::conversation::{epochs, originals, receipts, renewal, wants};
-use crate::group::{apart, behind, links};
+use crate::group::{again, apart, behind, links};
 use crate::link;
 use crate::listening;
 use crate::meeting::{accept, invite};
@@ -93,8 +93,9 @@ impl Times {
 type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
 
 /// What time itself asks for, in this order, and when it has something to do.
-const PARTS: [(Due, &[Times]); 19] = [
+const PARTS: [(Due, &[Times]); 20] = [
     (epochs::follow_others, &[epochs::SEVERAL_ROOTS]),
+    (again::do_due, &[again::TIMES]),
     (restore::take_due, &[restore::TAKE_TIMES]),
     (restore::ask_due, &[restore::ASK_TIMES]),
     (invite::expire, &[invite::OPEN_TIMES, invite::USED_TIMES]),

@@ -4,15 +4,18 @@
 //! in conversations of two, the entry of the chat. What is allowed `roles` says, to whoever makes a commit as to whoever
 //! receives it. `supply` keeps the key packages that others are added with, `joining` takes in a Welcome, `apart` has what
 //! many Welcomes have in common, `succession` makes another owner where none comes back,
+//! `again` does once more what lost to a fork, `placed` tells whom that had added,
 //! `picture` keeps what the group is shown with, `behind` brings back who cannot follow, `links` adds whom a link has let in.
 //! Specified in `docs/protocol/12-groups.md` (GRP-*).
 //! Invariant: a group's chat shows what the head says; nothing here is kept that the head does not.
 
+pub(crate) mod again;
 pub(crate) mod apart;
 pub(crate) mod behind;
 pub(crate) mod joining;
 pub(crate) mod links;
 pub(crate) mod picture;
+pub(crate) mod placed;
 pub(crate) mod restored;
 pub(crate) mod succession;
 pub(crate) mod supply;
@@ -522,7 +525,8 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     };
     let accounts = epochs::accounts(step, of.epoch)?;
     // My account may be in it by another leaf alone, until the Welcome comes.
-    let gone = !accounts.contains(&step.me()?) || !epochs::is_readable(step, of.epoch)?;
+    let inside = accounts.contains(&step.me()?) && epochs::is_readable(step, of.epoch)?;
+    let gone = !inside || epochs::counts_no_more(step, group)?;
     step.tx
         .prepare_cached("UPDATE conversation SET gone = ?, accounts = ? WHERE group_id = ?")?
         .execute(params![gone, u32::try_from(accounts.len()).unwrap_or(u32::MAX), group])?;
@@ -538,11 +542,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
         return Ok(());
     }
     succession::look(step, group)?;
-    for epoch in lost {
-        // What cannot be done again is refused, and stays lost.
-        let _done = step.attempt(|step| again(step, group, *epoch))?;
-    }
-    Ok(())
+    again::soon(step, &of, lost)
 }
 
 pub(crate) fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) -> Result<(), Stop> {
@@ -569,57 +569,6 @@ pub(crate) fn seat_all(step: &Step<'_, '_>, chat: ChatId, state: &GroupState) ->
             ])?;
     }
     Ok(())
-}
-
-/// Does on the head what a commit did that lost to a fork: removals, lost rights and locks where I may (FORK-7), additions
-/// where they were mine.
-fn again(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId) -> Result<(), Stop> {
-    let sql = "SELECT parent, author FROM epoch WHERE epoch_id = ? AND parent IS NOT NULL";
-    let found: Option<([u8; 16], [u8; 32])> = step
-        .tx
-        .prepare_cached(sql)?
-        .query_row([lost.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
-    let (Some((parent, author)), Some(then)) = (found, epochs::state(step, lost)?) else {
-        return Ok(());
-    };
-    let Some(was) = epochs::state(step, EpochId::from_bytes(parent))? else {
-        return Ok(());
-    };
-    let (head, me) = (state(step, &of)?, step.me()?);
-    let mut after = head.clone();
-    let unseated = was.seats.iter().filter(|seat| head.rank(seat.account).is_some());
-    for seat in unseated {
-        match then.role(seat.account) {
-            None => after.seats.retain(|other| other.account != seat.account),
-            Some(role) if role > seat.role && head.role(seat.account) < Some(role) => {
-                give(&mut after, seat.account, role);
-            }
-            Some(_) => {}
-        }
-    }
-    if then.may_write < was.may_write {
-        after.may_write = head.may_write.min(then.may_write);
-    }
-    let mut comes = Vec::new();
-    if AccountId::from_bytes(author) == me {
-        let added = then
-            .seats
-            .iter()
-            .filter(|seat| was.rank(seat.account).is_none() && head.rank(seat.account).is_none());
-        for seat in added {
-            comes.push(seat.account);
-            after.seats.push(seat.clone());
-        }
-        after.seats.sort_by_key(|seat| seat.role);
-    }
-    let goes = head
-        .seats
-        .iter()
-        .map(|seat| seat.account)
-        .filter(|account| after.rank(*account).is_none());
-    change_as(step, &of, &after, &comes, &goes.collect(), Some(lost))
 }
 
 fn state(step: &Step<'_, '_>, of: &Conversation) -> Result<GroupState, Stop> {

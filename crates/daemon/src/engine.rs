@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::intake::{Intake, Outcome};
+use crate::alarm::Alarm;
 use crate::events::Events;
 use crate::home::Home;
 use crate::link::Link;
@@ -186,12 +187,13 @@ struct Open {
     news: mpsc::Receiver<News>,
     link: Link,
     intake: Intake,
-    wake_at: Option<Timestamp>,
+    wake_at: Option<Alarm>,
     /// When the database's log is cut.
-    clean_at: Option<Timestamp>,
+    clean_at: Option<Alarm>,
     /// When what the courier has learned is kept.
-    keep_at: Option<Timestamp>,
-    kept_at: Timestamp,
+    keep_at: Option<Alarm>,
+    /// Not before that.
+    kept_until: Alarm,
 }
 
 enum Next {
@@ -221,7 +223,7 @@ impl Loop {
                     let _ = answer.send(self.command(command));
                 }
                 Next::Ask(Ask::Control(Control::Stop, answer)) => {
-                    self.keep_ways(Timestamp(u64::MAX));
+                    self.keep_ways();
                     // Not "locked": nobody is to be asked for a passphrase because the program ends.
                     self.close(Fault::Internal);
                     let _ = answer.send(Ok(()));
@@ -257,10 +259,14 @@ impl Loop {
     /// How long there is nothing to do but wait.
     fn nap(&self) -> Duration {
         let State::Open(open) = &self.state else { return NAP_MAX };
-        let due = [open.wake_at, open.intake.retry_at(), open.keep_at, open.clean_at];
-        let due = due.into_iter().flatten().min();
-        let left = due.map_or(u64::MAX, |due| due.0.saturating_sub(now().0));
-        Duration::from_millis(left).min(NAP_MAX)
+        let due = [
+            open.wake_at,
+            open.intake.retry_at().map(Alarm::at),
+            open.keep_at,
+            open.clean_at,
+        ];
+        let left = due.into_iter().flatten().map(Alarm::left).min();
+        left.map_or(NAP_MAX, |left| left.min(NAP_MAX))
     }
 
     fn command(&mut self, command: Command) -> Result<Reply, Fault> {
@@ -284,9 +290,12 @@ impl Loop {
         if open.intake.is_due(now()) {
             self.take_in();
         }
-        self.keep_ways(now());
         let State::Open(open) = &mut self.state else { return };
-        if open.wake_at.is_some_and(|due| due <= now()) {
+        if open.keep_at.is_some_and(Alarm::is_due) {
+            self.keep_ways();
+        }
+        let State::Open(open) = &mut self.state else { return };
+        if open.wake_at.is_some_and(Alarm::is_due) {
             open.wake_at = None;
             if self.step(Input::Wake).is_err() {
                 self.wake_again();
@@ -298,28 +307,27 @@ impl Loop {
     /// Keys and texts that were deleted are in no file a second later (STO-6).
     fn clean(&mut self) {
         let State::Open(open) = &mut self.state else { return };
-        if open.clean_at.is_some_and(|due| due <= now()) {
-            open.clean_at = if open.machine.clean() {
-                None
-            } else {
-                Some(now().plus_ms(CLEAN_AFTER_MS))
-            };
+        if open.clean_at.is_some_and(Alarm::is_due) {
+            let clean = open.machine.clean();
+            open.clean_at = (!clean).then(|| Alarm::after(CLEAN_AFTER_MS));
         }
     }
 
     /// The courier has learned something: it is kept soon, with what else comes until then.
     fn learned(&mut self) {
         let State::Open(open) = &mut self.state else { return };
-        open.keep_at = Some(open.kept_at.plus_ms(KEEP_WAYS_MS).max(now()));
-        self.keep_ways(now());
+        open.keep_at = Some(open.kept_until);
+        if open.kept_until.is_due() {
+            self.keep_ways();
+        }
     }
 
-    fn keep_ways(&mut self, by: Timestamp) {
+    fn keep_ways(&mut self) {
         let State::Open(open) = &mut self.state else { return };
-        if open.keep_at.is_none_or(|due| due > by) {
+        if open.keep_at.take().is_none() {
             return;
         }
-        (open.keep_at, open.kept_at) = (None, now());
+        open.kept_until = Alarm::after(KEEP_WAYS_MS);
         let learned = open.ways.learned();
         // What cannot be kept now is learned again.
         let _ = self.step(Input::Ways(learned));
@@ -327,7 +335,7 @@ impl Loop {
 
     fn wake_again(&mut self) {
         if let State::Open(open) = &mut self.state {
-            open.wake_at = Some(Timestamp(now().0.saturating_add(intake::RETRY_MS)));
+            open.wake_at = Some(Alarm::after(intake::RETRY_MS));
         }
     }
 
@@ -376,8 +384,8 @@ impl Loop {
         let State::Open(open) = &mut self.state else {
             return outputs.reply;
         };
-        open.wake_at = outputs.wake_at;
-        open.clean_at = open.clean_at.or_else(|| Some(now().plus_ms(CLEAN_AFTER_MS)));
+        open.wake_at = outputs.wake_at.map(Alarm::at);
+        open.clean_at = open.clean_at.or_else(|| Some(Alarm::after(CLEAN_AFTER_MS)));
         for errand in outputs.errands {
             open.link.asked(&errand);
             open.ways.accept(errand);
@@ -497,9 +505,9 @@ impl Loop {
             link: Link::default(),
             intake: Intake::new(Input::Started),
             wake_at: None,
-            clean_at: Some(now()),
+            clean_at: Some(Alarm::at(now())),
             keep_at: None,
-            kept_at: Timestamp(0),
+            kept_until: Alarm::at(Timestamp(0)),
         }));
         tracing::info!("the profile is open");
         self.shared.readers.open(readers);

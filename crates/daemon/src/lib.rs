@@ -11,6 +11,7 @@ pub mod rpc;
 
 pub mod api;
 
+mod alarm;
 mod engine;
 mod events;
 mod lab;

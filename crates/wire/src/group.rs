@@ -452,6 +452,42 @@ impl Behind {
     }
 }
 
+/// The body of a message of kind *placed*: whether the commit counts by which its sender added the receiver to a group
+/// (GRP-24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Which group.
+    pub group: [u8; 16],
+    /// The epoch that the commit made.
+    pub epoch: EpochId,
+    /// It lies on the head's branch.
+    pub counts: bool,
+}
+
+impl Placed {
+    /// group id 16 | epoch id 16 | 0 or 1.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put(&self.group);
+        out.put(self.epoch.as_bytes());
+        out.push(u8::from(self.counts));
+        out
+    }
+
+    /// Reads it. Errors: too short, bytes left over, neither 0 nor 1.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let (group, epoch) = (reader.array()?, EpochId::from_bytes(reader.array()?));
+        let counts = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _other => return Err(DecodeError::Limit("counts")),
+        };
+        reader.end()?;
+        Ok(Self { group, epoch, counts })
+    }
+}
+
 fn check_version(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     match reader.u8()? {
         VERSION => Ok(()),

@@ -46,6 +46,8 @@ pub enum Kind {
     Want,
     /// The sender cannot follow a group any more (GRP-11).
     Behind,
+    /// Whether the commit counts by which the sender added the other side to a group (GRP-24).
+    Placed,
     /// What one device of an account tells another (OWN-2).
     Own,
     /// The common part of a Welcome has not come to the sender (GRP-16).
@@ -91,6 +93,7 @@ impl Kind {
             5 => Self::Leave,
             32 => Self::Want,
             33 => Self::Behind,
+            34 => Self::Placed,
             40 => Self::Own,
             41 => Self::Lacking,
             6 => Self::Reply,
@@ -120,6 +123,7 @@ impl Kind {
             Self::Leave => 5,
             Self::Want => 32,
             Self::Behind => 33,
+            Self::Placed => 34,
             Self::Own => 40,
             Self::Lacking => 41,
             Self::Reply => 6,

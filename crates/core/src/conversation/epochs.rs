@@ -6,6 +6,7 @@
 //! Specified in `docs/protocol/07-conversation.md` (EPO-*) and `09-forks.md`.
 //! Invariant: an epoch has either both its exports and its OpenMLS rows, or neither.
 
+mod beside;
 mod catchup;
 mod closing;
 mod confirming;
@@ -22,6 +23,7 @@ mod taking;
 mod tree;
 mod void;
 
+pub(crate) use beside::{added_by_me, beside, lost, mine_beside, some_lost_of};
 pub(crate) use catchup::take_commits;
 use closing::near;
 pub(crate) use closing::{close_old, retained};
@@ -37,7 +39,7 @@ pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use lost_removal::beside_lost_removal;
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
-pub(crate) use roots::{SEVERAL_ROOTS, follow_others};
+pub(crate) use roots::{SEVERAL_ROOTS, added_by, below_root, counts_no_more, follow_others, place};
 pub(crate) use tree::{is_canonical, since};
 pub(crate) use void::rights;
 

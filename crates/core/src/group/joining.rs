@@ -64,6 +64,7 @@ pub(super) fn enter(
             learn(step, &of, by, invitation)?;
         }
     }
+    epochs::added_by(step, entered.epoch, by)?;
     supply::offer(step, from, by)
 }
 

@@ -178,6 +178,7 @@ CREATE TABLE conversation(
   heard_at     INTEGER NOT NULL DEFAULT 0, -- of a group: when somebody was heard there, slot clock
   silent       INTEGER NOT NULL DEFAULT 0, -- of a group: 0 somebody was heard lately, 1 nobody was, n + 1 and n times asked to be added again
   ask_at       INTEGER NOT NULL DEFAULT 0, -- then: when to ask next, device clock
+  again_at     INTEGER,                  -- of a group: when what commits did that lost is done again, device clock (FORK-7)
   want_at      INTEGER NOT NULL DEFAULT -9000000000000000, -- last want list of mine, device clock
   answer_hour  INTEGER NOT NULL DEFAULT 0, -- hours since 1970, device clock
   answers      INTEGER NOT NULL DEFAULT 0, -- answers to want lists of others in that hour
@@ -185,6 +186,7 @@ CREATE TABLE conversation(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX conversation_by_chat ON conversation(chat);
 CREATE INDEX conversation_renew ON conversation(renew_at);
+CREATE INDEX conversation_again ON conversation(again_at) WHERE again_at IS NOT NULL;
 CREATE INDEX conversation_silent ON conversation(ask_at) WHERE silent > 0;
 CREATE INDEX conversation_due ON conversation(receipt_due) WHERE receipt_due IS NOT NULL;
 CREATE INDEX conversation_own_read ON conversation(own_read_due) WHERE own_read_due IS NOT NULL;
@@ -263,7 +265,7 @@ CREATE TABLE epoch(
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
   parent       BLOB,                     -- NULL: founded or joined here
   commit_hash  BLOB,                     -- SHA-256 of the commit that made it
-  author       BLOB,                     -- account of the committer
+  author       BLOB,                     -- account of the committer; where it was joined here: of whoever added me
   leaf         INTEGER,                  -- leaf of the committer
   class        INTEGER,                  -- 0 removal or demotion, 1 other admin commit, 2 self-update
   rank         INTEGER,                  -- committer's authority in the parent: 0 is the highest
@@ -277,11 +279,14 @@ CREATE TABLE epoch(
   number       INTEGER NOT NULL,         -- epochs of this device in the order they became known
   left_at      INTEGER,                  -- when a relay first told the time while it was not the head
   far          INTEGER NOT NULL DEFAULT 0, -- it takes commits only (EPO-10)
+  lost         INTEGER NOT NULL DEFAULT 0, -- the head has left it: what its commit did waits to be done again (FORK-7)
+  withdrawn    INTEGER NOT NULL DEFAULT 0, -- joined here; whoever added me says that its commit does not count (GRP-24)
   mailbox_root BLOB,                     -- NULL: closed
   envelope_key BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX epoch_by_group ON epoch(group_id);
 CREATE INDEX epoch_by_parent ON epoch(parent);
+CREATE INDEX epoch_lost ON epoch(group_id) WHERE lost = 1;
 
 -- In which epochs an account has written, and its newest durable message: what forks are decided by.
 CREATE TABLE wrote(

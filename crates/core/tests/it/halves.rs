@@ -14,8 +14,9 @@ const HALVES: [&[usize]; 2] = [&[0, 2, 4, 6], &[1, 3, 5, 7]];
 const STAY: [usize; 6] = [0, 1, 2, 3, 6, 7];
 const PASSES: usize = 3;
 
-struct Apart {
-    bench: Bench,
+pub(crate) struct Apart {
+    pub(crate) bench: Bench,
+    pub(crate) halves: [Vec<usize>; 2],
     /// The relay of the half that is out of reach at the moment.
     other: Relay,
     /// The half that reaches its relay.
@@ -23,12 +24,22 @@ struct Apart {
 }
 
 impl Apart {
-    fn split(mut bench: Bench) -> Self {
-        for device in HALVES[1] {
-            bench.devices[*device].cut = true;
+    fn split(bench: Bench) -> Self {
+        Self::between(bench, HALVES)
+    }
+
+    /// Devices of neither half reach nothing until they are given back their network.
+    pub(crate) fn between(mut bench: Bench, halves: [&[usize]; 2]) -> Self {
+        for (number, device) in bench.devices.iter_mut().enumerate() {
+            device.cut = !halves[0].contains(&number);
         }
         let other = bench.relay.clone();
-        Self { bench, other, half: 0 }
+        Self {
+            bench,
+            halves: halves.map(<[usize]>::to_vec),
+            other,
+            half: 0,
+        }
     }
 
     /// Lets a half reach its relay, and the other one nothing.
@@ -37,30 +48,42 @@ impl Apart {
             std::mem::swap(&mut self.bench.relay, &mut self.other);
             self.half = half;
         }
-        for device in HALVES[1 - half] {
+        for device in &self.halves[1 - half] {
             self.bench.devices[*device].cut = true;
         }
     }
 
-    fn work(&mut self, half: usize, body: impl FnOnce(&mut Bench)) {
+    pub(crate) fn work(&mut self, half: usize, body: impl FnOnce(&mut Bench)) {
         self.turn_to(half);
-        for device in HALVES[half] {
-            self.bench.reconnect(*device);
+        for device in self.halves[half].clone() {
+            self.bench.reconnect(device);
         }
         body(&mut self.bench);
         self.bench.pass(HOUR);
     }
 
     /// One pass.
-    fn pass(&mut self) {
-        for device in 0..self.bench.devices.len() {
-            self.turn_to(usize::from(HALVES[1].contains(&device)));
+    pub(crate) fn pass(&mut self) {
+        for device in self.halves.concat() {
+            self.turn_to(usize::from(self.halves[1].contains(&device)));
             self.bench.devices.iter_mut().for_each(|device| device.cut = true);
             self.replicate();
             self.bench.reconnect(device);
             self.bench.devices[device].cut = true;
         }
         self.bench.pass(2 * MINUTE);
+    }
+
+    /// Three passes; then both halves reach one relay that has everything.
+    pub(crate) fn meet(mut self) -> Bench {
+        for _ in 0..PASSES {
+            self.pass();
+        }
+        for device in self.halves.concat() {
+            self.bench.reconnect(device);
+        }
+        self.bench.pass(MINUTE);
+        self.bench
     }
 
     /// What one relay has and the other has not.
@@ -82,7 +105,8 @@ pub(crate) fn copy(from: &Relay, to: &mut Relay) {
     }
 }
 
-fn group() -> Bench {
+/// Ana owns the group and knows all but Hal; Bo is an admin and knows Hal; Cy, Di, Ed and Flo are members.
+pub(crate) fn group() -> Bench {
     let mut bench = Bench::with(8);
     for (inviter, taker) in [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (1, 7)] {
         let invite = bench.invite(inviter, Who::One, How::Plain);
@@ -95,7 +119,7 @@ fn group() -> Bench {
     bench
 }
 
-fn said(bench: &mut Bench, device: usize) -> Vec<String> {
+pub(crate) fn said(bench: &mut Bench, device: usize) -> Vec<String> {
     let mut all: Vec<String> = texts(bench, device)
         .into_iter()
         .map(|text| text.trim_start_matches("> ").to_owned())
@@ -172,15 +196,7 @@ fn added_on_both_sides(half_that_comes_last: usize) -> Bench {
             say(bench, adder, &format!("half {half}")).unwrap();
         });
     }
-    for _ in 0..PASSES {
-        apart.pass();
-    }
-    let Apart { mut bench, .. } = apart;
-    for device in 0..bench.devices.len() {
-        bench.reconnect(device);
-    }
-    bench.pass(MINUTE);
-    bench
+    apart.meet()
 }
 
 /// A newcomer who took the later Welcome for its beginning, whichever that was, stood apart for ever where that one lost:

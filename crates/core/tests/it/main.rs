@@ -38,6 +38,7 @@ mod meeting;
 mod outsiders;
 mod overflow;
 mod picture;
+mod placed;
 mod polls;
 mod restore;
 mod rivals;

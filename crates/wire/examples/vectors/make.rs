@@ -19,7 +19,7 @@ use stonechat_wire::frame::blobs::{BlobAsk, BlobTell, Range};
 use stonechat_wire::frame::forward::{ForwardAsk, ForwardTell, Passed};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::group::{
-    Behind, Consent, Cut, GroupState, Invitation, Leave, Note, Role, SaidTimer, Seat, Supply, encode_supply,
+    Behind, Consent, Cut, GroupState, Invitation, Leave, Note, Placed, Role, SaidTimer, Seat, Supply, encode_supply,
     leave_bytes,
 };
 use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
@@ -382,6 +382,14 @@ fn behind() -> Behind {
     }
 }
 
+fn placed() -> Placed {
+    Placed {
+        group: bytes(1),
+        epoch: EpochId::from_bytes(bytes(40)),
+        counts: false,
+    }
+}
+
 fn about(text: &str) -> TextAbout {
     TextAbout {
         target: MessageId::from_bytes(bytes(90)),
@@ -565,6 +573,7 @@ fn messages() -> Value {
         "receipt": one(&header, receipt.encode()),
         "receipt_without_read_mark": hex(Receipt { read: None, ..receipt }.encode()),
         "behind": { "rule": "GRP-11", "body": hex(behind().encode()) },
+        "placed": { "rule": "GRP-24", "body": hex(placed().encode()) },
         "want": { "rule": "WNT-2", "body": hex(encode_want(&[bytes(1), bytes(9)])) },
         "again": { "rule": "MSG-8", "inner": hex(text.encode()),
             "message": hex(encode_again(First { epoch, leaf: 1 }, &text.encode())) } })

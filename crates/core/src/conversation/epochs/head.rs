@@ -61,16 +61,10 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
         .prepare_cached("SELECT root, head FROM conversation WHERE group_id = ?")?
         .query_row([group], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let nodes = nodes(step, group)?;
-    let clauses = fork::Clauses {
-        void: defence::holds(Defence::VoidCommits),
-        moved_on: defence::holds(Defence::MovedOn),
-        one_each: defence::holds(Defence::OneEach),
-        ..fork::Clauses::ALL
-    };
-    let found = fork::head_by(&nodes, &votes(step, group)?, EpochId::from_bytes(root), clauses);
+    let found = end_of_branch(&nodes, &votes(step, group)?, EpochId::from_bytes(root));
     let head = EpochId::from_bytes(head);
     if found != head {
-        let void = if clauses.void {
+        let void = if clauses().void {
             fork::void(&nodes, EpochId::from_bytes(root))
         } else {
             BTreeSet::new()
@@ -80,6 +74,20 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
         content::judge_late(step, &changed)?;
     }
     close_surplus(step, group)
+}
+
+/// Where the canonical branch from here on ends.
+pub(super) fn end_of_branch(nodes: &[Node], votes: &Votes, root: EpochId) -> EpochId {
+    fork::head_by(nodes, votes, root, clauses())
+}
+
+fn clauses() -> fork::Clauses {
+    fork::Clauses {
+        void: defence::holds(Defence::VoidCommits),
+        moved_on: defence::holds(Defence::MovedOn),
+        one_each: defence::holds(Defence::OneEach),
+        ..fork::Clauses::ALL
+    }
 }
 
 fn move_to(
@@ -94,7 +102,7 @@ fn move_to(
         .execute(params![to.as_bytes(), group])?;
     bring_near(step, group, to)?;
     let (me, tree) = (step.me()?, parents(nodes));
-    let left = lost_commits(&tree, from, to);
+    let (left, won) = (beside(&tree, from, to), beside(&tree, to, from));
     let mine = left
         .iter()
         .filter_map(|epoch| tree.get(epoch).copied().flatten())
@@ -107,18 +115,22 @@ fn move_to(
         outbox::commit_lost(step, *epoch)?;
     }
     own::spread(step, group)?;
+    if !left.is_empty() {
+        group::placed::tell(step, group, &left, false)?;
+        group::placed::tell(step, group, &won, true)?;
+    }
     // What the unseated did is lost with it (FORK-7).
     let lost: Vec<EpochId> = left.into_iter().filter(|epoch| !void.contains(epoch)).collect();
     group::head_moved(step, group, &lost)
 }
 
-/// The epochs of commits that the head's branch has left.
-fn lost_commits(tree: &Parents<'_>, from: EpochId, to: EpochId) -> Vec<EpochId> {
-    let kept = path(tree, to);
-    path(tree, from)
-        .into_iter()
-        .filter(|epoch| !kept.contains(epoch))
-        .collect()
+/// The epochs on the way to one that are not on the way to another, oldest first.
+fn beside(tree: &Parents<'_>, to: EpochId, other: EpochId) -> Vec<EpochId> {
+    let kept = path(tree, other);
+    let mut beside = path(tree, to);
+    beside.retain(|epoch| !kept.contains(epoch));
+    beside.reverse();
+    beside
 }
 
 pub(super) fn votes(step: &Step<'_, '_>, group: &Gid) -> Result<Votes, Stop> {

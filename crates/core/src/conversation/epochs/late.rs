@@ -389,12 +389,13 @@ pub(crate) fn mark_late(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<MessageI
     let Some(of) = load(step, group)?.filter(|of| !ended(of)) else {
         return Ok(vec![]);
     };
-    if cuts.is_empty() || !defence::holds(Defence::Cuts) {
-        return Ok(vec![]);
-    }
     let tree = lineage(step, group)?;
     let head = path_in(&tree, of.epoch);
-    let mut late: BTreeSet<MessageId> = void::of_those_let_in(step, group)?.into_iter().collect();
+    let one_branch = head.len() == tree.len();
+    if cuts.is_empty() && one_branch || !defence::holds(Defence::Cuts) {
+        return Ok(vec![]);
+    }
+    let mut late: BTreeSet<MessageId> = void::of_those_let_in(step, &of)?.into_iter().collect();
     for cut in cuts
         .iter()
         .filter(|cut| !cut.leaf.is_empty() || head.contains(&cut.commit))

@@ -1,11 +1,13 @@
-//! Several beginnings: who was added on two branches of a fork stands on the one where the others are heard (FORK-9).
+//! Several beginnings: who was added on two branches of a fork stands on the one where the others are (FORK-9).
 //!
-//! In: Welcomes into a group that is followed already; in which epoch each account was heard last. Out: the root that
-//! counts, with its leaf. Where this device could not follow and asked to be brought back, that is no beginning any more.
+//! In: Welcomes into a group that is followed already; what whoever sent them says of them later; in which epoch each account
+//! was heard last. Out: the root that counts, with its leaf. Where this device could not follow and asked to be brought back,
+//! that is no beginning any more.
 
 use crate::content;
 use crate::defence::{self, Defence};
 use crate::due::{Clock, Then, Times};
+use crate::fork::{Node, Votes};
 use crate::group;
 use crate::mls::Gid;
 use crate::outbox;
@@ -13,13 +15,14 @@ use crate::own;
 use crate::step::{Step, Stop};
 use rusqlite::params;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_wire::group::Placed;
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::closing::bring_near;
-use super::head::settle_head;
+use super::head::{end_of_branch, settle_head, votes};
 use super::late::mark_late;
-use super::tree::{below, lineage, path_in};
+use super::tree::{below, lineage, nodes, path_in};
 use super::{receipts, retained, state, wants};
 
 /// Beginnings that are kept beside the one that counts; the oldest makes room.
@@ -37,7 +40,7 @@ pub(crate) const SEVERAL_ROOTS: Times = Times {
 
 /// A Welcome begins the group anew here. What it began with until now may come to count again, unless it was not followed.
 pub(super) fn keep(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
-    let followed = "SELECT 1 FROM conversation WHERE group_id = ? AND gone = 0 AND silent < 2";
+    let followed = "SELECT 1 FROM conversation WHERE group_id = ? AND silent < 2";
     if !step.tx.prepare_cached(followed)?.exists([group])? {
         step.tx
             .prepare_cached("DELETE FROM root WHERE group_id = ?")?
@@ -68,6 +71,50 @@ fn set_aside(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Who has led me to this beginning.
+pub(crate) fn added_by(step: &Step<'_, '_>, root: EpochId, by: AccountId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE epoch SET author = ? WHERE epoch_id = ? AND parent IS NULL")?
+        .execute(params![by.as_bytes(), root.as_bytes()])?;
+    Ok(())
+}
+
+/// Whoever has led me to a beginning says whether it counts (GRP-24). Out: whether that is one, and it is news.
+pub(crate) fn place(step: &Step<'_, '_>, by: AccountId, placed: &Placed) -> Result<bool, Stop> {
+    let changed = step
+        .tx
+        .prepare_cached(
+            "UPDATE epoch SET withdrawn = ?1 WHERE epoch_id = ?2 AND group_id = ?3 AND author = ?4
+             AND parent IS NULL AND withdrawn <> ?1",
+        )?
+        .execute(params![
+            !placed.counts,
+            placed.epoch.as_bytes(),
+            placed.group,
+            by.as_bytes()
+        ])?;
+    Ok(changed > 0)
+}
+
+/// The only beginning left is one that does not count (GRP-24).
+pub(crate) fn counts_no_more(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql =
+        "SELECT 1 FROM conversation v JOIN epoch e ON e.epoch_id = v.root WHERE v.group_id = ? AND e.withdrawn = 1";
+    if !step.tx.prepare_cached(sql)?.exists([group])? {
+        return Ok(false);
+    }
+    let (nodes, votes) = (nodes(step, group)?, votes(step, group)?);
+    let counts = beginnings(step, group, (&nodes, &votes))?.into_iter().next();
+    Ok(counts.is_some_and(|beginning| beginning.withdrawn))
+}
+
+/// The beginning that counts, and all that descends from it.
+pub(crate) fn below_root(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let sql = "SELECT root FROM conversation WHERE group_id = ?";
+    let root: [u8; 16] = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?;
+    below(step, EpochId::from_bytes(root))
+}
+
 /// Turns to the beginning on whose branch more of the others are heard, where there are several.
 pub(crate) fn follow_others(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     if !defence::holds(Defence::OthersBranch) {
@@ -79,6 +126,7 @@ pub(crate) fn follow_others(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for group in groups {
+        forget_unread(step, &group)?;
         if let Some(number) = better(step, &group)? {
             turn_to(step, &group, number)?;
         }
@@ -86,64 +134,126 @@ pub(crate) fn follow_others(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
+/// A beginning from which nothing is read any more is none.
+fn forget_unread(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let open: BTreeSet<EpochId> = retained(step, group)?.into_iter().collect();
+    let mut rows = step
+        .tx
+        .prepare_cached("SELECT number, epoch_id FROM root WHERE group_id = ?")?;
+    let roots: Vec<(i64, [u8; 16])> = rows
+        .query_map([group], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (number, root) in roots {
+        if !below(step, EpochId::from_bytes(root))?
+            .iter()
+            .any(|epoch| open.contains(epoch))
+        {
+            step.tx
+                .prepare_cached("DELETE FROM root WHERE number = ?")?
+                .execute([number])?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a Welcome led to.
+struct Beginning {
+    /// Its row; the one that counts has none.
+    number: i64,
+    epoch: EpochId,
+    /// Whoever led me there says that the commit does not count. By the rest of that branch it is a member still: else its
+    /// word were one of the removed.
+    withdrawn: bool,
+    /// The accounts at the end of its branch, as far as that is known here.
+    accounts: BTreeSet<AccountId>,
+}
+
+/// The one that counts first.
+fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes)) -> Result<Vec<Beginning>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT r.number, r.root, e.withdrawn, e.author FROM
+             (SELECT 0 number, root FROM conversation WHERE group_id = ?1 UNION ALL
+              SELECT number, epoch_id FROM root WHERE group_id = ?1) r
+         JOIN epoch e ON e.epoch_id = r.root ORDER BY r.number",
+    )?;
+    let found = rows.query_map([group], |row| {
+        let epoch = EpochId::from_bytes(row.get(1)?);
+        let end = end_of_branch(nodes, votes, epoch);
+        let accounts = nodes
+            .iter()
+            .find(|node| node.epoch == end)
+            .map(|node| node.members.clone())
+            .unwrap_or_default();
+        let by: Option<[u8; 32]> = row.get(3)?;
+        let member = by.is_some_and(|by| accounts.contains(&AccountId::from_bytes(by)));
+        Ok(Beginning {
+            number: row.get(0)?,
+            epoch,
+            withdrawn: row.get::<_, bool>(2)? && member,
+            accounts,
+        })
+    })?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// The beginning that has more of the others than the one that counts; of as many, the one that has the highest of them.
 fn better(step: &Step<'_, '_>, group: &Gid) -> Result<Option<i64>, Stop> {
-    let mut rows = step.tx.prepare_cached(
-        "SELECT 0, root FROM conversation WHERE group_id = ?1 UNION ALL
-         SELECT number, epoch_id FROM root WHERE group_id = ?1 ORDER BY 1",
-    )?;
-    let roots: Vec<(i64, EpochId)> = rows
-        .query_map([group], |row| Ok((row.get(0)?, EpochId::from_bytes(row.get(1)?))))?
-        .collect::<Result<_, _>>()?;
-    let (seats, standing, tree) = (on_all(step, &roots)?, standing(step, group)?, lineage(step, group)?);
-    let stands_below = |account: &AccountId, root: EpochId| {
-        let at = standing.get(account);
-        at.is_some_and(|at| path_in(&tree, *at).contains(&root))
-    };
-    let weight = |root: EpochId| {
-        let mut there = (0..seats.len()).filter(|place| seats.get(*place).is_some_and(|seat| stands_below(seat, root)));
+    let (nodes, votes, me) = (nodes(step, group)?, votes(step, group)?, step.me()?);
+    let all = beginnings(step, group, (&nodes, &votes))?;
+    let voters = voters(step, &all, me)?;
+    let stands = stands(step, group, &all)?;
+    let weight = |beginning: &Beginning| {
+        let mut there = (0..voters.len()).filter(|place| {
+            let at = voters.get(*place).and_then(|account| stands.get(account));
+            at == Some(&beginning.number)
+        });
         let highest = there.next();
         (
+            beginning.accounts.contains(&me) && !beginning.withdrawn,
             usize::from(highest.is_some()).saturating_add(there.count()),
             highest.map(Reverse),
         )
     };
-    let counts = roots.first().map(|(_, root)| weight(*root));
-    let best = roots
+    let counts = all.first().map(&weight);
+    let best = all
         .iter()
-        .max_by_key(|(number, root)| (weight(*root), Reverse(*number)));
-    Ok(best
-        .filter(|(_, root)| Some(weight(*root)) > counts)
-        .map(|(number, _)| *number))
+        .max_by_key(|beginning| (weight(beginning), Reverse(beginning.number)));
+    Ok(best.filter(|best| Some(weight(best)) > counts).map(|best| best.number))
 }
 
-/// The others who have a seat at each of these beginnings, the highest first.
-fn on_all(step: &Step<'_, '_>, roots: &[(i64, EpochId)]) -> Result<Vec<AccountId>, Stop> {
-    let me = step.me()?;
-    let mut common: Option<Vec<AccountId>> = None;
-    for (_, root) in roots {
-        let seats = state(step, *root)?.map(|state| state.seats).unwrap_or_default();
-        let there: Vec<AccountId> = seats
-            .iter()
-            .map(|seat| seat.account)
-            .filter(|account| *account != me)
-            .collect();
-        common = Some(match common {
-            None => there,
-            Some(before) => before.into_iter().filter(|account| there.contains(account)).collect(),
-        });
-    }
-    Ok(common.unwrap_or_default())
+/// The others who are at the end of each of these branches, the highest first: whoever was removed on one of them says
+/// nothing about it.
+fn voters(step: &Step<'_, '_>, all: &[Beginning], me: AccountId) -> Result<Vec<AccountId>, Stop> {
+    let Some(counts) = all.first() else { return Ok(vec![]) };
+    let seats = state(step, counts.epoch)?.map(|state| state.seats).unwrap_or_default();
+    let mut by_authority: Vec<AccountId> = seats.iter().map(|seat| seat.account).collect();
+    let later = counts
+        .accounts
+        .iter()
+        .filter(|account| !seats.iter().any(|seat| seat.account == **account));
+    by_authority.extend(later);
+    by_authority.retain(|account| *account != me && all.iter().all(|beginning| beginning.accounts.contains(account)));
+    Ok(by_authority)
 }
 
-fn standing(step: &Step<'_, '_>, group: &Gid) -> Result<BTreeMap<AccountId, EpochId>, Stop> {
+/// On whose branch each account was heard last.
+fn stands(step: &Step<'_, '_>, group: &Gid, all: &[Beginning]) -> Result<BTreeMap<AccountId, i64>, Stop> {
+    let tree = lineage(step, group)?;
     let mut rows = step
         .tx
         .prepare_cached("SELECT account, epoch_id FROM standing WHERE group_id = ?")?;
-    let found = rows.query_map([group], |row| {
-        Ok((AccountId::from_bytes(row.get(0)?), EpochId::from_bytes(row.get(1)?)))
-    })?;
-    Ok(found.collect::<Result<_, _>>()?)
+    let mut found = BTreeMap::new();
+    for row in rows.query_map([group], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (account, epoch): ([u8; 32], [u8; 16]) = row?;
+        let way = path_in(&tree, EpochId::from_bytes(epoch));
+        let on = way
+            .iter()
+            .find_map(|on| all.iter().find(|beginning| beginning.epoch == *on));
+        if let Some(beginning) = on {
+            found.insert(AccountId::from_bytes(account), beginning.number);
+        }
+    }
+    Ok(found)
 }
 
 fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop> {
@@ -157,6 +267,7 @@ fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop
         .query_row([group], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut lost = path_in(&lineage(step, group)?, EpochId::from_bytes(head));
     lost.retain(|epoch| *epoch.as_bytes() != before);
+    lost.reverse();
     set_aside(step, group)?;
     step.tx
         .prepare_cached(
@@ -175,6 +286,7 @@ fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop
     let changed = mark_late(step, group)?;
     content::judge_late(step, &changed)?;
     own::spread(step, group)?;
+    group::placed::tell(step, group, &lost, false)?;
     group::head_moved(step, group, &lost)
 }
 

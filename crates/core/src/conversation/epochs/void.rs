@@ -1,7 +1,7 @@
-//! What void commits seem to give: rights, and a place in the group.
+//! What commits seem to give that do not count: rights, where they are void, and a place in the group.
 //!
-//! In: epochs, messages. Out: the state by which rights are judged there; which messages are of somebody whom only void commits
-//! have let in. Specified in `docs/protocol/09-forks.md` (FORK-2) and `12-groups.md` (GRP-6).
+//! In: epochs, messages. Out: the state by which rights are judged there; which messages are of somebody whom only commits
+//! have let in that are void, or lie beside the head's branch. Specified in `docs/protocol/09-forks.md` (FORK-2) and `12-groups.md` (GRP-6).
 
 use crate::conversation::{Conversation, load};
 use crate::defence::{self, Defence};
@@ -41,17 +41,17 @@ fn before_void(step: &Step<'_, '_>, epoch: EpochId) -> Result<EpochId, Stop> {
     })
 }
 
-/// Messages of accounts that are where they wrote by void commits alone.
-pub(super) fn of_those_let_in(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<MessageId>, Stop> {
-    let Some(void) = Void::of(step, group)? else {
-        return Ok(vec![]);
-    };
+/// Messages of accounts that are where they wrote by void commits alone, or by lost ones and are not in the head.
+pub(super) fn of_those_let_in(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<MessageId>, Stop> {
+    let outside = Outside::of(step, of)?;
     let sql = "SELECT id FROM message WHERE group_id = ? AND sender = ? AND epoch_id = ? AND seq > 0";
     let mut rows = step.tx.prepare_cached(sql)?;
     let mut found = Vec::new();
-    for epoch in &void.epochs {
-        for account in void.let_in(*epoch) {
-            let theirs = rows.query_map(params![group, account.as_bytes(), epoch.as_bytes()], |row| row.get(0))?;
+    for node in &outside.nodes {
+        for account in outside.let_in(node.epoch) {
+            let theirs = rows.query_map(params![of.group, account.as_bytes(), node.epoch.as_bytes()], |row| {
+                row.get(0)
+            })?;
             for id in theirs {
                 found.push(MessageId::from_bytes(id?));
             }
@@ -60,7 +60,7 @@ pub(super) fn of_those_let_in(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Me
     Ok(found)
 }
 
-/// Whether void commits alone have let this account into this epoch.
+/// Whether only commits have let this account into this epoch that do not count.
 pub(super) fn is_let_in(
     step: &Step<'_, '_>,
     of: &Conversation,
@@ -70,8 +70,61 @@ pub(super) fn is_let_in(
     if is_on_heads_branch(step, of, epoch)? {
         return Ok(false);
     }
-    let void = Void::of(step, &of.group)?;
-    Ok(void.is_some_and(|void| void.let_in(epoch).contains(&account)))
+    Ok(Outside::of(step, of)?.let_in(epoch).contains(&account))
+}
+
+/// What lies beside the head's branch.
+struct Outside {
+    nodes: Vec<Node>,
+    /// Of those, what is void.
+    void: BTreeSet<EpochId>,
+    head: EpochId,
+}
+
+impl Outside {
+    fn of(step: &Step<'_, '_>, of: &Conversation) -> Result<Self, Stop> {
+        let void = Void::of(step, &of.group)?.map(|void| void.epochs).unwrap_or_default();
+        let nodes = if defence::holds(Defence::VoidRights) {
+            nodes(step, &of.group)?
+        } else {
+            vec![]
+        };
+        Ok(Self {
+            nodes,
+            void,
+            head: of.epoch,
+        })
+    }
+
+    fn members(&self, epoch: EpochId) -> BTreeSet<AccountId> {
+        let node = self.nodes.iter().find(|node| node.epoch == epoch);
+        node.map(|node| node.members.clone()).unwrap_or_default()
+    }
+
+    /// Who is in this epoch and was not where its branch left the head's: whoever came by a void commit, and of the others who
+    /// is not in the head. None where the branches have nothing in common.
+    fn let_in(&self, epoch: EpochId) -> BTreeSet<AccountId> {
+        let tree = parents(&self.nodes);
+        let (there, here) = (path(&tree, epoch), path(&tree, self.head));
+        let Some(parted) = there
+            .iter()
+            .position(|on| here.contains(on))
+            .filter(|parted| *parted > 0)
+        else {
+            return BTreeSet::new();
+        };
+        let last_valid = there.iter().find(|on| !self.void.contains(on));
+        let members = self.members(epoch);
+        let mut came: BTreeSet<AccountId> = BTreeSet::new();
+        if let Some(before) = last_valid.filter(|_| self.void.contains(&epoch)) {
+            came.extend(members.difference(&self.members(*before)));
+        }
+        if let Some(before) = there.get(parted) {
+            let (before, head) = (self.members(*before), self.members(self.head));
+            came.extend(members.difference(&before).filter(|account| !head.contains(account)));
+        }
+        came
+    }
 }
 
 /// Nothing is void there.
@@ -101,23 +154,6 @@ impl Void {
     fn last_before(&self, epoch: EpochId) -> Option<EpochId> {
         let mut way = path(&parents(&self.nodes), epoch).into_iter();
         way.find(|on| !self.epochs.contains(on))
-    }
-
-    fn members(&self, epoch: EpochId) -> Option<&BTreeSet<AccountId>> {
-        let node = self.nodes.iter().find(|node| node.epoch == epoch);
-        node.map(|node| &node.members)
-    }
-
-    /// Who is in this epoch and was not in the last one before the void commits that led there.
-    fn let_in(&self, epoch: EpochId) -> BTreeSet<AccountId> {
-        if !self.epochs.contains(&epoch) {
-            return BTreeSet::new();
-        }
-        let before = self.last_before(epoch).and_then(|before| self.members(before));
-        match (self.members(epoch), before) {
-            (Some(there), Some(before)) => there.difference(before).copied().collect(),
-            _unknown => BTreeSet::new(),
-        }
     }
 }
 

@@ -1,0 +1,131 @@
+//! Commits that lie beside the head's branch: what they left there, for those who do it again.
+//!
+//! In: the tree, the head. Out: epochs of commits that lost, where their branch parted from the head's and where it ends.
+//! Specified in `docs/protocol/09-forks.md` (FORK-7). What is void (FORK-2) is none of it.
+
+use crate::conversation::Conversation;
+use crate::fork::{self, Node};
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
+use stonechat_wire::ids::{AccountId, EpochId};
+
+use super::accounts;
+use super::head::votes;
+use super::tree::{nodes, parents, path};
+
+/// A commit beside the head's branch.
+pub(crate) struct Beside {
+    pub(crate) author: AccountId,
+    /// The epoch it was made in.
+    pub(crate) before: EpochId,
+    /// Where the branches parted; where they have nothing in common, [`Self::before`].
+    pub(crate) base: EpochId,
+    /// Where its branch ends.
+    pub(crate) end: EpochId,
+    /// Accounts that have had a seat on the head's side since.
+    pub(crate) seen: BTreeSet<AccountId>,
+}
+
+/// What the head has left and nobody here has done again yet, oldest first.
+pub(crate) fn lost(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let sql = "SELECT epoch_id FROM epoch INDEXED BY epoch_lost WHERE group_id = ? AND lost = 1 ORDER BY number";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let found = rows.query_map([group], |row| row.get(0).map(EpochId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Of those, some are commits by this account.
+pub(crate) fn some_lost_of(step: &Step<'_, '_>, group: &Gid, author: AccountId) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM epoch INDEXED BY epoch_lost WHERE group_id = ? AND lost = 1 AND author = ?";
+    Ok(step.tx.prepare_cached(sql)?.exists(params![group, author.as_bytes()])?)
+}
+
+/// A commit that is there; nothing where it is on the head's branch, or void.
+pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> Result<Option<Beside>, Stop> {
+    let nodes = nodes(step, &of.group)?;
+    let tree = parents(&nodes);
+    let (there, here) = (path(&tree, made), path(&tree, of.epoch));
+    let void = void_of(&nodes, &there);
+    let Some(commit) = tree.get(&made).copied().flatten() else {
+        return Ok(None);
+    };
+    if here.contains(&made) || void.contains(&made) {
+        return Ok(None);
+    }
+    let parted = here.iter().position(|epoch| there.contains(epoch));
+    let since = here.get(..parted.unwrap_or(here.len())).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
+        seen.extend(node.members.iter().copied());
+    }
+    let found = Beside {
+        author: commit.author,
+        before: commit.parent,
+        base: parted.and_then(|at| here.get(at)).copied().unwrap_or(commit.parent),
+        end: end_of(&nodes, &void, &votes(step, &of.group)?, made),
+        seen,
+    };
+    Ok(Some(found))
+}
+
+fn void_of(nodes: &[Node], way: &[EpochId]) -> BTreeSet<EpochId> {
+    way.last().map_or_else(BTreeSet::new, |root| fork::void(nodes, *root))
+}
+
+fn end_of(nodes: &[Node], void: &BTreeSet<EpochId>, votes: &fork::Votes, from: EpochId) -> EpochId {
+    let valid: Vec<Node> = nodes
+        .iter()
+        .filter(|node| !void.contains(&node.epoch))
+        .cloned()
+        .collect();
+    fork::head(&valid, votes, from)
+}
+
+/// Commits of mine beside the head's branch that added somebody who is not in the head.
+pub(crate) fn mine_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<EpochId>, Stop> {
+    let sql = "SELECT epoch_id FROM epoch WHERE group_id = ? AND author = ? AND class < 2 AND parent IS NOT NULL
+               ORDER BY number";
+    let mine: Vec<EpochId> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(params![of.group, step.me()?.as_bytes()], |row| {
+            row.get(0).map(EpochId::from_bytes)
+        })?
+        .collect::<Result<_, _>>()?;
+    if mine.is_empty() {
+        return Ok(vec![]);
+    }
+    let inside = accounts(step, of.epoch)?;
+    let mut found = Vec::new();
+    for made in mine {
+        let Some(commit) = beside(step, of, made)? else {
+            continue;
+        };
+        let waits = |account: &AccountId| !inside.contains(account) && !commit.seen.contains(account);
+        if added(step, commit.before, made)?.iter().any(waits) {
+            found.push(made);
+        }
+    }
+    Ok(found)
+}
+
+/// Whom my commit that made this epoch added; nobody where it is another one's.
+pub(crate) fn added_by_me(step: &Step<'_, '_>, made: EpochId) -> Result<Vec<AccountId>, Stop> {
+    let sql = "SELECT parent FROM epoch WHERE epoch_id = ? AND author = ? AND parent IS NOT NULL AND class < 2";
+    let parent: Option<[u8; 16]> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row(params![made.as_bytes(), step.me()?.as_bytes()], |row| row.get(0))
+        .optional()?;
+    match parent {
+        Some(parent) => added(step, EpochId::from_bytes(parent), made),
+        None => Ok(vec![]),
+    }
+}
+
+fn added(step: &Step<'_, '_>, before: EpochId, made: EpochId) -> Result<Vec<AccountId>, Stop> {
+    let was = accounts(step, before)?;
+    Ok(accounts(step, made)?.difference(&was).copied().collect())
+}

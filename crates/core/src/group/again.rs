@@ -1,0 +1,280 @@
+//! What commits did that lost to a fork, done again on the head.
+//!
+//! In: the head moving; the states before and after each commit that it left, where the branches parted, and where the lost
+//! one ends. Out: the state that the head should have, a pure function; and, a moment later, the commits that give it that.
+//! Specified in `docs/protocol/09-forks.md` (FORK-7).
+
+use super::{change_as, give, rank, state};
+use crate::conversation::{self, Conversation, epochs};
+use crate::due::Times;
+use crate::mls::Gid;
+use crate::step::{Step, Stop};
+use rusqlite::params;
+use std::collections::BTreeSet;
+use stonechat_wire::group::GroupState;
+use stonechat_wire::ids::{AccountId, EpochId};
+
+/// So soon the author of a commit does again what it did: by then the rest of the head's branch is read.
+const SOON_MS: u64 = 5 * 1000;
+/// The others come later, one after the other by their authority.
+const TURN_MS: u64 = 5 * 1000;
+const TURNS_MAX: u64 = 10;
+/// Nothing is ever due later.
+const LATEST_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
+
+/// The head has left these commits behind, or has moved: what waits is done in a moment.
+pub(super) fn soon(step: &Step<'_, '_>, of: &Conversation, lost: &[EpochId]) -> Result<(), Stop> {
+    for epoch in lost {
+        step.tx
+            .prepare_cached("UPDATE epoch SET lost = 1 WHERE epoch_id = ? AND parent IS NOT NULL")?
+            .execute([epoch.as_bytes()])?;
+    }
+    let mine = !epochs::mine_beside(step, of)?.is_empty() || epochs::some_lost_of(step, &of.group, step.me()?)?;
+    if !mine && epochs::lost(step, &of.group)?.is_empty() {
+        return Ok(());
+    }
+    let turn = if mine {
+        0
+    } else {
+        1 + u64::from(rank(step, of)?).min(TURNS_MAX)
+    };
+    let at = step.now.0 + SOON_MS + turn * TURN_MS;
+    step.tx
+        .prepare_cached("UPDATE conversation SET again_at = ? WHERE group_id = ?")?
+        .execute(params![at.cast_signed(), of.group])?;
+    Ok(())
+}
+
+/// When the next one is due.
+pub(crate) const TIMES: Times = Times::of(
+    "SELECT min(again_at) FROM conversation INDEXED BY conversation_again WHERE again_at IS NOT NULL",
+    "SELECT max(again_at) FROM conversation INDEXED BY conversation_again WHERE again_at IS NOT NULL",
+    LATEST_MS,
+);
+
+/// Does again what is due. What cannot be done is refused, and stays lost; but additions of mine are tried again when the
+/// head moves, for who had no right or no key package may have it by then.
+pub(crate) fn do_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let (now, far) = (step.now.0, step.now.0.saturating_add(LATEST_MS));
+    let groups: Vec<Gid> = step
+        .tx
+        .prepare_cached(
+            "UPDATE conversation INDEXED BY conversation_again SET again_at = NULL
+             WHERE again_at <= ? OR again_at > ? RETURNING group_id",
+        )?
+        .query_map([now.cast_signed(), far.cast_signed()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for group in groups {
+        for epoch in epochs::lost(step, &group)? {
+            let _done = step.attempt(|step| one(step, &group, epoch, Part::All))?;
+        }
+        step.tx
+            .prepare_cached("UPDATE epoch SET lost = 0 WHERE group_id = ? AND lost = 1")?
+            .execute([group])?;
+        let of = conversation::load(step, &group)?.ok_or(Stop::Refused("no such conversation"))?;
+        for epoch in epochs::mine_beside(step, &of)? {
+            let _done = step.attempt(|step| one(step, &group, epoch, Part::Additions))?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Additions,
+}
+
+fn one(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId, part: Part) -> Result<(), Stop> {
+    let of = conversation::load(step, group)?.filter(|of| !of.gone && !of.leaving);
+    let of = of.ok_or(Stop::Refused("no such conversation"))?;
+    let Some(commit) = epochs::beside(step, &of, lost)? else {
+        return Ok(());
+    };
+    let (head, mine) = (state(step, &of)?, commit.author == step.me()?);
+    let states = [commit.base, commit.before, lost, commit.end].map(|epoch| epochs::state(step, epoch));
+    let [Some(base), Some(was), Some(then), Some(end)] = states.map(|state| state.ok().flatten()) else {
+        return Ok(());
+    };
+    let branch = Branch { base, was, then, end };
+    let mut after = match part {
+        Part::All => branch.merged(&head, mine),
+        Part::Additions => head.clone(),
+    };
+    if mine {
+        branch.add_again(&mut after, &commit.seen);
+    }
+    let comes = missing(&after, &head);
+    let goes = missing(&head, &after);
+    change_as(step, &of, &after, &comes, &goes.into_iter().collect(), Some(lost))
+}
+
+/// Accounts of one state that the other has not.
+fn missing(here: &GroupState, there: &GroupState) -> Vec<AccountId> {
+    let accounts = here.seats.iter().map(|seat| seat.account);
+    accounts.filter(|account| there.rank(*account).is_none()).collect()
+}
+
+/// The states along a branch that lost.
+struct Branch {
+    /// Where it parted from the head's.
+    base: GroupState,
+    /// Before the commit.
+    was: GroupState,
+    /// After it.
+    then: GroupState,
+    /// At the end of the branch: what was changed once more there, a later commit does again.
+    end: GroupState,
+}
+
+impl Branch {
+    /// The head's state with what the commit changed: for everybody what it took from somebody, for its author also what
+    /// else the head still has as it was where they parted.
+    fn merged(&self, head: &GroupState, mine: bool) -> GroupState {
+        let mut after = head.clone();
+        for seat in &self.was.seats {
+            let (account, role) = (seat.account, self.then.role(seat.account));
+            let Some(has) = head.role(account) else { continue };
+            if role == Some(seat.role) || self.end.role(account) != role {
+                continue;
+            }
+            let Some(role) = role else {
+                after.seats.retain(|other| other.account != account);
+                continue;
+            };
+            let taken = role > seat.role && has < role;
+            let given = mine && role < seat.role && role < has && self.base.role(account) == Some(has);
+            if taken || given {
+                let _seated = give(&mut after, account, role);
+            }
+        }
+        if self.then.may_write < self.was.may_write && self.end.may_write == self.then.may_write {
+            after.may_write = head.may_write.min(self.then.may_write);
+        }
+        if mine {
+            self.again(&mut after, |state| &mut state.may_write);
+            self.again(&mut after, |state| &mut state.may_add);
+            self.again(&mut after, |state| &mut state.may_edit);
+            self.again(&mut after, |state| &mut state.name);
+            self.again(&mut after, |state| &mut state.description);
+        }
+        after
+    }
+
+    /// Changes one thing again that the head has as it was.
+    fn again<T: PartialEq + Clone>(&self, head: &mut GroupState, of: impl Fn(&mut GroupState) -> &mut T) {
+        let [base, was, then, end] =
+            [&self.base, &self.was, &self.then, &self.end].map(|state| of(&mut state.clone()).clone());
+        let head = of(head);
+        if was != then && end == then && *head == base {
+            *head = then;
+        }
+    }
+
+    /// Gives those a seat again whom the commit added, and who have not been on the head's side meanwhile.
+    fn add_again(&self, head: &mut GroupState, seen: &BTreeSet<AccountId>) {
+        let added = self.then.seats.iter().filter(|seat| {
+            let new = self.was.rank(seat.account).is_none() && self.end.rank(seat.account).is_some();
+            new && head.rank(seat.account).is_none() && !seen.contains(&seat.account)
+        });
+        let added: Vec<_> = added.cloned().collect();
+        head.seats.extend(added);
+        head.seats.sort_by_key(|seat| seat.role);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stonechat_wire::group::{Role, Seat};
+
+    fn group(seats: &[(u8, Role)]) -> GroupState {
+        let seat = |(n, role): &(u8, Role)| Seat {
+            account: AccountId::from_bytes([*n; 32]),
+            role: *role,
+            name: String::new(),
+        };
+        GroupState {
+            large: false,
+            name: "was".into(),
+            description: String::new(),
+            may_write: Role::Member,
+            may_add: Role::Admin,
+            may_edit: Role::Admin,
+            seats: seats.iter().map(seat).collect(),
+            picture: None,
+        }
+    }
+
+    fn was() -> GroupState {
+        group(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Member)])
+    }
+
+    /// A branch of one commit.
+    fn branch(then: &GroupState) -> Branch {
+        Branch {
+            base: was(),
+            was: was(),
+            then: then.clone(),
+            end: then.clone(),
+        }
+    }
+
+    #[test]
+    fn what_it_took_from_somebody_everybody_takes_again_fork_7() {
+        let mut then = group(&[(1, Role::Owner), (2, Role::Member)]);
+        then.may_write = Role::Admin;
+        let mut head = was();
+        head.name = "head".into();
+        let mut wanted = then.clone();
+        wanted.name = "head".into();
+        assert_eq!(branch(&then).merged(&head, false), wanted);
+    }
+
+    #[test]
+    fn its_author_does_the_rest_where_the_head_has_it_as_it_was_fork_7() {
+        let mut then = group(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Admin)]);
+        (then.name, then.description) = ("then".into(), "new".into());
+        (then.may_add, then.may_edit) = (Role::Member, Role::Member);
+        assert_eq!(branch(&then).merged(&was(), false), was());
+        assert_eq!(branch(&then).merged(&was(), true), then);
+        let mut head = group(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Reader)]);
+        (head.name, head.may_edit) = ("head".into(), Role::Moderator);
+        let both = branch(&then).merged(&head, true);
+        assert_eq!((both.name.as_str(), both.description.as_str()), ("head", "new"));
+        assert_eq!((both.may_add, both.may_edit), (Role::Member, Role::Moderator));
+        assert_eq!(both.seats, head.seats);
+    }
+
+    /// Removed and added again, called one thing and then another: only how it ended is done again.
+    #[test]
+    fn what_the_branch_itself_took_back_is_not_done_again_fork_7() {
+        let mut then = group(&[(1, Role::Owner), (2, Role::Reader)]);
+        then.name = "then".into();
+        let mut first = branch(&then);
+        first.end = was();
+        first.end.name = "end".into();
+        assert_eq!(first.merged(&was(), true), was());
+        let second = Branch {
+            base: was(),
+            was: then,
+            then: first.end.clone(),
+            end: first.end.clone(),
+        };
+        assert_eq!(second.merged(&was(), true).name, "end");
+    }
+
+    #[test]
+    fn who_was_never_on_the_heads_side_is_added_again_behind_those_of_the_same_role_fork_7() {
+        let then = group(&[(1, Role::Owner), (4, Role::Admin), (5, Role::Member), (6, Role::Member)]);
+        let mut branch = branch(&then);
+        branch
+            .end
+            .seats
+            .retain(|seat| seat.account != AccountId::from_bytes([6; 32]));
+        let mut after = was();
+        branch.add_again(&mut after, &BTreeSet::from([AccountId::from_bytes([5; 32])]));
+        let order = [(1, Role::Owner), (2, Role::Admin), (4, Role::Admin), (3, Role::Member)];
+        assert_eq!(after, group(&order));
+    }
+}

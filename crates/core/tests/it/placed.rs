@@ -1,0 +1,174 @@
+//! Who was added, removed or given something on a branch that lost: where everybody stands when the halves have met.
+
+use crate::behind::rename;
+use crate::bench::Bench;
+use crate::groups::{add, all_agree, give, names, number, remove, say};
+use crate::halves::{Apart, group, said};
+use stonechat_core::api::{How, Role, Who};
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+
+fn meet(bench: &mut Bench, inviter: usize, taker: usize) {
+    let invite = bench.invite(inviter, Who::One, How::Plain);
+    bench.accept(taker, &invite.link, None).unwrap();
+    bench.pass(HOUR);
+}
+
+fn is_out(bench: &mut Bench, device: usize) -> bool {
+    number(bench, device, "SELECT gone FROM conversation WHERE grouped = 1") == 1
+}
+
+fn reads(bench: &mut Bench, device: usize, text: &str) -> bool {
+    said(bench, device).iter().any(|said| said.contains(text))
+}
+
+fn sorted_names(bench: &mut Bench, device: usize) -> Vec<String> {
+    let mut names = names(bench, device);
+    names.sort();
+    names
+}
+
+/// Ana adds Gus and removes three; Bo adds Gus too, and the three write where that counts, more than those who stay.
+#[test]
+fn who_is_removed_on_one_branch_keeps_nobody_on_the_other_fork_9() {
+    let mut bench = group();
+    meet(&mut bench, 1, 6);
+    let mut apart = Apart::between(bench, [&[0, 6], &[1, 2, 3, 4]]);
+    apart.work(0, |bench| {
+        add(bench, 0, &[6]).unwrap();
+        for gone in [2, 3, 4] {
+            remove(bench, 0, &[gone]).unwrap();
+        }
+        say(bench, 0, "Ana's half").unwrap();
+    });
+    apart.work(1, |bench| {
+        add(bench, 1, &[6]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [1, 2, 3, 4] {
+            say(bench, writer, "Bo's half").unwrap();
+        }
+    });
+    // The three say nothing more.
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 1, 6]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Flo", "Gus"]);
+    say(&mut bench, 6, "for those who stay").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 1, "for those who stay"));
+    for gone in [2, 3, 4] {
+        assert!(!reads(&mut bench, gone, "for those who stay"));
+    }
+}
+
+/// Bo adds Gus and removes him, removes Cy and adds him again; Ana's removal of Di wins.
+#[test]
+fn what_a_half_took_back_itself_is_not_done_again_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 1, 6);
+    meet(&mut bench, 1, 2);
+    let mut apart = Apart::between(bench, [&[0, 4], &[1, 2, 6]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[3]).unwrap()));
+    apart.work(1, |bench| {
+        add(bench, 1, &[6]).unwrap();
+        bench.pass(MINUTE);
+        remove(bench, 1, &[6]).unwrap();
+        bench.pass(MINUTE);
+        remove(bench, 1, &[2]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 1, &[2]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 2, "Cy is back").unwrap();
+    });
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 1, 2, 4]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Ed", "Flo"]);
+    assert!(is_out(&mut bench, 6) && !is_out(&mut bench, 2));
+    for device in [0, 1, 2, 4] {
+        assert!(reads(&mut bench, device, "Cy is back"), "{device}");
+    }
+    say(&mut bench, 0, "not for Gus").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 2, "not for Gus") && !reads(&mut bench, 6, "not for Gus"));
+}
+
+/// Ana makes Cy an admin, who adds Hal; Bo's removal of Flo wins. What was given is given again, and then Hal added again.
+#[test]
+fn who_was_added_by_right_of_a_lost_role_is_added_again_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 2, 7);
+    let mut apart = Apart::between(bench, [&[0, 2, 4, 7], &[1, 5]]);
+    apart.work(1, |bench| drop(remove(bench, 1, &[5]).unwrap()));
+    apart.work(0, |bench| {
+        give(bench, 0, 2, Role::Admin).unwrap();
+        bench.pass(MINUTE);
+        rename(bench, 0, "by Ana");
+        bench.pass(MINUTE);
+        add(bench, 2, &[7]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 7, "Hal is new").unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 4, 7]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di", "Ed", "Hal"]);
+    for device in [0, 1, 7] {
+        let name = "SELECT name = 'by Ana' FROM chat JOIN conversation v ON v.chat = chat.id WHERE v.grouped = 1";
+        assert_eq!(number(&mut bench, device, name), 1, "{device}");
+    }
+    say(&mut bench, 7, "not for Flo").unwrap();
+    bench.pass(HOUR);
+    for device in [0, 1, 2, 4] {
+        assert!(reads(&mut bench, device, "Hal is new") && reads(&mut bench, device, "not for Flo"));
+    }
+    assert!(is_out(&mut bench, 5) && !reads(&mut bench, 5, "not for Flo"));
+}
+
+/// Ana removes Bo, who adds Hal meanwhile: that is void, and Hal is told. What Hal wrote stands apart.
+#[test]
+fn who_was_added_by_a_void_commit_is_out_and_knows_grp_24() {
+    let mut apart = Apart::between(group(), [&[0, 2], &[1, 3, 7]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[1]).unwrap()));
+    apart.work(1, |bench| {
+        add(bench, 1, &[7]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 7, "Hal is new").unwrap();
+    });
+    assert!(!is_out(&mut apart.bench, 7));
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 2, 3]);
+    assert!(is_out(&mut bench, 1) && is_out(&mut bench, 7));
+    assert!(say(&mut bench, 7, "again").is_err());
+    assert!(!said(&mut bench, 3).contains(&"Hal is new".into()));
+}
+
+/// Bo adds Hal, comes over to Ana, whose removal goes first, and adds Hal there again. What the others write meanwhile makes
+/// the first addition count after all (FORK-3).
+#[test]
+fn who_was_told_that_it_is_out_is_in_where_its_branch_wins_after_all_grp_24() {
+    let mut apart = Apart::between(group(), [&[0], &[1, 2, 3, 4, 5, 7]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[5]).unwrap()));
+    apart.work(1, |bench| {
+        add(bench, 1, &[7]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [2, 3, 4, 5, 7] {
+            bench.devices[writer].cut = true;
+            say(bench, writer, "Bo's half").unwrap();
+        }
+    });
+    apart.halves = [vec![0], vec![1]];
+    for _pass in 0..3 {
+        apart.pass();
+    }
+    let added = sorted_names(&mut apart.bench, 0);
+    assert_eq!(added, ["Ana", "Bo", "Cy", "Di", "Ed", "Hal"], "added again on Ana's branch");
+    apart.halves = [vec![0], vec![1, 2, 3, 4, 5, 7]];
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 1, 2, 3, 4, 7]);
+    assert!(is_out(&mut bench, 5) && !is_out(&mut bench, 7));
+    say(&mut bench, 7, "Hal is in").unwrap();
+    bench.pass(HOUR);
+    for device in [0, 1, 2, 3, 4] {
+        assert!(reads(&mut bench, device, "Hal is in"), "{device}");
+    }
+}
