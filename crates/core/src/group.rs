@@ -526,7 +526,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     let accounts = epochs::accounts(step, of.epoch)?;
     // My account may be in it by another leaf alone, until the Welcome comes.
     let inside = accounts.contains(&step.me()?) && epochs::is_readable(step, of.epoch)?;
-    let gone = !inside || epochs::counts_no_more(step, group)?;
+    let gone = !inside || epochs::counts_no_more(step, group)? || epochs::is_removed_beside(step, &of)?;
     step.tx
         .prepare_cached("UPDATE conversation SET gone = ?, accounts = ? WHERE group_id = ?")?
         .execute(params![gone, u32::try_from(accounts.len()).unwrap_or(u32::MAX), group])?;

@@ -252,16 +252,29 @@ pub(crate) fn heard_in(step: &Step<'_, '_>, of: &Conversation, account: AccountI
     if epoch == of.epoch || epochs::is_canonical(step, &of.group, epoch)? {
         group::behind::heard(step, &of.group)?;
     }
-    if epoch == of.epoch || of.gone || !epochs::accounts(step, of.epoch)?.contains(&account) {
+    if epoch == of.epoch || of.gone {
         return Ok(());
     }
-    for made in epochs::since(step, of, epoch)? {
+    for made in lacks(step, of, account, epoch)? {
         if let Some(author) = may_be_missed(step, made)? {
             // Those that follow it go with it (EPO-8).
             return behind(step, of, account, (made, author));
         }
     }
     Ok(())
+}
+
+/// The commits that an account lacks which stands in this epoch; whoever is out lacks those up to the one that removed it, and
+/// may not know.
+fn lacks(step: &Step<'_, '_>, of: &Conversation, account: AccountId, epoch: EpochId) -> Result<Vec<EpochId>, Stop> {
+    let mut since = epochs::since(step, of, epoch)?;
+    for (place, made) in since.iter().enumerate() {
+        if !epochs::accounts(step, *made)?.contains(&account) {
+            since.truncate(place + 1);
+            break;
+        }
+    }
+    Ok(since)
 }
 
 /// An account asks for the commits since this epoch: they are put again at once, those that are kept. Out: whether all are.
@@ -407,7 +420,7 @@ fn put_since(step: &mut Step<'_, '_>, group: &Gid, makes: EpochId, account: Acco
     let Some(stands) = stands.map(EpochId::from_bytes) else {
         return Ok(());
     };
-    let since = epochs::since(step, &of, stands)?;
+    let since = lacks(step, &of, account, stands)?;
     if let Some(from) = since.iter().position(|epoch| *epoch == makes) {
         put_together(step, group, since.get(from..).unwrap_or_default())?;
     }

@@ -161,7 +161,11 @@ fn who_was_told_that_it_is_out_is_in_where_its_branch_wins_after_all_grp_24() {
         apart.pass();
     }
     let added = sorted_names(&mut apart.bench, 0);
-    assert_eq!(added, ["Ana", "Bo", "Cy", "Di", "Ed", "Hal"], "added again on Ana's branch");
+    assert_eq!(
+        added,
+        ["Ana", "Bo", "Cy", "Di", "Ed", "Hal"],
+        "added again on Ana's branch"
+    );
     apart.halves = [vec![0], vec![1, 2, 3, 4, 5, 7]];
     let mut bench = apart.meet();
     all_agree(&mut bench, &[0, 1, 2, 3, 4, 7]);

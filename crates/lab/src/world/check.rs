@@ -78,7 +78,7 @@ impl World {
             // A renewal may be on its way at any moment; it must only not stay there. The capsule stays (CAP-4).
             (
                 "outbox rows",
-                "SELECT purpose FROM outbox WHERE purpose <> 7 AND NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox)) AND about NOT IN ({gaps}) AND {inside}",
+                "SELECT purpose FROM outbox WHERE purpose <> 7 AND NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox WHERE purpose <> 7)) AND about NOT IN ({gaps}) AND {inside}",
             ),
             (
                 "texts that nobody confirmed",
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// For whoever looks for the reason: what is incomplete or waits on a device, and where.
-    fn tell_of_stuck(&mut self, d: usize) {
+    pub(crate) fn tell_of_stuck(&mut self, d: usize) {
         let sql = "SELECT hex(m.id), hex(substr(m.epoch_id, 1, 4)), m.mine, m.state, m.complete, coalesce(group_concat(hex(p.parent)), ''),
                    coalesce((SELECT hex(substr(o.epoch_id, 1, 4)) || ':' || o.tries FROM outbox o WHERE o.about = m.id), '-')
                    FROM message m LEFT JOIN message_parent p ON p.child = m.id
@@ -201,13 +201,25 @@ impl World {
         }
         let sql = "SELECT hex(substr(epoch_id, 1, 4)), hex(substr(coalesce(parent, x''), 1, 4)), class, leaf, hex(members),
                    envelope_key IS NULL, epoch_id IN (SELECT head FROM conversation), number FROM epoch e WHERE (SELECT grouped FROM conversation v WHERE v.group_id = e.group_id)
-                   ORDER BY number LIMIT 25";
+                   ORDER BY number";
         let rows: Vec<String> = self.nodes[d].device.rows(sql, |row| {
             let [epoch, parent, members]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(4)?];
             let (class, leaf): (Option<i64>, Option<i64>) = (row.get(2)?, row.get(3)?);
             let (closed, head): (bool, bool) = (row.get(5)?, row.get(6)?);
             Ok(format!(
                 "epoch {epoch} of {parent} class {class:?} by {leaf:?} closed {closed} head {head} {members}"
+            ))
+        });
+        for row in rows {
+            self.trace.remark(|| format!("device {d}: {row}"));
+        }
+        let sql = "SELECT hex(substr(o.about, 1, 4)), hex(substr(o.epoch_id, 1, 4)), o.tries, coalesce((SELECT group_concat(hex(substr(h.account, 1, 2)))
+                   FROM commit_heard h WHERE h.epoch_id = o.about), '') FROM outbox o WHERE o.purpose = 4";
+        let rows: Vec<String> = self.nodes[d].device.rows(sql, |row| {
+            let [about, epoch, heard]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(3)?];
+            Ok(format!(
+                "commit {about} on {epoch} tries {} heard by {heard}",
+                row.get::<_, i64>(2)?
             ))
         });
         for row in rows {

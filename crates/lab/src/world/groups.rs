@@ -75,7 +75,48 @@ impl Plan {
             meetings,
             heals_at,
         };
-        plan.touched(seed).with_kin(seed).troubled(seed)
+        plan.with_second_adder(seed).touched(seed).with_kin(seed).troubled(seed)
+    }
+
+    /// The second one, an admin, knows somebody too; both add that one, out of reach of each other, and go on from there.
+    fn with_second_adder(mut self, seed: u64) -> Self {
+        let roll = &mut Roll::seeded(seed, 11);
+        let people = self.devices.len();
+        if people < 3 || !roll.percent(40) {
+            return self;
+        }
+        let newcomer = 2 + roll.index(people - 2);
+        self.meetings.push(Meeting {
+            inviter: 1,
+            ..meeting(roll, newcomer)
+        });
+        if roll.percent(70) {
+            // Who is new, and was not in it from the beginning.
+            let first = |deed: &Deed| matches!(deed.what, What::Add(whom) if whom == newcomer);
+            self.deeds.retain(|deed| !first(deed));
+        }
+        let (at, long) = (roll.between(DAY, self.heals_at / 2), roll.time(4 * HOUR, 3 * DAY));
+        for d in (1..people).filter(|d| *d == 1 || roll.percent(50)).collect::<Vec<_>>() {
+            self.troubles.push((at, Trouble::CutDevice(d, long)));
+        }
+        let mut does = |by: usize, what: What, after: u64| {
+            self.deeds.push(Deed {
+                by,
+                at: at + after,
+                what,
+            });
+        };
+        does(0, What::Give(1, Role::Admin), 0);
+        (0..2).for_each(|by| does(by, What::Add(newcomer), 10 * MINUTE));
+        for by in 0..2 {
+            match roll.below(4) {
+                0 => does(by, What::Remove(newcomer), HOUR),
+                1 => does(by, What::Remove(2 + roll.index(people - 2)), HOUR),
+                2 => does(by, What::Give(newcomer, Role::Admin), HOUR),
+                _ => {}
+            }
+        }
+        self
     }
 
     /// What else goes wrong: a relay is out of reach for days, a disk is full for hours.
@@ -259,7 +300,16 @@ impl World {
         let Some(command) = self.command_of(deed) else {
             return self.deed_later(k);
         };
-        match self.command(deed.by, command) {
+        let done = self.command(deed.by, command);
+        self.trace.remark(|| {
+            format!(
+                "device {}: {:?}: {:?}",
+                deed.by,
+                deed.what,
+                done.as_ref().map(|done| done.as_ref().err())
+            )
+        });
+        match done {
             Some(Ok(Reply::Group(_))) => {}
             Some(Err(
                 Refusal::NoKeysYet | Refusal::NotFound | Refusal::NoRelay | Refusal::NotBackYet | Refusal::StillLooking,
@@ -402,6 +452,17 @@ impl World {
             match states.first() {
                 Some(state) => drop(lists.insert(state.clone(), *d)),
                 None => self.broke(format!("device {d} is a member and does not know it")),
+            }
+        }
+        for d in (0..self.nodes.len()).filter(|d| !members.contains(d)) {
+            let chat = if self.lives(d) { self.group_chat(d) } else { None };
+            if chat.and_then(|chat| chat.group).is_some_and(|group| group.member) {
+                self.broke(format!("device {d} is out of the group and does not know it"));
+                members
+                    .first()
+                    .into_iter()
+                    .chain([&d])
+                    .for_each(|d| self.tell_of_stuck(*d));
             }
         }
         if lists.len() > 1 {

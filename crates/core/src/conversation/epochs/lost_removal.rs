@@ -26,7 +26,7 @@ pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Res
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
     let void = fork::void(&nodes, root);
     let mut lost: Vec<&Node> = nodes.iter().filter(|node| !void.contains(&node.epoch)).collect();
-    lost.retain(|node| removes_somebody_back_in_the_head(node, &nodes, &tree, of.epoch));
+    lost.retain(|node| !back_in_the_head(node, &nodes, &tree, of.epoch).is_empty());
     lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
     for removal in lost {
         let end = fork::head(&nodes, &votes(step, &of.group)?, removal.epoch);
@@ -35,6 +35,21 @@ pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Res
         }
     }
     Ok(None)
+}
+
+/// I am one of those who were removed: nobody writes to me, and whoever may removes me on the head as well (FORK-7).
+pub(crate) fn is_removed_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> {
+    if !of.grouped || !unseats_beside(step, of)? || !defence::holds(Defence::LostRemovals) {
+        return Ok(false);
+    }
+    let (nodes, me) = (nodes(step, &of.group)?, step.me()?);
+    let tree = parents(&nodes);
+    let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
+    let void = fork::void(&nodes, root);
+    Ok(nodes
+        .iter()
+        .filter(|node| !void.contains(&node.epoch))
+        .any(|node| back_in_the_head(node, &nodes, &tree, of.epoch).contains(&me)))
 }
 
 /// Somebody loses something by a commit beside the head's branch. Asked before the members of all epochs are read.
@@ -47,25 +62,27 @@ fn unseats_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<bool, Stop> 
     Ok(unseating.iter().any(|epoch| !head.contains(epoch)))
 }
 
-/// A commit beside the head's branch removes somebody who is in every epoch from where that branch left to the head: on it
+/// Whom a commit beside the head's branch removes and who is in every epoch from where that branch left to the head: on it
 /// nobody has let that account in again.
-fn removes_somebody_back_in_the_head(node: &Node, nodes: &[Node], tree: &Parents<'_>, head: EpochId) -> bool {
-    let Some(commit) = &node.commit else { return false };
+fn back_in_the_head(node: &Node, nodes: &[Node], tree: &Parents<'_>, head: EpochId) -> BTreeSet<AccountId> {
+    let Some(commit) = &node.commit else {
+        return BTreeSet::new();
+    };
     let (there, here) = (path(tree, node.epoch), path(tree, head));
     let parted = here.iter().position(|epoch| there.contains(epoch));
     let Some(since) = parted
         .filter(|parted| *parted > 0)
         .and_then(|parted| here.get(..parted))
     else {
-        return false;
+        return BTreeSet::new();
     };
     let since: BTreeSet<EpochId> = since.iter().copied().collect();
-    let is_removed = |account: &&AccountId| !node.members.contains(*account);
     let stays = |account: &AccountId| {
         let mut since = nodes.iter().filter(|node| since.contains(&node.epoch));
         since.all(|node| node.members.contains(account))
     };
-    commit.unseats.iter().filter(is_removed).any(stays)
+    let removed = commit.unseats.iter().filter(|account| !node.members.contains(*account));
+    removed.filter(|account| stays(account)).copied().collect()
 }
 
 /// My leaf is in it, and its messages are read.

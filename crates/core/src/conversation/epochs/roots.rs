@@ -209,7 +209,7 @@ fn better(step: &Step<'_, '_>, group: &Gid) -> Result<Option<i64>, Stop> {
         });
         let highest = there.next();
         (
-            beginning.accounts.contains(&me) && !beginning.withdrawn,
+            !beginning.withdrawn,
             usize::from(highest.is_some()).saturating_add(there.count()),
             highest.map(Reverse),
         )

@@ -100,6 +100,10 @@ pub(super) fn take_commit(
     committed(step, &of.group)?;
     receipts::due_quietly(step, &of.group)?;
     settle_head(step, &of.group)?;
+    if judged.class == Class::Unseats {
+        // Also where the head stays: I may be out, or in again.
+        group::head_moved(step, &of.group, &[])?;
+    }
     if is_canonical(step, &of.group, taken.child)? {
         group::behind::heard(step, &of.group)?;
     }
