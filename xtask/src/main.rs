@@ -27,6 +27,7 @@ usage: cargo xtask CHORE
   bench relay [--quick] [ROW...]   the same for the relay, beside the servers that are installed
   lab WORDS...      build the lab and run it: peers under censors, over real packets (docs/lab.md)
   mutants wire|conversation [--share K/N] [--minutes M]   change one thing at a time, see whether a test notices
+  ledger            print what docs/ledger.tsv adds up to
   trust             run the proofs (about twenty minutes) and write docs/trust.md
   sum DIR           add up the parts of a test run that left their reports in DIR";
 
@@ -54,6 +55,7 @@ fn run(words: &[&str]) -> anyhow::Result<bool> {
         ["bench", names @ ..] => bench::run(names),
         ["lab", words @ ..] => lab::run(words),
         ["mutants", part, words @ ..] => mutants::run(part, words),
+        ["ledger"] => trust::ledger(),
         ["trust"] => trust::write(),
         ["sum", directory] => sum::run(directory.as_ref()),
         _ => anyhow::bail!("{USAGE}"),

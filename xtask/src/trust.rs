@@ -24,8 +24,8 @@ struct Proof {
 enum Run {
     /// Tests whose names have this in them.
     Test(&'static str),
-    /// Tests whose names have this in them, which read what lies where a variable points: its name, and what a person puts.
-    TestWith(&'static str, &'static str),
+    /// A variable, what a person puts there, and tests whose names have this in them, which read what lies there.
+    TestWith(&'static str, &'static str, &'static str),
     /// A program of the repository, and its words.
     Program(&'static [&'static str]),
 }
@@ -85,15 +85,17 @@ const PROOFS: [Proof; 11] = [
     Proof {
         title: "Vectors of RFC 9420",
         says: "The working group's recorded clients on our cryptography, in the suites whose primitives are ours too, and its \
-               recorded messages and lengths through the decoder we use. FOLDER holds `test-vectors` of \
-               mlswg/mls-implementations; without the variable nothing is tried.",
-        run: Run::TestWith("STONECHAT_MLS_VECTORS=FOLDER", "of_rfc_9420"),
+               recorded messages and lengths through the decoder we use. FOLDER is `test-vectors` of a clone of \
+               github.com/mlswg/mls-implementations; without the variable nothing is tried, and this page is written \
+               without this part.",
+        run: Run::TestWith("STONECHAT_MLS_VECTORS", "FOLDER", "of_rfc_9420"),
         keep: &["of RFC 9420"],
     },
     Proof {
         title: "A crowd",
         says: "Receipts for one text, and commits and branches of people who write daily, at the sizes of an ordinary test \
-               run (`STONECHAT_CROWD=256 STONECHAT_WRITERS=40 STONECHAT_DAYS=30` for the whole).",
+               run. The whole, with `STONECHAT_CROWD=256 STONECHAT_WRITERS=40 STONECHAT_DAYS=30` before the command, takes \
+               a quarter of an hour; [docs/bench.md](bench.md) has its figures.",
         run: Run::Test("crowd::"),
         keep: &["members:", "writers,"],
     },
@@ -128,6 +130,16 @@ const PROOFS: [Proof; 11] = [
     },
 ];
 
+const LONG_RUNS: &str = "
+## All runs of worlds
+Each tries seeds that nobody has tried; [the ledger](ledger.tsv) has a line of each, with its commit. `./test --long` adds to \
+it, and so does whatever runs worlds with `STONECHAT_LEDGER=$PWD/docs/ledger.tsv`. A run of a tree that was not as committed \
+does not count.
+
+`cargo xtask ledger`
+
+";
+
 const MISSING: &str = "\
 ## What is not here
 - Of mutants only a share was tried.
@@ -159,7 +171,8 @@ pub(crate) fn write() -> Result<bool> {
     for proof in &PROOFS {
         section(&mut page, proof)?;
     }
-    long_runs(&mut page)?;
+    page.push_str(LONG_RUNS);
+    page.push_str(&table(&std::fs::read_to_string(programs::root().join(LEDGER))?)?);
     page.push('\n');
     page.push_str(MISSING);
     std::fs::write(programs::root().join("docs/trust.md"), page)?;
@@ -185,20 +198,29 @@ fn added_up(ledger: &str) -> BTreeMap<&str, [u64; 5]> {
     sums
 }
 
-fn long_runs(page: &mut String) -> Result<()> {
-    page.push_str(
-        "\n## All runs of worlds\nEach tries seeds that nobody has tried; [the ledger](ledger.tsv) has a line of each, with its \
-         commit. `./test --long` adds to it, and so does whatever runs worlds with `STONECHAT_LEDGER=$PWD/docs/ledger.tsv`. \
-         Summed up:\n\n| kind | runs | seeds | simulated hours | texts | seeds that broke a promise |\n|---|---|---|---|---|---|\n",
+/// Prints what the ledger adds up to.
+pub(crate) fn ledger() -> Result<bool> {
+    print!("{}", table(&std::fs::read_to_string(programs::root().join(LEDGER))?)?);
+    Ok(true)
+}
+
+fn table(ledger: &str) -> Result<String> {
+    let mut table = String::from(
+        "| kind | runs | seeds | simulated hours | texts | seeds that broke a promise |\n|---|---|---|---|---|---|\n",
     );
-    let ledger = std::fs::read_to_string(programs::root().join(LEDGER)).unwrap_or_default();
-    for (kind, [runs, seeds, hours, texts, broken]) in added_up(&ledger) {
-        writeln!(page, "| {kind} | {runs} | {seeds} | {hours} | {texts} | {broken} |")?;
+    for (kind, [runs, seeds, hours, texts, broken]) in added_up(ledger) {
+        writeln!(table, "| {kind} | {runs} | {seeds} | {hours} | {texts} | {broken} |")?;
     }
-    Ok(())
+    Ok(table)
 }
 
 fn section(page: &mut String, proof: &Proof) -> Result<()> {
+    if let Run::TestWith(variable, ..) = proof.run
+        && std::env::var_os(variable).is_none()
+    {
+        println!("{}: left out, {variable} says nothing", proof.title);
+        return Ok(());
+    }
     println!("{} ...", proof.title);
     let (mut command, words) = command(&proof.run);
     let printed = programs::output(&mut command)?;
@@ -228,9 +250,9 @@ fn is_kept(line: &str, keep: &[&str]) -> bool {
 /// The command, and how a person writes it.
 fn command(run: &Run) -> (Command, String) {
     match run {
-        Run::TestWith(variable, name) => {
+        Run::TestWith(variable, value, name) => {
             let (command, words) = command(&Run::Test(name));
-            (command, format!("{variable} {words}"))
+            (command, format!("{variable}={value} {words}"))
         }
         Run::Test(name) => {
             let which = format!("test({name})");

@@ -237,7 +237,7 @@ pub(crate) fn is_made_by_commit(step: &Step<'_, '_>, epoch: EpochId) -> Result<b
 /// Added again by a Welcome: the conversation goes on from there; what was before stays readable.
 pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signer: &mls::Signer) -> Result<(), Stop> {
     let before = retained(step, &entered.group)?;
-    let unseen = unseen(step, &entered.group)?;
+    let (unseen, way) = (unseen(step, &entered.group)?, way_to_head(step, &entered.group)?);
     roots::keep(step, &entered.group)?;
     plant(step, entered)?;
     step.tx.execute(
@@ -258,8 +258,15 @@ pub(crate) fn plant_again(step: &mut Step<'_, '_>, entered: &mls::Entered, signe
     receipts::due(step, &entered.group)?;
     wants::begin_again(step, &entered.group)?;
     own::spread(step, &entered.group)?;
+    group::placed::tell_outside(step, &entered.group, &way)?;
     group::head_moved(step, &entered.group, &unseen)?;
     close_surplus(step, &entered.group)
+}
+
+fn way_to_head(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+    let sql = "SELECT head FROM conversation WHERE group_id = ?";
+    let head: [u8; 16] = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?;
+    Ok(tree::path_in(&tree::lineage(step, group)?, EpochId::from_bytes(head)))
 }
 
 /// Commits of mine of which nobody was heard, oldest first: whoever adds me again may not have seen them (FORK-7).

@@ -92,7 +92,8 @@ fn one(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId, part: Part) -> Resul
         return Ok(());
     };
     let (head, mine) = (state(step, &of)?, commit.author == step.me()?);
-    let states = [commit.base, commit.before, lost, commit.end].map(|epoch| epochs::state(step, epoch));
+    let base = commit.base.unwrap_or(commit.before);
+    let states = [base, commit.before, lost, commit.end].map(|epoch| epochs::state(step, epoch));
     let [Some(base), Some(was), Some(then), Some(end)] = states.map(|state| state.ok().flatten()) else {
         return Ok(());
     };

@@ -15,19 +15,42 @@ use stonechat_wire::message::Kind;
 /// Tells whom my commits have added that made these epochs.
 pub(crate) fn tell(step: &mut Step<'_, '_>, group: &Gid, made: &[EpochId], counts: bool) -> Result<(), Stop> {
     for epoch in made {
-        let body = Placed {
-            group: *group,
-            epoch: *epoch,
-            counts,
-        };
         for account in epochs::added_by_me(step, *epoch)? {
-            // Who is no contact any more hears nothing.
-            let _told = step.attempt(|step| {
-                let to = conversation::with_contact(step, account)?;
-                conversation::tell(step, &to, Kind::Placed, &body.encode()).map(drop)
-            })?;
+            tell_one(step, (group, *epoch), account, counts)?;
         }
     }
+    Ok(())
+}
+
+/// I was added anew: those whom my commits had added where I was before, and who are not in the head, are out.
+pub(crate) fn tell_outside(step: &mut Step<'_, '_>, group: &Gid, made: &[EpochId]) -> Result<(), Stop> {
+    let Some(of) = conversation::load(step, group)? else {
+        return Ok(());
+    };
+    let inside = epochs::accounts(step, of.epoch)?;
+    for epoch in made {
+        for account in epochs::added_by_me(step, *epoch)? {
+            if !inside.contains(&account) {
+                tell_one(step, (group, *epoch), account, false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who is no contact any more hears nothing.
+fn tell_one(
+    step: &mut Step<'_, '_>,
+    (group, epoch): (&Gid, EpochId),
+    account: AccountId,
+    counts: bool,
+) -> Result<(), Stop> {
+    let group = *group;
+    let body = Placed { group, epoch, counts }.encode();
+    let _told = step.attempt(|step| {
+        let to = conversation::with_contact(step, account)?;
+        conversation::tell(step, &to, Kind::Placed, &body).map(drop)
+    })?;
     Ok(())
 }
 

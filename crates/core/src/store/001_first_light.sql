@@ -280,7 +280,7 @@ CREATE TABLE epoch(
   left_at      INTEGER,                  -- when a relay first told the time while it was not the head
   far          INTEGER NOT NULL DEFAULT 0, -- it takes commits only (EPO-10)
   lost         INTEGER NOT NULL DEFAULT 0, -- the head has left it: what its commit did waits to be done again (FORK-7)
-  withdrawn    INTEGER NOT NULL DEFAULT 0, -- joined here; whoever added me says that its commit does not count (GRP-24)
+  placed       INTEGER NOT NULL DEFAULT 1, -- joined here; whoever added me says that its commit does not count: 0, that it does: 2 (GRP-24)
   mailbox_root BLOB,                     -- NULL: closed
   envelope_key BLOB
 ) STRICT, WITHOUT ROWID;

@@ -2,7 +2,7 @@
 
 use crate::behind::rename;
 use crate::bench::Bench;
-use crate::groups::{add, all_agree, give, names, number, remove, say};
+use crate::groups::{add, all_agree, give, head, names, number, remove, say};
 use crate::halves::{Apart, group, said};
 use stonechat_core::api::{How, Role, Who};
 
@@ -59,6 +59,34 @@ fn who_is_removed_on_one_branch_keeps_nobody_on_the_other_fork_9() {
     for gone in [2, 3, 4] {
         assert!(!reads(&mut bench, gone, "for those who stay"));
     }
+}
+
+/// All who wrote where Bo added Gus are away, and Bo: what Ana says of her own addition, having seen the other one, decides.
+#[test]
+fn whoever_knows_both_additions_says_which_one_counts_grp_24() {
+    let mut bench = group();
+    meet(&mut bench, 1, 6);
+    let mut apart = Apart::between(bench, [&[0, 6], &[1, 2, 3, 4]]);
+    apart.work(0, |bench| drop(add(bench, 0, &[6]).unwrap()));
+    apart.work(1, |bench| {
+        add(bench, 1, &[6]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [1, 2, 3, 4] {
+            say(bench, writer, "Bo's half").unwrap();
+        }
+        bench.pass(MINUTE);
+    });
+    apart.halves = [vec![0, 5, 6], vec![]];
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 5, 6]);
+    remove(&mut bench, 0, &[5]).unwrap();
+    bench.pass(HOUR);
+    assert_eq!(sorted_names(&mut bench, 6), ["Ana", "Bo", "Cy", "Di", "Ed", "Gus"]);
+    for device in 1..5 {
+        bench.reconnect(device);
+    }
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4, 6]);
 }
 
 /// Bo adds Gus and removes him, removes Cy and adds him again; Ana's removal of Di wins.
@@ -140,6 +168,90 @@ fn who_was_added_by_a_void_commit_is_out_and_knows_grp_24() {
     assert!(is_out(&mut bench, 1) && is_out(&mut bench, 7));
     assert!(say(&mut bench, 7, "again").is_err());
     assert!(!said(&mut bench, 3).contains(&"Hal is new".into()));
+}
+
+/// The same word by anybody but who added Hal says nothing.
+#[test]
+fn only_who_added_somebody_says_whether_that_counts_grp_24() {
+    let mut apart = Apart::between(group(), [&[0, 2], &[1, 3, 7]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[1]).unwrap()));
+    apart.work(1, |bench| drop(add(bench, 1, &[7]).unwrap()));
+    let other = "UPDATE epoch SET author = zeroblob(32) WHERE parent IS NULL AND group_id IN
+                     (SELECT group_id FROM conversation WHERE grouped = 1)";
+    let hal = &mut apart.bench.devices[7];
+    let tx = hal.store.begin().unwrap();
+    assert_eq!(tx.execute(other, []).unwrap(), 1);
+    tx.commit().unwrap();
+    hal.core.forget();
+    let mut bench = apart.meet();
+    assert!(is_out(&mut bench, 1) && !is_out(&mut bench, 7));
+}
+
+/// Bo is removed; an old copy of its device removes Di and adds Di again, who was away and hears that first.
+#[test]
+fn whom_a_removed_admin_adds_again_is_led_back_by_the_others_fork_9() {
+    let mut bench = group();
+    meet(&mut bench, 1, 3);
+    let copy = bench.copy(1);
+    let mut apart = Apart::between(bench, [&[0, 1, 2, 4], &[copy]]);
+    apart.work(0, |bench| {
+        remove(bench, 0, &[1]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [0, 2, 4] {
+            say(bench, writer, "Bo is out").unwrap();
+        }
+    });
+    apart.work(1, |bench| {
+        remove(bench, copy, &[3]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, copy, &[3]).unwrap();
+        say(bench, copy, "Bo is back").unwrap();
+    });
+    apart.halves = [vec![0, 1, 2, 4], vec![copy, 3]];
+    apart.work(1, |_| {});
+    assert_ne!(head(&mut apart.bench, 3), head(&mut apart.bench, 0));
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 2, 3, 4]);
+    say(&mut bench, 3, "not for Bo").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 2, "not for Bo"));
+    assert!(!reads(&mut bench, 1, "not for Bo") && !reads(&mut bench, copy, "not for Bo"));
+}
+
+/// Ana's removal of Di and Bo's removal of Ed, whose branch wins by what is written on it: Ed cannot see that, and is out.
+#[test]
+fn who_was_removed_beside_its_head_takes_itself_for_out_fork_8() {
+    let mut apart = Apart::between(group(), [&[0, 4], &[1, 2, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[3]).unwrap()));
+    apart.work(1, |bench| {
+        remove(bench, 1, &[4]).unwrap();
+        bench.pass(MINUTE);
+    });
+    apart.halves = [vec![4], vec![1, 2, 5]];
+    apart.pass();
+    assert!(is_out(&mut apart.bench, 4), "before anybody has done it again");
+    apart.halves = [vec![0, 4], vec![1, 2, 5]];
+    let mut bench = apart.meet();
+    assert!(is_out(&mut bench, 4));
+    all_agree(&mut bench, &[0, 1, 2, 5]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Flo"]);
+}
+
+/// What says that Ed is out was lost on its way: Ed writes on, and is told by the others.
+#[test]
+fn who_is_out_and_does_not_know_is_told_when_it_is_heard_epo_7() {
+    let mut bench = group();
+    bench.devices[4].cut = true;
+    remove(&mut bench, 0, &[4]).unwrap();
+    bench.pass(2 * HOUR);
+    // A relay that loses everything.
+    bench.relay.boxes.values_mut().for_each(Vec::clear);
+    bench.devices.iter_mut().for_each(|device| device.listening.clear());
+    (0..8).for_each(|device| bench.reconnect(device));
+    assert!(!is_out(&mut bench, 4));
+    say(&mut bench, 4, "is anybody there?").unwrap();
+    bench.pass(HOUR);
+    assert!(is_out(&mut bench, 4));
 }
 
 /// Bo adds Hal, comes over to Ana, whose removal goes first, and adds Hal there again. What the others write meanwhile makes

@@ -3,7 +3,7 @@
 //! In: the tree, the head. Out: epochs of commits that lost, where their branch parted from the head's and where it ends.
 //! Specified in `docs/protocol/09-forks.md` (FORK-7). What is void (FORK-2) is none of it.
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, load};
 use crate::fork::{self, Node};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -13,15 +13,15 @@ use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::accounts;
 use super::head::votes;
-use super::tree::{nodes, parents, path};
+use super::tree::{lineage, nodes, parents, path, path_in};
 
 /// A commit beside the head's branch.
 pub(crate) struct Beside {
     pub(crate) author: AccountId,
     /// The epoch it was made in.
     pub(crate) before: EpochId,
-    /// Where the branches parted; where they have nothing in common, [`Self::before`].
-    pub(crate) base: EpochId,
+    /// Where the branches parted, if that is known.
+    pub(crate) base: Option<EpochId>,
     /// Where its branch ends.
     pub(crate) end: EpochId,
     /// Accounts that have had a seat on the head's side since.
@@ -63,7 +63,7 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     let found = Beside {
         author: commit.author,
         before: commit.parent,
-        base: parted.and_then(|at| here.get(at)).copied().unwrap_or(commit.parent),
+        base: parted.and_then(|at| here.get(at)).copied(),
         end: end_of(&nodes, &void, &votes(step, &of.group)?, made),
         seen,
     };
@@ -87,13 +87,15 @@ fn end_of(nodes: &[Node], void: &BTreeSet<EpochId>, votes: &fork::Votes, from: E
 pub(crate) fn mine_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<EpochId>, Stop> {
     let sql = "SELECT epoch_id FROM epoch WHERE group_id = ? AND author = ? AND class < 2 AND parent IS NOT NULL
                ORDER BY number";
-    let mine: Vec<EpochId> = step
+    let mut mine: Vec<EpochId> = step
         .tx
         .prepare_cached(sql)?
         .query_map(params![of.group, step.me()?.as_bytes()], |row| {
             row.get(0).map(EpochId::from_bytes)
         })?
         .collect::<Result<_, _>>()?;
+    let here = path_in(&lineage(step, &of.group)?, of.epoch);
+    mine.retain(|made| !here.contains(made));
     if mine.is_empty() {
         return Ok(vec![]);
     }
@@ -123,6 +125,27 @@ pub(crate) fn added_by_me(step: &Step<'_, '_>, made: EpochId) -> Result<Vec<Acco
         Some(parent) => added(step, EpochId::from_bytes(parent), made),
         None => Ok(vec![]),
     }
+}
+
+/// Another one's commit, beside the head's branch, adds some that mine have added on it. Out: the epochs that mine made.
+pub(super) fn mine_with_the_same(step: &Step<'_, '_>, group: &Gid, theirs: EpochId) -> Result<Vec<EpochId>, Stop> {
+    let Some(of) = load(step, group)? else {
+        return Ok(vec![]);
+    };
+    let nodes = nodes(step, group)?;
+    let tree = parents(&nodes);
+    let here = path(&tree, of.epoch);
+    let Some(commit) = tree.get(&theirs).copied().flatten().filter(|_| !here.contains(&theirs)) else {
+        return Ok(vec![]);
+    };
+    let came = added(step, commit.parent, theirs)?;
+    let mut found = Vec::new();
+    for made in here.into_iter().filter(|_| !came.is_empty()) {
+        if added_by_me(step, made)?.iter().any(|account| came.contains(account)) {
+            found.push(made);
+        }
+    }
+    Ok(found)
 }
 
 fn added(step: &Step<'_, '_>, before: EpochId, made: EpochId) -> Result<Vec<AccountId>, Stop> {

@@ -28,6 +28,11 @@ use super::{receipts, retained, state, wants};
 /// Beginnings that are kept beside the one that counts; the oldest makes room.
 const ROOTS_MAX: u32 = 4;
 
+/// What whoever led me to a beginning says of its commit (GRP-24): the more, the better.
+const WITHDRAWN: u8 = 0;
+const NOTHING_SAID: u8 = 1;
+const COUNTS: u8 = 2;
+
 /// Where there are several, any step may have heard somebody: each looks.
 pub(crate) const SEVERAL_ROOTS: Times = Times {
     soonest: "SELECT 0 FROM root LIMIT 1",
@@ -84,11 +89,11 @@ pub(crate) fn place(step: &Step<'_, '_>, by: AccountId, placed: &Placed) -> Resu
     let changed = step
         .tx
         .prepare_cached(
-            "UPDATE epoch SET withdrawn = ?1 WHERE epoch_id = ?2 AND group_id = ?3 AND author = ?4
-             AND parent IS NULL AND withdrawn <> ?1",
+            "UPDATE epoch SET placed = ?1 WHERE epoch_id = ?2 AND group_id = ?3 AND author = ?4
+             AND parent IS NULL AND placed <> ?1",
         )?
         .execute(params![
-            !placed.counts,
+            if placed.counts { COUNTS } else { WITHDRAWN },
             placed.epoch.as_bytes(),
             placed.group,
             by.as_bytes()
@@ -98,14 +103,13 @@ pub(crate) fn place(step: &Step<'_, '_>, by: AccountId, placed: &Placed) -> Resu
 
 /// The only beginning left is one that does not count (GRP-24).
 pub(crate) fn counts_no_more(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
-    let sql =
-        "SELECT 1 FROM conversation v JOIN epoch e ON e.epoch_id = v.root WHERE v.group_id = ? AND e.withdrawn = 1";
-    if !step.tx.prepare_cached(sql)?.exists([group])? {
+    let sql = "SELECT 1 FROM conversation v JOIN epoch e ON e.epoch_id = v.root WHERE v.group_id = ? AND e.placed = ?";
+    if !step.tx.prepare_cached(sql)?.exists(params![group, WITHDRAWN])? {
         return Ok(false);
     }
     let (nodes, votes) = (nodes(step, group)?, votes(step, group)?);
     let counts = beginnings(step, group, (&nodes, &votes))?.into_iter().next();
-    Ok(counts.is_some_and(|beginning| beginning.withdrawn))
+    Ok(counts.is_some_and(|beginning| beginning.placed == WITHDRAWN))
 }
 
 /// The beginning that counts, and all that descends from it.
@@ -161,9 +165,9 @@ struct Beginning {
     /// Its row; the one that counts has none.
     number: i64,
     epoch: EpochId,
-    /// Whoever led me there says that the commit does not count. By the rest of that branch it is a member still: else its
-    /// word were one of the removed.
-    withdrawn: bool,
+    /// What whoever led me there says of the commit. By the rest of that branch it is a member still: else its word were one of
+    /// the removed.
+    placed: u8,
     /// The accounts at the end of its branch, as far as that is known here.
     accounts: BTreeSet<AccountId>,
 }
@@ -171,7 +175,7 @@ struct Beginning {
 /// The one that counts first.
 fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes)) -> Result<Vec<Beginning>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT r.number, r.root, e.withdrawn, e.author FROM
+        "SELECT r.number, r.root, e.placed, e.author FROM
              (SELECT 0 number, root FROM conversation WHERE group_id = ?1 UNION ALL
               SELECT number, epoch_id FROM root WHERE group_id = ?1) r
          JOIN epoch e ON e.epoch_id = r.root ORDER BY r.number",
@@ -189,7 +193,7 @@ fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes
         Ok(Beginning {
             number: row.get(0)?,
             epoch,
-            withdrawn: row.get::<_, bool>(2)? && member,
+            placed: if member { row.get(2)? } else { NOTHING_SAID },
             accounts,
         })
     })?;
@@ -209,7 +213,7 @@ fn better(step: &Step<'_, '_>, group: &Gid) -> Result<Option<i64>, Stop> {
         });
         let highest = there.next();
         (
-            !beginning.withdrawn,
+            beginning.placed,
             usize::from(highest.is_some()).saturating_add(there.count()),
             highest.map(Reverse),
         )

@@ -20,6 +20,7 @@ use stonechat_wire::group::{GroupState, Note, leave_bytes};
 use stonechat_wire::ids::{AccountId, EpochId};
 use stonechat_wire::own::OwnNote;
 
+use super::beside::mine_with_the_same;
 use super::closing::{bring_near, close};
 use super::cuts::{keep_cuts, keep_leaf_cuts};
 use super::tree::below;
@@ -100,6 +101,10 @@ pub(super) fn take_commit(
     committed(step, &of.group)?;
     receipts::due_quietly(step, &of.group)?;
     settle_head(step, &of.group)?;
+    if !taken.added.is_empty() {
+        let twice = mine_with_the_same(step, &of.group, taken.child)?;
+        group::placed::tell(step, &of.group, &twice, true)?;
+    }
     if judged.class == Class::Unseats {
         // Also where the head stays: I may be out, or in again.
         group::head_moved(step, &of.group, &[])?;
