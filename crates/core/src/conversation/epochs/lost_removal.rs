@@ -26,10 +26,16 @@ pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Res
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
     let void = fork::void(&nodes, root);
     let mut lost: Vec<&Node> = nodes.iter().filter(|node| !void.contains(&node.epoch)).collect();
-    lost.retain(|node| !back_in_the_head(node, &nodes, &tree, of.epoch).is_empty());
+    let votes = votes(step, &of.group)?;
+    lost.retain(|node| {
+        let end = fork::head(&nodes, &votes, node.epoch);
+        let there = nodes.iter().find(|node| node.epoch == end);
+        let taken_back = |account: &AccountId| there.is_some_and(|end| end.members.contains(account));
+        !back_in_the_head(node, &nodes, &tree, of.epoch).iter().all(taken_back)
+    });
     lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
     for removal in lost {
-        let end = fork::head(&nodes, &votes(step, &of.group)?, removal.epoch);
+        let end = fork::head(&nodes, &votes, removal.epoch);
         if is_written_in(step, of, end)? {
             return Ok(Some(end));
         }
@@ -46,10 +52,20 @@ pub(crate) fn is_removed_beside(step: &Step<'_, '_>, of: &Conversation) -> Resul
     let tree = parents(&nodes);
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
     let void = fork::void(&nodes, root);
+    let since = since_last_welcome(step, of)?;
     Ok(nodes
         .iter()
-        .filter(|node| !void.contains(&node.epoch))
+        .filter(|node| since.contains(&node.epoch) && !void.contains(&node.epoch))
         .any(|node| back_in_the_head(node, &nodes, &tree, of.epoch).contains(&me)))
+}
+
+/// Epochs that became known since a Welcome led here last: whoever sent it took back what had removed me before.
+fn since_last_welcome(step: &Step<'_, '_>, of: &Conversation) -> Result<BTreeSet<EpochId>, Stop> {
+    let sql = "SELECT epoch_id FROM epoch WHERE group_id = ?1
+               AND number > (SELECT max(number) FROM epoch WHERE group_id = ?1 AND parent IS NULL)";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let found = rows.query_map([of.group], |row| row.get(0).map(EpochId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// Somebody loses something by a commit beside the head's branch. Asked before the members of all epochs are read.
