@@ -516,6 +516,26 @@ fn readable_by_all(step: &Step<'_, '_>, to: &Conversation, heads: Vec<MessageId>
     Ok(readable)
 }
 
+/// Says something in an epoch where I do not stand, that nobody keeps.
+pub(crate) fn say_in(
+    step: &mut Step<'_, '_>,
+    group: &Gid,
+    epoch: EpochId,
+    kind: Kind,
+    body: &[u8],
+) -> Result<(), Stop> {
+    let mut to = load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
+    to.epoch = epoch;
+    let header = MessageHeader {
+        kind,
+        read_through: false,
+        seq: 0,
+        hlc: step.time.0,
+        parents: vec![],
+    };
+    write(step, &to, &header, body).map(drop)
+}
+
 /// Seals header and body for the group and puts them into the outbox. Out: the message id.
 fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, body: &[u8]) -> Result<MessageId, Stop> {
     let head = header.encode();
@@ -525,6 +545,8 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
     let (waiting, about): (_, &[u8]) = match header.kind {
         Kind::Receipt => (Waiting::Receipt, &to.group),
         Kind::Want => (Waiting::Again, &to.group),
+        // In the group; in a conversation of two it is a message.
+        Kind::Placed if to.grouped => (Waiting::Again, to.epoch.as_bytes()),
         _durable => (Waiting::Message, id.as_bytes()),
     };
     let plain = (waiting == Waiting::Message).then_some(plain.as_slice());
@@ -552,6 +574,10 @@ pub(crate) fn take_in(
     let sender = by.account;
     // Written on another device of mine (OWN-5); between two of them it is the other one's.
     let mine = sender == step.me()? && !from.own;
+    if header.kind == Kind::Placed && from.grouped {
+        // Said where its sender does not stand.
+        return group::placed::said(step, from, by, body).map(|()| None);
+    }
     heard(step, from, by)?;
     match header.kind {
         Kind::Receipt if mine => return receipts::by_own_device(step, from, body).map(|()| None),
@@ -773,6 +799,8 @@ fn heard(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed) -> Result<(),
         .prepare_cached("UPDATE contact SET heard_at = ? WHERE account = ?")?
         .execute(params![step.time.0.cast_signed(), by.account.as_bytes()])?;
     originals::heard_in(step, from, by.account, by.epoch)?;
+    group::placed::hear(step, from, by)?;
+    group::placed::heard_again(step, from, by)?;
     group::apart::heard(step, from, by.account, by.epoch)?;
     group::succession::heard(step, from, by.account)?;
     if by.account == step.me()? && !from.own {

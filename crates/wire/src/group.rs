@@ -452,25 +452,27 @@ impl Behind {
     }
 }
 
-/// The body of a message of kind *placed*: whether the commit counts by which its sender added the receiver to a group
-/// (GRP-24).
+/// The body of a message of kind *placed*: whether somebody's addition to a group lies on the head's branch (GRP-24).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Which group.
     pub group: [u8; 16],
-    /// The epoch that the commit made.
+    /// The epoch that the addition made; or, said in the group, one of its branch.
     pub epoch: EpochId,
-    /// It lies on the head's branch.
+    /// It does.
     pub counts: bool,
+    /// Whose addition; the receiver's, where it is said in a conversation of two.
+    pub whom: Option<AccountId>,
 }
 
 impl Placed {
-    /// group id 16 | epoch id 16 | 0 or 1.
+    /// group id 16 | epoch id 16 | 0 or 1 | account 32, or nothing.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.put(&self.group);
         out.put(self.epoch.as_bytes());
         out.push(u8::from(self.counts));
+        out.put(self.whom.as_ref().map_or(&[], |whom| whom.as_bytes().as_slice()));
         out
     }
 
@@ -481,10 +483,19 @@ impl Placed {
         let counts = match reader.u8()? {
             0 => false,
             1 => true,
-            _other => return Err(DecodeError::Limit("counts")),
+            _other => return Err(DecodeError::Value("counts")),
+        };
+        let whom = match reader.rest() {
+            [] => None,
+            _account => Some(AccountId::from_bytes(reader.array()?)),
         };
         reader.end()?;
-        Ok(Self { group, epoch, counts })
+        Ok(Self {
+            group,
+            epoch,
+            counts,
+            whom,
+        })
     }
 }
 
@@ -677,8 +688,32 @@ mod tests {
             let _ = Note::decode(&bytes);
             let _ = decode_supply(&bytes);
             let _ = Invitation::decode(&bytes);
+            let _ = Placed::decode(&bytes);
             let _ = crate::card::LeafIdentity::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn what_is_said_of_an_addition_is_33_bytes_or_names_somebody_grp_24() {
+        let mut placed = Placed {
+            group: [1; 16],
+            epoch: EpochId::from_bytes([2; 16]),
+            counts: true,
+            whom: None,
+        };
+        let bytes = placed.encode();
+        assert_eq!(bytes.len(), 33);
+        assert_eq!(Placed::decode(&bytes), Ok(placed));
+        assert_eq!(Placed::decode(&bytes[..32]), Err(DecodeError::Short));
+        assert_eq!(Placed::decode(&[&bytes[..], &[0]].concat()), Err(DecodeError::Short));
+        assert_eq!(
+            Placed::decode(&[&bytes[..32], &[2]].concat()),
+            Err(DecodeError::Value("counts"))
+        );
+        placed.whom = Some(AccountId::from_bytes([9; 32]));
+        let bytes = placed.encode();
+        assert_eq!((bytes.len(), Placed::decode(&bytes)), (65, Ok(placed)));
+        assert_eq!(Placed::decode(&[&bytes[..], &[0]].concat()), Err(DecodeError::Trailing));
     }
 
     #[test]

@@ -39,9 +39,11 @@ pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use lost_removal::{beside_lost_removal, is_removed_beside};
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
-pub(crate) use roots::{SEVERAL_ROOTS, added_by, below_root, counts_no_more, follow_others, place};
+pub(crate) use roots::{
+    SEVERAL_ROOTS, added_by, below_root, counts_no_more, follow_others, place, place_here, unplace,
+};
 pub(crate) use tree::{is_canonical, since};
-pub(crate) use void::rights;
+pub(crate) use void::{is_let_in, rights};
 
 use self::closing::close_surplus;
 use super::{receipts, wants};

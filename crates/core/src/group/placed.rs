@@ -1,16 +1,21 @@
 //! Whether the commit counts that added somebody: who was added on a branch that has lost, or came back, is told by whoever
-//! added it.
+//! added it, or by an admin who hears it there.
 //!
-//! In: commits that the head has left, or came back to; what contacts say of theirs. Out: the word, in a conversation of
-//! two; a beginning that counts no more, or again. Specified in `docs/protocol/12-groups.md` (GRP-24).
+//! In: commits that the head has left, or came back to; somebody who speaks beside the head's branch; what others say of mine.
+//! Out: the word, in a conversation of two or where that one speaks; a beginning that counts no more, or again.
+//! Specified in `docs/protocol/12-groups.md` (GRP-24).
 
 use super::head_moved;
-use crate::conversation::{self, epochs};
+use crate::conversation::{self, Conversation, Sealed, epochs};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
-use stonechat_wire::group::Placed;
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::group::{GroupState, Placed, Role};
 use stonechat_wire::ids::{AccountId, EpochId};
 use stonechat_wire::message::Kind;
+
+/// An account is told so in the group once in so long.
+const SAY_EVERY_MS: u64 = 24 * 3600 * 1000;
 
 /// Tells whom my commits have added that made these epochs.
 pub(crate) fn tell(step: &mut Step<'_, '_>, group: &Gid, made: &[EpochId], counts: bool) -> Result<(), Stop> {
@@ -46,7 +51,13 @@ fn tell_one(
     counts: bool,
 ) -> Result<(), Stop> {
     let group = *group;
-    let body = Placed { group, epoch, counts }.encode();
+    let body = Placed {
+        group,
+        epoch,
+        counts,
+        whom: None,
+    }
+    .encode();
     let _told = step.attempt(|step| {
         let to = conversation::with_contact(step, account)?;
         conversation::tell(step, &to, Kind::Placed, &body).map(drop)
@@ -54,18 +65,87 @@ fn tell_one(
     Ok(())
 }
 
-/// A contact says so of a commit by which it has added me. Anybody else's word says nothing.
-pub(crate) fn take_in(step: &mut Step<'_, '_>, by: AccountId, body: &[u8]) -> Result<(), Stop> {
-    let placed = Placed::decode(body).map_err(|_| Stop::Refused("placed"))?;
-    if !epochs::place(step, by, &placed)? {
+/// Somebody is heard where only commits have let it in that do not count: whoever could remove it there says so.
+pub(crate) fn hear(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed) -> Result<(), Stop> {
+    if !of.grouped || of.gone || !epochs::is_let_in(step, of, by.account, by.epoch)? {
         return Ok(());
     }
+    let Some(state) = epochs::state(step, by.epoch)? else {
+        return Ok(());
+    };
+    if !is_above(&state, step.me()?, by.account) || !is_time(step, &of.group, by.account)? {
+        return Ok(());
+    }
+    let body = Placed {
+        group: of.group,
+        epoch: by.epoch,
+        counts: false,
+        whom: Some(by.account),
+    };
+    // Where my leaf there is another one, somebody else says it.
+    let _said = step.attempt(|step| conversation::say_in(step, &of.group, by.epoch, Kind::Placed, &body.encode()))?;
+    Ok(())
+}
+
+fn is_above(state: &GroupState, who: AccountId, whom: AccountId) -> bool {
+    let admin = state.role(who).is_some_and(|role| role <= Role::Admin);
+    admin && state.rank(who) < state.rank(whom)
+}
+
+fn is_time(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<bool, Stop> {
+    let now = step.now.0.cast_signed();
+    let last: Option<i64> = step
+        .tx
+        .prepare_cached("SELECT said_at FROM outside WHERE group_id = ? AND account = ?")?
+        .query_row(params![group, account.as_bytes()], |row| row.get(0))
+        .optional()?;
+    if last.is_some_and(|last| last <= now && now < last.saturating_add_unsigned(SAY_EVERY_MS)) {
+        return Ok(false);
+    }
+    step.tx
+        .prepare_cached("INSERT OR REPLACE INTO outside VALUES (?, ?, ?)")?
+        .execute(params![group, account.as_bytes(), now])?;
+    Ok(true)
+}
+
+/// A contact says so of a commit by which it has added me. Anybody else's word says nothing there.
+pub(crate) fn take_in(step: &mut Step<'_, '_>, by: AccountId, body: &[u8]) -> Result<(), Stop> {
+    let placed = Placed::decode(body).map_err(|_| Stop::Refused("placed"))?;
+    if epochs::place(step, by, &placed)? {
+        placed_anew(step, &placed.group, placed.counts)?;
+    }
+    Ok(())
+}
+
+/// An admin says so in the group, on the branch that I stand on.
+pub(crate) fn said(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed, body: &[u8]) -> Result<(), Stop> {
+    let placed = Placed::decode(body).map_err(|_| Stop::Refused("placed"))?;
+    let me = step.me()?;
+    if placed.group != of.group || placed.whom != Some(me) || placed.counts {
+        return Ok(());
+    }
+    let state = epochs::state(step, by.epoch)?.ok_or(Stop::Refused("placed"))?;
+    if is_above(&state, by.account, me) && epochs::place_here(step, &of.group, by)? {
+        placed_anew(step, &of.group, false)?;
+    }
+    Ok(())
+}
+
+fn placed_anew(step: &mut Step<'_, '_>, group: &Gid, counts: bool) -> Result<(), Stop> {
+    let before = epochs::below_root(step, group)?;
     epochs::follow_others(step)?;
-    head_moved(step, &placed.group, &[])?;
+    head_moved(step, group, &[])?;
     // Where nothing else is left, what I did on that branch is as lost.
-    let below = epochs::below_root(step, &placed.group)?;
-    if below.first() == Some(&placed.epoch) {
-        tell(step, &placed.group, &below, placed.counts)?;
+    if epochs::below_root(step, group)?.first() == before.first() {
+        tell(step, group, &before, counts)?;
+    }
+    Ok(())
+}
+
+/// Whoever said in the group that my addition does not count speaks on its branch now: it has come over.
+pub(crate) fn heard_again(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed) -> Result<(), Stop> {
+    if of.grouped && epochs::unplace(step, &of.group, by)? {
+        head_moved(step, &of.group, &[])?;
     }
     Ok(())
 }

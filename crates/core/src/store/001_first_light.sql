@@ -280,7 +280,8 @@ CREATE TABLE epoch(
   left_at      INTEGER,                  -- when a relay first told the time while it was not the head
   far          INTEGER NOT NULL DEFAULT 0, -- it takes commits only (EPO-10)
   lost         INTEGER NOT NULL DEFAULT 0, -- the head has left it: what its commit did waits to be done again (FORK-7)
-  placed       INTEGER NOT NULL DEFAULT 1, -- joined here; whoever added me says that its commit does not count: 0, that it does: 2 (GRP-24)
+  placed       INTEGER NOT NULL DEFAULT 1, -- joined here; it is said that the commit that added me does not count: 0, that it does: 2 (GRP-24)
+  placed_by    BLOB,                     -- by whom, where that is not whoever added me
   mailbox_root BLOB,                     -- NULL: closed
   envelope_key BLOB
 ) STRICT, WITHOUT ROWID;
@@ -513,6 +514,14 @@ CREATE TABLE want_heard(
   group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
   account  BLOB NOT NULL,
   at       INTEGER NOT NULL,
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+
+-- When an account was told last in a group that it is not in the head (GRP-24), device clock.
+CREATE TABLE outside(
+  group_id BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account  BLOB NOT NULL,
+  said_at  INTEGER NOT NULL,
   PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
 

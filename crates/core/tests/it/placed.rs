@@ -170,6 +170,35 @@ fn who_was_added_by_a_void_commit_is_out_and_knows_grp_24() {
     assert!(!said(&mut bench, 3).contains(&"Hal is new".into()));
 }
 
+/// Bo, who has added Hal, never comes to the meeting: Ana hears Hal and says so, but no member may.
+#[test]
+fn an_admin_who_hears_somebody_beside_the_head_says_that_it_is_out_grp_24() {
+    let mut apart = Apart::between(group(), [&[0, 2, 3], &[1, 5, 7]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[5]).unwrap()));
+    apart.work(1, |bench| {
+        add(bench, 1, &[7]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 7, "Hal is new").unwrap();
+        bench.pass(MINUTE);
+    });
+    apart.halves = [vec![2, 3], vec![5, 7]];
+    (0..3).for_each(|_| apart.pass());
+    say(&mut apart.bench, 7, "does anybody hear me?").unwrap();
+    (0..3).for_each(|_| apart.pass());
+    assert!(!is_out(&mut apart.bench, 7), "members may not say it");
+    apart.halves = [vec![0, 2, 3], vec![5, 7]];
+    let mut bench = apart.meet();
+    assert!(is_out(&mut bench, 7) && is_out(&mut bench, 5));
+    assert!(!is_out(&mut bench, 2) && !is_out(&mut bench, 3));
+    all_agree(&mut bench, &[0, 2, 3]);
+    assert!(say(&mut bench, 7, "not sent").is_err());
+    // Bo is back: it adds Hal again.
+    bench.reconnect(1);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 7]);
+    assert!(!is_out(&mut bench, 7));
+}
+
 /// The same word by anybody but who added Hal says nothing.
 #[test]
 fn only_who_added_somebody_says_whether_that_counts_grp_24() {

@@ -45,6 +45,8 @@ pub(crate) fn whom_a_void_commit_let_in_changes_nothing_fork_2_grp_6() {
     let house = chat(&mut bench, 4);
     say(&mut bench, 1, "by Bo").unwrap();
     bench.pass(MINUTE);
+    // Ana would tell Flo that it is out (GRP-24).
+    bench.devices[0].cut = true;
     say(&mut bench, 4, "by Flo").unwrap();
     let timer = TimerSet {
         chat: house,
@@ -60,6 +62,7 @@ pub(crate) fn whom_a_void_commit_let_in_changes_nothing_fork_2_grp_6() {
         on: true,
     };
     bench.ask(4, Command::Pin(pin)).unwrap();
+    bench.reconnect(0);
     bench.pass(HOUR);
     for device in STAY {
         let shown = texts(&mut bench, device);

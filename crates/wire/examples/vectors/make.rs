@@ -387,6 +387,7 @@ fn placed() -> Placed {
         group: bytes(1),
         epoch: EpochId::from_bytes(bytes(40)),
         counts: false,
+        whom: None,
     }
 }
 
@@ -573,7 +574,8 @@ fn messages() -> Value {
         "receipt": one(&header, receipt.encode()),
         "receipt_without_read_mark": hex(Receipt { read: None, ..receipt }.encode()),
         "behind": { "rule": "GRP-11", "body": hex(behind().encode()) },
-        "placed": { "rule": "GRP-24", "body": hex(placed().encode()) },
+        "placed": { "rule": "GRP-24", "body": hex(placed().encode()),
+            "in_the_group": hex(Placed { whom: Some(AccountId::from_bytes(bytes(100))), ..placed() }.encode()) },
         "want": { "rule": "WNT-2", "body": hex(encode_want(&[bytes(1), bytes(9)])) },
         "again": { "rule": "MSG-8", "inner": hex(text.encode()),
             "message": hex(encode_again(First { epoch, leaf: 1 }, &text.encode())) } })

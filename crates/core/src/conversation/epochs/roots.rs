@@ -5,6 +5,7 @@
 //! that is no beginning any more.
 
 use crate::content;
+use crate::conversation::Sealed;
 use crate::defence::{self, Defence};
 use crate::due::{Clock, Then, Times};
 use crate::fork::{Node, Votes};
@@ -89,7 +90,7 @@ pub(crate) fn place(step: &Step<'_, '_>, by: AccountId, placed: &Placed) -> Resu
     let changed = step
         .tx
         .prepare_cached(
-            "UPDATE epoch SET placed = ?1 WHERE epoch_id = ?2 AND group_id = ?3 AND author = ?4
+            "UPDATE epoch SET placed = ?1, placed_by = NULL WHERE epoch_id = ?2 AND group_id = ?3 AND author = ?4
              AND parent IS NULL AND placed <> ?1",
         )?
         .execute(params![
@@ -98,6 +99,43 @@ pub(crate) fn place(step: &Step<'_, '_>, by: AccountId, placed: &Placed) -> Resu
             placed.group,
             by.as_bytes()
         ])?;
+    Ok(changed > 0)
+}
+
+/// An admin who is a member at the end of the branch that I stand on says on it that it does not count (GRP-24). Out: whether
+/// that is news.
+pub(crate) fn place_here(step: &Step<'_, '_>, group: &Gid, by: Sealed) -> Result<bool, Stop> {
+    let below = below_root(step, group)?;
+    let (nodes, votes) = (nodes(step, group)?, votes(step, group)?);
+    let counts = beginnings(step, group, (&nodes, &votes))?.into_iter().next();
+    let Some(here) = counts.filter(|here| below.contains(&by.epoch) && here.accounts.contains(&by.account)) else {
+        return Ok(false);
+    };
+    let changed = step
+        .tx
+        .prepare_cached(
+            "UPDATE epoch SET placed = ?, placed_by = ? WHERE epoch_id = ? AND parent IS NULL AND placed <> ?1",
+        )?
+        .execute(params![WITHDRAWN, by.account.as_bytes(), here.epoch.as_bytes()])?;
+    Ok(changed > 0)
+}
+
+/// Whoever said that is heard on the branch itself. Out: whether it had.
+pub(crate) fn unplace(step: &Step<'_, '_>, group: &Gid, by: Sealed) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM epoch WHERE group_id = ? AND parent IS NULL AND placed_by = ?";
+    if !step
+        .tx
+        .prepare_cached(sql)?
+        .exists(params![group, by.account.as_bytes()])?
+    {
+        return Ok(false);
+    }
+    let way = path_in(&lineage(step, group)?, by.epoch);
+    let Some(root) = way.last() else { return Ok(false) };
+    let changed = step
+        .tx
+        .prepare_cached("UPDATE epoch SET placed = ?, placed_by = NULL WHERE epoch_id = ? AND placed_by = ?")?
+        .execute(params![NOTHING_SAID, root.as_bytes(), by.account.as_bytes()])?;
     Ok(changed > 0)
 }
 
@@ -165,7 +203,7 @@ struct Beginning {
     /// Its row; the one that counts has none.
     number: i64,
     epoch: EpochId,
-    /// What whoever led me there says of the commit. By the rest of that branch it is a member still: else its word were one of
+    /// What whoever led me there, or an admin, says of the commit. By the rest of that branch it is a member still: else its word were one of
     /// the removed.
     placed: u8,
     /// The accounts at the end of its branch, as far as that is known here.
@@ -175,7 +213,7 @@ struct Beginning {
 /// The one that counts first.
 fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes)) -> Result<Vec<Beginning>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT r.number, r.root, e.placed, e.author FROM
+        "SELECT r.number, r.root, e.placed, e.author, e.placed_by FROM
              (SELECT 0 number, root FROM conversation WHERE group_id = ?1 UNION ALL
               SELECT number, epoch_id FROM root WHERE group_id = ?1) r
          JOIN epoch e ON e.epoch_id = r.root ORDER BY r.number",
@@ -188,7 +226,8 @@ fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes
             .find(|node| node.epoch == end)
             .map(|node| node.members.clone())
             .unwrap_or_default();
-        let by: Option<[u8; 32]> = row.get(3)?;
+        let by: Option<[u8; 32]> = row.get(4)?;
+        let by = by.or(row.get(3)?);
         let member = by.is_some_and(|by| accounts.contains(&AccountId::from_bytes(by)));
         Ok(Beginning {
             number: row.get(0)?,

@@ -61,7 +61,7 @@ pub(super) fn of_those_let_in(step: &Step<'_, '_>, of: &Conversation) -> Result<
 }
 
 /// Whether only commits have let this account into this epoch that do not count.
-pub(super) fn is_let_in(
+pub(crate) fn is_let_in(
     step: &Step<'_, '_>,
     of: &Conversation,
     account: AccountId,
