@@ -30,6 +30,8 @@ fn let_in() -> Bench {
     bench.lose_commits(0);
     let_all_edit(&mut bench, 1);
     add(&mut bench, 1, &[4]).unwrap();
+    // Ana would tell Flo that it is out (GRP-24).
+    bench.devices[0].cut = true;
     bench.reconnect(1);
     bench.pass(MINUTE);
     assert_eq!(names(&mut bench, 4).len(), 5, "Flo sees a group with everybody");
@@ -45,8 +47,6 @@ pub(crate) fn whom_a_void_commit_let_in_changes_nothing_fork_2_grp_6() {
     let house = chat(&mut bench, 4);
     say(&mut bench, 1, "by Bo").unwrap();
     bench.pass(MINUTE);
-    // Ana would tell Flo that it is out (GRP-24).
-    bench.devices[0].cut = true;
     say(&mut bench, 4, "by Flo").unwrap();
     let timer = TimerSet {
         chat: house,
