@@ -15,9 +15,9 @@ use stonechat_wire::group::GroupState;
 use stonechat_wire::ids::{AccountId, EpochId};
 
 /// So soon the author of a commit does again what it did: by then the rest of the head's branch is read.
-const SOON_MS: u64 = 5 * 1000;
+const SOON_MS: u64 = 1000;
 /// The others come later, one after the other by their authority.
-const TURN_MS: u64 = 5 * 1000;
+const TURN_MS: u64 = 1000;
 const TURNS_MAX: u64 = 10;
 /// Nothing is ever due later.
 const LATEST_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
