@@ -462,9 +462,13 @@ fn put(
     if to.saved {
         return saved::put(step, &to, kind, body, (shown, client_id));
     }
-    to.epoch = renewal::before_writing(step, &to)?;
+    let place = renewal::before_writing(step, &to)?;
+    to.epoch = place.unwrap_or(to.epoch);
     let header = next_header(step, &to, kind)?;
-    let id = write(step, &to, &header, body)?;
+    let id = match place {
+        Some(_) => write(step, &to, &header, body)?,
+        None => hold(step, &to, &header, body)?,
+    };
     insert_mine(step, &to, (id, &header), (shown, client_id))?;
     epochs::wrote(step, &to.group, to.epoch, step.me()?, header.seq)?;
     receipts::told_by_message(step, &to, &header)?;
@@ -551,6 +555,14 @@ fn write(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, bod
     };
     let plain = (waiting == Waiting::Message).then_some(plain.as_slice());
     outbox::put_group(step, waiting, about, (to.group, to.epoch), &sealed, plain)?;
+    Ok(id)
+}
+
+/// The same, but it is encrypted when there is a place for it (FORK-8).
+fn hold(step: &mut Step<'_, '_>, to: &Conversation, header: &MessageHeader, body: &[u8]) -> Result<MessageId, Stop> {
+    let head = header.encode();
+    let id = message::message_id(&to.group, to.epoch, to.leaf, &head, body);
+    outbox::hold(step, id, (&to.group, to.epoch), &[head.as_slice(), body].concat())?;
     Ok(id)
 }
 

@@ -30,6 +30,8 @@ use stonechat_wire::message::{self, First};
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
 /// ... and so long where its branch was lost: a head that goes to and fro must not have it sent all the time (OUT-5).
 const SOON_MS: u64 = 60 * 1000;
+/// So often a message that is held back looks for a place (FORK-8).
+const PLACE_EVERY_MS: u64 = 2 * 1000;
 /// The tries that encrypt again. The others repeat the MLS message: one would help a reader whose window has passed it,
 /// the other one whose window does not reach so far ahead yet. Few, so that generations do not run away (OUT-5).
 const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
@@ -127,6 +129,72 @@ pub(crate) fn put_group(
         tries: 0,
     };
     put_all(step, &row, epoch, &relays)
+}
+
+/// A message that has no place yet: it is encrypted and put when there is one (FORK-8).
+pub(crate) fn hold(
+    step: &mut Step<'_, '_>,
+    id: MessageId,
+    (group, epoch): (&Gid, EpochId),
+    plain: &[u8],
+) -> Result<(), Stop> {
+    let relays = listening::relays_of(step, group)?;
+    let row = Bare {
+        id: *id.as_bytes(),
+        epoch,
+        plain,
+        sealed_at: due_at(step, PLACE_EVERY_MS),
+        tries: 0,
+    };
+    put_bare(step, group, &row, &relays)
+}
+
+/// There is still none.
+fn wait_for_place(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE id = ?")?
+        .execute(params![due_at(step, PLACE_EVERY_MS), row])?;
+    Ok(())
+}
+
+/// Sealed then, it is due so soon.
+fn due_at(step: &Step<'_, '_>, ms: u64) -> i64 {
+    step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS - ms)
+}
+
+/// A message of which there is plain text only.
+struct Bare<'a> {
+    id: [u8; 16],
+    epoch: EpochId,
+    plain: &'a [u8],
+    sealed_at: i64,
+    tries: u8,
+}
+
+/// Puts it there as if relays had it, so that it is not sent as it is.
+fn put_bare(step: &Step<'_, '_>, group: &Gid, bare: &Bare<'_>, relays: &[RelayId]) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached(
+            "INSERT INTO outbox(purpose, about, group_id, content, plain, epoch_id, slot, envelope, envelope_id, token,
+                                sealed_at, part, tries)
+             VALUES (0, ?1, ?2, x'', ?3, ?4, ?5, x'', x'', x'', ?6, 0, ?7)",
+        )?
+        .execute(params![
+            bare.id,
+            group,
+            bare.plain,
+            bare.epoch.as_bytes(),
+            step.slot().0,
+            bare.sealed_at,
+            bare.tries
+        ])?;
+    let row = step.tx.last_insert_rowid();
+    for relay in relays.iter().take(PUT_RELAYS) {
+        step.tx
+            .prepare_cached("INSERT INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 1)")?
+            .execute(params![row, relay.as_bytes()])?;
+    }
+    Ok(())
 }
 
 /// Seals a content into as many envelopes as it needs, a row for each; what is inside stands in the first (OUT-8).
@@ -275,8 +343,7 @@ pub(crate) fn no_messages_there(step: &Step<'_, '_>, epoch: EpochId) -> Result<(
 
 /// The head has left this epoch's branch: others may never see it, so messages there are due soon (OUT-5).
 pub(crate) fn branch_lost(step: &Step<'_, '_>, group: &Gid, epoch: EpochId) -> Result<(), Stop> {
-    // Sealed then, it is due in `SOON_MS`.
-    let sealed_at = step.now.0.cast_signed().saturating_sub_unsigned(RESEAL_MS - SOON_MS);
+    let sealed_at = due_at(step, SOON_MS);
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE epoch_id = ? AND purpose = 0")?
         .execute(params![sealed_at, epoch.as_bytes()])?;
@@ -749,8 +816,15 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
             Ok(Some(inside))
         };
     }
-    of.epoch = renewal::before_writing(step, &of)?;
+    let Some(place) = renewal::before_writing(step, &of)? else {
+        return wait_for_place(step, row).map(|()| None);
+    };
+    of.epoch = place;
+    let held = bare && inside.tries == 0;
     let epoch = match epochs::readable_at(step, &of, inside.epoch, closed)? {
+        Some(epoch) if !held || epochs::accounts(step, epoch)?.is_subset(&epochs::accounts(step, place)?) => epoch,
+        // It was held back from who is in all others (FORK-8).
+        _any if held => place,
         Some(epoch) => epoch,
         None if bare => inside.epoch,
         None => return Ok(Some(inside)),

@@ -36,7 +36,7 @@ pub(crate) use head::{settle_head, wrote};
 pub(crate) use late::{CHILDREN, MARKED, WRITTEN};
 pub(crate) use late::{Written, judge_new};
 pub(crate) use logs::{newer_log_before, note_log};
-pub(crate) use lost_removal::{beside_lost_removal, is_removed_beside};
+pub(crate) use lost_removal::{Meanwhile, is_removed_beside, meanwhile};
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
 pub(crate) use roots::{

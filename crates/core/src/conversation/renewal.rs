@@ -4,6 +4,7 @@
 //! message, so that writing tells nobody when keys change; but one that lost is made up for before its leaf writes.
 //! Specified in `docs/protocol/09-forks.md` (RNW-*).
 
+use super::epochs::Meanwhile;
 use super::{Conversation, epochs};
 use crate::defence::{self, Defence};
 use crate::due::Times;
@@ -218,18 +219,20 @@ pub(crate) fn lost(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 }
 
 /// Before I write: makes up for what was lost, if the day has room for it. Out: the epoch to write in.
-pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Result<EpochId, Stop> {
-    if let Some(epoch) = epochs::beside_lost_removal(step, of)? {
-        return Ok(epoch);
+pub(crate) fn before_writing(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Option<EpochId>, Stop> {
+    match epochs::meanwhile(step, of)? {
+        Meanwhile::Head => {}
+        Meanwhile::Branch(end) => return Ok(Some(end)),
+        Meanwhile::Nowhere => return Ok(None),
     }
     let lost: bool = step
         .tx
         .prepare_cached("SELECT renew_lost FROM conversation WHERE group_id = ?")?
         .query_row([of.group], |row| row.get(0))?;
     if !lost || epochs::has_committed(step, of)? || !has_room(step, &of.group)? {
-        return Ok(of.epoch);
+        return Ok(Some(of.epoch));
     }
     renew(step, &of.group)?;
     let after = super::load(step, &of.group)?.ok_or(Stop::Refused("no such conversation"))?;
-    Ok(after.epoch)
+    Ok(Some(after.epoch))
 }

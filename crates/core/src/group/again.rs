@@ -45,6 +45,12 @@ pub(super) fn soon(step: &Step<'_, '_>, of: &Conversation, lost: &[EpochId]) -> 
     Ok(())
 }
 
+/// It is done in a moment: whoever writes waits for that (FORK-8).
+pub(crate) fn is_due_soon(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM conversation WHERE group_id = ? AND again_at IS NOT NULL";
+    Ok(step.tx.prepare_cached(sql)?.exists([group])?)
+}
+
 /// When the next one is due.
 pub(crate) const TIMES: Times = Times::of(
     "SELECT min(again_at) FROM conversation INDEXED BY conversation_again WHERE again_at IS NOT NULL",

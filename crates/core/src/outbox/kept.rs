@@ -4,6 +4,7 @@
 //! the head's branch. With up to eight accounts everybody confirms, and nothing is kept.
 //! Invariant: what lies here is the outbox's no more; it goes with the keys of its epoch.
 
+use super::{Bare, put_bare};
 use crate::conversation::Conversation;
 use crate::listening;
 use crate::mls::Gid;
@@ -35,26 +36,21 @@ pub(super) fn keep(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Res
 /// The head has left this epoch's branch: whoever was not on it may have missed what I said there. It goes to the
 /// outbox again, as if a relay had it, and is encrypted on the head's branch when it falls due.
 pub(super) fn put_again(step: &Step<'_, '_>, group: &Gid, epoch: EpochId, sealed_at: i64) -> Result<(), Stop> {
-    let ids: Vec<[u8; 16]> = step
+    let kept: Vec<([u8; 16], Vec<u8>)> = step
         .tx
-        .prepare_cached("SELECT id FROM kept WHERE epoch_id = ? ORDER BY kept_at, id")?
-        .query_map([epoch.as_bytes()], |row| row.get(0))?
+        .prepare_cached("SELECT id, plain FROM kept WHERE epoch_id = ? ORDER BY kept_at, id")?
+        .query_map([epoch.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     let relays = listening::relays_of(step, group)?;
-    for id in ids {
-        step.tx
-            .prepare_cached(
-                "INSERT INTO outbox(purpose, about, group_id, content, plain, epoch_id, slot, envelope, envelope_id, token,
-                                    sealed_at, part, tries)
-                 SELECT 0, id, group_id, x'', plain, epoch_id, ?2, x'', x'', x'', ?3, 0, 1 FROM kept WHERE id = ?1",
-            )?
-            .execute(params![id, step.slot().0, sealed_at])?;
-        let row = step.tx.last_insert_rowid();
-        for relay in relays.iter().take(super::PUT_RELAYS) {
-            step.tx
-                .prepare_cached("INSERT INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 1)")?
-                .execute(params![row, relay.as_bytes()])?;
-        }
+    for (id, plain) in kept {
+        let row = Bare {
+            id,
+            epoch,
+            plain: &plain,
+            sealed_at,
+            tries: 1,
+        };
+        put_bare(step, group, &row, &relays)?;
         step.tx.prepare_cached("DELETE FROM kept WHERE id = ?")?.execute([id])?;
     }
     Ok(())

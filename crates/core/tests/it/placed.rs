@@ -199,6 +199,66 @@ fn an_admin_who_hears_somebody_beside_the_head_says_that_it_is_out_grp_24() {
     assert!(!is_out(&mut bench, 7));
 }
 
+/// Bo removes Cy, Ed removes Di; they meet, and write before either is done again.
+#[test]
+fn where_both_sides_removed_somebody_neither_reads_what_is_written_meanwhile_fork_8() {
+    let mut bench = group();
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[4], &[1]]);
+    apart.work(0, |bench| drop(remove(bench, 4, &[3]).unwrap()));
+    apart.work(1, |bench| drop(remove(bench, 1, &[2]).unwrap()));
+    (0..2).for_each(|_| apart.exchange());
+    for writer in [1, 4] {
+        say(&mut apart.bench, writer, "for those who stay").unwrap();
+    }
+    let mut bench = apart.meet();
+    for device in [0, 2, 3, 5] {
+        bench.reconnect(device);
+    }
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 4, 5]);
+    for device in [0, 1, 4, 5] {
+        let texts = said(&mut bench, device);
+        assert_eq!(texts, ["for those who stay"; 2], "{device}");
+    }
+    for gone in [2, 3] {
+        assert!(is_out(&mut bench, gone), "{gone}");
+        assert!(!reads(&mut bench, gone, "for those who stay"), "{gone}");
+    }
+}
+
+/// Bo's half, which wins, has added Hal; Ana's removal of Ed is known and not done again yet when they write.
+#[test]
+fn a_newcomer_has_what_is_written_before_a_removal_is_done_again_fork_8() {
+    let mut apart = Apart::between(group(), [&[0], &[1, 2, 3, 4, 5, 7]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[4]).unwrap()));
+    apart.work(1, |bench| {
+        add(bench, 1, &[7]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [1, 2, 3, 4, 5] {
+            say(bench, writer, "Bo's half").unwrap();
+        }
+    });
+    (0..2).for_each(|_| apart.exchange());
+    for writer in [1, 2] {
+        say(&mut apart.bench, writer, "not for Ed").unwrap();
+    }
+    for _ in 0..8 {
+        apart.bench.pass(1_000);
+        apart.exchange();
+    }
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 5, 7]);
+    for device in [0, 1, 2, 3, 5, 7] {
+        let texts = said(&mut bench, device);
+        let count = texts.iter().filter(|text| text.contains("not for Ed")).count();
+        assert_eq!(count, 2, "{device}: {texts:?}");
+    }
+    assert!(is_out(&mut bench, 4) && !reads(&mut bench, 4, "not for Ed"));
+}
+
 /// The same word by anybody but who added Hal says nothing.
 #[test]
 fn only_who_added_somebody_says_whether_that_counts_grp_24() {

@@ -6,6 +6,7 @@
 use crate::conversation::Conversation;
 use crate::defence::{self, Defence};
 use crate::fork::{self, Node};
+use crate::group;
 use crate::step::{Step, Stop};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId};
@@ -15,32 +16,87 @@ use super::tree::{Parents, lineage, nodes, parents, path, path_in};
 use super::void::unseating;
 use super::{is_readable, members, near};
 
-/// Where a removal that is known has lost, and whom it removed is in the head as if nothing had been: the end of its
-/// branch, if that is still written in.
-pub(crate) fn beside_lost_removal(step: &Step<'_, '_>, of: &Conversation) -> Result<Option<EpochId>, Stop> {
+/// So long after a removal became known those who write wait for it to be done again.
+const AGAIN_WITHIN_MS: i64 = 60 * 1000;
+
+/// Where is written while a removal that is known lies beside the head, and whom it removed is in the head as if nothing had
+/// been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    /// In the head: there is no such removal.
+    Head,
+    /// At the end of its branch: nobody is there who is not in the head.
+    Branch(EpochId),
+    /// Nowhere: it is done again in a moment, or somebody else is there whom the head has removed.
+    Nowhere,
+}
+
+/// Where is written.
+pub(crate) fn meanwhile(step: &Step<'_, '_>, of: &Conversation) -> Result<Meanwhile, Stop> {
     if !of.grouped || !unseats_beside(step, of)? || !defence::holds(Defence::LostRemovals) {
-        return Ok(None);
+        return Ok(Meanwhile::Head);
     }
     let nodes = nodes(step, &of.group)?;
-    let tree = parents(&nodes);
-    let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
-    let void = fork::void(&nodes, root);
-    let mut lost: Vec<&Node> = nodes.iter().filter(|node| !void.contains(&node.epoch)).collect();
-    let votes = votes(step, &of.group)?;
-    lost.retain(|node| {
-        let end = fork::head(&nodes, &votes, node.epoch);
-        let there = nodes.iter().find(|node| node.epoch == end);
-        let taken_back = |account: &AccountId| there.is_some_and(|end| end.members.contains(account));
-        !back_in_the_head(node, &nodes, &tree, of.epoch).iter().all(taken_back)
-    });
-    lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
-    for removal in lost {
-        let end = fork::head(&nodes, &votes, removal.epoch);
+    let (mut open, mut new) = (Vec::new(), group::again::is_due_soon(step, &of.group)?);
+    for (removal, end) in lost_removals(step, of, &nodes)? {
         if is_written_in(step, of, end)? {
-            return Ok(Some(end));
+            open.push(end);
+            new |= is_new(step, removal)?;
         }
     }
-    Ok(None)
+    match (open.is_empty(), new) {
+        (true, _) => return Ok(Meanwhile::Head),
+        (false, true) => return Ok(Meanwhile::Nowhere),
+        (false, false) => {}
+    }
+    let members = |epoch: EpochId| nodes.iter().find(|node| node.epoch == epoch).map(|node| &node.members);
+    let safe = |end: &EpochId| {
+        members(*end)
+            .zip(members(of.epoch))
+            .is_some_and(|(there, head)| there.is_subset(head))
+    };
+    Ok(open
+        .into_iter()
+        .find(safe)
+        .map_or(Meanwhile::Nowhere, Meanwhile::Branch))
+}
+
+/// It became known so lately that whoever made it does it again in a moment, if it is there.
+fn is_new(step: &Step<'_, '_>, removal: EpochId) -> Result<bool, Stop> {
+    let sql = "SELECT made_at FROM epoch WHERE epoch_id = ?";
+    let known: i64 = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([removal.as_bytes()], |row| row.get(0))?;
+    let ago = step.time.0.cast_signed().saturating_sub(known);
+    Ok((0..AGAIN_WITHIN_MS).contains(&ago))
+}
+
+/// Removals that lie beside the head and are not taken back there, in the order of who made them, and where their branches
+/// end.
+fn lost_removals(step: &Step<'_, '_>, of: &Conversation, nodes: &[Node]) -> Result<Vec<(EpochId, EpochId)>, Stop> {
+    let tree = parents(nodes);
+    let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
+    let void = fork::void(nodes, root);
+    let votes = votes(step, &of.group)?;
+    let mut lost: Vec<&Node> = nodes.iter().filter(|node| !void.contains(&node.epoch)).collect();
+    lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
+    let mut ends = Vec::new();
+    for removal in lost {
+        let removed = back_in_the_head(removal, nodes, &tree, of.epoch);
+        if removed.is_empty() {
+            continue;
+        }
+        let end = fork::head(nodes, &votes, removal.epoch);
+        let there = nodes.iter().find(|node| node.epoch == end);
+        if !removed
+            .iter()
+            .all(|account| there.is_some_and(|end| end.members.contains(account)))
+        {
+            ends.push((removal.epoch, end));
+        }
+    }
+    Ok(ends)
 }
 
 /// I am one of those who were removed: nobody writes to me, and whoever may removes me on the head as well (FORK-7).
