@@ -2,6 +2,7 @@
 
 use crate::behind::rename;
 use crate::bench::Bench;
+use crate::bundle::pack;
 use crate::groups::{add, all_agree, give, head, names, number, remove, say};
 use crate::halves::{Apart, group, said};
 use stonechat_core::api::{How, Role, Who};
@@ -211,6 +212,12 @@ fn where_both_sides_removed_somebody_neither_reads_what_is_written_meanwhile_for
     (0..2).for_each(|_| apart.exchange());
     for writer in [1, 4] {
         say(&mut apart.bench, writer, "for those who stay").unwrap();
+        let held = "SELECT count(*) FROM outbox WHERE purpose = 0 AND envelope = x''";
+        assert_eq!(number(&mut apart.bench, writer, held), 1);
+        assert!(
+            !pack(&mut apart.bench, writer).is_empty(),
+            "a file has what else there is"
+        );
     }
     let mut bench = apart.meet();
     for device in [0, 2, 3, 5] {
