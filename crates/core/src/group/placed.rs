@@ -112,7 +112,7 @@ fn is_time(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<bool,
 pub(crate) fn take_in(step: &mut Step<'_, '_>, by: AccountId, body: &[u8]) -> Result<(), Stop> {
     let placed = Placed::decode(body).map_err(|_| Stop::Refused("placed"))?;
     if epochs::place(step, by, &placed)? {
-        placed_anew(step, &placed.group, placed.counts)?;
+        placed_anew(step, &placed.group, Some(placed.epoch), placed.counts)?;
     }
     Ok(())
 }
@@ -126,17 +126,20 @@ pub(crate) fn said(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed, body:
     }
     let state = epochs::state(step, by.epoch)?.ok_or(Stop::Refused("placed"))?;
     if is_above(&state, by.account, me) && epochs::place_here(step, &of.group, by)? {
-        placed_anew(step, &of.group, false)?;
+        placed_anew(step, &of.group, None, false)?;
     }
     Ok(())
 }
 
-fn placed_anew(step: &mut Step<'_, '_>, group: &Gid, counts: bool) -> Result<(), Stop> {
+/// It is said of this beginning, or of the one that I stand on.
+fn placed_anew(step: &mut Step<'_, '_>, group: &Gid, which: Option<EpochId>, counts: bool) -> Result<(), Stop> {
     let before = epochs::below_root(step, group)?;
     epochs::follow_others(step)?;
     head_moved(step, group, &[])?;
+    let root = before.first();
+    let of_mine = which.is_none() || which.as_ref() == root;
     // Where nothing else is left, what I did on that branch is as lost.
-    if epochs::below_root(step, group)?.first() == before.first() {
+    if of_mine && epochs::below_root(step, group)?.first() == root {
         tell(step, group, &before, counts)?;
     }
     Ok(())

@@ -90,6 +90,32 @@ fn whoever_knows_both_additions_says_which_one_counts_grp_24() {
     all_agree(&mut bench, &[0, 1, 2, 3, 4, 6]);
 }
 
+/// Bo takes back that he has added Gus, who stands where Ana has, and has added Hal there.
+#[test]
+fn what_is_said_of_another_beginning_touches_nobody_here_grp_24() {
+    let mut bench = group();
+    meet(&mut bench, 1, 6);
+    meet(&mut bench, 6, 7);
+    let mut apart = Apart::between(bench, [&[0, 2, 6, 7], &[1]]);
+    apart.work(1, |bench| drop(add(bench, 1, &[6]).unwrap()));
+    apart.work(0, |bench| {
+        remove(bench, 0, &[5]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 0, &[6]).unwrap();
+        bench.pass(MINUTE);
+        give(bench, 0, 6, Role::Admin).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 6, &[7]).unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 6, 7]);
+    let withdrawn = "SELECT count(*) FROM epoch WHERE placed = 0";
+    assert_eq!(number(&mut bench, 6, withdrawn), 1, "by Bo");
+    assert_eq!(number(&mut bench, 7, withdrawn), 0);
+    assert!(!is_out(&mut bench, 7) && !is_out(&mut bench, 6));
+}
+
 /// Bo adds Gus and removes him, removes Cy and adds him again; Ana's removal of Di wins.
 #[test]
 fn what_a_half_took_back_itself_is_not_done_again_fork_7() {

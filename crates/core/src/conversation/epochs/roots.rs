@@ -24,7 +24,7 @@ use super::closing::bring_near;
 use super::head::{end_of_branch, settle_head, votes};
 use super::late::mark_late;
 use super::tree::{below, lineage, nodes, path_in};
-use super::{receipts, retained, state, wants};
+use super::{receipts, retained, state, wants, way_to_head};
 
 /// Beginnings that are kept beside the one that counts; the oldest makes room.
 const ROOTS_MAX: u32 = 4;
@@ -329,7 +329,9 @@ fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop
     let changed = mark_late(step, group)?;
     content::judge_late(step, &changed)?;
     own::spread(step, group)?;
+    let won = way_to_head(step, group)?;
     group::placed::tell(step, group, &lost, false)?;
+    group::placed::tell(step, group, &won, true)?;
     group::head_moved(step, group, &lost)
 }
 
