@@ -38,7 +38,7 @@ pub(super) fn soon(step: &Step<'_, '_>, of: &Conversation, lost: &[EpochId]) -> 
     } else {
         1 + u64::from(rank(step, of)?).min(TURNS_MAX)
     };
-    let at = step.now.0 + SOON_MS + turn * TURN_MS;
+    let at = step.now.0.saturating_add(SOON_MS + turn * TURN_MS);
     step.tx
         .prepare_cached("UPDATE conversation SET again_at = ? WHERE group_id = ?")?
         .execute(params![at.cast_signed(), of.group])?;

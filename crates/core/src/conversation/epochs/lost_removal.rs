@@ -1,7 +1,7 @@
 //! Removals that lost to a fork and are not done again yet: where is written meanwhile.
 //!
-//! In: the tree, the head. Out: an epoch that those who were removed cannot read. Specified in `docs/protocol/09-forks.md`
-//! (FORK-8).
+//! In: the tree, the head. Out: the head, an epoch that none of those who were removed can read, or nowhere yet; and whether
+//! I am one of them. Specified in `docs/protocol/09-forks.md` (FORK-8).
 
 use crate::conversation::Conversation;
 use crate::defence::{self, Defence};
