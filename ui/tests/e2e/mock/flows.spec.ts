@@ -530,6 +530,21 @@ test.describe('keyboard', () => {
     await expect(page.getByRole('article', { name: /Ты дома/ })).toBeInViewport();
   });
 
+  test('Enter opens the message that has the focus, not the one that a search went to', async ({ page, open }) => {
+    await open({ scenario: 'talk', hash: '#/chat/1' });
+    const own = page.getByRole('article', { name: /Станция Лесная/ });
+    await own.focus();
+    await openSearch(page);
+    await page.keyboard.type('Ты дома');
+    await expect(page.getByRole('option').first()).toContainText('Ты дома');
+    await page.keyboard.press('Enter');
+    await expect(page.getByRole('article', { name: /Ты дома/ })).toHaveClass(/flash/);
+    await expect(own).toBeFocused();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').getByRole('button', { name: 'Reply', exact: true }).click();
+    await expect(page.locator('form.composer')).toContainText('Станция Лесная');
+  });
+
   test('nothing found is said', async ({ page, open }) => {
     await open({ scenario: 'talk' });
     await openSearch(page);
