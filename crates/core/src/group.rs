@@ -27,6 +27,7 @@ use crate::defence::{self, Defence};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Gid, Signer, Wish};
+use crate::outbox;
 use crate::own;
 use crate::query;
 use crate::restore;
@@ -541,6 +542,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     if gone {
         return Ok(());
     }
+    outbox::look_for_place(step, group)?;
     succession::look(step, group)?;
     again::soon(step, &of, lost)
 }

@@ -30,8 +30,10 @@ use stonechat_wire::message::{self, First};
 pub(crate) const RESEAL_MS: u64 = 24 * 3600 * 1000;
 /// ... and so long where its branch was lost: a head that goes to and fro must not have it sent all the time (OUT-5).
 const SOON_MS: u64 = 60 * 1000;
-/// So often a message that is held back looks for a place (FORK-8).
+/// A message that is held back looks for a place (FORK-8) when the head has moved, and otherwise so often at first, ...
 const PLACE_EVERY_MS: u64 = 2 * 1000;
+/// ... later whenever it has waited by an eighth longer, and at least so often.
+const PLACE_WITHIN_MS: u64 = 10 * 60 * 1000;
 /// The tries that encrypt again. The others repeat the MLS message: one would help a reader whose window has passed it,
 /// the other one whose window does not reach so far ahead yet. Few, so that generations do not run away (OUT-5).
 const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
@@ -151,9 +153,27 @@ pub(crate) fn hold(
 
 /// There is still none.
 fn wait_for_place(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    let sql = "SELECT m.received_at FROM outbox o JOIN message m ON m.id = o.about WHERE o.id = ?";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([row], |row| row.get::<_, i64>(0));
+    let waited = found.optional()?.unwrap_or(0).abs_diff(step.now.0.cast_signed());
+    let wait = (waited / 8).clamp(PLACE_EVERY_MS, PLACE_WITHIN_MS);
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = ? WHERE id = ?")?
-        .execute(params![due_at(step, PLACE_EVERY_MS), row])?;
+        .execute(params![due_at(step, wait), row])?;
+    Ok(())
+}
+
+/// The head has moved: what is held back may have a place now.
+pub(crate) fn look_for_place(step: &Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached(
+            "UPDATE outbox SET sealed_at = min(sealed_at, ?)
+             WHERE group_id = ? AND purpose = 0 AND tries = 0 AND envelope = x''",
+        )?
+        .execute(params![due_at(step, PLACE_EVERY_MS), group])?;
     Ok(())
 }
 
@@ -351,24 +371,34 @@ pub(crate) fn branch_lost(step: &Step<'_, '_>, group: &Gid, epoch: EpochId) -> R
 }
 
 /// Enough others have confirmed a message. Where three speak for many, it stays until a relay has it on the head's
-/// branch (OUT-7), and is kept in case that branch loses (OUT-9).
+/// branch (OUT-7), and is kept in case that branch loses (OUT-9); where all have, so it is after somebody's removal, which
+/// may be void.
 pub(crate) fn confirmed(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<(), Stop> {
-    if of.accounts > epochs::ALL_CONFIRM_MAX {
-        let sql = "SELECT epoch_id FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
-        let found = step
-            .tx
-            .prepare_cached(sql)?
-            .query_row([id.as_bytes()], |row| row.get(0));
-        let lies = found.optional()?.map(EpochId::from_bytes);
-        if let Some(epoch) = lies
-            && !epochs::is_canonical(step, &of.group, epoch)?
-        {
+    if let Some(epoch) = where_it_lies(step, of, id)? {
+        let many = of.accounts > epochs::ALL_CONFIRM_MAX;
+        let lost = !epochs::is_canonical(step, &of.group, epoch)?;
+        if lost && (many || epochs::lacks_by_void(step, of, epoch)?) {
             return branch_lost(step, &of.group, epoch);
         }
-        kept::keep(step, of, id)?;
+        if many || epochs::unseats_on_the_way(step, &of.group, epoch)? {
+            kept::keep(step, of, id)?;
+        }
     }
     originals::keep_mine(step, of, id)?;
     done(step, Waiting::Message, id.as_bytes())
+}
+
+/// The epoch in which a message of mine to a group waits.
+fn where_it_lies(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Result<Option<EpochId>, Stop> {
+    if !of.grouped {
+        return Ok(None);
+    }
+    let sql = "SELECT epoch_id FROM outbox WHERE about = ? AND purpose = 0 AND part = 0";
+    let found = step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([id.as_bytes()], |row| row.get(0));
+    Ok(found.optional()?.map(EpochId::from_bytes))
 }
 
 /// Nobody has to confirm a message (any more), but other devices of mine read it: it stays until a relay has it (OWN-5).
@@ -826,7 +856,9 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
         // It was held back from who is in all others (FORK-8).
         _any if held => place,
         Some(epoch) => epoch,
-        None if bare => inside.epoch,
+        None if bare && epochs::has_my_leaf(step, &of, inside.epoch)? => inside.epoch,
+        // It was confirmed once, and nobody takes what this leaf says there.
+        None if bare => return done(step, inside.waiting, &inside.about).map(|()| None),
         None => return Ok(Some(inside)),
     };
     encrypt_again(step, &of, epoch, &mut inside, &plain)?;

@@ -36,14 +36,14 @@ pub(crate) use head::{settle_head, wrote};
 pub(crate) use late::{CHILDREN, MARKED, WRITTEN};
 pub(crate) use late::{Written, judge_new};
 pub(crate) use logs::{newer_log_before, note_log};
-pub(crate) use lost_removal::{Meanwhile, is_removed_beside, meanwhile};
+pub(crate) use lost_removal::{Meanwhile, is_removed_beside, meanwhile, removals_beside};
 pub(crate) use making::{commit, commit_own, has_committed};
-pub(crate) use readable::{first_of, readable_at, replaced_author, was_leaf_of};
+pub(crate) use readable::{first_of, has_my_leaf, lacks_by_void, readable_at, replaced_author, was_leaf_of};
 pub(crate) use roots::{
     SEVERAL_ROOTS, added_by, below_root, counts_no_more, follow_others, place, place_here, unplace,
 };
 pub(crate) use tree::{is_canonical, since};
-pub(crate) use void::{is_let_in, rights};
+pub(crate) use void::{is_let_in, rights, unseats_on_the_way};
 
 use self::closing::close_surplus;
 use super::{receipts, wants};

@@ -28,8 +28,9 @@ pub(crate) const QUIET_MS: u64 = 3 * HOUR_MS;
 const A_DAY: u32 = 8;
 /// Renewals of mine that nobody has answered: no more until somebody does (RNW-3).
 const UNHEARD_MAX: u32 = 2;
-/// So long after a relay is reached again, and up to twice as long by chance, nobody renews (RNW-5).
-const READING_MS: u64 = 60 * 1000;
+/// So long after a relay is reached again, and up to so much longer by chance, nobody renews (RNW-5).
+const READING_MS: u64 = 15 * 1000;
+const READING_SPREAD_MS: u64 = 45 * 1000;
 /// Later than this no renewal is ever due: what says so was written under a wrong clock.
 const LATEST_MS: u64 = EVERY_MS + LARGE_SEATS_MAX as u64 * EVERY_EACH_MS + JITTER_MS;
 
@@ -161,7 +162,7 @@ pub(crate) fn reached(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
     if again == 0 {
         return Ok(());
     }
-    let chance = u64::from_be_bytes(step.mls.crypto.bytes()) % READING_MS;
+    let chance = u64::from_be_bytes(step.mls.crypto.bytes()) % READING_SPREAD_MS;
     let at = step
         .now
         .0

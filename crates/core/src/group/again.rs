@@ -22,9 +22,11 @@ const TURNS_MAX: u64 = 10;
 /// Nothing is ever due later.
 const LATEST_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
 
-/// The head has left these commits behind, or has moved: what waits is done in a moment.
+/// The head has left these commits behind, or has moved: what waits is done in a moment, and what removes somebody who is
+/// still in the head, wherever the head has been.
 pub(super) fn soon(step: &Step<'_, '_>, of: &Conversation, lost: &[EpochId]) -> Result<(), Stop> {
-    for epoch in lost {
+    let removals = epochs::removals_beside(step, of)?;
+    for epoch in lost.iter().chain(&removals) {
         step.tx
             .prepare_cached("UPDATE epoch SET lost = 1 WHERE epoch_id = ? AND parent IS NOT NULL")?
             .execute([epoch.as_bytes()])?;

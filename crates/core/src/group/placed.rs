@@ -87,7 +87,8 @@ pub(crate) fn hear(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed) -> Re
     Ok(())
 }
 
-fn is_above(state: &GroupState, who: AccountId, whom: AccountId) -> bool {
+/// It may remove that one.
+pub(crate) fn is_above(state: &GroupState, who: AccountId, whom: AccountId) -> bool {
     let admin = state.role(who).is_some_and(|role| role <= Role::Admin);
     admin && state.rank(who) < state.rank(whom)
 }
@@ -124,8 +125,13 @@ pub(crate) fn said(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed, body:
     if placed.group != of.group || placed.whom != Some(me) || placed.counts {
         return Ok(());
     }
-    let state = epochs::state(step, by.epoch)?.ok_or(Stop::Refused("placed"))?;
-    if is_above(&state, by.account, me) && epochs::place_here(step, &of.group, by)? {
+    // Where it speaks, and by all that I know of this branch.
+    let states = [by.epoch, of.epoch].map(|epoch| epochs::state(step, epoch));
+    let mut may = true;
+    for state in states {
+        may &= is_above(&state?.ok_or(Stop::Refused("placed"))?, by.account, me);
+    }
+    if may && epochs::place_here(step, &of.group, by)? {
         placed_anew(step, &of.group, None, false)?;
     }
     Ok(())

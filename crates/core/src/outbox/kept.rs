@@ -1,11 +1,11 @@
-//! Own messages of a big group that three others have confirmed, kept for those who were elsewhere (OUT-9).
+//! Own messages that are confirmed, kept for those who were elsewhere (OUT-9).
 //!
 //! In: a message that is done; a branch that lost to a fork. Out: its messages in the outbox again, to be encrypted on
-//! the head's branch. With up to eight accounts everybody confirms, and nothing is kept.
+//! the head's branch. With up to eight accounts everybody confirms: there it is done for whom a void commit removed.
 //! Invariant: what lies here is the outbox's no more; it goes with the keys of its epoch.
 
 use super::{Bare, put_bare};
-use crate::conversation::Conversation;
+use crate::conversation::{self, Conversation, epochs};
 use crate::listening;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -36,6 +36,12 @@ pub(super) fn keep(step: &Step<'_, '_>, of: &Conversation, id: MessageId) -> Res
 /// The head has left this epoch's branch: whoever was not on it may have missed what I said there. It goes to the
 /// outbox again, as if a relay had it, and is encrypted on the head's branch when it falls due.
 pub(super) fn put_again(step: &Step<'_, '_>, group: &Gid, epoch: EpochId, sealed_at: i64) -> Result<(), Stop> {
+    let Some(of) = conversation::load(step, group)? else {
+        return Ok(());
+    };
+    if of.accounts <= epochs::ALL_CONFIRM_MAX && !epochs::lacks_by_void(step, &of, epoch)? {
+        return Ok(());
+    }
     let kept: Vec<([u8; 16], Vec<u8>)> = step
         .tx
         .prepare_cached("SELECT id, plain FROM kept WHERE epoch_id = ? ORDER BY kept_at, id")?

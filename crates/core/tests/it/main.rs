@@ -39,6 +39,7 @@ mod outsiders;
 mod overflow;
 mod picture;
 mod placed;
+mod placed_limits;
 mod polls;
 mod restore;
 mod rivals;

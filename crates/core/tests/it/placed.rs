@@ -292,6 +292,115 @@ fn a_newcomer_has_what_is_written_before_a_removal_is_done_again_fork_8() {
     assert!(is_out(&mut bench, 4) && !reads(&mut bench, 4, "not for Ed"));
 }
 
+/// Ana removes Bo, who removes Cy meanwhile: that is void, and what Di and Ed wrote after it Cy has as well.
+#[test]
+fn who_was_removed_by_a_void_commit_has_what_was_written_after_it_out_9() {
+    let mut apart = Apart::between(group(), [&[0, 2], &[1, 3, 4]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[1]).unwrap()));
+    apart.work(1, |bench| {
+        remove(bench, 1, &[2]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [3, 4] {
+            say(bench, writer, "Bo's half").unwrap();
+        }
+        bench.pass(MINUTE);
+    });
+    apart.halves = [vec![0, 2], vec![1, 3, 4, 5]];
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 2, 3, 4, 5]);
+    for device in [0, 2, 3, 4, 5] {
+        assert_eq!(said(&mut bench, device), ["Bo's half"; 2], "{device}");
+    }
+    let incomplete = "SELECT count(*) FROM message WHERE complete = 0";
+    assert_eq!(number(&mut bench, 2, incomplete), 0);
+}
+
+/// Bo's removal of Cy wins over what Ed, an admin, took from Di and Flo, and does again there. Then Ana's removal of Bo comes.
+#[test]
+fn what_was_done_again_on_a_branch_that_is_void_is_done_again_once_more_fork_7() {
+    let mut bench = group();
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    bench.lose(0);
+    remove(&mut bench, 0, &[1]).unwrap();
+    let mut apart = Apart::between(bench, [&[1, 2, 3], &[4, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 1, &[2]).unwrap()));
+    apart.work(1, |bench| {
+        rename(bench, 4, "Ed's name for it");
+        bench.pass(MINUTE);
+        give(bench, 4, 3, Role::Reader).unwrap();
+        bench.pass(MINUTE);
+        remove(bench, 4, &[5]).unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[1, 3, 4]);
+    let done =
+        "SELECT name = 'Ed''s name for it' FROM chat JOIN conversation v ON v.chat = chat.id WHERE v.grouped = 1";
+    assert_eq!(number(&mut bench, 3, done), 1, "on Bo's branch");
+    bench.greet(0);
+    bench.reconnect(0);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 2, 3, 4]);
+    for device in [0, 2, 3, 4] {
+        assert_eq!(number(&mut bench, device, done), 1, "{device}");
+    }
+    assert!(say(&mut bench, 3, "a reader").is_err());
+    say(&mut bench, 4, "not for Flo").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 2, "not for Flo") && is_out(&mut bench, 5) && !reads(&mut bench, 5, "not for Flo"));
+}
+
+/// Ed's removal of Flo comes where all but Ed hold another branch, and Ed does not: Ana makes it again.
+#[test]
+fn a_removal_that_comes_beside_the_head_is_done_again_without_its_author_fork_7() {
+    let mut bench = group();
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[4], &[0, 1, 2, 3, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 4, &[5]).unwrap()));
+    apart.work(1, |bench| {
+        rename(bench, 0, "Ana's name for it");
+        bench.pass(MINUTE);
+        for writer in [0, 1, 2, 3, 5] {
+            say(bench, writer, "Ana's half").unwrap();
+        }
+    });
+    apart.halves = [vec![], vec![0, 1, 2, 3, 5]];
+    let mut bench = apart.meet();
+    all_agree(&mut bench, &[0, 1, 2, 3]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di", "Ed"]);
+    assert!(is_out(&mut bench, 5));
+    say(&mut bench, 3, "not for Flo").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 2, "not for Flo") && !reads(&mut bench, 5, "not for Flo"));
+}
+
+/// Both halves remove Ed, Bo's is void; Ana has added Gus before hers. What Di wrote without Ed stays without Ed.
+#[test]
+fn who_is_out_on_the_head_too_has_nothing_for_a_void_removal_out_9() {
+    let mut apart = Apart::between(group(), [&[0, 2, 6], &[1, 3]]);
+    apart.work(0, |bench| {
+        remove(bench, 0, &[1]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 0, &[6]).unwrap();
+        bench.pass(MINUTE);
+        remove(bench, 0, &[4]).unwrap();
+    });
+    apart.work(1, |bench| {
+        remove(bench, 1, &[4]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 3, "not for Ed").unwrap();
+    });
+    apart.halves = [vec![0, 2, 6], vec![3, 4]];
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 2, 3, 6]);
+    assert!(reads(&mut bench, 2, "not for Ed"));
+    assert!(is_out(&mut bench, 4) && !reads(&mut bench, 4, "not for Ed"));
+}
+
 /// The same word by anybody but who added Hal says nothing.
 #[test]
 fn only_who_added_somebody_says_whether_that_counts_grp_24() {
@@ -406,5 +515,35 @@ fn who_was_told_that_it_is_out_is_in_where_its_branch_wins_after_all_grp_24() {
     bench.pass(HOUR);
     for device in [0, 1, 2, 3, 4] {
         assert!(reads(&mut bench, device, "Hal is in"), "{device}");
+    }
+}
+
+/// Bo, who added Hal, says that this does not count, or does so as an admin who hears Hal: until Ana puts Bo down.
+#[test]
+fn whoever_was_put_down_leads_nobody_off_grp_24() {
+    for as_an_admin in [false, true] {
+        let mut bench = group();
+        add(&mut bench, 1, &[7]).unwrap();
+        bench.pass(HOUR);
+        let bo = if as_an_admin {
+            "(SELECT author FROM epoch e WHERE e.epoch_id = epoch.epoch_id)"
+        } else {
+            "NULL"
+        };
+        let said = format!(
+            "UPDATE epoch SET placed = 0, placed_by = {bo} WHERE parent IS NULL AND group_id IN
+                 (SELECT group_id FROM conversation WHERE grouped = 1)"
+        );
+        let tx = bench.devices[7].store.begin().unwrap();
+        assert_eq!(tx.execute(&said, []).unwrap(), 1);
+        tx.commit().unwrap();
+        bench.devices[7].core.forget();
+        bench.lose(1);
+        rename(&mut bench, 0, "before");
+        bench.pass(HOUR);
+        assert!(is_out(&mut bench, 7), "{as_an_admin}");
+        give(&mut bench, 0, 1, Role::Member).unwrap();
+        bench.pass(HOUR);
+        assert!(!is_out(&mut bench, 7), "{as_an_admin}");
     }
 }

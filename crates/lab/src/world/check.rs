@@ -75,10 +75,11 @@ impl World {
         let now = device.clock.read(BEGINNING + self.now).0;
         let mut waits = Vec::new();
         for (what, sql) in [
-            // A renewal may be on its way at any moment; it must only not stay there. The capsule stays (CAP-4).
+            // A renewal may be on its way at any moment; it must only not stay there: not for three hours, nor sealed anew.
+            // The capsule stays (CAP-4).
             (
                 "outbox rows",
-                "SELECT purpose FROM outbox WHERE purpose <> 7 AND NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR sealed_at < (SELECT max(sealed_at) FROM outbox WHERE purpose <> 7)) AND about NOT IN ({gaps}) AND {inside}",
+                "SELECT purpose FROM outbox WHERE purpose <> 7 AND NOT (purpose = 4 AND {alone}) AND (purpose NOT IN (1, 4, 5, 6) OR tries > 0 OR sealed_at < {now} - 10800000) AND about NOT IN ({gaps}) AND {inside}",
             ),
             (
                 "texts that nobody confirmed",

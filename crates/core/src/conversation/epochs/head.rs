@@ -119,9 +119,34 @@ fn move_to(
         group::placed::tell(step, group, &left, false)?;
         group::placed::tell(step, group, &won, true)?;
     }
-    // What the unseated did is lost with it (FORK-7).
-    let lost: Vec<EpochId> = left.into_iter().filter(|epoch| !void.contains(epoch)).collect();
+    // What the unseated did is lost with it (FORK-7), and what others had done again there.
+    let (in_vain, mut lost): (Vec<EpochId>, Vec<EpochId>) = left.into_iter().partition(|epoch| void.contains(epoch));
+    if !in_vain.is_empty() {
+        lost.extend(done_in_vain(nodes, &tree, (from, to), void));
+    }
     group::head_moved(step, group, &lost)
+}
+
+/// Commits that had lost to the branch that was left, and part from the head's where that one does: whoever did them again
+/// did so there.
+fn done_in_vain(
+    nodes: &[Node],
+    tree: &Parents<'_>,
+    (from, to): (EpochId, EpochId),
+    void: &BTreeSet<EpochId>,
+) -> Vec<EpochId> {
+    let (left, here) = (path(tree, from), path(tree, to));
+    let shared = |way: &[EpochId]| here.iter().position(|epoch| way.contains(epoch));
+    let parted = shared(&left);
+    let mut found = Vec::new();
+    for node in nodes.iter().filter(|node| !void.contains(&node.epoch)) {
+        let way = path(tree, node.epoch);
+        let beside = !here.contains(&node.epoch) && !left.contains(&node.epoch);
+        if beside && parted.is_some() && shared(&way) == parted {
+            found.push(node.epoch);
+        }
+    }
+    found
 }
 
 /// The epochs on the way to one that are not on the way to another, oldest first.

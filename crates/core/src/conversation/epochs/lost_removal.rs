@@ -61,6 +61,15 @@ pub(crate) fn meanwhile(step: &Step<'_, '_>, of: &Conversation) -> Result<Meanwh
         .map_or(Meanwhile::Nowhere, Meanwhile::Branch))
 }
 
+/// The commits that made them: whoever may makes them again (FORK-7).
+pub(crate) fn removals_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<EpochId>, Stop> {
+    if !of.grouped || !unseats_beside(step, of)? {
+        return Ok(vec![]);
+    }
+    let lost = lost_removals(step, of, &nodes(step, &of.group)?)?;
+    Ok(lost.into_iter().map(|(removal, _end)| removal).collect())
+}
+
 /// It became known so lately that whoever made it does it again in a moment, if it is there.
 fn is_new(step: &Step<'_, '_>, removal: EpochId) -> Result<bool, Stop> {
     let sql = "SELECT made_at FROM epoch WHERE epoch_id = ?";

@@ -4,12 +4,14 @@
 //! `08-outbox.md` (OUT-5).
 
 use crate::conversation::Conversation;
+use crate::fork::{self, Node};
 use crate::step::{Step, Stop};
 use rusqlite::OptionalExtension;
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 use super::tree::{nodes, parents, path};
+use super::void::unseats_on_the_way;
 use super::{accounts, members, near, readers};
 
 /// Where a message of `first` can be encrypted again: the newest epoch with keys on the head's branch in which nobody is
@@ -26,14 +28,46 @@ pub(crate) fn readable_at(
     if !of.grouped {
         return Ok(Some(of.epoch));
     }
-    let then = accounts(step, first)?;
-    let open = near(step, &of.group)?;
-    for epoch in path(&parents(&nodes(step, &of.group)?), of.epoch) {
+    let (nodes, open) = (nodes(step, &of.group)?, near(step, &of.group)?);
+    let mut then = accounts(step, first)?;
+    then.extend(removed_by_void_commits(&nodes, first, of.epoch));
+    for epoch in path(&parents(&nodes), of.epoch) {
         if open.contains(&epoch) && accounts(step, epoch)?.is_subset(&then) {
             return Ok(Some(epoch));
         }
     }
     Ok(closed.then_some(of.epoch))
+}
+
+/// Somebody lacks this epoch for a void commit alone (FORK-2), and is a member all the same.
+pub(crate) fn lacks_by_void(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<bool, Stop> {
+    if !unseats_on_the_way(step, &of.group, epoch)? {
+        return Ok(false);
+    }
+    Ok(!removed_by_void_commits(&nodes(step, &of.group)?, epoch, of.epoch).is_empty())
+}
+
+/// Whom nothing but void commits has taken out of an epoch: on the head's branch they have been ever since the two parted.
+fn removed_by_void_commits(nodes: &[Node], epoch: EpochId, head: EpochId) -> BTreeSet<AccountId> {
+    let tree = parents(nodes);
+    let (there, mut since) = (path(&tree, epoch), path(&tree, head));
+    let void = there.last().map_or_else(BTreeSet::new, |root| fork::void(nodes, *root));
+    since.truncate(since.iter().position(|on| there.contains(on)).unwrap_or(0));
+    let on = |ways: &[EpochId]| -> Vec<&Node> { nodes.iter().filter(|node| ways.contains(&node.epoch)).collect() };
+    let (way, since) = (on(&there), on(&since));
+    let commits = way.iter().filter(|node| void.contains(&node.epoch));
+    let unseated = commits
+        .filter_map(|node| node.commit.as_ref())
+        .flat_map(|commit| &commit.unseats);
+    let stays = |account: &&AccountId| since.iter().all(|node| node.members.contains(*account));
+    unseated.filter(stays).filter(|_| !since.is_empty()).copied().collect()
+}
+
+/// My leaf in this epoch is the one I have now.
+pub(crate) fn has_my_leaf(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<bool, Stop> {
+    let key = of.signer.public();
+    let mine = |member: &super::Member| member.leaf == of.leaf && key.starts_with(&member.key);
+    Ok(members(step, epoch)?.iter().any(mine))
 }
 
 /// The same between two of whom one has several devices: a device that came later would wait for what it cannot have.

@@ -203,8 +203,7 @@ struct Beginning {
     /// Its row; the one that counts has none.
     number: i64,
     epoch: EpochId,
-    /// What whoever led me there, or an admin, says of the commit. By the rest of that branch it is a member still: else its word were one of
-    /// the removed.
+    /// What whoever led me there, or an admin, says of the commit, if that counts by the rest of the branch.
     placed: u8,
     /// The accounts at the end of its branch, as far as that is known here.
     accounts: BTreeSet<AccountId>,
@@ -218,25 +217,55 @@ fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes
               SELECT number, epoch_id FROM root WHERE group_id = ?1) r
          JOIN epoch e ON e.epoch_id = r.root ORDER BY r.number",
     )?;
-    let found = rows.query_map([group], |row| {
-        let epoch = EpochId::from_bytes(row.get(1)?);
+    let found: Vec<(i64, [u8; 16], Word)> = rows
+        .query_map([group], |row| {
+            let [author, other]: [Option<[u8; 32]>; 2] = [row.get(3)?, row.get(4)?];
+            let word = Word {
+                placed: row.get(2)?,
+                by: other.or(author).map(AccountId::from_bytes),
+                by_the_adder: other.is_none(),
+            };
+            Ok((row.get(0)?, row.get(1)?, word))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut beginnings = Vec::new();
+    for (number, epoch, word) in found {
+        let epoch = EpochId::from_bytes(epoch);
         let end = end_of_branch(nodes, votes, epoch);
-        let accounts = nodes
-            .iter()
-            .find(|node| node.epoch == end)
-            .map(|node| node.members.clone())
-            .unwrap_or_default();
-        let by: Option<[u8; 32]> = row.get(4)?;
-        let by = by.or(row.get(3)?);
-        let member = by.is_some_and(|by| accounts.contains(&AccountId::from_bytes(by)));
-        Ok(Beginning {
-            number: row.get(0)?,
+        let node = nodes.iter().find(|node| node.epoch == end);
+        beginnings.push(Beginning {
+            number,
             epoch,
-            placed: if member { row.get(2)? } else { NOTHING_SAID },
-            accounts,
-        })
-    })?;
-    Ok(found.collect::<Result<_, _>>()?)
+            placed: word.at(step, (epoch, end))?,
+            accounts: node.map(|node| node.members.clone()).unwrap_or_default(),
+        });
+    }
+    Ok(beginnings)
+}
+
+/// What is said of a beginning, and by whom.
+struct Word {
+    placed: u8,
+    by: Option<AccountId>,
+    /// And not by an admin who heard me there.
+    by_the_adder: bool,
+}
+
+impl Word {
+    /// It counts from a member at the end of the branch: whoever added me has lost no rights there since, another one may
+    /// remove me.
+    fn at(&self, step: &Step<'_, '_>, (root, end): (EpochId, EpochId)) -> Result<u8, Stop> {
+        let (Some(by), Some(then), Some(now)) = (self.by, state(step, root)?, state(step, end)?) else {
+            return Ok(NOTHING_SAID);
+        };
+        let counts = if self.by_the_adder {
+            now.role(by)
+                .is_some_and(|role| then.role(by).is_none_or(|before| role <= before))
+        } else {
+            group::placed::is_above(&now, by, step.me()?)
+        };
+        Ok(if counts { self.placed } else { NOTHING_SAID })
+    }
 }
 
 /// The beginning that has more of the others than the one that counts; of as many, the one that has the highest of them.

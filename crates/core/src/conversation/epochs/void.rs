@@ -157,6 +157,16 @@ impl Void {
     }
 }
 
+/// Some commit on the way to this epoch takes something from somebody: it may turn out void.
+pub(crate) fn unseats_on_the_way(step: &Step<'_, '_>, group: &Gid, epoch: EpochId) -> Result<bool, Stop> {
+    let unseating = unseating(step, group)?;
+    if unseating.is_empty() {
+        return Ok(false);
+    }
+    let way = path_in(&lineage(step, group)?, epoch);
+    Ok(unseating.iter().any(|on| way.contains(on)))
+}
+
 /// The epochs of commits that take something from somebody: without one nothing is void.
 pub(super) fn unseating(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
     let sql = "SELECT epoch_id FROM epoch WHERE group_id = ? AND (unseats <> x'' OR ousts <> x'')";
