@@ -54,6 +54,10 @@ fn who_does_not_hear_that_it_is_out_is_told_once_a_day_grp_24() {
 fn without_admins(writers: &[usize], after: impl FnOnce(&mut Bench)) -> Apart {
     let mut apart = Apart::between(group(), [&[0], &[1, 2, 3, 4, 5]]);
     apart.work(0, |bench| drop(remove(bench, 0, &[3]).unwrap()));
+    without_ana(apart, writers, after)
+}
+
+fn without_ana(mut apart: Apart, writers: &[usize], after: impl FnOnce(&mut Bench)) -> Apart {
     apart.work(1, |bench| {
         after(bench);
         for writer in writers {
@@ -61,6 +65,7 @@ fn without_admins(writers: &[usize], after: impl FnOnce(&mut Bench)) -> Apart {
         }
     });
     apart.halves = [vec![], vec![2, 5]];
+    [1, 3, 4].iter().for_each(|away| apart.bench.devices[*away].cut = true);
     (0..3).for_each(|_| apart.exchange());
     say(&mut apart.bench, 2, "not for Di").unwrap();
     apart
@@ -78,6 +83,22 @@ fn where_nobody_does_a_removal_again_texts_wait_for_a_minute_fork_8() {
     (0..3).for_each(|_| apart.pass());
     assert!(said(&mut apart.bench, 5).contains(&"not for Di".into()));
     assert!(!said(&mut apart.bench, 3).contains(&"not for Di".into()));
+}
+
+/// On Ana's branch Gus is new: who writes there keeps nothing from whom Ana has let in.
+#[test]
+fn who_is_new_on_the_removals_branch_mutes_nobody_fork_8() {
+    let mut apart = Apart::between(group(), [&[0, 6], &[1, 2, 3, 4, 5]]);
+    apart.work(0, |bench| {
+        remove(bench, 0, &[3]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 0, &[6]).unwrap();
+    });
+    let mut apart = without_ana(apart, &[1, 2, 3, 4, 5], |bench| rename(bench, 1, "Bo's name for it"));
+    apart.bench.pass(70 * SECOND);
+    assert_eq!(number(&mut apart.bench, 2, HELD), 0);
+    (0..3).for_each(|_| apart.pass());
+    assert!(said(&mut apart.bench, 5).contains(&"not for Di".into()));
 }
 
 /// On the branch of either removal somebody is whom the other one removed.

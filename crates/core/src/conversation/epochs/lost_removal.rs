@@ -25,7 +25,7 @@ const AGAIN_WITHIN_MS: i64 = 60 * 1000;
 pub(crate) enum Meanwhile {
     /// In the head: there is no such removal.
     Head,
-    /// At the end of its branch: nobody is there who is not in the head.
+    /// At the end of its branch: nobody is there whom the head's has removed.
     Branch(EpochId),
     /// Nowhere: it is done again in a moment, or somebody else is there whom the head has removed.
     Nowhere,
@@ -49,16 +49,30 @@ pub(crate) fn meanwhile(step: &Step<'_, '_>, of: &Conversation) -> Result<Meanwh
         (false, true) => return Ok(Meanwhile::Nowhere),
         (false, false) => {}
     }
-    let members = |epoch: EpochId| nodes.iter().find(|node| node.epoch == epoch).map(|node| &node.members);
-    let safe = |end: &EpochId| {
-        members(*end)
-            .zip(members(of.epoch))
-            .is_some_and(|(there, head)| there.is_subset(head))
-    };
-    Ok(open
+    let safe = open
         .into_iter()
-        .find(safe)
-        .map_or(Meanwhile::Nowhere, Meanwhile::Branch))
+        .find(|end| !whom_the_head_removed_is_in(&nodes, of.epoch, *end));
+    Ok(safe.map_or(Meanwhile::Nowhere, Meanwhile::Branch))
+}
+
+/// Somebody is there who has been on the head's branch since the two parted, or where they did, and is not in the head.
+fn whom_the_head_removed_is_in(nodes: &[Node], head: EpochId, there: EpochId) -> bool {
+    let tree = parents(nodes);
+    let (here, way) = (path(&tree, head), path(&tree, there));
+    let Some(parted) = here.iter().position(|epoch| way.contains(epoch)) else {
+        return true;
+    };
+    let since: BTreeSet<EpochId> = here.into_iter().take(parted + 1).collect();
+    let members = |epoch: EpochId| nodes.iter().find(|node| node.epoch == epoch).map(|node| &node.members);
+    let (Some(inside), Some(those)) = (members(head), members(there)) else {
+        return true;
+    };
+    let mut before = nodes.iter().filter(|node| since.contains(&node.epoch));
+    before.any(|node| {
+        node.members
+            .iter()
+            .any(|account| those.contains(account) && !inside.contains(account))
+    })
 }
 
 /// The commits that made them: whoever may makes them again (FORK-7).
