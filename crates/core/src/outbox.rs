@@ -13,6 +13,7 @@ use crate::api::{ChatId, Event, MessageState};
 use crate::content::vanish;
 use crate::conversation::{self, Conversation, epochs, originals, renewal};
 use crate::due::Times;
+use crate::group;
 use crate::listening::{self, overflow};
 use crate::meeting::accept;
 use crate::mls::Gid;
@@ -152,7 +153,8 @@ pub(crate) fn hold(
 }
 
 /// There is still none.
-fn wait_for_place(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
+fn wait_for_place(step: &Step<'_, '_>, of: &Conversation, row: i64) -> Result<(), Stop> {
+    group::again::hasten(step, of)?;
     let sql = "SELECT m.received_at FROM outbox o JOIN message m ON m.id = o.about WHERE o.id = ?";
     let found = step
         .tx
@@ -847,7 +849,7 @@ fn again_inside(step: &mut Step<'_, '_>, row: i64) -> Result<Option<Inside>, Sto
         };
     }
     let Some(place) = renewal::before_writing(step, &of)? else {
-        return wait_for_place(step, row).map(|()| None);
+        return wait_for_place(step, &of, row).map(|()| None);
     };
     of.epoch = place;
     let held = bare && inside.tries == 0;

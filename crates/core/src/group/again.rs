@@ -19,38 +19,88 @@ const SOON_MS: u64 = 1000;
 /// The others come later, one after the other by their authority.
 const TURN_MS: u64 = 1000;
 const TURNS_MAX: u64 = 10;
+/// A removal that came beside the head's branch, which the head never left, waits so long for its author, ...
+const AWAY_MS: u64 = 5 * 60 * 1000;
+/// ... and so long where a text of mine waits for it.
+const HASTE_MS: u64 = 60 * 1000;
+/// What is done in a moment is due by then.
+const MOMENT_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
 /// Nothing is ever due later.
-const LATEST_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
+const LATEST_MS: u64 = AWAY_MS + MOMENT_MS;
 
-/// The head has left these commits behind, or has moved: what waits is done in a moment, and what removes somebody who is
-/// still in the head, wherever the head has been.
+/// The head has left these commits behind, or has moved: what waits is done in a moment.
 pub(super) fn soon(step: &Step<'_, '_>, of: &Conversation, lost: &[EpochId]) -> Result<(), Stop> {
-    let removals = epochs::removals_beside(step, of)?;
-    for epoch in lost.iter().chain(&removals) {
-        step.tx
-            .prepare_cached("UPDATE epoch SET lost = 1 WHERE epoch_id = ? AND parent IS NOT NULL")?
-            .execute([epoch.as_bytes()])?;
+    for epoch in lost {
+        mark(step, *epoch)?;
     }
+    let waits = mark_removals(step, of, AWAY_MS)?;
     let mine = !epochs::mine_beside(step, of)?.is_empty() || epochs::some_lost_of(step, &of.group, step.me()?)?;
-    if !mine && epochs::lost(step, &of.group)?.is_empty() {
+    if mine || !epochs::lost(step, &of.group)?.is_empty() {
+        plan(step, of, SOON_MS, mine)
+    } else if waits {
+        plan(step, of, AWAY_MS, false)
+    } else {
+        Ok(())
+    }
+}
+
+/// A text of mine has no place before a removal is done again (FORK-8): its author has had a minute.
+pub(crate) fn hasten(step: &Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    if of.gone || is_due_soon(step, &of.group)? {
         return Ok(());
     }
+    mark_removals(step, of, HASTE_MS)?;
+    if epochs::lost(step, &of.group)?.is_empty() {
+        return Ok(());
+    }
+    plan(step, of, SOON_MS, false)
+}
+
+fn plan(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64, mine: bool) -> Result<(), Stop> {
     let turn = if mine {
         0
     } else {
         1 + u64::from(rank(step, of)?).min(TURNS_MAX)
     };
-    let at = step.now.0.saturating_add(SOON_MS + turn * TURN_MS);
+    let at = step.now.0.saturating_add(wait_ms + turn * TURN_MS);
     step.tx
         .prepare_cached("UPDATE conversation SET again_at = ? WHERE group_id = ?")?
         .execute(params![at.cast_signed(), of.group])?;
     Ok(())
 }
 
-/// It is done in a moment: whoever writes waits for that (FORK-8).
-pub(crate) fn is_due_soon(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+fn is_planned(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM conversation WHERE group_id = ? AND again_at IS NOT NULL";
     Ok(step.tx.prepare_cached(sql)?.exists([group])?)
+}
+
+fn mark(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE epoch SET lost = 1 WHERE epoch_id = ? AND parent IS NOT NULL")?
+        .execute([epoch.as_bytes()])?;
+    Ok(())
+}
+
+/// Wherever the head has been, a removal beside its branch waits to be done again: mine at once, another one's when its
+/// author has had so long. Out: whether some wait for that still.
+fn mark_removals(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64) -> Result<bool, Stop> {
+    let (mut waits, me) = (false, step.me()?);
+    for (removal, known) in epochs::removals_beside(step, of)? {
+        let ago = step.time.0.cast_signed().saturating_sub(known);
+        if (0..wait_ms.cast_signed()).contains(&ago) && !epochs::is_by(step, removal, me)? {
+            waits = true;
+        } else {
+            mark(step, removal)?;
+        }
+    }
+    Ok(waits)
+}
+
+/// It is done in a moment: whoever writes waits for that (FORK-8).
+pub(crate) fn is_due_soon(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM conversation WHERE group_id = ? AND again_at <= ?";
+    let soon = step.now.0.saturating_add(MOMENT_MS).cast_signed();
+    Ok(step.tx.prepare_cached(sql)?.exists(params![group, soon])?)
 }
 
 /// When the next one is due.
@@ -73,6 +123,8 @@ pub(crate) fn do_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .query_map([now.cast_signed(), far.cast_signed()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for group in groups {
+        let of = conversation::load(step, &group)?.ok_or(Stop::Refused("no such conversation"))?;
+        let waits = !of.gone && mark_removals(step, &of, AWAY_MS)?;
         for epoch in epochs::lost(step, &group)? {
             let _done = step.attempt(|step| one(step, &group, epoch, Part::All))?;
         }
@@ -82,6 +134,9 @@ pub(crate) fn do_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         let of = conversation::load(step, &group)?.ok_or(Stop::Refused("no such conversation"))?;
         for epoch in epochs::mine_beside(step, &of)? {
             let _done = step.attempt(|step| one(step, &group, epoch, Part::Additions))?;
+        }
+        if waits && !of.gone && !is_planned(step, &group)? {
+            plan(step, &of, AWAY_MS, false)?;
         }
     }
     Ok(())

@@ -368,6 +368,8 @@ fn a_removal_that_comes_beside_the_head_is_done_again_without_its_author_fork_7(
         }
     });
     apart.halves = [vec![], vec![0, 1, 2, 3, 5]];
+    apart.pass();
+    assert!(names(&mut apart.bench, 0).contains(&"Flo".into()), "its author may come");
     let mut bench = apart.meet();
     all_agree(&mut bench, &[0, 1, 2, 3]);
     assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di", "Ed"]);
@@ -375,6 +377,33 @@ fn a_removal_that_comes_beside_the_head_is_done_again_without_its_author_fork_7(
     say(&mut bench, 3, "not for Flo").unwrap();
     bench.pass(HOUR);
     assert!(reads(&mut bench, 2, "not for Flo") && !reads(&mut bench, 5, "not for Flo"));
+}
+
+/// Bo, who removed Di, is not there; Ana removed Flo. Whoever of the admins writes makes Bo's removal again first.
+#[test]
+fn an_admin_who_writes_makes_a_lost_removal_again_without_its_author_fork_7() {
+    let mut apart = Apart::between(group(), [&[0], &[1, 2]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[5]).unwrap()));
+    apart.work(1, |bench| drop(remove(bench, 1, &[3]).unwrap()));
+    apart.halves = [vec![0], vec![2]];
+    (0..2).for_each(|_| apart.exchange());
+    say(&mut apart.bench, 0, "for those who stay").unwrap();
+    apart.bench.pass(90_000);
+    assert!(!names(&mut apart.bench, 0).contains(&"Di".into()));
+    (0..2).for_each(|_| apart.exchange());
+    assert!(reads(&mut apart.bench, 2, "for those who stay"));
+    let mut bench = apart.meet();
+    for device in [1, 3, 5] {
+        bench.reconnect(device);
+    }
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2]);
+    for gone in [3, 5] {
+        assert!(
+            is_out(&mut bench, gone) && !reads(&mut bench, gone, "for those who stay"),
+            "{gone}"
+        );
+    }
 }
 
 /// Both halves remove Ed, Bo's is void; Ana has added Gus before hers. What Di wrote without Ed stays without Ed.

@@ -42,6 +42,15 @@ pub(crate) fn some_lost_of(step: &Step<'_, '_>, group: &Gid, author: AccountId) 
     Ok(step.tx.prepare_cached(sql)?.exists(params![group, author.as_bytes()])?)
 }
 
+/// The commit that made this epoch is by this account.
+pub(crate) fn is_by(step: &Step<'_, '_>, made: EpochId, author: AccountId) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM epoch WHERE epoch_id = ? AND author = ? AND parent IS NOT NULL";
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .exists(params![made.as_bytes(), author.as_bytes()])?)
+}
+
 /// A commit that is there; nothing where it is on the head's branch, or void.
 pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> Result<Option<Beside>, Stop> {
     let nodes = nodes(step, &of.group)?;

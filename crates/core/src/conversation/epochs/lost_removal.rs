@@ -75,24 +75,30 @@ fn whom_the_head_removed_is_in(nodes: &[Node], head: EpochId, there: EpochId) ->
     })
 }
 
-/// The commits that made them: whoever may makes them again (FORK-7).
-pub(crate) fn removals_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<EpochId>, Stop> {
+/// Removals that lie beside the head's branch and take somebody out who is in the head, and when each became known here.
+pub(crate) fn removals_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<(EpochId, i64)>, Stop> {
     if !of.grouped || !unseats_beside(step, of)? {
         return Ok(vec![]);
     }
-    let lost = lost_removals(step, of, &nodes(step, &of.group)?)?;
-    Ok(lost.into_iter().map(|(removal, _end)| removal).collect())
+    let mut found = Vec::new();
+    for (removal, _end) in lost_removals(step, of, &nodes(step, &of.group)?)? {
+        found.push((removal, known_at(step, removal)?));
+    }
+    Ok(found)
 }
 
 /// It became known so lately that whoever made it does it again in a moment, if it is there.
 fn is_new(step: &Step<'_, '_>, removal: EpochId) -> Result<bool, Stop> {
+    let ago = step.time.0.cast_signed().saturating_sub(known_at(step, removal)?);
+    Ok((0..AGAIN_WITHIN_MS).contains(&ago))
+}
+
+fn known_at(step: &Step<'_, '_>, epoch: EpochId) -> Result<i64, Stop> {
     let sql = "SELECT made_at FROM epoch WHERE epoch_id = ?";
-    let known: i64 = step
+    Ok(step
         .tx
         .prepare_cached(sql)?
-        .query_row([removal.as_bytes()], |row| row.get(0))?;
-    let ago = step.time.0.cast_signed().saturating_sub(known);
-    Ok((0..AGAIN_WITHIN_MS).contains(&ago))
+        .query_row([epoch.as_bytes()], |row| row.get(0))?)
 }
 
 /// Removals that lie beside the head and are not taken back there, in the order of who made them, and where their branches
