@@ -171,8 +171,8 @@ impl<'a> Tree<'a> {
         found
     }
 
-    /// FORK-2: commits whose author is unseated by a valid commit beside them, and all that descends from them.
-    /// Judged from the highest authority down, so a void commit unseats nobody.
+    /// FORK-2: commits whose author is unseated by a valid commit beside them, and not on their own branch as well, and all
+    /// that descends from them. Judged from the highest authority down, so a void commit unseats nobody.
     fn void(&self) -> BTreeSet<EpochId> {
         let mut unseating: Vec<(EpochId, &Commit)> = self
             .commits()
@@ -184,15 +184,43 @@ impl<'a> Tree<'a> {
             if void.contains(&epoch) {
                 continue;
             }
-            let after = self.below(epoch);
-            for (other, _) in self.commits().filter(|(_, c)| commit.unseats_author_of(c)) {
-                let beside = !after.contains(&other) && !self.below(other).contains(&epoch);
-                if beside {
+            let (after, before) = (self.below(epoch), self.ancestors(epoch));
+            for (other, by) in self.commits().filter(|(_, c)| commit.unseats_author_of(c)) {
+                let beside = !after.contains(&other) && !before.contains(&other);
+                let again = commit.unseats.contains(&by.author) && self.unseats_its_author_before(by, &before);
+                if beside && !again {
                     void.extend(self.below(other));
                 }
             }
         }
         void
+    }
+
+    /// Its own branch has unseated the author of a commit since it left these epochs: whoever has a seat or a right there since
+    /// was given it on purpose.
+    fn unseats_its_author_before(&self, commit: &Commit, shared: &BTreeSet<EpochId>) -> bool {
+        let mut at = commit.parent;
+        for _ in 0..=self.nodes.len() {
+            let made = self.nodes.get(&at).and_then(|node| node.commit.as_ref());
+            let Some(made) = made.filter(|_| !shared.contains(&at)) else {
+                return false;
+            };
+            if made.unseats.contains(&commit.author) {
+                return true;
+            }
+            at = made.parent;
+        }
+        false
+    }
+
+    /// The epoch and what it descends from.
+    fn ancestors(&self, epoch: EpochId) -> BTreeSet<EpochId> {
+        let (mut found, mut at) = (BTreeSet::new(), Some(epoch));
+        while let Some(epoch) = at.filter(|epoch| found.insert(*epoch)) {
+            let node = self.nodes.get(&epoch);
+            at = node.and_then(|node| node.commit.as_ref()).map(|commit| commit.parent);
+        }
+        found
     }
 
     fn commits(&self) -> impl Iterator<Item = (EpochId, &'a Commit)> + '_ {

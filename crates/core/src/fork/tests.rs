@@ -129,6 +129,36 @@ fn of_two_who_remove_each_other_the_higher_stays_and_a_void_commit_unseats_nobod
     assert_eq!(before.head(), epoch(3));
 }
 
+/// 1's removal of 2 lies beside 0 -> 3; there 3 removes 2 as well, and takes it back.
+#[test]
+fn who_was_unseated_on_its_own_branch_too_and_is_back_commits_nothing_void_fork_2() {
+    let removed = |again: &[u8]| {
+        Sketch::of(4)
+            .commit(0, 9, 1, Class::Unseats, 0, &[2])
+            .renewal(0, 3, 4)
+            .commit(3, 4, 3, Class::Unseats, 1, again)
+            .commit(4, 5, 3, Class::Admin, 1, &[])
+            .renewal(5, 6, 2)
+            .wrote(1, 6)
+            .wrote(3, 6)
+            .wrote(4, 6)
+    };
+    assert_eq!(removed(&[2]).head(), epoch(6));
+    assert_eq!(removed(&[4]).head(), epoch(5), "of anybody else");
+    // What was done before the two parted says nothing.
+    let before = Sketch::of(4)
+        .commit(0, 3, 3, Class::Unseats, 1, &[2])
+        .commit(3, 9, 1, Class::Unseats, 0, &[2])
+        .renewal(3, 6, 2);
+    assert_eq!(before.head(), epoch(9));
+    // Nor does what it does itself.
+    let own = Sketch::of(4)
+        .commit(0, 9, 1, Class::Unseats, 0, &[2])
+        .commit(0, 3, 2, Class::Unseats, 1, &[2])
+        .renewal(3, 6, 2);
+    assert_eq!(own.head(), epoch(9));
+}
+
 #[test]
 fn a_branch_that_more_than_two_thirds_write_on_is_not_left_fork_3() {
     let fork = || Sketch::of(4).renewal(0, 2, 1).renewal(0, 1, 4);

@@ -369,7 +369,10 @@ fn a_removal_that_comes_beside_the_head_is_done_again_without_its_author_fork_7(
     });
     apart.halves = [vec![], vec![0, 1, 2, 3, 5]];
     apart.pass();
-    assert!(names(&mut apart.bench, 0).contains(&"Flo".into()), "its author may come");
+    assert!(
+        names(&mut apart.bench, 0).contains(&"Flo".into()),
+        "its author may come"
+    );
     let mut bench = apart.meet();
     all_agree(&mut bench, &[0, 1, 2, 3]);
     assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di", "Ed"]);
@@ -402,6 +405,41 @@ fn an_admin_who_writes_makes_a_lost_removal_again_without_its_author_fork_7() {
         assert!(
             is_out(&mut bench, gone) && !reads(&mut bench, gone, "for those who stay"),
             "{gone}"
+        );
+    }
+}
+
+/// Ana's removal of Ed loses and is done again; then Ana takes Ed back and makes it an admin. What lies beside the head says
+/// nothing of that.
+#[test]
+fn who_is_taken_back_after_a_lost_removal_commits_and_is_read_fork_2() {
+    let mut apart = Apart::between(group(), [&[0], &[1, 2, 3, 4, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[4]).unwrap()));
+    apart.work(1, |bench| {
+        rename(bench, 1, "Bo's name for it");
+        bench.pass(MINUTE);
+        for writer in [1, 2, 3, 4, 5] {
+            say(bench, writer, "Bo's half").unwrap();
+        }
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    assert!(is_out(&mut bench, 4));
+    add(&mut bench, 0, &[4]).unwrap();
+    bench.pass(HOUR);
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    rename(&mut bench, 4, "Ed's name for it");
+    say(&mut bench, 4, "back").unwrap();
+    bench.pass(2 * 24 * HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4, 5]);
+    let named =
+        "SELECT name = 'Ed''s name for it' FROM chat JOIN conversation v ON v.chat = chat.id WHERE v.grouped = 1";
+    for device in 0..6 {
+        assert_eq!(number(&mut bench, device, named), 1, "{device}");
+        assert!(
+            said(&mut bench, device).contains(&"back".into()),
+            "{device}, and not as late"
         );
     }
 }
