@@ -434,10 +434,7 @@ pub(crate) fn leave_said(
             .execute("UPDATE conversation SET leaving = 1 WHERE group_id = ?", [of.group])?;
         return Ok(());
     }
-    let admin = state(step, of)?
-        .role(step.me()?)
-        .is_some_and(|role| role <= Role::Admin);
-    renewal::hasten(step, &of.group, if admin { LEAVE_SOON_MS } else { LEAVE_LATE_MS })
+    renewal::hasten(step, &of.group, leave_within_ms(step, of)?)
 }
 
 fn check_leave(group: &Gid, account: AccountId, leaf: &mls::Leaf, signature: &[u8; 64]) -> Result<(), Stop> {
@@ -454,8 +451,16 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
         .collect::<Result<_, _>>()?;
     let members = epochs::members(step, of.epoch)?;
     let mut leaves = Vec::new();
+    let busy = if said.is_empty() {
+        BTreeSet::new()
+    } else {
+        again::waits_for(step, of)?
+    };
     for (account, signature) in said {
         let account = AccountId::from_bytes(account);
+        if busy.contains(&account) {
+            continue;
+        }
         // Any of its leaves may have said it.
         for member in members.iter().filter(|member| member.account == account) {
             let leaf = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
@@ -466,6 +471,30 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
         }
     }
     Ok(leaves)
+}
+
+/// This account has said that it leaves.
+pub(crate) fn leaves(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM leaving WHERE group_id = ? AND account = ?";
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .exists(params![group, account.as_bytes()])?)
+}
+
+/// What a leave waited for may be done.
+fn hasten_leaves(step: &Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    if of.gone || !somebody_leaves(step, &of.group)? {
+        return Ok(());
+    }
+    renewal::hasten(step, &of.group, leave_within_ms(step, of)?)
+}
+
+/// So soon I carry out what somebody who leaves has signed (GRP-7).
+fn leave_within_ms(step: &Step<'_, '_>, of: &Conversation) -> Result<u64, Stop> {
+    let role = state(step, of)?.role(step.me()?);
+    let admin = role.is_some_and(|role| role <= Role::Admin);
+    Ok(if admin { LEAVE_SOON_MS } else { LEAVE_LATE_MS })
 }
 
 /// Somebody has said that it leaves, and is still in.

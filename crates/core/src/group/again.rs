@@ -5,6 +5,7 @@
 //! Specified in `docs/protocol/09-forks.md` (FORK-7).
 
 use super::{change_as, give, rank, state};
+use crate::conversation::epochs::Beside;
 use crate::conversation::{self, Conversation, epochs};
 use crate::due::Times;
 use crate::mls::Gid;
@@ -23,6 +24,8 @@ const TURNS_MAX: u64 = 10;
 const AWAY_MS: u64 = 5 * 60 * 1000;
 /// ... and so long where a text of mine waits for it.
 const HASTE_MS: u64 = 60 * 1000;
+/// A leave waits so long for what who leaves has removed.
+const LEAVE_WAITS_MS: u64 = 24 * 3600 * 1000;
 /// What is done in a moment is due by then.
 const MOMENT_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
 /// Nothing is ever due later.
@@ -82,18 +85,30 @@ fn mark(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
 }
 
 /// Wherever the head has been, a removal beside its branch waits to be done again: mine at once, another one's when its
-/// author has had so long. Out: whether some wait for that still.
+/// author has had so long, or leaves. Out: whether some wait for that still.
 fn mark_removals(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64) -> Result<bool, Stop> {
     let (mut waits, me) = (false, step.me()?);
-    for (removal, known) in epochs::removals_beside(step, of)? {
-        let ago = step.time.0.cast_signed().saturating_sub(known);
-        if (0..wait_ms.cast_signed()).contains(&ago) && !epochs::is_by(step, removal, me)? {
+    for removal in epochs::removals_beside(step, of)? {
+        let is_new = is_within(step, removal.known_at, wait_ms);
+        if is_new && removal.author != me && !super::leaves(step, &of.group, removal.author)? {
             waits = true;
         } else {
-            mark(step, removal)?;
+            mark(step, removal.epoch)?;
         }
     }
     Ok(waits)
+}
+
+fn is_within(step: &Step<'_, '_>, known_at: i64, ms: u64) -> bool {
+    let ago = step.time.0.cast_signed().saturating_sub(known_at);
+    (0..ms.cast_signed()).contains(&ago)
+}
+
+/// Who has removed somebody, which is not done again yet: its own leave would make that void (FORK-2), and waits a day at most.
+pub(super) fn waits_for(step: &Step<'_, '_>, of: &Conversation) -> Result<BTreeSet<AccountId>, Stop> {
+    let lost = epochs::removals_beside(step, of)?.into_iter();
+    let young = lost.filter(|removal| is_within(step, removal.known_at, LEAVE_WAITS_MS));
+    Ok(young.map(|removal| removal.author).collect())
 }
 
 /// It is done in a moment: whoever writes waits for that (FORK-8).
@@ -138,6 +153,7 @@ pub(crate) fn do_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         if waits && !of.gone && !is_planned(step, &group)? {
             plan(step, &of, AWAY_MS, false)?;
         }
+        super::hasten_leaves(step, &of)?;
     }
     Ok(())
 }
@@ -160,13 +176,19 @@ fn one(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId, part: Part) -> Resul
     let [Some(base), Some(was), Some(then), Some(end)] = states.map(|state| state.ok().flatten()) else {
         return Ok(());
     };
-    let branch = Branch { base, was, then, end };
+    let branch = Branch {
+        base,
+        was,
+        then,
+        end,
+        commit: &commit,
+    };
     let mut after = match part {
         Part::All => branch.merged(&head, mine),
         Part::Additions => head.clone(),
     };
     if mine {
-        branch.add_again(&mut after, &commit.seen);
+        branch.add_again(&mut after);
     }
     let comes = missing(&after, &head);
     let goes = missing(&head, &after);
@@ -179,8 +201,9 @@ fn missing(here: &GroupState, there: &GroupState) -> Vec<AccountId> {
     accounts.filter(|account| there.rank(*account).is_none()).collect()
 }
 
-/// The states along a branch that lost.
-struct Branch {
+/// A commit on a branch that lost, and the states along that.
+struct Branch<'a> {
+    commit: &'a Beside,
     /// Where it parted from the head's.
     base: GroupState,
     /// Before the commit.
@@ -191,9 +214,9 @@ struct Branch {
     end: GroupState,
 }
 
-impl Branch {
-    /// The head's state with what the commit changed: for everybody what it took from somebody, for its author also what
-    /// else the head still has as it was where they parted.
+impl Branch<'_> {
+    /// The head's state with what the commit changed: for everybody what it took from somebody, unless the head's branch has
+    /// taken and given that back since; for its author also what else the head still has as it was where they parted.
     fn merged(&self, head: &GroupState, mine: bool) -> GroupState {
         let mut after = head.clone();
         for seat in &self.was.seats {
@@ -203,10 +226,13 @@ impl Branch {
                 continue;
             }
             let Some(role) = role else {
-                after.seats.retain(|other| other.account != account);
+                if !self.commit.absent.contains(&account) {
+                    after.seats.retain(|other| other.account != account);
+                }
                 continue;
             };
-            let taken = role > seat.role && has < role;
+            let given_back = self.commit.unseated.contains(&account) && self.base.role(account) == Some(has);
+            let taken = role > seat.role && has < role && !given_back;
             let given = mine && role < seat.role && role < has && self.base.role(account) == Some(has);
             if taken || given {
                 let _seated = give(&mut after, account, role);
@@ -236,10 +262,10 @@ impl Branch {
     }
 
     /// Gives those a seat again whom the commit added, and who have not been on the head's side meanwhile.
-    fn add_again(&self, head: &mut GroupState, seen: &BTreeSet<AccountId>) {
+    fn add_again(&self, head: &mut GroupState) {
         let added = self.then.seats.iter().filter(|seat| {
             let new = self.was.rank(seat.account).is_none() && self.end.rank(seat.account).is_some();
-            new && head.rank(seat.account).is_none() && !seen.contains(&seat.account)
+            new && head.rank(seat.account).is_none() && !self.commit.seen.contains(&seat.account)
         });
         let added: Vec<_> = added.cloned().collect();
         head.seats.extend(added);
@@ -274,9 +300,23 @@ mod tests {
         group(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Member)])
     }
 
+    fn commit() -> Beside {
+        let epoch = EpochId::from_bytes([0; 16]);
+        Beside {
+            author: AccountId::from_bytes([1; 32]),
+            before: epoch,
+            base: None,
+            end: epoch,
+            seen: BTreeSet::new(),
+            unseated: BTreeSet::new(),
+            absent: BTreeSet::new(),
+        }
+    }
+
     /// A branch of one commit.
-    fn branch(then: &GroupState) -> Branch {
+    fn branch<'a>(commit: &'a Beside, then: &GroupState) -> Branch<'a> {
         Branch {
+            commit,
             base: was(),
             was: was(),
             then: then.clone(),
@@ -292,7 +332,7 @@ mod tests {
         head.name = "head".into();
         let mut wanted = then.clone();
         wanted.name = "head".into();
-        assert_eq!(branch(&then).merged(&head, false), wanted);
+        assert_eq!(branch(&commit(), &then).merged(&head, false), wanted);
     }
 
     #[test]
@@ -300,14 +340,31 @@ mod tests {
         let mut then = group(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Admin)]);
         (then.name, then.description) = ("then".into(), "new".into());
         (then.may_add, then.may_edit) = (Role::Member, Role::Member);
-        assert_eq!(branch(&then).merged(&was(), false), was());
-        assert_eq!(branch(&then).merged(&was(), true), then);
+        let commit = commit();
+        assert_eq!(branch(&commit, &then).merged(&was(), false), was());
+        assert_eq!(branch(&commit, &then).merged(&was(), true), then);
         let mut head = group(&[(1, Role::Owner), (2, Role::Admin), (3, Role::Reader)]);
         (head.name, head.may_edit) = ("head".into(), Role::Moderator);
-        let both = branch(&then).merged(&head, true);
+        let both = branch(&commit, &then).merged(&head, true);
         assert_eq!((both.name.as_str(), both.description.as_str()), ("head", "new"));
         assert_eq!((both.may_add, both.may_edit), (Role::Member, Role::Moderator));
         assert_eq!(both.seats, head.seats);
+    }
+
+    /// 2 lost its rights and 3 its seat on the lost branch; on the head's both were taken and given back.
+    #[test]
+    fn what_the_head_took_and_gave_back_is_not_taken_again_fork_7() {
+        let then = group(&[(1, Role::Owner), (2, Role::Reader)]);
+        let mut commit = commit();
+        commit.unseated = [2, 3].map(|n| AccountId::from_bytes([n; 32])).into();
+        let lower = group(&[(1, Role::Owner), (2, Role::Member), (3, Role::Member)]);
+        assert_eq!(
+            branch(&commit, &then).merged(&lower, false),
+            then,
+            "less is no giving back"
+        );
+        commit.absent = BTreeSet::from([AccountId::from_bytes([3; 32])]);
+        assert_eq!(branch(&commit, &then).merged(&was(), false), was());
     }
 
     /// Removed and added again, called one thing and then another: only how it ended is done again.
@@ -315,11 +372,13 @@ mod tests {
     fn what_the_branch_itself_took_back_is_not_done_again_fork_7() {
         let mut then = group(&[(1, Role::Owner), (2, Role::Reader)]);
         then.name = "then".into();
-        let mut first = branch(&then);
+        let commit = commit();
+        let mut first = branch(&commit, &then);
         first.end = was();
         first.end.name = "end".into();
         assert_eq!(first.merged(&was(), true), was());
         let second = Branch {
+            commit: &commit,
             base: was(),
             was: then,
             then: first.end.clone(),
@@ -331,13 +390,15 @@ mod tests {
     #[test]
     fn who_was_never_on_the_heads_side_is_added_again_behind_those_of_the_same_role_fork_7() {
         let then = group(&[(1, Role::Owner), (4, Role::Admin), (5, Role::Member), (6, Role::Member)]);
-        let mut branch = branch(&then);
+        let mut commit = commit();
+        commit.seen = BTreeSet::from([AccountId::from_bytes([5; 32])]);
+        let mut branch = branch(&commit, &then);
         branch
             .end
             .seats
             .retain(|seat| seat.account != AccountId::from_bytes([6; 32]));
         let mut after = was();
-        branch.add_again(&mut after, &BTreeSet::from([AccountId::from_bytes([5; 32])]));
+        branch.add_again(&mut after);
         let order = [(1, Role::Owner), (2, Role::Admin), (4, Role::Admin), (3, Role::Member)];
         assert_eq!(after, group(&order));
     }

@@ -3,9 +3,9 @@
 use crate::behind::rename;
 use crate::bench::Bench;
 use crate::bundle::pack;
-use crate::groups::{add, all_agree, give, head, names, number, remove, say};
+use crate::groups::{add, all_agree, chat, give, head, names, number, remove, say};
 use crate::halves::{Apart, group, said};
-use stonechat_core::api::{How, Role, Who};
+use stonechat_core::api::{ByChat, Command, How, Role, Who};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -442,6 +442,55 @@ fn who_is_taken_back_after_a_lost_removal_commits_and_is_read_fork_2() {
             "{device}, and not as late"
         );
     }
+}
+
+/// Bo removes Cy. In Ana's half Cy is taken out and in again: that was meant.
+#[test]
+fn who_was_taken_back_in_the_other_half_stays_fork_7() {
+    let mut apart = Apart::between(group(), [&[0, 2, 3, 4, 5], &[1]]);
+    apart.work(1, |bench| drop(remove(bench, 1, &[2]).unwrap()));
+    apart.work(0, |bench| {
+        remove(bench, 0, &[2]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 0, &[2]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 2, "back").unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4, 5]);
+    say(&mut bench, 2, "still here").unwrap();
+    bench.pass(HOUR);
+    for device in [0, 1, 2, 3, 4, 5] {
+        let texts = said(&mut bench, device);
+        assert!(
+            texts.contains(&"still here".into()) && texts.contains(&"back".into()),
+            "{device}: {texts:?}"
+        );
+    }
+}
+
+/// Bo removes Cy and leaves; Ana's half wins and hears both at once.
+#[test]
+fn who_removes_somebody_and_leaves_has_removed_it_grp_7() {
+    let mut apart = Apart::between(group(), [&[0, 5], &[1, 3]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[4]).unwrap()));
+    apart.work(1, |bench| {
+        remove(bench, 1, &[2]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 3, "not for Cy").unwrap();
+        bench.pass(MINUTE);
+        let chat = chat(bench, 1);
+        bench.ask(1, Command::GroupLeave(ByChat { chat })).unwrap();
+    });
+    apart.halves = [vec![0, 5], vec![3]];
+    (0..3).for_each(|_| apart.pass());
+    apart.halves = [vec![0, 5], vec![2, 3]];
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 3, 5]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Di", "Flo"]);
+    assert!(reads(&mut bench, 0, "not for Cy") && is_out(&mut bench, 2) && !reads(&mut bench, 2, "not for Cy"));
 }
 
 /// Both halves remove Ed, Bo's is void; Ana has added Gus before hers. What Di wrote without Ed stays without Ed.

@@ -26,6 +26,10 @@ pub(crate) struct Beside {
     pub(crate) end: EpochId,
     /// Accounts that have had a seat on the head's side since.
     pub(crate) seen: BTreeSet<AccountId>,
+    /// Those of whom a seat or rights were taken there since.
+    pub(crate) unseated: BTreeSet<AccountId>,
+    /// Those who were out there for a while since.
+    pub(crate) absent: BTreeSet<AccountId>,
 }
 
 /// What the head has left and nobody here has done again yet, oldest first.
@@ -42,15 +46,6 @@ pub(crate) fn some_lost_of(step: &Step<'_, '_>, group: &Gid, author: AccountId) 
     Ok(step.tx.prepare_cached(sql)?.exists(params![group, author.as_bytes()])?)
 }
 
-/// The commit that made this epoch is by this account.
-pub(crate) fn is_by(step: &Step<'_, '_>, made: EpochId, author: AccountId) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM epoch WHERE epoch_id = ? AND author = ? AND parent IS NOT NULL";
-    Ok(step
-        .tx
-        .prepare_cached(sql)?
-        .exists(params![made.as_bytes(), author.as_bytes()])?)
-}
-
 /// A commit that is there; nothing where it is on the head's branch, or void.
 pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> Result<Option<Beside>, Stop> {
     let nodes = nodes(step, &of.group)?;
@@ -65,9 +60,13 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     }
     let parted = here.iter().position(|epoch| there.contains(epoch));
     let since = here.get(..parted.unwrap_or(here.len())).unwrap_or_default();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut unseated, mut absent) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
         seen.extend(node.members.iter().copied());
+        unseated.extend(node.commit.iter().flat_map(|commit| commit.unseats.iter().copied()));
+    }
+    for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
+        absent.extend(seen.difference(&node.members).copied());
     }
     let found = Beside {
         author: commit.author,
@@ -75,6 +74,8 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
         base: parted.and_then(|at| here.get(at)).copied(),
         end: end_of(&nodes, &void, &votes(step, &of.group)?, made),
         seen,
+        unseated,
+        absent,
     };
     Ok(Some(found))
 }

@@ -75,14 +75,32 @@ fn whom_the_head_removed_is_in(nodes: &[Node], head: EpochId, there: EpochId) ->
     })
 }
 
-/// Removals that lie beside the head's branch and take somebody out who is in the head, and when each became known here.
-pub(crate) fn removals_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<(EpochId, i64)>, Stop> {
+/// A removal that lies beside the head's branch and takes somebody out who is in the head.
+pub(crate) struct LostRemoval {
+    /// The epoch that it made.
+    pub(crate) epoch: EpochId,
+    pub(crate) author: AccountId,
+    /// When it became known here.
+    pub(crate) known_at: i64,
+}
+
+/// All of them that wait to be done again (FORK-7).
+pub(crate) fn removals_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<LostRemoval>, Stop> {
     if !of.grouped || !unseats_beside(step, of)? {
         return Ok(vec![]);
     }
+    let nodes = nodes(step, &of.group)?;
     let mut found = Vec::new();
-    for (removal, _end) in lost_removals(step, of, &nodes(step, &of.group)?)? {
-        found.push((removal, known_at(step, removal)?));
+    for (epoch, _end) in lost_removals(step, of, &nodes)? {
+        let node = nodes.iter().find(|node| node.epoch == epoch);
+        if let Some(commit) = node.and_then(|node| node.commit.as_ref()) {
+            let (author, known_at) = (commit.author, known_at(step, epoch)?);
+            found.push(LostRemoval {
+                epoch,
+                author,
+                known_at,
+            });
+        }
     }
     Ok(found)
 }
