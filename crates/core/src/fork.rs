@@ -6,6 +6,7 @@
 //! Specified in `docs/protocol/09-forks.md`; a model checker tries the rule in `tests/it/fork_model.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use stonechat_wire::group::Role;
 use stonechat_wire::ids::{AccountId, EpochId};
 
 /// What a commit is for: lower goes first (FORK-4).
@@ -44,8 +45,8 @@ pub struct Commit {
     pub rank: u32,
     /// SHA-256 of its bytes.
     pub hash: [u8; 32],
-    /// Accounts that it removes or takes rights from.
-    pub unseats: Vec<AccountId>,
+    /// Accounts that it removes or takes rights from, and the role that each has after it; nothing where that is none.
+    pub unseats: BTreeMap<AccountId, Option<Role>>,
     /// Beginning of the author's leaf key.
     pub leaf: [u8; 8],
     /// Beginnings of the keys of leaves of its author's account that it takes out, their device being revoked.
@@ -55,7 +56,16 @@ pub struct Commit {
 impl Commit {
     /// It takes rights from whoever made this other one.
     fn unseats_author_of(&self, other: &Self) -> bool {
-        self.unseats.contains(&other.author) || self.ousts.contains(&other.leaf)
+        self.unseats.contains_key(&other.author) || self.ousts.contains(&other.leaf)
+    }
+
+    /// It takes as much from this account as another one, which takes something from it.
+    fn takes_as_much(&self, account: AccountId, other: &Self) -> bool {
+        match (self.unseats.get(&account), other.unseats.get(&account)) {
+            (Some(None), Some(_)) => true,
+            (Some(Some(here)), Some(Some(there))) => here >= there,
+            _less_or_nothing => false,
+        }
     }
 }
 
@@ -101,6 +111,12 @@ pub fn head(nodes: &[Node], votes: &Votes, root: EpochId) -> EpochId {
 #[must_use]
 pub fn void(nodes: &[Node], root: EpochId) -> BTreeSet<EpochId> {
     Tree::of(nodes, root).void()
+}
+
+/// Of those, the ones whose own author was unseated; the others descend from them.
+#[must_use]
+pub fn void_by_author(nodes: &[Node], root: EpochId) -> BTreeSet<EpochId> {
+    Tree::of(nodes, root).void_by_author()
 }
 
 /// [`head`] under some of the clauses.
@@ -171,15 +187,20 @@ impl<'a> Tree<'a> {
         found
     }
 
-    /// FORK-2: commits whose author is unseated by a valid commit beside them, and not on their own branch as well, and all
+    /// FORK-2: commits whose author is unseated by a valid commit beside them, and not as much on their own branch, and all
     /// that descends from them. Judged from the highest authority down, so a void commit unseats nobody.
     fn void(&self) -> BTreeSet<EpochId> {
+        let by_author = self.void_by_author();
+        by_author.into_iter().flat_map(|epoch| self.below(epoch)).collect()
+    }
+
+    fn void_by_author(&self) -> BTreeSet<EpochId> {
         let mut unseating: Vec<(EpochId, &Commit)> = self
             .commits()
             .filter(|(_, c)| !c.unseats.is_empty() || !c.ousts.is_empty())
             .collect();
         unseating.sort_by_key(|(_, commit)| (commit.rank, commit.hash));
-        let mut void = BTreeSet::new();
+        let (mut void, mut by_author) = (BTreeSet::new(), BTreeSet::new());
         for (epoch, commit) in unseating {
             if void.contains(&epoch) {
                 continue;
@@ -187,25 +208,25 @@ impl<'a> Tree<'a> {
             let (after, before) = (self.below(epoch), self.ancestors(epoch));
             for (other, by) in self.commits().filter(|(_, c)| commit.unseats_author_of(c)) {
                 let beside = !after.contains(&other) && !before.contains(&other);
-                let again = commit.unseats.contains(&by.author) && self.unseats_its_author_before(by, &before);
-                if beside && !again {
+                if beside && !self.has_lost_as_much(by, commit, &before) {
+                    by_author.insert(other);
                     void.extend(self.below(other));
                 }
             }
         }
-        void
+        by_author
     }
 
-    /// Its own branch has unseated the author of a commit since it left these epochs: whoever has a seat or a right there since
-    /// was given it on purpose.
-    fn unseats_its_author_before(&self, commit: &Commit, shared: &BTreeSet<EpochId>) -> bool {
+    /// On the way to a commit since it left these epochs its author has lost as much as by this other one: whoever has a seat
+    /// or a right there since was given it on purpose.
+    fn has_lost_as_much(&self, commit: &Commit, beside: &Commit, shared: &BTreeSet<EpochId>) -> bool {
         let mut at = commit.parent;
         for _ in 0..=self.nodes.len() {
             let made = self.nodes.get(&at).and_then(|node| node.commit.as_ref());
             let Some(made) = made.filter(|_| !shared.contains(&at)) else {
                 return false;
             };
-            if made.unseats.contains(&commit.author) {
+            if made.takes_as_much(commit.author, beside) {
                 return true;
             }
             at = made.parent;

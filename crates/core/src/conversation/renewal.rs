@@ -169,6 +169,7 @@ pub(crate) fn reached(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
         .saturating_add(READING_MS)
         .saturating_add(chance)
         .cast_signed();
+    crate::group::again::read_first(step, relay)?;
     step.tx
         .prepare_cached(
             "UPDATE conversation SET renew_at = ?1

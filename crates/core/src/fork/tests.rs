@@ -38,11 +38,18 @@ impl Sketch {
                 class,
                 rank,
                 hash: [child; 32],
-                unseats: unseats.iter().copied().map(account).collect(),
+                unseats: unseats.iter().map(|n| (account(*n), None)).collect(),
                 leaf: [author; 8],
                 ousts: vec![],
             }),
         });
+        self
+    }
+
+    /// Whom the last commit unseats keeps a seat.
+    fn put_down_to(mut self, role: Role) -> Self {
+        let last = self.nodes.last_mut().and_then(|node| node.commit.as_mut()).unwrap();
+        last.unseats.values_mut().for_each(|has| *has = Some(role));
         self
     }
 
@@ -145,6 +152,24 @@ fn who_was_unseated_on_its_own_branch_too_and_is_back_commits_nothing_void_fork_
     };
     assert_eq!(removed(&[2]).head(), epoch(6));
     assert_eq!(removed(&[4]).head(), epoch(5), "of anybody else");
+    // Whom the one removes and the other only puts down has not lost as much.
+    let put_down = |beside: Option<Role>, here: Role| {
+        let mut sketch = Sketch::of(4).commit(0, 9, 1, Class::Unseats, 0, &[2]);
+        if let Some(role) = beside {
+            sketch = sketch.put_down_to(role);
+        }
+        sketch
+            .renewal(0, 3, 4)
+            .commit(3, 4, 3, Class::Unseats, 1, &[2])
+            .put_down_to(here)
+            .renewal(4, 6, 2)
+            .wrote(1, 6)
+            .wrote(3, 6)
+            .wrote(4, 6)
+    };
+    assert_eq!(put_down(None, Role::Reader).head(), epoch(4));
+    assert_eq!(put_down(Some(Role::Reader), Role::Member).head(), epoch(4));
+    assert_eq!(put_down(Some(Role::Member), Role::Member).head(), epoch(6));
     // What was done before the two parted says nothing.
     let before = Sketch::of(4)
         .commit(0, 3, 3, Class::Unseats, 1, &[2])

@@ -13,7 +13,7 @@ use crate::step::{Step, Stop};
 use rusqlite::params;
 use std::collections::BTreeSet;
 use stonechat_wire::group::GroupState;
-use stonechat_wire::ids::{AccountId, EpochId};
+use stonechat_wire::ids::{AccountId, EpochId, RelayId};
 
 /// So soon the author of a commit does again what it did: by then the rest of the head's branch is read.
 const SOON_MS: u64 = 1000;
@@ -24,6 +24,8 @@ const TURNS_MAX: u64 = 10;
 const AWAY_MS: u64 = 5 * 60 * 1000;
 /// ... and so long where a text of mine waits for it.
 const HASTE_MS: u64 = 60 * 1000;
+/// So long after a relay is reached again what others removed waits, though its time has come.
+const READING_MS: u64 = 15 * 1000;
 /// A leave waits so long for what who leaves has removed.
 const LEAVE_WAITS_MS: u64 = 24 * 3600 * 1000;
 /// What is done in a moment is due by then.
@@ -69,6 +71,19 @@ fn plan(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64, mine: bool) -> Res
     step.tx
         .prepare_cached("UPDATE conversation SET again_at = ? WHERE group_id = ?")?
         .execute(params![at.cast_signed(), of.group])?;
+    Ok(())
+}
+
+/// A relay is reached again: what another one may have done again meanwhile is read first.
+pub(crate) fn read_first(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let at = step.now.0.saturating_add(READING_MS).cast_signed();
+    step.tx
+        .prepare_cached(
+            "UPDATE conversation INDEXED BY conversation_again SET again_at = ?1
+             WHERE again_at < ?1 AND group_id IN (SELECT group_id FROM conversation_relay WHERE relay = ?2)
+               AND NOT EXISTS (SELECT 1 FROM epoch e WHERE e.group_id = conversation.group_id AND e.lost = 1)",
+        )?
+        .execute(params![at, relay.as_bytes()])?;
     Ok(())
 }
 

@@ -93,7 +93,7 @@ impl World {
                 },
                 rank: u32::from(*author),
                 hash: [*made; 32],
-                unseats: unseats.iter().copied().map(account).collect(),
+                unseats: unseats.iter().map(|who| (account(*who), None)).collect(),
                 leaf: [*author; 8],
                 ousts: vec![],
             })

@@ -3,6 +3,7 @@
 use crate::behind::rename;
 use crate::bench::Bench;
 use crate::bundle::pack;
+use crate::forks::renew;
 use crate::groups::{add, all_agree, chat, give, head, names, number, remove, say};
 use crate::halves::{Apart, group, said};
 use stonechat_core::api::{ByChat, Command, How, Role, Who};
@@ -491,6 +492,67 @@ fn who_removes_somebody_and_leaves_has_removed_it_grp_7() {
     all_agree(&mut bench, &[0, 3, 5]);
     assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Di", "Flo"]);
     assert!(reads(&mut bench, 0, "not for Cy") && is_out(&mut bench, 2) && !reads(&mut bench, 2, "not for Cy"));
+}
+
+/// Bo removes Ed, who renews in Ana's half: all that follows it there is void, and Ana meant it all the same.
+#[test]
+fn what_others_did_after_a_void_commit_is_done_again_fork_7() {
+    let mut apart = Apart::between(group(), [&[0, 2, 3, 4, 6], &[1, 5]]);
+    apart.work(1, |bench| drop(remove(bench, 1, &[4]).unwrap()));
+    apart.work(0, |bench| {
+        renew(bench, 4);
+        bench.pass(MINUTE);
+        rename(bench, 0, "Ana's name for it");
+        bench.pass(MINUTE);
+        remove(bench, 0, &[3]).unwrap();
+        bench.pass(MINUTE);
+        renew(bench, 4);
+        bench.pass(MINUTE);
+        add(bench, 0, &[6]).unwrap();
+        bench.pass(MINUTE);
+        for writer in [0, 2, 6] {
+            say(bench, writer, "not for Di").unwrap();
+        }
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 5, 6]);
+    assert_eq!(sorted_names(&mut bench, 1), ["Ana", "Bo", "Cy", "Flo", "Gus"]);
+    let named =
+        "SELECT name = 'Ana''s name for it' FROM chat JOIN conversation v ON v.chat = chat.id WHERE v.grouped = 1";
+    assert_eq!(number(&mut bench, 1, named), 1);
+    say(&mut bench, 1, "nor is this").unwrap();
+    bench.pass(HOUR);
+    for device in [0, 1, 2, 5, 6] {
+        assert!(reads(&mut bench, device, "nor is this"), "{device}");
+    }
+    assert!(reads(&mut bench, 5, "not for Di"));
+    for gone in [3, 4] {
+        assert!(
+            is_out(&mut bench, gone) && !reads(&mut bench, gone, "nor is this"),
+            "{gone}"
+        );
+    }
+    assert!(!reads(&mut bench, 3, "not for Di"));
+}
+
+/// Bo, whom Ana removes, makes Ed an admin, who removes Di: what nobody could do without it nobody does again.
+#[test]
+fn what_only_a_void_commit_gave_the_right_to_do_is_not_done_again_fork_7() {
+    let mut bench = group();
+    give(&mut bench, 0, 1, Role::Owner).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[0, 2, 3], &[1, 4]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[1]).unwrap()));
+    apart.work(1, |bench| {
+        give(bench, 1, 4, Role::Admin).unwrap();
+        bench.pass(MINUTE);
+        remove(bench, 4, &[3]).unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 2, 3, 4]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Cy", "Di", "Ed", "Flo"]);
 }
 
 /// Both halves remove Ed, Bo's is void; Ana has added Gus before hers. What Di wrote without Ed stays without Ed.

@@ -1,10 +1,10 @@
 //! Commits that lie beside the head's branch: what they left there, for those who do it again.
 //!
 //! In: the tree, the head. Out: epochs of commits that lost, where their branch parted from the head's and where it ends.
-//! Specified in `docs/protocol/09-forks.md` (FORK-7). What is void (FORK-2) is none of it.
+//! Specified in `docs/protocol/09-forks.md` (FORK-7).
 
 use crate::conversation::{Conversation, load};
-use crate::fork::{self, Node};
+use crate::fork::{self, Class, Clauses, Node};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -14,6 +14,7 @@ use stonechat_wire::ids::{AccountId, EpochId};
 use super::accounts;
 use super::head::votes;
 use super::tree::{lineage, nodes, parents, path, path_in};
+use super::void::forfeited;
 
 /// A commit beside the head's branch.
 pub(crate) struct Beside {
@@ -46,16 +47,17 @@ pub(crate) fn some_lost_of(step: &Step<'_, '_>, group: &Gid, author: AccountId) 
     Ok(step.tx.prepare_cached(sql)?.exists(params![group, author.as_bytes()])?)
 }
 
-/// A commit that is there; nothing where it is on the head's branch, or void.
+/// A commit that is there; nothing where it is on the head's branch, or nobody does it again.
 pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> Result<Option<Beside>, Stop> {
     let nodes = nodes(step, &of.group)?;
     let tree = parents(&nodes);
     let (there, here) = (path(&tree, made), path(&tree, of.epoch));
-    let void = void_of(&nodes, &there);
+    let root = there.last().copied().unwrap_or(made);
+    let forfeited = forfeited(step, &nodes, root)?;
     let Some(commit) = tree.get(&made).copied().flatten() else {
         return Ok(None);
     };
-    if here.contains(&made) || void.contains(&made) {
+    if here.contains(&made) || forfeited.contains(&made) {
         return Ok(None);
     }
     let parted = here.iter().position(|epoch| there.contains(epoch));
@@ -63,7 +65,7 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     let (mut seen, mut unseated, mut absent) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
         seen.extend(node.members.iter().copied());
-        unseated.extend(node.commit.iter().flat_map(|commit| commit.unseats.iter().copied()));
+        unseated.extend(node.commit.iter().flat_map(|commit| commit.unseats.keys().copied()));
     }
     for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
         absent.extend(seen.difference(&node.members).copied());
@@ -72,7 +74,7 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
         author: commit.author,
         before: commit.parent,
         base: parted.and_then(|at| here.get(at)).copied(),
-        end: end_of(&nodes, &void, &votes(step, &of.group)?, made),
+        end: end_of_lost(&nodes, &forfeited, &votes(step, &of.group)?, made),
         seen,
         unseated,
         absent,
@@ -80,17 +82,26 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     Ok(Some(found))
 }
 
-fn void_of(nodes: &[Node], way: &[EpochId]) -> BTreeSet<EpochId> {
-    way.last().map_or_else(BTreeSet::new, |root| fork::void(nodes, *root))
-}
-
-fn end_of(nodes: &[Node], void: &BTreeSet<EpochId>, votes: &fork::Votes, from: EpochId) -> EpochId {
-    let valid: Vec<Node> = nodes
-        .iter()
-        .filter(|node| !void.contains(&node.epoch))
-        .cloned()
-        .collect();
-    fork::head(&valid, votes, from)
+/// Where the branch of a commit ends that lost, as far as those go who still counted there: renewals by others say nothing.
+pub(super) fn end_of_lost(
+    nodes: &[Node],
+    forfeited: &BTreeSet<EpochId>,
+    votes: &fork::Votes,
+    made: EpochId,
+) -> EpochId {
+    let says_something = |node: &&Node| {
+        let renews = node
+            .commit
+            .as_ref()
+            .is_some_and(|commit| commit.class == Class::Renewal);
+        renews || !forfeited.contains(&node.epoch)
+    };
+    let nodes: Vec<Node> = nodes.iter().filter(says_something).cloned().collect();
+    let all = Clauses {
+        void: false,
+        ..Clauses::ALL
+    };
+    fork::head_by(&nodes, votes, made, all)
 }
 
 /// Commits of mine beside the head's branch that added somebody who is not in the head.

@@ -19,6 +19,7 @@ use stonechat_wire::ids::{AccountId, EpochId};
 use super::closing::{bring_near, close_surplus};
 use super::late::mark_late;
 use super::tree::{Parents, nodes, parents, path};
+use super::void::forfeited;
 
 /// An account has written a message in this epoch: where there are forks, that may decide one.
 pub(crate) fn wrote(
@@ -64,12 +65,12 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
     let found = end_of_branch(&nodes, &votes(step, group)?, EpochId::from_bytes(root));
     let head = EpochId::from_bytes(head);
     if found != head {
-        let void = if clauses().void {
-            fork::void(&nodes, EpochId::from_bytes(root))
+        let forfeited = if clauses().void {
+            forfeited(step, &nodes, EpochId::from_bytes(root))?
         } else {
             BTreeSet::new()
         };
-        move_to(step, group, &nodes, (head, found), &void)?;
+        move_to(step, group, &nodes, (head, found), &forfeited)?;
         let changed = mark_late(step, group)?;
         content::judge_late(step, &changed)?;
     }
@@ -95,7 +96,7 @@ fn move_to(
     group: &Gid,
     nodes: &[Node],
     (from, to): (EpochId, EpochId),
-    void: &BTreeSet<EpochId>,
+    forfeited: &BTreeSet<EpochId>,
 ) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE conversation SET head = ? WHERE group_id = ?")?
@@ -119,34 +120,9 @@ fn move_to(
         group::placed::tell(step, group, &left, false)?;
         group::placed::tell(step, group, &won, true)?;
     }
-    // What the unseated did is lost with it (FORK-7), and what others had done again there.
-    let (in_vain, mut lost): (Vec<EpochId>, Vec<EpochId>) = left.into_iter().partition(|epoch| void.contains(epoch));
-    if !in_vain.is_empty() {
-        lost.extend(done_in_vain(nodes, &tree, (from, to), void));
-    }
+    // What the unseated did nobody does again (FORK-7).
+    let lost: Vec<EpochId> = left.into_iter().filter(|epoch| !forfeited.contains(epoch)).collect();
     group::head_moved(step, group, &lost)
-}
-
-/// Commits that had lost to the branch that was left, and part from the head's where that one does: whoever did them again
-/// did so there.
-fn done_in_vain(
-    nodes: &[Node],
-    tree: &Parents<'_>,
-    (from, to): (EpochId, EpochId),
-    void: &BTreeSet<EpochId>,
-) -> Vec<EpochId> {
-    let (left, here) = (path(tree, from), path(tree, to));
-    let shared = |way: &[EpochId]| here.iter().position(|epoch| way.contains(epoch));
-    let parted = shared(&left);
-    let mut found = Vec::new();
-    for node in nodes.iter().filter(|node| !void.contains(&node.epoch)) {
-        let way = path(tree, node.epoch);
-        let beside = !here.contains(&node.epoch) && !left.contains(&node.epoch);
-        if beside && parted.is_some() && shared(&way) == parted {
-            found.push(node.epoch);
-        }
-    }
-    found
 }
 
 /// The epochs on the way to one that are not on the way to another, oldest first.

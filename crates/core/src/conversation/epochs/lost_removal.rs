@@ -5,15 +5,16 @@
 
 use crate::conversation::Conversation;
 use crate::defence::{self, Defence};
-use crate::fork::{self, Node};
+use crate::fork::Node;
 use crate::group;
 use crate::step::{Step, Stop};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId};
 
+use super::beside::end_of_lost;
 use super::head::votes;
 use super::tree::{Parents, lineage, nodes, parents, path, path_in};
-use super::void::unseating;
+use super::void::{forfeited, unseating};
 use super::{is_readable, members, near};
 
 /// So long after a removal became known those who write wait for it to be done again.
@@ -124,9 +125,9 @@ fn known_at(step: &Step<'_, '_>, epoch: EpochId) -> Result<i64, Stop> {
 fn lost_removals(step: &Step<'_, '_>, of: &Conversation, nodes: &[Node]) -> Result<Vec<(EpochId, EpochId)>, Stop> {
     let tree = parents(nodes);
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
-    let void = fork::void(nodes, root);
+    let forfeited = forfeited(step, nodes, root)?;
     let votes = votes(step, &of.group)?;
-    let mut lost: Vec<&Node> = nodes.iter().filter(|node| !void.contains(&node.epoch)).collect();
+    let mut lost: Vec<&Node> = nodes.iter().filter(|node| !forfeited.contains(&node.epoch)).collect();
     lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
     let mut ends = Vec::new();
     for removal in lost {
@@ -134,7 +135,7 @@ fn lost_removals(step: &Step<'_, '_>, of: &Conversation, nodes: &[Node]) -> Resu
         if removed.is_empty() {
             continue;
         }
-        let end = fork::head(nodes, &votes, removal.epoch);
+        let end = end_of_lost(nodes, &forfeited, &votes, removal.epoch);
         let there = nodes.iter().find(|node| node.epoch == end);
         if !removed
             .iter()
@@ -154,11 +155,11 @@ pub(crate) fn is_removed_beside(step: &Step<'_, '_>, of: &Conversation) -> Resul
     let (nodes, me) = (nodes(step, &of.group)?, step.me()?);
     let tree = parents(&nodes);
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
-    let void = fork::void(&nodes, root);
+    let forfeited = forfeited(step, &nodes, root)?;
     let since = since_last_welcome(step, of)?;
     Ok(nodes
         .iter()
-        .filter(|node| since.contains(&node.epoch) && !void.contains(&node.epoch))
+        .filter(|node| since.contains(&node.epoch) && !forfeited.contains(&node.epoch))
         .any(|node| back_in_the_head(node, &nodes, &tree, of.epoch).contains(&me)))
 }
 
@@ -200,7 +201,7 @@ fn back_in_the_head(node: &Node, nodes: &[Node], tree: &Parents<'_>, head: Epoch
         let mut since = nodes.iter().filter(|node| since.contains(&node.epoch));
         since.all(|node| node.members.contains(account))
     };
-    let removed = commit.unseats.iter().filter(|account| !node.members.contains(*account));
+    let removed = commit.unseats.keys().filter(|account| !node.members.contains(*account));
     removed.filter(|account| stays(account)).copied().collect()
 }
 

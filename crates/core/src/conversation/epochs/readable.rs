@@ -4,14 +4,14 @@
 //! `08-outbox.md` (OUT-5).
 
 use crate::conversation::Conversation;
-use crate::fork::{self, Node};
+use crate::fork::Node;
 use crate::step::{Step, Stop};
 use rusqlite::OptionalExtension;
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 use super::tree::{nodes, parents, path};
-use super::void::unseats_on_the_way;
+use super::void::{forfeited, unseats_on_the_way};
 use super::{accounts, members, near, readers};
 
 /// Where a message of `first` can be encrypted again: the newest epoch with keys on the head's branch in which nobody is
@@ -30,7 +30,7 @@ pub(crate) fn readable_at(
     }
     let (nodes, open) = (nodes(step, &of.group)?, near(step, &of.group)?);
     let mut then = accounts(step, first)?;
-    then.extend(removed_by_void_commits(&nodes, first, of.epoch));
+    then.extend(removed_by_void_commits(step, &nodes, first, of.epoch)?);
     for epoch in path(&parents(&nodes), of.epoch) {
         if open.contains(&epoch) && accounts(step, epoch)?.is_subset(&then) {
             return Ok(Some(epoch));
@@ -44,23 +44,32 @@ pub(crate) fn lacks_by_void(step: &Step<'_, '_>, of: &Conversation, epoch: Epoch
     if !unseats_on_the_way(step, &of.group, epoch)? {
         return Ok(false);
     }
-    Ok(!removed_by_void_commits(&nodes(step, &of.group)?, epoch, of.epoch).is_empty())
+    let nodes = nodes(step, &of.group)?;
+    Ok(!removed_by_void_commits(step, &nodes, epoch, of.epoch)?.is_empty())
 }
 
-/// Whom nothing but void commits has taken out of an epoch: on the head's branch they have been ever since the two parted.
-fn removed_by_void_commits(nodes: &[Node], epoch: EpochId, head: EpochId) -> BTreeSet<AccountId> {
+/// Whom nothing but commits that nobody does again has taken out of an epoch: on the head's branch they have been ever since the two parted.
+fn removed_by_void_commits(
+    step: &Step<'_, '_>,
+    nodes: &[Node],
+    epoch: EpochId,
+    head: EpochId,
+) -> Result<BTreeSet<AccountId>, Stop> {
     let tree = parents(nodes);
     let (there, mut since) = (path(&tree, epoch), path(&tree, head));
-    let void = there.last().map_or_else(BTreeSet::new, |root| fork::void(nodes, *root));
+    let Some(root) = there.last() else {
+        return Ok(BTreeSet::new());
+    };
+    let void = forfeited(step, nodes, *root)?;
     since.truncate(since.iter().position(|on| there.contains(on)).unwrap_or(0));
     let on = |ways: &[EpochId]| -> Vec<&Node> { nodes.iter().filter(|node| ways.contains(&node.epoch)).collect() };
     let (way, since) = (on(&there), on(&since));
     let commits = way.iter().filter(|node| void.contains(&node.epoch));
     let unseated = commits
         .filter_map(|node| node.commit.as_ref())
-        .flat_map(|commit| &commit.unseats);
+        .flat_map(|commit| commit.unseats.keys());
     let stays = |account: &&AccountId| since.iter().all(|node| node.members.contains(*account));
-    unseated.filter(stays).filter(|_| !since.is_empty()).copied().collect()
+    Ok(unseated.filter(stays).filter(|_| !since.is_empty()).copied().collect())
 }
 
 /// My leaf in this epoch is the one I have now.

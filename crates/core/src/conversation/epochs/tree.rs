@@ -7,6 +7,7 @@ use crate::fork::{Class, Commit, Node};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use std::collections::BTreeMap;
+use stonechat_wire::group::{GroupState, Role};
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::unpacked;
@@ -84,7 +85,8 @@ pub(super) fn below(step: &Step<'_, '_>, top: EpochId) -> Result<Vec<EpochId>, S
 
 pub(super) fn nodes(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Node>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT epoch_id, members, parent, author, class, rank, commit_hash, unseats, leaf_key, ousts
+        "SELECT epoch_id, members, parent, author, class, rank, commit_hash, unseats, leaf_key, ousts,
+                CASE WHEN unseats <> x'' THEN state END
          FROM epoch WHERE group_id = ?",
     )?;
     let found = rows.query_map([group], |row| {
@@ -97,7 +99,10 @@ pub(super) fn nodes(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<Node>, Stop>
                 class: class_of(row.get(4)?),
                 rank: row.get(5)?,
                 hash: row.get(6)?,
-                unseats: unpacked_accounts(&row.get::<_, Vec<u8>>(7)?),
+                unseats: with_roles(
+                    &row.get::<_, Vec<u8>>(7)?,
+                    row.get::<_, Option<Vec<u8>>>(10)?.as_deref(),
+                ),
                 leaf: row.get(8)?,
                 ousts: row.get::<_, Vec<u8>>(9)?.as_chunks().0.to_vec(),
             }),
@@ -120,6 +125,10 @@ const fn class_of(number: u8) -> Class {
     }
 }
 
-fn unpacked_accounts(packed: &[u8]) -> Vec<AccountId> {
-    packed.chunks_exact(32).filter_map(AccountId::from_slice).collect()
+/// The unseated, with the roles that they have by the state after the commit.
+fn with_roles(packed: &[u8], state: Option<&[u8]>) -> BTreeMap<AccountId, Option<Role>> {
+    let state = state.and_then(|bytes| GroupState::decode(bytes).ok());
+    let accounts = packed.chunks_exact(32).filter_map(AccountId::from_slice);
+    let with_role = |account| (account, state.as_ref().and_then(|state| state.role(account)));
+    accounts.map(with_role).collect()
 }

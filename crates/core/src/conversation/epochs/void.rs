@@ -6,6 +6,7 @@
 use crate::conversation::{Conversation, load};
 use crate::defence::{self, Defence};
 use crate::fork::{self, Node};
+use crate::group;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -155,6 +156,32 @@ impl Void {
         let mut way = path(&parents(&self.nodes), epoch).into_iter();
         way.find(|on| !self.epochs.contains(on))
     }
+}
+
+/// Commits that nobody does again (FORK-7): void ones whose own author was unseated; and of those that only descend from them
+/// the ones that take from somebody what their author could not take by the last epoch before them.
+pub(super) fn forfeited(step: &Step<'_, '_>, nodes: &[Node], root: EpochId) -> Result<BTreeSet<EpochId>, Stop> {
+    let (void, mut forfeited) = (fork::void(nodes, root), fork::void_by_author(nodes, root));
+    let tree = parents(nodes);
+    for node in nodes.iter().filter(|node| void.contains(&node.epoch)) {
+        let Some(commit) = node.commit.as_ref().filter(|commit| !commit.unseats.is_empty()) else {
+            continue;
+        };
+        let way = path(&tree, node.epoch);
+        let before = way.into_iter().find(|on| !void.contains(on));
+        let Some(state) = before.map_or(Ok(None), |before| state(step, before))? else {
+            continue;
+        };
+        let may = |account: &AccountId| group::placed::is_above(&state, commit.author, *account);
+        let mut known = commit
+            .unseats
+            .keys()
+            .filter(|account| **account != commit.author && state.rank(**account).is_some());
+        if !known.all(may) {
+            forfeited.insert(node.epoch);
+        }
+    }
+    Ok(forfeited)
 }
 
 /// Some commit on the way to this epoch takes something from somebody: it may turn out void.
