@@ -107,30 +107,36 @@ pub fn head(nodes: &[Node], votes: &Votes, root: EpochId) -> EpochId {
     head_by(nodes, votes, root, Clauses::ALL)
 }
 
-/// FORK-2: the epochs, from `root` on, of commits that are void.
+/// FORK-2: the epochs, from `root` on, of commits that are void where this is the head.
 #[must_use]
-pub fn void(nodes: &[Node], root: EpochId) -> BTreeSet<EpochId> {
-    Tree::of(nodes, root).void()
+pub fn void(nodes: &[Node], root: EpochId, head: EpochId) -> BTreeSet<EpochId> {
+    let tree = Tree::of(nodes, root);
+    tree.void(&tree.ancestors(head))
 }
 
 /// Of those, the ones whose own author was unseated; the others descend from them.
 #[must_use]
-pub fn void_by_author(nodes: &[Node], root: EpochId) -> BTreeSet<EpochId> {
-    Tree::of(nodes, root).void_by_author()
+pub fn void_by_author(nodes: &[Node], root: EpochId, head: EpochId) -> BTreeSet<EpochId> {
+    let tree = Tree::of(nodes, root);
+    tree.void_by_author(&tree.ancestors(head))
 }
 
 /// [`head`] under some of the clauses.
 #[must_use]
 pub fn head_by(nodes: &[Node], votes: &Votes, root: EpochId, clauses: Clauses) -> EpochId {
     let tree = Tree::of(nodes, root);
-    let void = if clauses.void { tree.void() } else { BTreeSet::new() };
-    let mut at = root;
+    let (mut at, mut way) = (root, BTreeSet::from([root]));
+    let mut void = if clauses.void { tree.void(&way) } else { BTreeSet::new() };
     // A tree has no circles, for each node has one parent; the bound is against nodes that are their own ancestors.
     for _ in 0..=nodes.len() {
+        if tree.may_spare_a_child(&void, &way, at) {
+            void = tree.void(&way);
+        }
         match tree.canonical_child(votes, &void, at, clauses) {
             Some(next) => at = next,
             None => return at,
         }
+        way.insert(at);
     }
     at
 }
@@ -187,14 +193,24 @@ impl<'a> Tree<'a> {
         found
     }
 
-    /// FORK-2: commits whose author is unseated by a valid commit beside them, and not as much on their own branch, and all
-    /// that descends from them. Judged from the highest authority down, so a void commit unseats nobody.
-    fn void(&self) -> BTreeSet<EpochId> {
-        let by_author = self.void_by_author();
+    /// FORK-2: commits whose author is unseated by a valid commit beside them, and all that descends from them. Judged from the
+    /// highest authority down, so a void commit unseats nobody. On the canonical way those are spared whose author has lost
+    /// as much there: whoever has a seat or a right there since was given it on purpose.
+    fn void(&self, way: &BTreeSet<EpochId>) -> BTreeSet<EpochId> {
+        let by_author = self.void_by_author(way);
         by_author.into_iter().flat_map(|epoch| self.below(epoch)).collect()
     }
 
-    fn void_by_author(&self) -> BTreeSet<EpochId> {
+    /// A child was void as long as the way to it was not known to be canonical.
+    fn may_spare_a_child(&self, void: &BTreeSet<EpochId>, way: &BTreeSet<EpochId>, at: EpochId) -> bool {
+        let mut children = self.children(at).iter().filter(|(epoch, _)| void.contains(epoch));
+        children.any(|(_, commit)| {
+            let mut made = way.iter().filter_map(|epoch| self.nodes.get(epoch)?.commit.as_ref());
+            made.any(|made| made.unseats.contains_key(&commit.author))
+        })
+    }
+
+    fn void_by_author(&self, way: &BTreeSet<EpochId>) -> BTreeSet<EpochId> {
         let mut unseating: Vec<(EpochId, &Commit)> = self
             .commits()
             .filter(|(_, c)| !c.unseats.is_empty() || !c.ousts.is_empty())
@@ -208,7 +224,8 @@ impl<'a> Tree<'a> {
             let (after, before) = (self.below(epoch), self.ancestors(epoch));
             for (other, by) in self.commits().filter(|(_, c)| commit.unseats_author_of(c)) {
                 let beside = !after.contains(&other) && !before.contains(&other);
-                if beside && !self.has_lost_as_much(by, commit, &before) {
+                let spared = way.contains(&by.parent) && self.has_lost_as_much(by, commit, &before);
+                if beside && !spared {
                     by_author.insert(other);
                     void.extend(self.below(other));
                 }
@@ -217,8 +234,7 @@ impl<'a> Tree<'a> {
         by_author
     }
 
-    /// On the way to a commit since it left these epochs its author has lost as much as by this other one: whoever has a seat
-    /// or a right there since was given it on purpose.
+    /// On the way to a commit since it left these epochs its author has lost as much as by this other one.
     fn has_lost_as_much(&self, commit: &Commit, beside: &Commit, shared: &BTreeSet<EpochId>) -> bool {
         let mut at = commit.parent;
         for _ in 0..=self.nodes.len() {

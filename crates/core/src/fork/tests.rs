@@ -170,6 +170,16 @@ fn who_was_unseated_on_its_own_branch_too_and_is_back_commits_nothing_void_fork_
     assert_eq!(put_down(None, Role::Reader).head(), epoch(4));
     assert_eq!(put_down(Some(Role::Reader), Role::Member).head(), epoch(4));
     assert_eq!(put_down(Some(Role::Member), Role::Member).head(), epoch(6));
+    // On a branch that lost, an old copy of it is not spared by an old removal there.
+    let copy = Sketch::of(4)
+        .renewal(0, 3, 4)
+        .commit(3, 4, 3, Class::Unseats, 1, &[2])
+        .commit(4, 5, 3, Class::Admin, 1, &[])
+        .commit(5, 6, 2, Class::Unseats, 1, &[4])
+        .commit(0, 8, 1, Class::Admin, 0, &[])
+        .commit(8, 9, 1, Class::Unseats, 0, &[2]);
+    assert_eq!(copy.head(), epoch(9));
+    assert!(void_by_author(&copy.nodes, epoch(0), epoch(9)).contains(&epoch(6)));
     // What was done before the two parted says nothing.
     let before = Sketch::of(4)
         .commit(0, 3, 3, Class::Unseats, 1, &[2])

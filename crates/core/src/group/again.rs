@@ -26,8 +26,6 @@ const AWAY_MS: u64 = 5 * 60 * 1000;
 const HASTE_MS: u64 = 60 * 1000;
 /// So long after a relay is reached again what others removed waits, though its time has come.
 const READING_MS: u64 = 15 * 1000;
-/// A leave waits so long for what who leaves has removed.
-const LEAVE_WAITS_MS: u64 = 24 * 3600 * 1000;
 /// What is done in a moment is due by then.
 const MOMENT_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
 /// Nothing is ever due later.
@@ -38,7 +36,7 @@ pub(super) fn soon(step: &Step<'_, '_>, of: &Conversation, lost: &[EpochId]) -> 
     for epoch in lost {
         mark(step, *epoch)?;
     }
-    let waits = mark_removals(step, of, AWAY_MS)?;
+    let waits = mark_undone(step, of, AWAY_MS)?;
     let mine = !epochs::mine_beside(step, of)?.is_empty() || epochs::some_lost_of(step, &of.group, step.me()?)?;
     if mine || !epochs::lost(step, &of.group)?.is_empty() {
         plan(step, of, SOON_MS, mine)
@@ -54,7 +52,7 @@ pub(crate) fn hasten(step: &Step<'_, '_>, of: &Conversation) -> Result<(), Stop>
     if of.gone || is_due_soon(step, &of.group)? {
         return Ok(());
     }
-    mark_removals(step, of, HASTE_MS)?;
+    mark_undone(step, of, HASTE_MS)?;
     if epochs::lost(step, &of.group)?.is_empty() {
         return Ok(());
     }
@@ -99,16 +97,45 @@ fn mark(step: &Step<'_, '_>, epoch: EpochId) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Wherever the head has been, a removal beside its branch waits to be done again: mine at once, another one's when its
-/// author has had so long, or leaves. Out: whether some wait for that still.
-fn mark_removals(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64) -> Result<bool, Stop> {
+/// A commit beside the head's branch that took something which the head still has.
+struct Undone {
+    epoch: EpochId,
+    author: AccountId,
+    known_at: i64,
+}
+
+/// All of them, wherever the head has been.
+fn undone(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Undone>, Stop> {
+    let mut found = Vec::new();
+    if !of.grouped {
+        return Ok(found);
+    }
+    for (epoch, known_at) in epochs::unseating_beside(step, of)? {
+        let Some(commit) = epochs::beside(step, of, epoch)? else {
+            continue;
+        };
+        let (author, head) = (commit.author, state(step, of)?);
+        if Branch::of(step, &commit, epoch)?.is_some_and(|branch| branch.merged(&head, false) != head) {
+            found.push(Undone {
+                epoch,
+                author,
+                known_at,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// What waits to be done again: mine at once, another one's when its author has had so long, or leaves. Out: whether some
+/// waits for that still.
+fn mark_undone(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64) -> Result<bool, Stop> {
     let (mut waits, me) = (false, step.me()?);
-    for removal in epochs::removals_beside(step, of)? {
-        let is_new = is_within(step, removal.known_at, wait_ms);
-        if is_new && removal.author != me && !super::leaves(step, &of.group, removal.author)? {
+    for undone in undone(step, of)? {
+        let is_new = is_within(step, undone.known_at, wait_ms);
+        if is_new && undone.author != me && !super::leaves(step, &of.group, undone.author)? {
             waits = true;
         } else {
-            mark(step, removal.epoch)?;
+            mark(step, undone.epoch)?;
         }
     }
     Ok(waits)
@@ -119,11 +146,9 @@ fn is_within(step: &Step<'_, '_>, known_at: i64, ms: u64) -> bool {
     (0..ms.cast_signed()).contains(&ago)
 }
 
-/// Who has removed somebody, which is not done again yet: its own leave would make that void (FORK-2), and waits a day at most.
+/// Who has taken something that is not taken again yet: its own leave would make that void (FORK-2), and waits.
 pub(super) fn waits_for(step: &Step<'_, '_>, of: &Conversation) -> Result<BTreeSet<AccountId>, Stop> {
-    let lost = epochs::removals_beside(step, of)?.into_iter();
-    let young = lost.filter(|removal| is_within(step, removal.known_at, LEAVE_WAITS_MS));
-    Ok(young.map(|removal| removal.author).collect())
+    Ok(undone(step, of)?.into_iter().map(|undone| undone.author).collect())
 }
 
 /// It is done in a moment: whoever writes waits for that (FORK-8).
@@ -154,7 +179,7 @@ pub(crate) fn do_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .collect::<Result<_, _>>()?;
     for group in groups {
         let of = conversation::load(step, &group)?.ok_or(Stop::Refused("no such conversation"))?;
-        let waits = !of.gone && mark_removals(step, &of, AWAY_MS)?;
+        let waits = !of.gone && mark_undone(step, &of, AWAY_MS)?;
         for epoch in epochs::lost(step, &group)? {
             let _done = step.attempt(|step| one(step, &group, epoch, Part::All))?;
         }
@@ -186,17 +211,8 @@ fn one(step: &mut Step<'_, '_>, group: &Gid, lost: EpochId, part: Part) -> Resul
         return Ok(());
     };
     let (head, mine) = (state(step, &of)?, commit.author == step.me()?);
-    let base = commit.base.unwrap_or(commit.before);
-    let states = [base, commit.before, lost, commit.end].map(|epoch| epochs::state(step, epoch));
-    let [Some(base), Some(was), Some(then), Some(end)] = states.map(|state| state.ok().flatten()) else {
+    let Some(branch) = Branch::of(step, &commit, lost)? else {
         return Ok(());
-    };
-    let branch = Branch {
-        base,
-        was,
-        then,
-        end,
-        commit: &commit,
     };
     let mut after = match part {
         Part::All => branch.merged(&head, mine),
@@ -229,7 +245,24 @@ struct Branch<'a> {
     end: GroupState,
 }
 
-impl Branch<'_> {
+impl<'a> Branch<'a> {
+    /// Nothing where not all of it is known here.
+    fn of(step: &Step<'_, '_>, commit: &'a Beside, made: EpochId) -> Result<Option<Self>, Stop> {
+        let state = |epoch| epochs::state(step, epoch);
+        let base = state(commit.base.unwrap_or(commit.before))?;
+        let (was, then, end) = (state(commit.before)?, state(made)?, state(commit.end)?);
+        let (Some(base), Some(was), Some(then), Some(end)) = (base, was, then, end) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            commit,
+            base,
+            was,
+            then,
+            end,
+        }))
+    }
+
     /// The head's state with what the commit changed: for everybody what it took from somebody, unless the head's branch has
     /// taken and given that back since; for its author also what else the head still has as it was where they parted.
     fn merged(&self, head: &GroupState, mine: bool) -> GroupState {
@@ -246,14 +279,19 @@ impl Branch<'_> {
                 }
                 continue;
             };
-            let given_back = self.commit.unseated.contains(&account) && self.base.role(account) == Some(has);
-            let taken = role > seat.role && has < role && !given_back;
+            let had_less = self.commit.lowest.get(&account).is_some_and(|lowest| *lowest >= role);
+            let taken = role > seat.role && has < role && !had_less;
             let given = mine && role < seat.role && role < has && self.base.role(account) == Some(has);
             if taken || given {
                 let _seated = give(&mut after, account, role);
             }
         }
-        if self.then.may_write < self.was.may_write && self.end.may_write == self.then.may_write {
+        let was_locked = self
+            .commit
+            .may_write
+            .is_some_and(|fewest| fewest <= self.then.may_write);
+        let locks = self.then.may_write < self.was.may_write && self.end.may_write == self.then.may_write;
+        if locks && !was_locked {
             after.may_write = head.may_write.min(self.then.may_write);
         }
         if mine {
@@ -291,6 +329,7 @@ impl Branch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use stonechat_wire::group::{Role, Seat};
 
     fn group(seats: &[(u8, Role)]) -> GroupState {
@@ -323,7 +362,8 @@ mod tests {
             base: None,
             end: epoch,
             seen: BTreeSet::new(),
-            unseated: BTreeSet::new(),
+            lowest: BTreeMap::new(),
+            may_write: None,
             absent: BTreeSet::new(),
         }
     }
@@ -371,15 +411,17 @@ mod tests {
     fn what_the_head_took_and_gave_back_is_not_taken_again_fork_7() {
         let then = group(&[(1, Role::Owner), (2, Role::Reader)]);
         let mut commit = commit();
-        commit.unseated = [2, 3].map(|n| AccountId::from_bytes([n; 32])).into();
-        let lower = group(&[(1, Role::Owner), (2, Role::Member), (3, Role::Member)]);
-        assert_eq!(
-            branch(&commit, &then).merged(&lower, false),
-            then,
-            "less is no giving back"
-        );
-        commit.absent = BTreeSet::from([AccountId::from_bytes([3; 32])]);
+        let [two, three] = [2, 3].map(|n| AccountId::from_bytes([n; 32]));
+        commit.lowest = BTreeMap::from([(two, Role::Member), (three, Role::Reader)]);
+        assert_eq!(branch(&commit, &then).merged(&was(), false), then, "not as much");
+        commit.lowest = BTreeMap::from([(two, Role::Reader)]);
+        commit.absent = BTreeSet::from([three]);
         assert_eq!(branch(&commit, &then).merged(&was(), false), was());
+        let mut locked = was();
+        locked.may_write = Role::Admin;
+        assert_eq!(branch(&commit, &locked).merged(&was(), false), locked);
+        commit.may_write = Some(Role::Admin);
+        assert_eq!(branch(&commit, &locked).merged(&was(), false), was());
     }
 
     /// Removed and added again, called one thing and then another: only how it ended is done again.

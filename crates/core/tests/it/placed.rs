@@ -555,6 +555,33 @@ fn what_only_a_void_commit_gave_the_right_to_do_is_not_done_again_fork_7() {
     assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Cy", "Di", "Ed", "Flo"]);
 }
 
+/// Bo, who puts Ed down, does not come to the meeting; Ed knows nothing of it, and adds Gus.
+#[test]
+fn a_right_that_was_taken_beside_the_head_is_taken_again_without_its_author_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 4, 7);
+    give(&mut bench, 0, 1, Role::Owner).unwrap();
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[0, 2, 3, 4, 5], &[1]]);
+    apart.work(1, |bench| drop(give(bench, 1, 4, Role::Member).unwrap()));
+    apart.work(0, |bench| drop(remove(bench, 0, &[2]).unwrap()));
+    apart.halves = [vec![0, 3, 4, 5, 7], vec![]];
+    (0..5).for_each(|_| apart.pass());
+    assert!(add(&mut apart.bench, 4, &[7]).is_err(), "put down");
+    give(&mut apart.bench, 0, 4, Role::Admin).unwrap();
+    (0..2).for_each(|_| apart.pass());
+    add(&mut apart.bench, 4, &[7]).unwrap();
+    (0..3).for_each(|_| apart.pass());
+    all_agree(&mut apart.bench, &[0, 3, 4, 5, 7]);
+    // Bo's device finds what it took taken, and given back on purpose.
+    apart.halves = [vec![0, 3, 4, 5, 7], vec![1]];
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 3, 4, 5, 7]);
+    assert!(sorted_names(&mut bench, 1).contains(&"Hal".into()));
+}
+
 /// Both halves remove Ed, Bo's is void; Ana has added Gus before hers. What Di wrote without Ed stays without Ed.
 #[test]
 fn who_is_out_on_the_head_too_has_nothing_for_a_void_removal_out_9() {

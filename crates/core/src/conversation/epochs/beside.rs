@@ -8,13 +8,14 @@ use crate::fork::{self, Class, Clauses, Node};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_wire::group::Role;
 use stonechat_wire::ids::{AccountId, EpochId};
 
-use super::accounts;
 use super::head::votes;
 use super::tree::{lineage, nodes, parents, path, path_in};
-use super::void::forfeited;
+use super::void::{forfeited, unseating};
+use super::{accounts, state};
 
 /// A commit beside the head's branch.
 pub(crate) struct Beside {
@@ -27,8 +28,10 @@ pub(crate) struct Beside {
     pub(crate) end: EpochId,
     /// Accounts that have had a seat on the head's side since.
     pub(crate) seen: BTreeSet<AccountId>,
-    /// Those of whom a seat or rights were taken there since.
-    pub(crate) unseated: BTreeSet<AccountId>,
+    /// The lowest role that each had there since, of those who were put down.
+    pub(crate) lowest: BTreeMap<AccountId, Role>,
+    /// Who could write there since when fewest could, if somebody lost that.
+    pub(crate) may_write: Option<Role>,
     /// Those who were out there for a while since.
     pub(crate) absent: BTreeSet<AccountId>,
 }
@@ -53,7 +56,7 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     let tree = parents(&nodes);
     let (there, here) = (path(&tree, made), path(&tree, of.epoch));
     let root = there.last().copied().unwrap_or(made);
-    let forfeited = forfeited(step, &nodes, root)?;
+    let forfeited = forfeited(step, &nodes, (root, of.epoch))?;
     let Some(commit) = tree.get(&made).copied().flatten() else {
         return Ok(None);
     };
@@ -62,24 +65,61 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     }
     let parted = here.iter().position(|epoch| there.contains(epoch));
     let since = here.get(..parted.unwrap_or(here.len())).unwrap_or_default();
-    let (mut seen, mut unseated, mut absent) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
-        seen.extend(node.members.iter().copied());
-        unseated.extend(node.commit.iter().flat_map(|commit| commit.unseats.keys().copied()));
-    }
-    for node in nodes.iter().filter(|node| since.contains(&node.epoch)) {
-        absent.extend(seen.difference(&node.members).copied());
-    }
+    let on: Vec<&Node> = nodes.iter().filter(|node| since.contains(&node.epoch)).collect();
+    let seen: BTreeSet<AccountId> = on.iter().flat_map(|node| node.members.iter().copied()).collect();
+    let missing = on.iter().flat_map(|node| seen.difference(&node.members).copied());
+    let (absent, (lowest, may_write)) = (missing.collect(), taken_on(step, &on)?);
     let found = Beside {
         author: commit.author,
         before: commit.parent,
         base: parted.and_then(|at| here.get(at)).copied(),
         end: end_of_lost(&nodes, &forfeited, &votes(step, &of.group)?, made),
         seen,
-        unseated,
+        lowest,
+        may_write,
         absent,
     };
     Ok(Some(found))
+}
+
+/// What these commits took from those who kept a seat.
+fn taken_on(step: &Step<'_, '_>, on: &[&Node]) -> Result<(BTreeMap<AccountId, Role>, Option<Role>), Stop> {
+    let (mut lowest, mut may_write): (BTreeMap<AccountId, Role>, Option<Role>) = (BTreeMap::new(), None);
+    for node in on {
+        let Some(commit) = node.commit.as_ref().filter(|commit| !commit.unseats.is_empty()) else {
+            continue;
+        };
+        for (account, role) in &commit.unseats {
+            let role = role.unwrap_or(Role::Reader);
+            let before = lowest.entry(*account).or_insert(role);
+            *before = role.max(*before);
+        }
+        let now = state(step, node.epoch)?.map(|state| state.may_write);
+        may_write = may_write.into_iter().chain(now).min();
+    }
+    Ok((lowest, may_write))
+}
+
+/// Commits beside the head's branch that took something from somebody, and when each became known here.
+pub(crate) fn unseating_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<(EpochId, i64)>, Stop> {
+    let all = unseating(step, &of.group)?;
+    if all.is_empty() {
+        return Ok(vec![]);
+    }
+    let here = path_in(&lineage(step, &of.group)?, of.epoch);
+    let mut beside = Vec::new();
+    for epoch in all.into_iter().filter(|epoch| !here.contains(epoch)) {
+        beside.push((epoch, known_at(step, epoch)?));
+    }
+    Ok(beside)
+}
+
+pub(super) fn known_at(step: &Step<'_, '_>, epoch: EpochId) -> Result<i64, Stop> {
+    let sql = "SELECT made_at FROM epoch WHERE epoch_id = ?";
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .query_row([epoch.as_bytes()], |row| row.get(0))?)
 }
 
 /// Where the branch of a commit ends that lost, as far as those go who still counted there: renewals by others say nothing.

@@ -66,7 +66,7 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
     let head = EpochId::from_bytes(head);
     if found != head {
         let forfeited = if clauses().void {
-            forfeited(step, &nodes, EpochId::from_bytes(root))?
+            forfeited(step, &nodes, (EpochId::from_bytes(root), found))?
         } else {
             BTreeSet::new()
         };

@@ -11,7 +11,7 @@ use crate::step::{Step, Stop};
 use std::collections::BTreeSet;
 use stonechat_wire::ids::{AccountId, EpochId};
 
-use super::beside::end_of_lost;
+use super::beside::{end_of_lost, known_at};
 use super::head::votes;
 use super::tree::{Parents, lineage, nodes, parents, path, path_in};
 use super::void::{forfeited, unseating};
@@ -76,48 +76,10 @@ fn whom_the_head_removed_is_in(nodes: &[Node], head: EpochId, there: EpochId) ->
     })
 }
 
-/// A removal that lies beside the head's branch and takes somebody out who is in the head.
-pub(crate) struct LostRemoval {
-    /// The epoch that it made.
-    pub(crate) epoch: EpochId,
-    pub(crate) author: AccountId,
-    /// When it became known here.
-    pub(crate) known_at: i64,
-}
-
-/// All of them that wait to be done again (FORK-7).
-pub(crate) fn removals_beside(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<LostRemoval>, Stop> {
-    if !of.grouped || !unseats_beside(step, of)? {
-        return Ok(vec![]);
-    }
-    let nodes = nodes(step, &of.group)?;
-    let mut found = Vec::new();
-    for (epoch, _end) in lost_removals(step, of, &nodes)? {
-        let node = nodes.iter().find(|node| node.epoch == epoch);
-        if let Some(commit) = node.and_then(|node| node.commit.as_ref()) {
-            let (author, known_at) = (commit.author, known_at(step, epoch)?);
-            found.push(LostRemoval {
-                epoch,
-                author,
-                known_at,
-            });
-        }
-    }
-    Ok(found)
-}
-
 /// It became known so lately that whoever made it does it again in a moment, if it is there.
 fn is_new(step: &Step<'_, '_>, removal: EpochId) -> Result<bool, Stop> {
     let ago = step.time.0.cast_signed().saturating_sub(known_at(step, removal)?);
     Ok((0..AGAIN_WITHIN_MS).contains(&ago))
-}
-
-fn known_at(step: &Step<'_, '_>, epoch: EpochId) -> Result<i64, Stop> {
-    let sql = "SELECT made_at FROM epoch WHERE epoch_id = ?";
-    Ok(step
-        .tx
-        .prepare_cached(sql)?
-        .query_row([epoch.as_bytes()], |row| row.get(0))?)
 }
 
 /// Removals that lie beside the head and are not taken back there, in the order of who made them, and where their branches
@@ -125,7 +87,7 @@ fn known_at(step: &Step<'_, '_>, epoch: EpochId) -> Result<i64, Stop> {
 fn lost_removals(step: &Step<'_, '_>, of: &Conversation, nodes: &[Node]) -> Result<Vec<(EpochId, EpochId)>, Stop> {
     let tree = parents(nodes);
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
-    let forfeited = forfeited(step, nodes, root)?;
+    let forfeited = forfeited(step, nodes, (root, of.epoch))?;
     let votes = votes(step, &of.group)?;
     let mut lost: Vec<&Node> = nodes.iter().filter(|node| !forfeited.contains(&node.epoch)).collect();
     lost.sort_by_key(|node| node.commit.as_ref().map(|commit| (commit.rank, commit.hash)));
@@ -155,7 +117,7 @@ pub(crate) fn is_removed_beside(step: &Step<'_, '_>, of: &Conversation) -> Resul
     let (nodes, me) = (nodes(step, &of.group)?, step.me()?);
     let tree = parents(&nodes);
     let root = path(&tree, of.epoch).last().copied().unwrap_or(of.epoch);
-    let forfeited = forfeited(step, &nodes, root)?;
+    let forfeited = forfeited(step, &nodes, (root, of.epoch))?;
     let since = since_last_welcome(step, of)?;
     Ok(nodes
         .iter()

@@ -60,7 +60,7 @@ fn removed_by_void_commits(
     let Some(root) = there.last() else {
         return Ok(BTreeSet::new());
     };
-    let void = forfeited(step, nodes, *root)?;
+    let void = forfeited(step, nodes, (*root, head))?;
     since.truncate(since.iter().position(|on| there.contains(on)).unwrap_or(0));
     let on = |ways: &[EpochId]| -> Vec<&Node> { nodes.iter().filter(|node| ways.contains(&node.epoch)).collect() };
     let (way, since) = (on(&there), on(&since));

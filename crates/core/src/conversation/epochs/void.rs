@@ -145,10 +145,11 @@ impl Void {
         if unseating(step, group)?.is_empty() || !defence::holds(Defence::VoidRights) {
             return Ok(None);
         }
-        let sql = "SELECT root FROM conversation WHERE group_id = ?";
-        let root = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?;
+        let sql = "SELECT root, head FROM conversation WHERE group_id = ?";
+        let mut query = step.tx.prepare_cached(sql)?;
+        let (root, head) = query.query_row([group], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let nodes = nodes(step, group)?;
-        let epochs = fork::void(&nodes, EpochId::from_bytes(root));
+        let epochs = fork::void(&nodes, EpochId::from_bytes(root), EpochId::from_bytes(head));
         Ok(Some(Self { nodes, epochs }))
     }
 
@@ -160,8 +161,13 @@ impl Void {
 
 /// Commits that nobody does again (FORK-7): void ones whose own author was unseated; and of those that only descend from them
 /// the ones that take from somebody what their author could not take by the last epoch before them.
-pub(super) fn forfeited(step: &Step<'_, '_>, nodes: &[Node], root: EpochId) -> Result<BTreeSet<EpochId>, Stop> {
-    let (void, mut forfeited) = (fork::void(nodes, root), fork::void_by_author(nodes, root));
+pub(super) fn forfeited(
+    step: &Step<'_, '_>,
+    nodes: &[Node],
+    (root, head): (EpochId, EpochId),
+) -> Result<BTreeSet<EpochId>, Stop> {
+    let void = fork::void(nodes, root, head);
+    let mut forfeited = fork::void_by_author(nodes, root, head);
     let tree = parents(nodes);
     for node in nodes.iter().filter(|node| void.contains(&node.epoch)) {
         let Some(commit) = node.commit.as_ref().filter(|commit| !commit.unseats.is_empty()) else {
