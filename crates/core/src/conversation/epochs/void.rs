@@ -5,13 +5,13 @@
 
 use crate::conversation::{Conversation, load};
 use crate::defence::{self, Defence};
-use crate::fork::{self, Node};
+use crate::fork::{self, Commit, Node};
 use crate::group;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use std::collections::BTreeSet;
-use stonechat_wire::group::GroupState;
+use std::collections::{BTreeMap, BTreeSet};
+use stonechat_wire::group::{GroupState, Role};
 use stonechat_wire::ids::{AccountId, EpochId, MessageId};
 
 use super::state;
@@ -102,8 +102,8 @@ impl Outside {
         node.map(|node| node.members.clone()).unwrap_or_default()
     }
 
-    /// Who is in this epoch and was not where its branch left the head's: whoever came by a void commit, and of the others who
-    /// is not in the head. None where the branches have nothing in common.
+    /// Who is in this epoch, is not in the head, and was not where its branch left the head's, or came by a void commit. None
+    /// where the branches have nothing in common.
     fn let_in(&self, epoch: EpochId) -> BTreeSet<AccountId> {
         let tree = parents(&self.nodes);
         let (there, here) = (path(&tree, epoch), path(&tree, self.head));
@@ -115,14 +115,15 @@ impl Outside {
             return BTreeSet::new();
         };
         let last_valid = there.iter().find(|on| !self.void.contains(on));
-        let members = self.members(epoch);
+        let before = there.get(parted).into_iter().chain(last_valid);
+        let (members, head) = (self.members(epoch), self.members(self.head));
         let mut came: BTreeSet<AccountId> = BTreeSet::new();
-        if let Some(before) = last_valid.filter(|_| self.void.contains(&epoch)) {
-            came.extend(members.difference(&self.members(*before)));
-        }
-        if let Some(before) = there.get(parted) {
-            let (before, head) = (self.members(*before), self.members(self.head));
-            came.extend(members.difference(&before).filter(|account| !head.contains(account)));
+        for before in before {
+            came.extend(
+                members
+                    .difference(&self.members(*before))
+                    .filter(|account| !head.contains(account)),
+            );
         }
         came
     }
@@ -160,7 +161,7 @@ impl Void {
 }
 
 /// Commits that nobody does again (FORK-7): void ones whose own author was unseated; and of those that only descend from them
-/// the ones that take from somebody what their author could not take by the last epoch before them.
+/// the ones that take from somebody what their author could not take but for those.
 pub(super) fn forfeited(
     step: &Step<'_, '_>,
     nodes: &[Node],
@@ -168,26 +169,56 @@ pub(super) fn forfeited(
 ) -> Result<BTreeSet<EpochId>, Stop> {
     let void = fork::void(nodes, root, head);
     let mut forfeited = fork::void_by_author(nodes, root, head);
+    if forfeited.len() == void.len() {
+        return Ok(forfeited);
+    }
     let tree = parents(nodes);
+    let mut commits: Vec<(usize, &Node, &Commit)> = Vec::new();
     for node in nodes.iter().filter(|node| void.contains(&node.epoch)) {
-        let Some(commit) = node.commit.as_ref().filter(|commit| !commit.unseats.is_empty()) else {
-            continue;
-        };
-        let way = path(&tree, node.epoch);
-        let before = way.into_iter().find(|on| !void.contains(on));
-        let Some(state) = before.map_or(Ok(None), |before| state(step, before))? else {
-            continue;
-        };
-        let may = |account: &AccountId| group::placed::is_above(&state, commit.author, *account);
-        let mut known = commit
-            .unseats
-            .keys()
-            .filter(|account| **account != commit.author && state.rank(**account).is_some());
-        if !known.all(may) {
-            forfeited.insert(node.epoch);
+        if let Some(commit) = &node.commit {
+            commits.push((path(&tree, node.epoch).len(), node, commit));
         }
     }
+    commits.sort_by_key(|(depth, ..)| *depth);
+    let mut rights: BTreeMap<EpochId, GroupState> = BTreeMap::new();
+    for (_, node, commit) in commits {
+        let was = state(step, commit.parent)?;
+        let Some(mut here) = rights.get(&commit.parent).cloned().or_else(|| was.clone()) else {
+            continue;
+        };
+        if !may_take(&here, commit) {
+            forfeited.insert(node.epoch);
+        }
+        if let (Some(was), Some(then)) = (was, state(step, node.epoch)?)
+            && !forfeited.contains(&node.epoch)
+        {
+            follow(&mut here, (&was, &then), commit.author);
+        }
+        rights.insert(node.epoch, here);
+    }
     Ok(forfeited)
+}
+
+fn may_take(by: &GroupState, commit: &Commit) -> bool {
+    let mut others = commit.unseats.keys().filter(|account| **account != commit.author);
+    others.all(|account| group::placed::is_above(by, commit.author, *account))
+}
+
+/// What a commit changed about seats that its author could change by this state.
+fn follow(state: &mut GroupState, (was, then): (&GroupState, &GroupState), author: AccountId) {
+    let Some(may) = state.role(author).filter(|role| *role <= Role::Admin) else {
+        return;
+    };
+    let gone = |account| was.role(account).is_some() && then.role(account).is_none();
+    state.seats.retain(|seat| !gone(seat.account));
+    for seat in &then.seats {
+        let gives = seat.role > may || may == Role::Owner;
+        if gives && was.role(seat.account) != Some(seat.role) {
+            state.seats.retain(|other| other.account != seat.account);
+            state.seats.push(seat.clone());
+        }
+    }
+    state.seats.sort_by_key(|seat| seat.role);
 }
 
 /// Some commit on the way to this epoch takes something from somebody: it may turn out void.
