@@ -64,10 +64,18 @@ fn removed_by_void_commits(
     since.truncate(since.iter().position(|on| there.contains(on)).unwrap_or(0));
     let on = |ways: &[EpochId]| -> Vec<&Node> { nodes.iter().filter(|node| ways.contains(&node.epoch)).collect() };
     let (way, since) = (on(&there), on(&since));
-    let commits = way.iter().filter(|node| void.contains(&node.epoch));
-    let unseated = commits
-        .filter_map(|node| node.commit.as_ref())
-        .flat_map(|commit| commit.unseats.keys());
+    let removed = |by_void: bool| -> BTreeSet<AccountId> {
+        let some = way.iter().filter(|node| void.contains(&node.epoch) == by_void);
+        let unseated = some
+            .filter_map(|node| node.commit.as_ref())
+            .flat_map(|commit| &commit.unseats);
+        unseated
+            .filter(|(_, role)| role.is_none())
+            .map(|(account, _)| *account)
+            .collect()
+    };
+    let (by_void, by_others) = (removed(true), removed(false));
+    let unseated = by_void.difference(&by_others);
     let stays = |account: &&AccountId| since.iter().all(|node| node.members.contains(*account));
     Ok(unseated.filter(stays).filter(|_| !since.is_empty()).copied().collect())
 }

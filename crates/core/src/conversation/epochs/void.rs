@@ -186,7 +186,7 @@ pub(super) fn forfeited(
         let Some(mut here) = rights.get(&commit.parent).cloned().or_else(|| was.clone()) else {
             continue;
         };
-        if !may_take(&here, commit) {
+        if !may_take(&here, was.as_ref(), commit) {
             forfeited.insert(node.epoch);
         }
         if let (Some(was), Some(then)) = (was, state(step, node.epoch)?)
@@ -199,24 +199,37 @@ pub(super) fn forfeited(
     Ok(forfeited)
 }
 
-fn may_take(by: &GroupState, commit: &Commit) -> bool {
+/// By these rights its author may take what it takes. Who was no admin where it was made has carried out what others signed
+/// (GRP-7).
+fn may_take(by: &GroupState, was: Option<&GroupState>, commit: &Commit) -> bool {
+    let was_admin = was
+        .and_then(|was| was.role(commit.author))
+        .is_some_and(|role| role <= Role::Admin);
     let mut others = commit.unseats.keys().filter(|account| **account != commit.author);
-    others.all(|account| group::placed::is_above(by, commit.author, *account))
+    !was_admin || others.all(|account| group::placed::is_above(by, commit.author, *account))
 }
 
-/// What a commit changed about seats that its author could change by this state.
+/// What a commit changed about seats, as far as its author could by this state.
 fn follow(state: &mut GroupState, (was, then): (&GroupState, &GroupState), author: AccountId) {
-    let Some(may) = state.role(author).filter(|role| *role <= Role::Admin) else {
+    let Some(may) = state.role(author) else {
         return;
     };
     let gone = |account| was.role(account).is_some() && then.role(account).is_none();
     state.seats.retain(|seat| !gone(seat.account));
-    for seat in &then.seats {
-        let gives = seat.role > may || may == Role::Owner;
-        if gives && was.role(seat.account) != Some(seat.role) {
+    for seat in then
+        .seats
+        .iter()
+        .filter(|seat| was.role(seat.account) != Some(seat.role))
+    {
+        let adds = was.role(seat.account).is_none() && may <= state.may_add && seat.role >= Role::Member;
+        let gives = may == Role::Owner || may == Role::Admin && seat.role > may;
+        if adds || gives {
             state.seats.retain(|other| other.account != seat.account);
             state.seats.push(seat.clone());
         }
+    }
+    if may <= Role::Admin && was.may_add != then.may_add {
+        state.may_add = then.may_add;
     }
     state.seats.sort_by_key(|seat| seat.role);
 }
@@ -237,4 +250,73 @@ pub(super) fn unseating(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>
     let mut rows = step.tx.prepare_cached(sql)?;
     let found = rows.query_map([group], |row| row.get(0).map(EpochId::from_bytes))?;
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::Class;
+    use stonechat_wire::group::Seat;
+
+    fn account(n: u8) -> AccountId {
+        AccountId::from_bytes([n; 32])
+    }
+
+    fn group(seats: &[(u8, Role)]) -> GroupState {
+        let seat = |(n, role): &(u8, Role)| Seat {
+            account: account(*n),
+            role: *role,
+            name: String::new(),
+        };
+        GroupState {
+            large: false,
+            name: String::new(),
+            description: String::new(),
+            may_write: Role::Member,
+            may_add: Role::Member,
+            may_edit: Role::Admin,
+            seats: seats.iter().map(seat).collect(),
+            picture: None,
+        }
+    }
+
+    fn removal(author: u8, whom: u8) -> Commit {
+        Commit {
+            parent: EpochId::from_bytes([0; 16]),
+            author: account(author),
+            class: Class::Unseats,
+            rank: 0,
+            hash: [0; 32],
+            unseats: BTreeMap::from([(account(whom), None)]),
+            leaf: [0; 8],
+            ousts: vec![],
+        }
+    }
+
+    #[test]
+    fn what_others_gave_on_a_void_branch_is_followed_and_what_the_unseated_gave_is_not_fork_7() {
+        let [owner, admin, member, later] = [1, 2, 3, 4];
+        let before = group(&[(owner, Role::Owner), (admin, Role::Member), (member, Role::Member)]);
+        let with = |seats: &[(u8, Role)]| [&[(owner, Role::Owner)], seats].concat();
+        let raised = group(&with(&[(admin, Role::Admin), (member, Role::Member)]));
+        let mut state = before.clone();
+        follow(&mut state, (&before, &raised), account(member));
+        assert_eq!(state, before, "no member makes admins");
+        assert!(!may_take(&state, Some(&raised), &removal(admin, member)));
+        follow(&mut state, (&before, &raised), account(owner));
+        assert_eq!(state, raised);
+        assert!(may_take(&state, Some(&raised), &removal(admin, member)));
+        // A member adds somebody, whom the admin removes; who carries out a leave takes nothing.
+        let grown = group(&with(&[
+            (admin, Role::Admin),
+            (member, Role::Member),
+            (later, Role::Member),
+        ]));
+        assert!(!may_take(&state, Some(&grown), &removal(admin, later)), "not known");
+        follow(&mut state, (&raised, &grown), account(member));
+        assert!(may_take(&state, Some(&grown), &removal(admin, later)));
+        assert!(may_take(&state, Some(&grown), &removal(member, admin)));
+        follow(&mut state, (&grown, &raised), account(member));
+        assert_eq!(state, raised);
+    }
 }
