@@ -251,9 +251,12 @@ impl<'a> Branch<'a> {
         let state = |epoch| epochs::state(step, epoch);
         let base = state(commit.base.unwrap_or(commit.before))?;
         let (was, then, end) = (state(commit.before)?, state(made)?, state(commit.end)?);
-        let (Some(base), Some(was), Some(then), Some(end)) = (base, was, then, end) else {
+        let (Some(base), Some(was), Some(then), Some(mut end)) = (base, was, then, end) else {
             return Ok(None);
         };
+        if let Some(rights) = &commit.end_rights {
+            end.seats.clone_from(&rights.seats);
+        }
         Ok(Some(Self {
             commit,
             base,
@@ -361,6 +364,7 @@ mod tests {
             before: epoch,
             base: None,
             end: epoch,
+            end_rights: None,
             seen: BTreeSet::new(),
             lowest: BTreeMap::new(),
             may_write: None,

@@ -541,6 +541,33 @@ fn what_others_did_after_a_void_commit_is_done_again_fork_7() {
     assert!(!reads(&mut bench, 3, "not for Di"));
 }
 
+/// Bo removes Di, Ed renames the group, Bo takes Di back. Ana removes Ed: what Ed did between says nothing of that.
+#[test]
+fn what_was_taken_back_after_a_void_commit_is_taken_back_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 1, 3);
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[0, 2], &[1, 3, 4]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[4]).unwrap()));
+    apart.work(1, |bench| {
+        remove(bench, 1, &[3]).unwrap();
+        bench.pass(MINUTE);
+        rename(bench, 4, "Ed's name for it");
+        bench.pass(MINUTE);
+        add(bench, 1, &[3]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 3, "back").unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3]);
+    assert!(sorted_names(&mut bench, 0).contains(&"Di".into()) && is_out(&mut bench, 4));
+    say(&mut bench, 3, "still here").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 2, "still here") && reads(&mut bench, 2, "back"));
+}
+
 /// Bo, whom Ana removes, makes Ed an admin, who removes Di: what nobody could do without it nobody does again.
 #[test]
 fn what_only_a_void_commit_gave_the_right_to_do_is_not_done_again_fork_7() {

@@ -4,17 +4,17 @@
 //! Specified in `docs/protocol/09-forks.md` (FORK-7).
 
 use crate::conversation::{Conversation, load};
-use crate::fork::{self, Class, Clauses, Node};
+use crate::fork::{self, Clauses, Node};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet};
-use stonechat_wire::group::Role;
+use stonechat_wire::group::{GroupState, Role};
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::head::votes;
 use super::tree::{lineage, nodes, parents, path, path_in};
-use super::void::{forfeited, unseating};
+use super::void::{Forfeited, forfeited, unseating};
 use super::{accounts, state};
 
 /// A commit beside the head's branch.
@@ -26,6 +26,8 @@ pub(crate) struct Beside {
     pub(crate) base: Option<EpochId>,
     /// Where its branch ends.
     pub(crate) end: EpochId,
+    /// The seats there without what nobody does again, where that is not all.
+    pub(crate) end_rights: Option<GroupState>,
     /// Accounts that have had a seat on the head's side since.
     pub(crate) seen: BTreeSet<AccountId>,
     /// The lowest role that each had there since, of those who were put down.
@@ -69,11 +71,13 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     let seen: BTreeSet<AccountId> = on.iter().flat_map(|node| node.members.iter().copied()).collect();
     let missing = on.iter().flat_map(|node| seen.difference(&node.members).copied());
     let (absent, (lowest, may_write)) = (missing.collect(), taken_on(step, &on)?);
+    let end = end_of_lost(&nodes, &forfeited, &votes(step, &of.group)?, made);
     let found = Beside {
         author: commit.author,
         before: commit.parent,
         base: parted.and_then(|at| here.get(at)).copied(),
-        end: end_of_lost(&nodes, &forfeited, &votes(step, &of.group)?, made),
+        end,
+        end_rights: forfeited.rights.get(&end).cloned(),
         seen,
         lowest,
         may_write,
@@ -122,21 +126,16 @@ pub(super) fn known_at(step: &Step<'_, '_>, epoch: EpochId) -> Result<i64, Stop>
         .query_row([epoch.as_bytes()], |row| row.get(0))?)
 }
 
-/// Where the branch of a commit ends that lost, as far as those go who still counted there: renewals by others say nothing.
-pub(super) fn end_of_lost(
-    nodes: &[Node],
-    forfeited: &BTreeSet<EpochId>,
-    votes: &fork::Votes,
-    made: EpochId,
-) -> EpochId {
-    let says_something = |node: &&Node| {
-        let renews = node
-            .commit
-            .as_ref()
-            .is_some_and(|commit| commit.class == Class::Renewal);
-        renews || !forfeited.contains(&node.epoch)
-    };
-    let nodes: Vec<Node> = nodes.iter().filter(says_something).cloned().collect();
+/// Where the branch of a commit ends that lost. What nobody does again leads nowhere, unless others went on from it.
+pub(super) fn end_of_lost(nodes: &[Node], forfeited: &Forfeited, votes: &fork::Votes, made: EpochId) -> EpochId {
+    let tree = parents(nodes);
+    let others = nodes.iter().filter(|node| !forfeited.contains(&node.epoch));
+    let ways: BTreeSet<EpochId> = others.flat_map(|node| path(&tree, node.epoch)).collect();
+    let nodes: Vec<Node> = nodes
+        .iter()
+        .filter(|node| ways.contains(&node.epoch))
+        .cloned()
+        .collect();
     let all = Clauses {
         void: false,
         ..Clauses::ALL

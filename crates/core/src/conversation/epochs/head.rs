@@ -13,13 +13,13 @@ use crate::outbox;
 use crate::own;
 use crate::step::{Step, Stop};
 use rusqlite::params;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use stonechat_wire::ids::{AccountId, EpochId};
 
 use super::closing::{bring_near, close_surplus};
 use super::late::mark_late;
 use super::tree::{Parents, nodes, parents, path};
-use super::void::forfeited;
+use super::void::{Forfeited, forfeited};
 
 /// An account has written a message in this epoch: where there are forks, that may decide one.
 pub(crate) fn wrote(
@@ -68,7 +68,7 @@ pub(crate) fn settle_head(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), St
         let forfeited = if clauses().void {
             forfeited(step, &nodes, (EpochId::from_bytes(root), found))?
         } else {
-            BTreeSet::new()
+            Forfeited::default()
         };
         move_to(step, group, &nodes, (head, found), &forfeited)?;
         let changed = mark_late(step, group)?;
@@ -96,7 +96,7 @@ fn move_to(
     group: &Gid,
     nodes: &[Node],
     (from, to): (EpochId, EpochId),
-    forfeited: &BTreeSet<EpochId>,
+    forfeited: &Forfeited,
 ) -> Result<(), Stop> {
     step.tx
         .prepare_cached("UPDATE conversation SET head = ? WHERE group_id = ?")?

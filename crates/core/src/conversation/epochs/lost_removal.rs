@@ -99,10 +99,11 @@ fn lost_removals(step: &Step<'_, '_>, of: &Conversation, nodes: &[Node]) -> Resu
         }
         let end = end_of_lost(nodes, &forfeited, &votes, removal.epoch);
         let there = nodes.iter().find(|node| node.epoch == end);
-        if !removed
-            .iter()
-            .all(|account| there.is_some_and(|end| end.members.contains(account)))
-        {
+        let is_there = |account: &AccountId| match forfeited.rights.get(&end) {
+            Some(state) => state.role(*account).is_some(),
+            None => there.is_some_and(|end| end.members.contains(account)),
+        };
+        if !removed.iter().all(is_there) {
             ends.push((removal.epoch, end));
         }
     }

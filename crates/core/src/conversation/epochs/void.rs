@@ -160,18 +160,29 @@ impl Void {
     }
 }
 
-/// Commits that nobody does again (FORK-7): void ones whose own author was unseated; and of those that only descend from them
-/// the ones that take from somebody what their author could not take but for those.
+/// What nobody does again (FORK-7), and what that leaves of the rest.
+#[derive(Default)]
+pub(super) struct Forfeited {
+    /// Void commits whose own author was unseated; and of those that only descend from them the ones that take from somebody
+    /// what their author could not take but for those.
+    pub(super) epochs: BTreeSet<EpochId>,
+    /// The states of void epochs, with the seats that they would have without these.
+    pub(super) rights: BTreeMap<EpochId, GroupState>,
+}
+
+impl Forfeited {
+    pub(super) fn contains(&self, epoch: &EpochId) -> bool {
+        self.epochs.contains(epoch)
+    }
+}
+
 pub(super) fn forfeited(
     step: &Step<'_, '_>,
     nodes: &[Node],
     (root, head): (EpochId, EpochId),
-) -> Result<BTreeSet<EpochId>, Stop> {
+) -> Result<Forfeited, Stop> {
     let void = fork::void(nodes, root, head);
     let mut forfeited = fork::void_by_author(nodes, root, head);
-    if forfeited.len() == void.len() {
-        return Ok(forfeited);
-    }
     let tree = parents(nodes);
     let mut commits: Vec<(usize, &Node, &Commit)> = Vec::new();
     for node in nodes.iter().filter(|node| void.contains(&node.epoch)) {
@@ -196,7 +207,10 @@ pub(super) fn forfeited(
         }
         rights.insert(node.epoch, here);
     }
-    Ok(forfeited)
+    Ok(Forfeited {
+        epochs: forfeited,
+        rights,
+    })
 }
 
 /// By these rights its author may take what it takes. Who was no admin where it was made has carried out what others signed
@@ -225,7 +239,9 @@ fn follow(state: &mut GroupState, (was, then): (&GroupState, &GroupState), autho
         let gives = may == Role::Owner || may == Role::Admin && seat.role > may;
         if adds || gives {
             state.seats.retain(|other| other.account != seat.account);
-            state.seats.push(seat.clone());
+            // Who steps down stands before others of that role.
+            let place = if seat.account == author { 0 } else { state.seats.len() };
+            state.seats.insert(place, seat.clone());
         }
     }
     if may <= Role::Admin && was.may_add != then.may_add {
