@@ -29,7 +29,7 @@ const A_DAY: u32 = 8;
 /// Renewals of mine that nobody has answered: no more until somebody does (RNW-3).
 const UNHEARD_MAX: u32 = 2;
 /// So long after a relay is reached again, and up to so much longer by chance, nobody renews (RNW-5).
-const READING_MS: u64 = 15 * 1000;
+pub(crate) const READING_MS: u64 = 15 * 1000;
 const READING_SPREAD_MS: u64 = 45 * 1000;
 /// Later than this no renewal is ever due: what says so was written under a wrong clock.
 const LATEST_MS: u64 = EVERY_MS + LARGE_SEATS_MAX as u64 * EVERY_EACH_MS + JITTER_MS;

@@ -1,12 +1,12 @@
 //! What commits did that lost to a fork, done again on the head.
 //!
-//! In: the head moving; the states before and after each commit that it left, where the branches parted, and where the lost
+//! In: the head moving; what lies beside its branch and took something; the states before and after each commit that it left, where the branches parted, and where the lost
 //! one ends. Out: the state that the head should have, a pure function; and, a moment later, the commits that give it that.
 //! Specified in `docs/protocol/09-forks.md` (FORK-7).
 
 use super::{change_as, give, rank, state};
 use crate::conversation::epochs::Beside;
-use crate::conversation::{self, Conversation, epochs};
+use crate::conversation::{self, Conversation, epochs, renewal};
 use crate::due::Times;
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
@@ -20,12 +20,9 @@ const SOON_MS: u64 = 1000;
 /// The others come later, one after the other by their authority.
 const TURN_MS: u64 = 1000;
 const TURNS_MAX: u64 = 10;
-/// A removal that came beside the head's branch, which the head never left, waits so long for its author, ...
+/// What another one took beside the head's branch, wherever the head has been, waits so long for its author; where a text
+/// of mine waits for it, as long as that one does.
 const AWAY_MS: u64 = 5 * 60 * 1000;
-/// ... and so long where a text of mine waits for it.
-const HASTE_MS: u64 = 60 * 1000;
-/// So long after a relay is reached again what others removed waits, though its time has come.
-const READING_MS: u64 = 15 * 1000;
 /// What is done in a moment is due by then.
 const MOMENT_MS: u64 = SOON_MS + (TURNS_MAX + 1) * TURN_MS;
 /// Nothing is ever due later.
@@ -52,7 +49,7 @@ pub(crate) fn hasten(step: &Step<'_, '_>, of: &Conversation) -> Result<(), Stop>
     if of.gone || is_due_soon(step, &of.group)? {
         return Ok(());
     }
-    mark_undone(step, of, HASTE_MS)?;
+    mark_undone(step, of, epochs::AGAIN_WITHIN_MS)?;
     if epochs::lost(step, &of.group)?.is_empty() {
         return Ok(());
     }
@@ -74,7 +71,7 @@ fn plan(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64, mine: bool) -> Res
 
 /// A relay is reached again: what another one may have done again meanwhile is read first.
 pub(crate) fn read_first(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
-    let at = step.now.0.saturating_add(READING_MS).cast_signed();
+    let at = step.now.0.saturating_add(renewal::READING_MS).cast_signed();
     step.tx
         .prepare_cached(
             "UPDATE conversation INDEXED BY conversation_again SET again_at = ?1

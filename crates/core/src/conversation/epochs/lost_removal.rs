@@ -18,7 +18,7 @@ use super::void::{forfeited, unseating};
 use super::{is_readable, members, near};
 
 /// So long after a removal became known those who write wait for it to be done again.
-const AGAIN_WITHIN_MS: i64 = 60 * 1000;
+pub(crate) const AGAIN_WITHIN_MS: u64 = 60 * 1000;
 
 /// Where is written while a removal that is known lies beside the head, and whom it removed is in the head as if nothing had
 /// been.
@@ -79,7 +79,7 @@ fn whom_the_head_removed_is_in(nodes: &[Node], head: EpochId, there: EpochId) ->
 /// It became known so lately that whoever made it does it again in a moment, if it is there.
 fn is_new(step: &Step<'_, '_>, removal: EpochId) -> Result<bool, Stop> {
     let ago = step.time.0.cast_signed().saturating_sub(known_at(step, removal)?);
-    Ok((0..AGAIN_WITHIN_MS).contains(&ago))
+    Ok((0..AGAIN_WITHIN_MS.cast_signed()).contains(&ago))
 }
 
 /// Removals that lie beside the head and are not taken back there, in the order of who made them, and where their branches

@@ -48,7 +48,8 @@ pub(crate) fn lacks_by_void(step: &Step<'_, '_>, of: &Conversation, epoch: Epoch
     Ok(!removed_by_void_commits(step, &nodes, epoch, of.epoch)?.is_empty())
 }
 
-/// Whom nothing but commits that nobody does again has taken out of an epoch: on the head's branch they have been ever since the two parted.
+/// Whom nothing but commits that nobody does again (FORK-7) has taken out of an epoch: on the head's branch they have been
+/// ever since the two parted.
 fn removed_by_void_commits(
     step: &Step<'_, '_>,
     nodes: &[Node],

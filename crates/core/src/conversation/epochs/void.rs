@@ -176,6 +176,7 @@ impl Forfeited {
     }
 }
 
+/// Walks the void part of the tree from its beginnings on, with the seats as they would be without what is forfeited.
 pub(super) fn forfeited(
     step: &Step<'_, '_>,
     nodes: &[Node],
