@@ -614,6 +614,29 @@ fn a_right_that_was_taken_beside_the_head_is_taken_again_without_its_author_fork
     assert!(sorted_names(&mut bench, 1).contains(&"Hal".into()));
 }
 
+/// The same where no admin is there for two days: members take nobody out who has left before Ana has removed Cy again.
+#[test]
+fn a_leave_waits_for_what_who_leaves_has_removed_grp_7() {
+    let mut apart = Apart::between(group(), [&[0, 5], &[1, 3]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[4]).unwrap()));
+    apart.work(1, |bench| {
+        remove(bench, 1, &[2]).unwrap();
+        bench.pass(MINUTE);
+        let chat = chat(bench, 1);
+        bench.ask(1, Command::GroupLeave(ByChat { chat })).unwrap();
+    });
+    apart.halves = [vec![5], vec![3]];
+    for _half_a_day in 0..4 {
+        (0..2).for_each(|_| apart.pass());
+        apart.bench.pass(12 * HOUR);
+    }
+    apart.halves = [vec![0, 5], vec![3]];
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 3, 5]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Di", "Flo"]);
+}
+
 /// Both halves remove Ed, Bo's is void; Ana has added Gus before hers. What Di wrote without Ed stays without Ed.
 #[test]
 fn who_is_out_on_the_head_too_has_nothing_for_a_void_removal_out_9() {
