@@ -1,6 +1,6 @@
 //! Answering, liking, editing and deleting a message: by mouse, by keyboard and by touch.
 
-import { DESKTOP, expect, expectAccessible, PHONE, test } from './page';
+import { DESKTOP, expect, expectAccessible, openNewest, PHONE, test } from './page';
 
 const field = 'textarea';
 
@@ -72,14 +72,14 @@ test.describe('on a desktop', () => {
   test('an edit keeps what was being written, shows its mark and its history', async ({ page, open }) => {
     await open({ scenario: 'talk', hash: '#/chat/4' });
     await page.locator(field).fill('half a thought');
-    await page.locator('article').last().press('Enter');
+    await openNewest(page);
     await page.getByRole('button', { name: 'Edit', exact: true }).click();
     await expect(page.locator(field)).toHaveValue('Tell them we can be reached');
     await expect(page.locator(field)).toBeFocused();
     await expectAccessible(page);
     await page.keyboard.press('Escape');
     await expect(page.locator(field)).toHaveValue('half a thought');
-    await page.locator('article').last().press('Enter');
+    await openNewest(page);
     await page.getByRole('button', { name: 'Edit', exact: true }).click();
     await page.locator(field).fill('Tell them we can be reached again');
     await page.keyboard.press('Enter');
@@ -97,7 +97,7 @@ test.describe('on a desktop', () => {
   test('deleted for everybody leaves a mark, deleted for me leaves nothing', async ({ page, open }) => {
     await open({ scenario: 'talk', hash: '#/chat/4' });
     const count = await page.locator('article').count();
-    await page.locator('article').last().press('Enter');
+    await openNewest(page);
     await page.getByRole('button', { name: 'Delete', exact: true }).click();
     await expectAccessible(page);
     await page.getByRole('button', { name: 'Delete for everyone' }).click();

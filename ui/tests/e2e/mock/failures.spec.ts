@@ -3,7 +3,7 @@ import type { AcceptanceState, Fault, InviteState } from '../../../src/core/gen/
 import { en } from '../../../src/i18n/en';
 import { ru } from '../../../src/i18n/ru';
 import { readFileSync } from 'node:fs';
-import { expect, expectAccessible, expectAccessibleIn, openSearch, PHONE, test } from './page';
+import { expect, expectAccessible, expectAccessibleIn, openNewest, openSearch, PHONE, test } from './page';
 
 // Every text for something that goes wrong, on the screen where it can happen, in both languages; and axe on what it
 // looks like there, English in the light theme, Russian in the dark one.
@@ -116,14 +116,14 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
           }
           case 'react': {
             await open({ scenario: 'talk', hash: '#/chat/2', lang });
-            await page.locator('article').last().press('Enter');
+            await openNewest(page);
             await fail('react');
             await page.getByRole('button', { name: '👍', exact: true }).click();
             break;
           }
           case 'edit': {
             await open({ scenario: 'talk', hash: '#/chat/4', lang });
-            await page.locator('article').last().press('Enter');
+            await openNewest(page);
             await page.getByRole('button', { name: words.message.edit }).click();
             await fail('edit');
             await page.getByRole('textbox').press('Enter');

@@ -1,6 +1,6 @@
 //! Marked texts, mentions, pins, polls and what is forwarded.
 
-import { DESKTOP, expect, expectAccessible, expectAccessibleIn, PHONE, test } from './page';
+import { DESKTOP, expect, expectAccessible, expectAccessibleIn, openNewest, PHONE, test } from './page';
 
 const field = 'textarea';
 
@@ -91,7 +91,7 @@ test.describe('on a desktop', () => {
     for (const [named, words] of [[false, 'Forwarded'], [true, 'Forwarded from \u2068Mum\u2069']] as const) {
       await page.evaluate(() => (location.hash = '#/chat/2'));
       await expect(page.locator('.head')).toContainText('Mum'); // the chat that it was forwarded to has one of the same text
-      await page.locator('article', { hasText: 'The photos' }).press('Enter');
+      await openNewest(page, 'The photos');
       await page.getByRole('button', { name: 'Forward', exact: true }).click();
       if (named) await page.getByLabel('Say who wrote it').check();
       await page.getByLabel('Find a chat').fill('and');
@@ -133,7 +133,7 @@ test.describe('saved messages', () => {
     await page.locator(field).fill('buy tea');
     await page.keyboard.press('Enter');
     await page.evaluate(() => (location.hash = '#/chat/2'));
-    await page.locator('article', { hasText: 'The photos' }).press('Enter');
+    await openNewest(page, 'The photos');
     await page.getByRole('button', { name: 'Save', exact: true }).click();
     await expect(page.getByRole('button', { name: 'Saved', exact: true })).toBeDisabled();
     await expectAccessible(page);

@@ -99,3 +99,11 @@ export async function expectAccessibleIn(page: Page, lang: 'en' | 'ru'): Promise
   await expect(page.locator('html')).toHaveAttribute('data-theme', colorScheme);
   await expectAccessible(page);
 }
+
+/** Opens, by keyboard, what can be done with the newest message, or the newest that says so: rows take the focus once the list stands. */
+export async function openNewest(page: Page, hasText?: string): Promise<void> {
+  const newest = page.locator('.scroller.placed article', { hasText }).last();
+  await newest.waitFor();
+  await settledScroll(page);
+  await newest.press('Enter');
+}

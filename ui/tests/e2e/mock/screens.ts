@@ -1,7 +1,7 @@
 //! Every screen there is, as an address and the steps that lead to it. Used by the accessibility run.
 
 import type { Page } from '@playwright/test';
-import type { Open } from './page';
+import { type Open, openNewest } from './page';
 
 export interface Screen {
   name: string;
@@ -20,10 +20,10 @@ export const SCREENS: readonly Screen[] = [
   { name: 'chat list', open: { scenario: 'talk' }, shows: '.chat' },
   { name: 'chat list offline, clock off', open: { scenario: 'talk', connection: 'offline', clockDays: 3 }, shows: '.line.offline' },
   { name: 'chat', open: { scenario: 'talk', hash: '#/chat/1' }, shows: 'article' },
-  { name: 'message', open: { scenario: 'talk', hash: '#/chat/1' }, steps: (page) => page.locator('article').last().press('Enter'), shows: 'dialog' },
-  { name: 'message of mine: what can be done with it', open: { scenario: 'talk', hash: '#/chat/4' }, steps: (page) => page.locator('article').last().press('Enter'), shows: 'dialog .quick' },
-  { name: 'message of mine: deleting', open: { scenario: 'talk', hash: '#/chat/4' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .alarm-button').click(); }, shows: 'dialog .cta.alarm' },
-  { name: 'answering', open: { scenario: 'talk', hash: '#/chat/2' }, steps: async (page) => { await page.locator('article').last().press('Enter'); await page.locator('dialog .second', { hasText: /Reply|Ответить/ }).click(); }, shows: '.about' },
+  { name: 'message', open: { scenario: 'talk', hash: '#/chat/1' }, steps: (page) => openNewest(page), shows: 'dialog' },
+  { name: 'message of mine: what can be done with it', open: { scenario: 'talk', hash: '#/chat/4' }, steps: (page) => openNewest(page), shows: 'dialog .quick' },
+  { name: 'message of mine: deleting', open: { scenario: 'talk', hash: '#/chat/4' }, steps: async (page) => { await openNewest(page); await page.locator('dialog .alarm-button').click(); }, shows: 'dialog .cta.alarm' },
+  { name: 'answering', open: { scenario: 'talk', hash: '#/chat/2' }, steps: async (page) => { await openNewest(page); await page.locator('dialog .second', { hasText: /Reply|Ответить/ }).click(); }, shows: '.about' },
   {
     name: 'chat with answers, emojis, an edit and a deletion', open: { scenario: 'talk', hash: '#/chat/4' },
     steps: (page) => page.evaluate(`(() => {
