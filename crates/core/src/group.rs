@@ -473,6 +473,22 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
     Ok(leaves)
 }
 
+/// Those who have said that they leave.
+pub(crate) fn who_leave(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<AccountId>, Stop> {
+    let sql = "SELECT account FROM leaving WHERE group_id = ?";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let found = rows.query_map([group], |row| row.get(0).map(AccountId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// It is back since.
+pub(crate) fn leaves_no_more(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("DELETE FROM leaving WHERE group_id = ? AND account = ?")?
+        .execute(params![group, account.as_bytes()])?;
+    Ok(())
+}
+
 /// This account has said that it leaves.
 pub(crate) fn leaves(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM leaving WHERE group_id = ? AND account = ?";

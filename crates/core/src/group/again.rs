@@ -112,6 +112,10 @@ fn undone(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Undone>, Stop> {
             continue;
         };
         let (author, head) = (commit.author, state(step, of)?);
+        // Since when the two have gone apart, and what was taken back here meanwhile, a newcomer does not know.
+        if commit.base.is_none() && author != step.me()? {
+            continue;
+        }
         if Branch::of(step, &commit, epoch)?.is_some_and(|branch| branch.merged(&head, false) != head) {
             found.push(Undone {
                 epoch,
@@ -253,6 +257,7 @@ impl<'a> Branch<'a> {
         };
         if let Some(rights) = &commit.end_rights {
             end.seats.clone_from(&rights.seats);
+            (end.may_write, end.may_add, end.may_edit) = (rights.may_write, rights.may_add, rights.may_edit);
         }
         Ok(Some(Self {
             commit,

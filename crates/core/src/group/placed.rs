@@ -139,13 +139,13 @@ pub(crate) fn said(step: &mut Step<'_, '_>, of: &Conversation, by: Sealed, body:
 
 /// It is said of this beginning, or of the one that I stand on.
 fn placed_anew(step: &mut Step<'_, '_>, group: &Gid, which: Option<EpochId>, counts: bool) -> Result<(), Stop> {
-    let before = epochs::below_root(step, group)?;
+    let before = epochs::way_to_head(step, group)?;
     epochs::follow_others(step)?;
     head_moved(step, group, &[])?;
-    let root = before.first();
+    let root = before.last();
     let of_mine = which.is_none() || which.as_ref() == root;
     // Where nothing else is left, what I did on that branch is as lost.
-    if of_mine && epochs::below_root(step, group)?.first() == root {
+    if of_mine && epochs::way_to_head(step, group)?.last() == root {
         tell(step, group, &before, counts)?;
     }
     Ok(())

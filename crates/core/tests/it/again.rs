@@ -10,7 +10,7 @@ const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 
 /// Only admins write from now on.
-fn lock(bench: &mut Bench, device: usize) {
+pub(crate) fn lock(bench: &mut Bench, device: usize) {
     let wish = GroupEdit {
         chat: chat(bench, device),
         name: None,

@@ -1,5 +1,6 @@
 //! Who was added, removed or given something on a branch that lost: where everybody stands when the halves have met.
 
+use crate::again::lock;
 use crate::behind::rename;
 use crate::bench::Bench;
 use crate::bundle::pack;
@@ -566,6 +567,121 @@ fn what_was_taken_back_after_a_void_commit_is_taken_back_fork_7() {
     say(&mut bench, 3, "still here").unwrap();
     bench.pass(HOUR);
     assert!(reads(&mut bench, 2, "still here") && reads(&mut bench, 2, "back"));
+}
+
+/// Ana removes Flo by her first commit; Bo removes Flo too, and takes her back: on Ana's side she had a seat, and is out on purpose.
+#[test]
+fn whom_the_other_half_removed_at_once_nobody_adds_again_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 1, 5);
+    let mut apart = Apart::between(bench, [&[0, 2, 4], &[1, 3, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[5]).unwrap()));
+    apart.work(1, |bench| {
+        remove(bench, 1, &[5]).unwrap();
+        bench.pass(MINUTE);
+        add(bench, 1, &[5]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 5, "back").unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di", "Ed"]);
+    say(&mut bench, 0, "not for Flo").unwrap();
+    bench.pass(HOUR);
+    assert!(is_out(&mut bench, 5) && !reads(&mut bench, 5, "not for Flo"));
+    // Whoever takes her back now means it.
+    add(&mut bench, 1, &[5]).unwrap();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4, 5]);
+    say(&mut bench, 5, "here again").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 0, "here again"));
+}
+
+/// Bo removes Ed, who brings in Gus in Ana's half: Ana removes Gus and Di at once, and locks the group. Gus is there by a
+/// void commit alone; Di is out all the same, and the group is locked.
+#[test]
+fn who_is_there_by_a_void_commit_alone_keeps_nobody_in_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 4, 6);
+    give(&mut bench, 0, 4, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    give(&mut bench, 0, 1, Role::Owner).unwrap();
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[0, 2, 3, 4, 6], &[1, 5]]);
+    apart.work(1, |bench| drop(remove(bench, 1, &[4]).unwrap()));
+    apart.work(0, |bench| {
+        add(bench, 4, &[6]).unwrap();
+        bench.pass(MINUTE);
+        lock(bench, 0);
+        bench.pass(MINUTE);
+        remove(bench, 0, &[3, 6]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 0, "for three").unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 5]);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Flo"]);
+    assert!(say(&mut bench, 2, "locked").is_err());
+    say(&mut bench, 0, "for four").unwrap();
+    bench.pass(HOUR);
+    for gone in [3, 4, 6] {
+        assert!(
+            is_out(&mut bench, gone) && !reads(&mut bench, gone, "for four"),
+            "{gone}"
+        );
+    }
+    assert!(!reads(&mut bench, 3, "for three") && !reads(&mut bench, 6, "for three"));
+}
+
+/// Flo leaves in Bo's half, and is taken back there: Ana's device does not take her out by the word of before.
+#[test]
+fn who_left_and_came_back_in_one_half_stays_in_both_grp_7() {
+    let mut bench = group();
+    meet(&mut bench, 1, 5);
+    let mut apart = Apart::between(bench, [&[0, 2, 4], &[1, 3, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[4]).unwrap()));
+    apart.work(1, |bench| {
+        let chat = chat(bench, 5);
+        bench.ask(5, Command::GroupLeave(ByChat { chat })).unwrap();
+        bench.pass(HOUR);
+        assert!(is_out(bench, 5));
+        add(bench, 1, &[5]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 5, "back").unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di", "Flo"]);
+    all_agree(&mut bench, &[0, 1, 2, 3, 5]);
+    say(&mut bench, 5, "still here").unwrap();
+    bench.pass(HOUR);
+    assert!(reads(&mut bench, 0, "still here") && reads(&mut bench, 0, "back"));
+}
+
+/// Bo removes Di beside the head; Ana removes her again, takes her back, and then takes back Cy, who was in Bo's half: made
+/// an admin, Cy undoes nothing of that.
+#[test]
+fn a_newcomer_does_nothing_again_of_before_its_time_fork_7() {
+    let mut bench = group();
+    meet(&mut bench, 1, 2);
+    let mut apart = Apart::between(bench, [&[0, 3, 4, 5], &[1, 2]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[2]).unwrap()));
+    apart.work(1, |bench| drop(remove(bench, 1, &[3]).unwrap()));
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 4, 5]);
+    add(&mut bench, 0, &[3]).unwrap();
+    bench.pass(HOUR);
+    add(&mut bench, 0, &[2]).unwrap();
+    bench.pass(HOUR);
+    give(&mut bench, 0, 2, Role::Admin).unwrap();
+    bench.pass(HOUR);
+    rename(&mut bench, 0, "the head moves");
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4, 5]);
 }
 
 /// Bo, whom Ana removes, makes Ed an admin, who removes Di: what nobody could do without it nobody does again.

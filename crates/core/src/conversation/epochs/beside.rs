@@ -26,9 +26,9 @@ pub(crate) struct Beside {
     pub(crate) base: Option<EpochId>,
     /// Where its branch ends.
     pub(crate) end: EpochId,
-    /// The seats there without what nobody does again, where that is not all.
+    /// Seats and policy there without what nobody does again, where that is not all.
     pub(crate) end_rights: Option<GroupState>,
-    /// Accounts that have had a seat on the head's side since.
+    /// Accounts that have had a seat on the head's side since, and where they parted.
     pub(crate) seen: BTreeSet<AccountId>,
     /// The lowest role that each had there since, of those who were put down.
     pub(crate) lowest: BTreeMap<AccountId, Role>,
@@ -67,15 +67,18 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
     }
     let parted = here.iter().position(|epoch| there.contains(epoch));
     let since = here.get(..parted.unwrap_or(here.len())).unwrap_or_default();
-    let on: Vec<&Node> = nodes.iter().filter(|node| since.contains(&node.epoch)).collect();
-    let seen: BTreeSet<AccountId> = on.iter().flat_map(|node| node.members.iter().copied()).collect();
-    let missing = on.iter().flat_map(|node| seen.difference(&node.members).copied());
-    let (absent, (lowest, may_write)) = (missing.collect(), taken_on(step, &on)?);
+    let base = parted.and_then(|at| here.get(at)).copied();
+    let way = since.iter().chain(&base).rev();
+    let way: Vec<&Node> = way
+        .filter_map(|epoch| nodes.iter().find(|node| node.epoch == *epoch))
+        .collect();
+    let (seen, absent) = seats_along(&way);
+    let (lowest, may_write) = taken_on(step, way.get(usize::from(base.is_some())..).unwrap_or_default())?;
     let end = end_of_lost(&nodes, &forfeited, &votes(step, &of.group)?, made);
     let found = Beside {
         author: commit.author,
         before: commit.parent,
-        base: parted.and_then(|at| here.get(at)).copied(),
+        base,
         end,
         end_rights: forfeited.rights.get(&end).cloned(),
         seen,
@@ -84,6 +87,16 @@ pub(crate) fn beside(step: &Step<'_, '_>, of: &Conversation, made: EpochId) -> R
         absent,
     };
     Ok(Some(found))
+}
+
+/// Who has a seat somewhere along this way, and of those who has lost it again on it.
+fn seats_along(way: &[&Node]) -> (BTreeSet<AccountId>, BTreeSet<AccountId>) {
+    let (mut seen, mut absent) = (BTreeSet::new(), BTreeSet::new());
+    for node in way {
+        absent.extend(seen.difference(&node.members).copied());
+        seen.extend(node.members.iter().copied());
+    }
+    (seen, absent)
 }
 
 /// What these commits took from those who kept a seat.

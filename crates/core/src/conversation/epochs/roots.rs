@@ -151,7 +151,7 @@ pub(crate) fn counts_no_more(step: &Step<'_, '_>, group: &Gid) -> Result<bool, S
 }
 
 /// The beginning that counts, and all that descends from it.
-pub(crate) fn below_root(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
+fn below_root(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<EpochId>, Stop> {
     let sql = "SELECT root FROM conversation WHERE group_id = ?";
     let root: [u8; 16] = step.tx.prepare_cached(sql)?.query_row([group], |row| row.get(0))?;
     below(step, EpochId::from_bytes(root))
@@ -233,11 +233,15 @@ fn beginnings(step: &Step<'_, '_>, group: &Gid, (nodes, votes): (&[Node], &Votes
         let epoch = EpochId::from_bytes(epoch);
         let end = end_of_branch(nodes, votes, epoch);
         let node = nodes.iter().find(|node| node.epoch == end);
+        let accounts = node.map(|node| node.members.clone()).unwrap_or_default();
+        let said = word.at(step, (epoch, end))?;
+        // Who was removed there since is led back by a later Welcome.
+        let inside = accounts.contains(&step.me()?);
         beginnings.push(Beginning {
             number,
             epoch,
-            placed: word.at(step, (epoch, end))?,
-            accounts: node.map(|node| node.members.clone()).unwrap_or_default(),
+            placed: if inside { said } else { said.min(NOTHING_SAID) },
+            accounts,
         });
     }
     Ok(beginnings)

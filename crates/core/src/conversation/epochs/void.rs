@@ -214,17 +214,18 @@ pub(super) fn forfeited(
     })
 }
 
-/// By these rights its author may take what it takes. Who was no admin where it was made has carried out what others signed
-/// (GRP-7).
+/// By these rights its author may take what it takes from those who are there by them. Who was no admin where it was made has
+/// carried out what others signed (GRP-7).
 fn may_take(by: &GroupState, was: Option<&GroupState>, commit: &Commit) -> bool {
-    let was_admin = was
-        .and_then(|was| was.role(commit.author))
-        .is_some_and(|role| role <= Role::Admin);
-    let mut others = commit.unseats.keys().filter(|account| **account != commit.author);
-    !was_admin || others.all(|account| group::placed::is_above(by, commit.author, *account))
+    let admin = |state: &GroupState| state.role(commit.author).is_some_and(|role| role <= Role::Admin);
+    let mut others = commit
+        .unseats
+        .keys()
+        .filter(|account| **account != commit.author && by.role(**account).is_some());
+    !was.is_some_and(admin) || admin(by) && others.all(|account| group::placed::is_above(by, commit.author, *account))
 }
 
-/// What a commit changed about seats, as far as its author could by this state.
+/// What a commit changed about seats and policy, as far as its author could by this state.
 fn follow(state: &mut GroupState, (was, then): (&GroupState, &GroupState), author: AccountId) {
     let Some(may) = state.role(author) else {
         return;
@@ -245,10 +246,18 @@ fn follow(state: &mut GroupState, (was, then): (&GroupState, &GroupState), autho
             state.seats.insert(place, seat.clone());
         }
     }
-    if may <= Role::Admin && was.may_add != then.may_add {
-        state.may_add = then.may_add;
+    if may <= Role::Admin {
+        follow_one(&mut state.may_write, was.may_write, then.may_write);
+        follow_one(&mut state.may_add, was.may_add, then.may_add);
+        follow_one(&mut state.may_edit, was.may_edit, then.may_edit);
     }
     state.seats.sort_by_key(|seat| seat.role);
+}
+
+fn follow_one(policy: &mut Role, was: Role, then: Role) {
+    if was != then {
+        *policy = then;
+    }
 }
 
 /// Some commit on the way to this epoch takes something from somebody: it may turn out void.
@@ -329,11 +338,29 @@ mod tests {
             (member, Role::Member),
             (later, Role::Member),
         ]));
-        assert!(!may_take(&state, Some(&grown), &removal(admin, later)), "not known");
+        assert!(
+            may_take(&state, Some(&grown), &removal(admin, later)),
+            "nothing is taken from who is not there"
+        );
+        assert!(
+            !may_take(&before, Some(&grown), &removal(admin, later)),
+            "who is no admin takes nothing"
+        );
         follow(&mut state, (&raised, &grown), account(member));
+        assert!(state.role(account(later)).is_some());
         assert!(may_take(&state, Some(&grown), &removal(admin, later)));
         assert!(may_take(&state, Some(&grown), &removal(member, admin)));
         follow(&mut state, (&grown, &raised), account(member));
         assert_eq!(state, raised);
+        // A removal of several, and a lock, count though one of those is there by a void commit alone.
+        let mut both = removal(owner, member);
+        both.unseats.insert(account(later), None);
+        assert!(may_take(&state, Some(&grown), &both));
+        let mut locked = raised.clone();
+        locked.may_write = Role::Admin;
+        follow(&mut state, (&raised, &locked), account(member));
+        assert_eq!(state, raised, "no member locks");
+        follow(&mut state, (&raised, &locked), account(admin));
+        assert_eq!(state, locked);
     }
 }
