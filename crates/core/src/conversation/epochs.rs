@@ -23,7 +23,9 @@ mod taking;
 mod tree;
 mod void;
 
-pub(crate) use beside::{Beside, added_by_me, beside, lost, mine_beside, some_lost_of, unseating_beside};
+pub(crate) use beside::{
+    Beside, added_by_me, beside, is_kept_beside, lost, mine_beside, some_lost_of, unseating_beside,
+};
 pub(crate) use catchup::take_commits;
 use closing::near;
 pub(crate) use closing::{close_old, retained};

@@ -4,7 +4,7 @@
 //! one ends. Out: the state that the head should have, a pure function; and, a moment later, the commits that give it that.
 //! Specified in `docs/protocol/09-forks.md` (FORK-7).
 
-use super::{change_as, give, rank, state};
+use super::{change_as, give, rank, state, step_down};
 use crate::conversation::epochs::Beside;
 use crate::conversation::{self, Conversation, epochs, renewal};
 use crate::due::Times;
@@ -288,7 +288,8 @@ impl<'a> Branch<'a> {
             let taken = role > seat.role && has < role && !had_less;
             let given = mine && role < seat.role && role < has && self.base.role(account) == Some(has);
             if taken || given {
-                let _seated = give(&mut after, account, role);
+                let seat = if account == self.commit.author { step_down } else { give };
+                let _seated = seat(&mut after, account, role);
             }
         }
         let was_locked = self

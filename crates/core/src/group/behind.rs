@@ -9,6 +9,7 @@ use super::bring_back;
 use crate::conversation::{self, Conversation, epochs, originals, receipts};
 use crate::defence::{self, Defence};
 use crate::due::Times;
+use crate::leaf;
 use crate::meeting;
 use crate::mls::Gid;
 use crate::own;
@@ -157,13 +158,17 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, account: AccountId, body: &[u8]) 
     let Some(of) = conversation::load(step, &behind.group)?.filter(|of| of.grouped && !of.gone && !of.leaving) else {
         return Ok(());
     };
-    if !is_leaf_of(step, &of, account, &behind.leaf)? || !hears(step, &of, account)? {
+    let Some(leaf) = leaf_in_head(step, &of, account, &behind)? else {
+        return Ok(());
+    };
+    if !hears(step, &of, account)? {
         return Ok(());
     }
     if behind.epoch == of.epoch {
         return receipts::due(step, &of.group); // it is not behind: it hears that somebody is there
     }
-    let wait = if originals::catch_up(step, &of, account, behind.epoch)? {
+    // With a leaf that it has beside the head's branch alone it follows nothing that is put again.
+    let wait = if leaf == behind.leaf && originals::catch_up(step, &of, account, behind.epoch)? {
         CAUGHT_UP_MS
     } else {
         ADD_AFTER_MS
@@ -176,13 +181,41 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, account: AccountId, body: &[u8]) 
         .execute(params![
             of.group,
             account.as_bytes(),
-            behind.leaf,
+            leaf,
             behind.epoch.as_bytes(),
             i64::try_from(behind.number).unwrap_or(i64::MAX),
             step.now.0.saturating_add(wait).cast_signed(),
             step.now.0.cast_signed()
         ])?;
     Ok(())
+}
+
+/// The asker's leaf in the head: the one that it names, or that of the same device where a commit beside the head's branch has
+/// given it the one that it names. None where it has another one already, or none.
+fn leaf_in_head(
+    step: &mut Step<'_, '_>,
+    of: &Conversation,
+    account: AccountId,
+    behind: &Behind,
+) -> Result<Option<[u8; 32]>, Stop> {
+    if is_leaf_of(step, of, account, &behind.leaf)? {
+        return Ok(Some(behind.leaf));
+    }
+    if !epochs::is_kept_beside(step, of, behind.epoch)? {
+        return Ok(None);
+    }
+    let there = step.groups.leaves(&step.mls, (of.group, behind.epoch))?;
+    let Some(named) = there.iter().find(|leaf| leaf.public == behind.leaf) else {
+        return Ok(None);
+    };
+    let device = leaf::device_of(named)?;
+    for leaf in step.groups.leaves(&step.mls, (of.group, of.epoch))? {
+        let is_theirs = leaf::account_of(&leaf)? == account && leaf::account_of(named)? == account;
+        if is_theirs && leaf::device_of(&leaf)? == device {
+            return Ok(leaf.public.as_slice().try_into().ok());
+        }
+    }
+    Ok(None)
 }
 
 /// The account has this leaf in the head: nobody has given it another one.

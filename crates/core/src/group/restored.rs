@@ -1,6 +1,6 @@
 //! Members who lost their device and came back with their words: whoever may gives their new one a leaf, by itself.
 //!
-//! In: key packages of a contact's new device. Out: rows of `behind` that fall due, one after the other among those who
+//! In: key packages of a contact's new device; commits that the head has left. Out: rows of `behind` that fall due, one after the other among those who
 //! may; lines in the chats of groups. `behind` makes the commit. Specified in `docs/protocol/14-devices.md` (RCH-6).
 
 use crate::capsule;
@@ -13,7 +13,7 @@ use crate::reach;
 use crate::roles;
 use crate::step::{Step, Stop};
 use rusqlite::params;
-use stonechat_wire::card::DeviceChange;
+use stonechat_wire::card::{DeviceChange, DeviceLog};
 use stonechat_wire::ids::AccountId;
 
 /// The first of those who may does it so soon (RCH-6).
@@ -26,7 +26,7 @@ const LATEST_MS: u64 = 24 * 3600 * 1000;
 /// Key packages of this contact are here: it is brought back where its leaf is of a lost device.
 pub(crate) fn keys_came(step: &mut Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
     let log = reach::known_log(step, account)?;
-    if devices::live(&log).len() == log.entries.len() {
+    if !lost_some(&log) {
         return Ok(());
     }
     let sql = "SELECT v.group_id FROM seat s JOIN conversation v ON v.chat = s.chat
@@ -37,22 +37,51 @@ pub(crate) fn keys_came(step: &mut Step<'_, '_>, account: AccountId) -> Result<(
         .query_map([account.as_bytes()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for group in groups {
-        let Some(of) = conversation::load(step, &group)? else {
-            continue;
-        };
-        let leaves = leaves_in_head(step, &of, account)?;
-        let mut live = leaves
-            .iter()
-            .map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(&log, device)));
-        // Where one is live, that account's own devices take out the others (OWN-4).
-        if live.any(|live| live.unwrap_or(true)) {
-            continue;
-        }
-        if let Some(lost) = leaves.first() {
-            put_down(step, &of, account, lost)?;
+        if let Some(of) = conversation::load(step, &group)? {
+            look_after(step, &of, account, &log)?;
         }
     }
     Ok(())
+}
+
+/// The head has left commits behind: one of them may have given a contact the leaf of its new device.
+pub(crate) fn commits_lost(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+    let of = conversation::load(step, group)?.filter(|of| of.grouped && !of.gone && !of.leaving);
+    let Some(of) = of else { return Ok(()) };
+    let sql = "SELECT c.account FROM contact c JOIN seat s ON s.account = c.account
+               WHERE s.chat = ? AND s.place IS NOT NULL";
+    let contacts: Vec<[u8; 32]> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map([of.chat], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for account in contacts.into_iter().map(AccountId::from_bytes) {
+        let log = reach::known_log(step, account)?;
+        if lost_some(&log) {
+            look_after(step, &of, account, &log)?;
+        }
+    }
+    Ok(())
+}
+
+fn lost_some(log: &DeviceLog) -> bool {
+    devices::live(log).len() < log.entries.len()
+}
+
+/// Brings the account back where all its leaves in the head are of lost devices.
+fn look_after(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, log: &DeviceLog) -> Result<(), Stop> {
+    let leaves = leaves_in_head(step, of, account)?;
+    let mut live = leaves
+        .iter()
+        .map(|leaf| leaf::device_of(leaf).map(|device| devices::is_live(log, device)));
+    // Where one is live, that account's own devices take out the others (OWN-4).
+    if live.any(|live| live.unwrap_or(true)) {
+        return Ok(());
+    }
+    match leaves.first() {
+        Some(lost) => put_down(step, of, account, lost),
+        None => Ok(()),
+    }
 }
 
 fn leaves_in_head(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<Vec<Leaf>, Stop> {

@@ -3,7 +3,8 @@
 use crate::bench::Bench;
 use crate::devices::link;
 use crate::forks::{change, number as count};
-use crate::groups::{chat, circle, create, head, say};
+use crate::groups::{all_agree, chat, circle, create, head, remove, say};
+use crate::halves::{self, Apart};
 use crate::media::PHOTO;
 use crate::picture::{seen, set};
 use stonechat_core::api::{Command, GroupEdit};
@@ -281,6 +282,33 @@ fn who_was_added_again_does_not_wait_for_what_it_could_not_read_cnv_6() {
         count(&mut bench, 2, "SELECT count(*) FROM message WHERE complete = 0"),
         0
     );
+}
+
+/// Cy gets a new leaf in Ana's half, and the other half wins: there Cy's old one stands, and Cy does not follow with it.
+#[test]
+fn who_got_a_leaf_beside_the_head_is_brought_back_once_more_grp_12() {
+    let mut apart = Apart::between(halves::group(), [&[0, 2], &[1, 3, 4]]);
+    apart.work(1, |bench| drop(remove(bench, 1, &[5]).unwrap()));
+    apart.work(0, |bench| {
+        let ears = std::mem::take(&mut bench.devices[2].listening);
+        rename(bench, 0, "another house");
+        bench.pass(2 * HOUR);
+        bench.devices[2].listening = ears;
+        lose_all(bench);
+        let lost = "DELETE FROM outbox WHERE purpose IN (0, 4); DELETE FROM original WHERE lane = 1";
+        change(bench, 0, lost);
+        cannot_follow(bench, 2);
+        assert_eq!(head(bench, 2), head(bench, 0));
+    });
+    let mut bench = apart.meet();
+    assert_ne!(head(&mut bench, 2), head(&mut bench, 0));
+    bench.pass(3 * DAY);
+    cannot_follow(&mut bench, 2);
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 3, 4]);
+    say(&mut bench, 2, "back").unwrap();
+    bench.pass(HOUR);
+    assert!(has(&mut bench, 1, "back"));
 }
 
 #[test]

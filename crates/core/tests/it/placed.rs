@@ -2,11 +2,12 @@
 
 use crate::again::lock;
 use crate::behind::rename;
-use crate::bench::Bench;
+use crate::bench::{Bench, route};
 use crate::bundle::pack;
 use crate::forks::renew;
 use crate::groups::{add, all_agree, chat, give, head, names, number, remove, say};
 use crate::halves::{Apart, group, said};
+use crate::restore::{come_back, words};
 use stonechat_core::api::{ByChat, Command, How, Role, Who};
 
 const MINUTE: u64 = 60_000;
@@ -659,6 +660,39 @@ fn who_left_and_came_back_in_one_half_stays_in_both_grp_7() {
     say(&mut bench, 5, "still here").unwrap();
     bench.pass(HOUR);
     assert!(reads(&mut bench, 0, "still here") && reads(&mut bench, 0, "back"));
+}
+
+/// Flo comes back from her words in Ana's half, who gives her new device a leaf; Bo's half wins, where the lost one's stands.
+#[test]
+fn who_came_back_from_words_in_the_half_that_lost_is_brought_back_again_rch_6() {
+    let mut bench = group();
+    let words = words(&mut bench, 5);
+    bench.devices[5].cut = true;
+    bench.pass(HOUR);
+    let mut apart = Apart::between(bench, [&[0, 2], &[1, 3, 4]]);
+    apart.work(1, |bench| {
+        remove(bench, 1, &[3]).unwrap();
+        bench.pass(MINUTE);
+        say(bench, 4, "on Bo's side").unwrap();
+    });
+    apart.work(0, |bench| {
+        let flo = come_back(bench, &words, &route());
+        bench.pass(HOUR);
+        say(bench, flo, "from words").unwrap();
+    });
+    apart.halves[0].push(8);
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    all_agree(&mut bench, &[0, 1, 2, 4, 8]);
+    say(&mut bench, 0, "not for Di").unwrap();
+    say(&mut bench, 8, "nor this").unwrap();
+    bench.pass(HOUR);
+    for device in [0, 1, 2, 4, 8] {
+        for text in ["from words", "not for Di", "nor this"] {
+            assert!(reads(&mut bench, device, text), "{device}: {text}");
+        }
+    }
+    assert!(!reads(&mut bench, 3, "not for Di") && !reads(&mut bench, 3, "nor this"));
 }
 
 /// Bo removes Di beside the head; Ana removes her again, takes her back, and then takes back Cy, who was in Bo's half: made

@@ -15,7 +15,7 @@ use stonechat_wire::ids::{AccountId, EpochId};
 use super::head::votes;
 use super::tree::{lineage, nodes, parents, path, path_in};
 use super::void::{Forfeited, forfeited, unseating};
-use super::{accounts, state};
+use super::{accounts, retained, state};
 
 /// A commit beside the head's branch.
 pub(crate) struct Beside {
@@ -97,6 +97,12 @@ fn seats_along(way: &[&Node]) -> (BTreeSet<AccountId>, BTreeSet<AccountId>) {
         seen.extend(node.members.iter().copied());
     }
     (seen, absent)
+}
+
+/// This epoch is still read here, and lies beside the head's branch.
+pub(crate) fn is_kept_beside(step: &Step<'_, '_>, of: &Conversation, epoch: EpochId) -> Result<bool, Stop> {
+    let here = path_in(&lineage(step, &of.group)?, of.epoch);
+    Ok(!here.contains(&epoch) && retained(step, &of.group)?.contains(&epoch))
 }
 
 /// What these commits took from those who kept a seat.

@@ -120,9 +120,14 @@ fn move_to(
         group::placed::tell(step, group, &left, false)?;
         group::placed::tell(step, group, &won, true)?;
     }
+    let some = !left.is_empty();
     // What the unseated did nobody does again (FORK-7).
     let lost: Vec<EpochId> = left.into_iter().filter(|epoch| !forfeited.contains(epoch)).collect();
-    group::head_moved(step, group, &lost)
+    group::head_moved(step, group, &lost)?;
+    if some {
+        group::restored::commits_lost(step, group)?;
+    }
+    Ok(())
 }
 
 /// The epochs on the way to one that are not on the way to another, oldest first.

@@ -365,7 +365,8 @@ fn turn_to(step: &mut Step<'_, '_>, group: &Gid, number: i64) -> Result<(), Stop
     let won = way_to_head(step, group)?;
     group::placed::tell(step, group, &lost, false)?;
     group::placed::tell(step, group, &won, true)?;
-    group::head_moved(step, group, &lost)
+    group::head_moved(step, group, &lost)?;
+    group::restored::commits_lost(step, group)
 }
 
 /// What waited on the other branch is said again on this one, and what is lacked here is asked for.
