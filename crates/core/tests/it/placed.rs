@@ -637,6 +637,32 @@ fn who_is_there_by_a_void_commit_alone_keeps_nobody_in_fork_7() {
     assert!(!reads(&mut bench, 3, "for three") && !reads(&mut bench, 6, "for three"));
 }
 
+/// Both add Gus, and Bo removes him again: who only came on Ana's side was not taken back there.
+#[test]
+fn who_came_on_the_heads_side_was_not_taken_back_there_fork_7() {
+    for renamed in [false, true] {
+        let mut bench = group();
+        meet(&mut bench, 1, 6);
+        let mut apart = Apart::between(bench, [&[0, 2, 4], &[1, 3, 5]]);
+        apart.work(0, |bench| {
+            if renamed {
+                rename(bench, 0, "by Ana");
+                bench.pass(MINUTE);
+            }
+            add(bench, 0, &[6]).unwrap();
+        });
+        apart.work(1, |bench| {
+            add(bench, 1, &[6]).unwrap();
+            bench.pass(MINUTE);
+            remove(bench, 1, &[6]).unwrap();
+        });
+        let mut bench = apart.meet();
+        bench.pass(HOUR);
+        all_agree(&mut bench, &[0, 1, 2, 3, 4, 5]);
+        assert!(!sorted_names(&mut bench, 0).contains(&"Gus".into()), "{renamed}");
+    }
+}
+
 /// Flo leaves in Bo's half, and is taken back there: Ana's device does not take her out by the word of before.
 #[test]
 fn who_left_and_came_back_in_one_half_stays_in_both_grp_7() {
