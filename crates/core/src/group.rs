@@ -426,8 +426,13 @@ pub(crate) fn leave_said(
         check_leave(&of.group, by.account, &leaf, &signature)?;
     }
     step.tx
-        .prepare_cached("INSERT OR REPLACE INTO leaving VALUES (?, ?, ?)")?
-        .execute(params![of.group, by.account.as_bytes(), signature])?;
+        .prepare_cached("INSERT OR REPLACE INTO leaving(group_id, account, signature, key) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            of.group,
+            by.account.as_bytes(),
+            signature,
+            leaf.public.get(..8)
+        ])?;
     if by.account == step.me()? {
         // Said on another device of mine.
         step.tx
@@ -444,11 +449,7 @@ fn check_leave(group: &Gid, account: AccountId, leaf: &mls::Leaf, signature: &[u
 
 /// What members of the head have signed with the leaves they have there.
 fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave>, Stop> {
-    let said: Vec<([u8; 32], [u8; 64])> = step
-        .tx
-        .prepare_cached("SELECT account, signature FROM leaving WHERE group_id = ?")?
-        .query_map([of.group], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    let said = who_leave(step, of)?;
     let members = epochs::members(step, of.epoch)?;
     let mut leaves = Vec::new();
     let busy = if said.is_empty() {
@@ -456,16 +457,12 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
     } else {
         again::waits_for(step, of)?
     };
-    for (account, signature) in said {
-        let account = AccountId::from_bytes(account);
-        if busy.contains(&account) {
-            continue;
-        }
+    for leave in said.into_iter().filter(|leave| !busy.contains(&leave.account)) {
         // Any of its leaves may have said it.
-        for member in members.iter().filter(|member| member.account == account) {
+        for member in members.iter().filter(|member| member.account == leave.account) {
             let leaf = step.groups.leaf(&step.mls, (of.group, of.epoch), member.leaf)?;
-            if check_leave(&of.group, account, &leaf, &signature).is_ok() {
-                leaves.push(Leave { account, signature });
+            if check_leave(&of.group, leave.account, &leaf, &leave.signature).is_ok() {
+                leaves.push(leave);
                 break;
             }
         }
@@ -473,29 +470,26 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
     Ok(leaves)
 }
 
-/// Those who have said that they leave.
-pub(crate) fn who_leave(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<AccountId>, Stop> {
-    let sql = "SELECT account FROM leaving WHERE group_id = ?";
-    let mut rows = step.tx.prepare_cached(sql)?;
-    let found = rows.query_map([group], |row| row.get(0).map(AccountId::from_bytes))?;
-    Ok(found.collect::<Result<_, _>>()?)
-}
-
-/// It is back since.
-pub(crate) fn leaves_no_more(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<(), Stop> {
-    step.tx
-        .prepare_cached("DELETE FROM leaving WHERE group_id = ? AND account = ?")?
-        .execute(params![group, account.as_bytes()])?;
-    Ok(())
+/// Those who have said that they leave, and have not come back since.
+fn who_leave(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave>, Stop> {
+    let said: Vec<([u8; 32], [u8; 64], [u8; 8])> = step
+        .tx
+        .prepare_cached("SELECT account, signature, key FROM leaving WHERE group_id = ?")?
+        .query_map([of.group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut leaves = Vec::new();
+    for (account, signature, key) in said {
+        let account = AccountId::from_bytes(account);
+        if !epochs::came_back(step, of, account, key)? {
+            leaves.push(Leave { account, signature });
+        }
+    }
+    Ok(leaves)
 }
 
 /// This account has said that it leaves.
-pub(crate) fn leaves(step: &Step<'_, '_>, group: &Gid, account: AccountId) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM leaving WHERE group_id = ? AND account = ?";
-    Ok(step
-        .tx
-        .prepare_cached(sql)?
-        .exists(params![group, account.as_bytes()])?)
+pub(crate) fn leaves(step: &Step<'_, '_>, of: &Conversation, account: AccountId) -> Result<bool, Stop> {
+    Ok(who_leave(step, of)?.iter().any(|leave| leave.account == account))
 }
 
 /// What a leave waited for may be done.
@@ -515,12 +509,17 @@ fn leave_within_ms(step: &Step<'_, '_>, of: &Conversation) -> Result<u64, Stop> 
 
 /// Somebody has said that it leaves, and is still in.
 pub(crate) fn somebody_leaves(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM leaving l JOIN conversation v USING (group_id) JOIN seat s ON s.chat = v.chat
-               WHERE l.group_id = ? AND s.account = l.account AND s.place IS NOT NULL AND s.account <> ?";
-    Ok(step
-        .tx
-        .prepare_cached(sql)?
-        .exists(params![group, step.me()?.as_bytes()])?)
+    let Some(of) = conversation::load(step, group)? else {
+        return Ok(false);
+    };
+    let (leave, me) = (who_leave(step, &of)?, step.me()?);
+    if leave.is_empty() {
+        return Ok(false);
+    }
+    let inside = epochs::accounts(step, of.epoch)?;
+    Ok(leave
+        .iter()
+        .any(|leave| leave.account != me && inside.contains(&leave.account)))
 }
 
 /// Takes out those who have signed that they leave. Out: whether that made a commit.

@@ -18,6 +18,7 @@ mod logs;
 mod lost_removal;
 mod making;
 mod readable;
+mod returned;
 mod roots;
 mod taking;
 mod tree;
@@ -41,6 +42,7 @@ pub(crate) use logs::{newer_log_before, note_log};
 pub(crate) use lost_removal::{AGAIN_WITHIN_MS, Meanwhile, is_removed_beside, meanwhile};
 pub(crate) use making::{commit, commit_own, has_committed};
 pub(crate) use readable::{first_of, has_my_leaf, lacks_by_void, readable_at, replaced_author, was_leaf_of};
+pub(crate) use returned::came_back;
 pub(crate) use roots::{SEVERAL_ROOTS, added_by, counts_no_more, follow_others, place, place_here, unplace};
 pub(crate) use tree::{is_canonical, since};
 pub(crate) use void::{is_let_in, rights, unseats_on_the_way};
@@ -194,7 +196,6 @@ fn insert(step: &mut Step<'_, '_>, new: &Planted, with_me: bool) -> Result<(), S
             commit.map_or_else(Vec::new, |(_, _, _, judged)| judged.ousts.concat()),
         ])?;
     note_shared(step, new)?;
-    forget_leaves(step, new)?;
     match &exports {
         Some(exports) => {
             let open = listening::Open {
@@ -218,20 +219,6 @@ fn note_shared(step: &Step<'_, '_>, new: &Planted) -> Result<(), Stop> {
         step.tx
             .prepare_cached("UPDATE conversation SET shared = 1 WHERE group_id = ? AND shared = 0 AND own = 0")?
             .execute([new.group])?;
-    }
-    Ok(())
-}
-
-/// Whoever is added again does not leave any more, on other branches neither (GRP-7).
-fn forget_leaves(step: &Step<'_, '_>, new: &Planted) -> Result<(), Stop> {
-    let Some((parent, ..)) = &new.commit else {
-        return Ok(());
-    };
-    for account in group::who_leave(step, &new.group)? {
-        let was = accounts(step, *parent)?.contains(&account);
-        if !was && unpacked(&new.members).iter().any(|member| member.account == account) {
-            group::leaves_no_more(step, &new.group, account)?;
-        }
     }
     Ok(())
 }

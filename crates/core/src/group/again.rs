@@ -133,7 +133,7 @@ fn mark_undone(step: &Step<'_, '_>, of: &Conversation, wait_ms: u64) -> Result<b
     let (mut waits, me) = (false, step.me()?);
     for undone in undone(step, of)? {
         let is_new = is_within(step, undone.known_at, wait_ms);
-        if is_new && undone.author != me && !super::leaves(step, &of.group, undone.author)? {
+        if is_new && undone.author != me && !super::leaves(step, of, undone.author)? {
             waits = true;
         } else {
             mark(step, undone.epoch)?;

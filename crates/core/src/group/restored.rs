@@ -92,7 +92,7 @@ fn leaves_in_head(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId
         .collect()
 }
 
-/// Notes when it is my turn, where I may.
+/// Notes when it is my turn, where I may; a turn that was noted stays.
 fn put_down(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf: &Leaf) -> Result<(), Stop> {
     let Some(state) = epochs::state(step, of.epoch)? else {
         return Ok(());
@@ -112,8 +112,12 @@ fn put_down(step: &mut Step<'_, '_>, of: &Conversation, account: AccountId, leaf
         .min(LATEST_MS);
     step.tx
         .prepare_cached(
-            "INSERT OR REPLACE INTO behind(group_id, account, leaf, epoch_id, number, due_at, asked_at, lost)
-             VALUES (?, ?, ?, ?, 0, ?, ?, 1)",
+            "INSERT INTO behind(group_id, account, leaf, epoch_id, number, due_at, asked_at, lost)
+             VALUES (?, ?, ?, ?, 0, ?, ?, 1)
+             ON CONFLICT DO UPDATE SET leaf = excluded.leaf, epoch_id = excluded.epoch_id, number = 0, lost = 1,
+                 asked_at = excluded.asked_at,
+                 due_at = CASE WHEN lost = 1 AND leaf = excluded.leaf AND due_at < excluded.due_at THEN due_at
+                               ELSE excluded.due_at END",
         )?
         .execute(params![
             of.group,

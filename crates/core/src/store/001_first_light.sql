@@ -321,6 +321,7 @@ CREATE TABLE leaving(
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
   account      BLOB NOT NULL,
   signature    BLOB NOT NULL,
+  key          BLOB NOT NULL,            -- beginning of the public key of the leaf that signed
   PRIMARY KEY(group_id, account)
 ) STRICT, WITHOUT ROWID;
 
