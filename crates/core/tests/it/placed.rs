@@ -721,13 +721,13 @@ fn who_came_back_from_words_in_the_half_that_lost_is_brought_back_again_rch_6() 
     assert!(!reads(&mut bench, 3, "not for Di") && !reads(&mut bench, 3, "nor this"));
 }
 
-/// Bo removes Flo and takes her back; she leaves in Ana's half. What was before is no coming back, and neither is what an old
-/// copy of a removed admin's device does.
+/// Bo removes Flo and takes her back; she leaves in Ana's half, where nobody has taken her out yet. What Bo did is no coming
+/// back: it carried no leave out.
 #[test]
-fn who_leaves_is_kept_by_nothing_that_was_before_or_is_void_grp_7() {
+fn who_leaves_is_kept_by_nobody_who_did_not_carry_it_out_grp_7() {
     let mut bench = group();
     meet(&mut bench, 1, 5);
-    let mut apart = Apart::between(bench, [&[0, 2, 5], &[1, 3, 4]]);
+    let mut apart = Apart::between(bench, [&[0, 2, 5], &[1, 3]]);
     apart.work(1, |bench| {
         remove(bench, 1, &[5]).unwrap();
         bench.pass(MINUTE);
@@ -736,14 +736,35 @@ fn who_leaves_is_kept_by_nothing_that_was_before_or_is_void_grp_7() {
     apart.work(0, |bench| {
         remove(bench, 0, &[4]).unwrap();
         bench.pass(MINUTE);
+        bench.devices[0].cut = true;
         let chat = chat(bench, 5);
         bench.ask(5, Command::GroupLeave(ByChat { chat })).unwrap();
     });
-    apart.halves[0].retain(|device| *device != 5);
+    apart.halves[0] = vec![0, 2];
     let mut bench = apart.meet();
+    assert!(sorted_names(&mut bench, 0).contains(&"Flo".into()));
     bench.pass(HOUR);
     assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Bo", "Cy", "Di"]);
     all_agree(&mut bench, &[0, 1, 2, 3]);
+}
+
+/// Bo, whom Ana removes, carries out Flo's leave and takes her back: nobody has come back by that.
+#[test]
+fn who_leaves_is_kept_by_no_void_commit_grp_7() {
+    let mut bench = group();
+    meet(&mut bench, 1, 5);
+    let mut apart = Apart::between(bench, [&[0, 2, 3, 4], &[1, 5]]);
+    apart.work(0, |bench| drop(remove(bench, 0, &[1]).unwrap()));
+    apart.work(1, |bench| {
+        let chat = chat(bench, 5);
+        bench.ask(5, Command::GroupLeave(ByChat { chat })).unwrap();
+        bench.pass(HOUR);
+        add(bench, 1, &[5]).unwrap();
+    });
+    let mut bench = apart.meet();
+    bench.pass(HOUR);
+    assert_eq!(sorted_names(&mut bench, 0), ["Ana", "Cy", "Di", "Ed"]);
+    all_agree(&mut bench, &[0, 2, 3, 4]);
 }
 
 /// Bo removes Di beside the head; Ana removes her again, takes her back, and then takes back Cy, who was in Bo's half: made
