@@ -463,7 +463,7 @@ impl World {
         }
     }
 
-    /// What a device wrote after it was taken away stands apart wherever it is shown.
+    /// What a device wrote after it was taken away stands apart wherever it is shown, but for those who are out.
     fn check_after_removal(&mut self, device: usize) {
         let Some(out) = self.nodes[device].out else { return };
         for k in 0..self.said.len() {
@@ -472,7 +472,11 @@ impl World {
                 continue;
             }
             for id in self.ids_of(k) {
-                let shown = format!("SELECT 1 FROM message WHERE id = x'{id}' AND chat IS NOT NULL AND late = 0");
+                // Who is out itself has no commit of later.
+                let shown = format!(
+                    "SELECT 1 FROM message m JOIN conversation v USING (group_id)
+                     WHERE m.id = x'{id}' AND m.chat IS NOT NULL AND m.late = 0 AND v.gone = 0"
+                );
                 for d in (0..self.nodes.len()).filter(|d| *d != device).collect::<Vec<_>>() {
                     if !self.nodes[d].device.rows(&shown, |_| Ok(())).is_empty() {
                         self.broke(format!(
