@@ -214,6 +214,11 @@ impl<S: MailboxStore> Service<S> {
         self.readers.drained(connection, bytes);
     }
 
+    /// There is a door at this path, open or not.
+    pub fn door_stands(&self, path: &DoorPath) -> bool {
+        self.store.door(path).is_ok_and(|door| door.is_some())
+    }
+
     /// A request to a door: its card if it stands and the proof fits, else nothing (RLY-30).
     pub fn knock(&mut self, path: &DoorPath, proof: &[u8; 16], now: Timestamp) -> Option<Arc<[u8]>> {
         // The hash first: a path without a door costs the same work.

@@ -26,7 +26,7 @@ use super::cover::Cover;
 use super::engine::{Ended, Engine, Outgoing};
 use super::entrance::Ticket;
 use super::forward::{Channels, Forwarding, Told};
-use super::http::{self, Asked, PROOF_SIZE, RequestError, read_head};
+use super::http::{self, Asked, Beginning, PROOF_SIZE, RequestError, read_head};
 use super::sessions::{Place, Sessions, Truck};
 use super::tls::Stream;
 use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
@@ -134,7 +134,7 @@ pub(super) async fn serve(mut stream: Stream, seat: Seat) -> EndReason {
     let mut bytes = Vec::with_capacity(1024);
     let request = tokio::select! {
         // In a box, like all that comes before and after the long silence: a connection idles in little memory.
-        request = Box::pin(read_request(&mut stream, &mut bytes, &seat.cover, deadline)) => request,
+        request = Box::pin(read_request(&mut stream, &mut bytes, &seat, deadline)) => request,
         _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
     };
     let error = match request {
@@ -161,23 +161,33 @@ pub(super) async fn serve(mut stream: Stream, seat: Seat) -> EndReason {
 
 /// Reads a head and what comes with it. Out: what is asked, and the head's length; the bytes are there also after an error.
 ///
-/// Our own clients say all at once. So before a web server behind whatever is not complete at once is none of ours: how long
-/// it waits for the rest is that server's affair.
+/// Before a web server behind, what could not become one of ours is that server's at once: how long it waits for the rest is
+/// its affair (RLY-42).
 async fn read_request(
     stream: &mut Stream,
     bytes: &mut Vec<u8>,
-    cover: &Cover,
+    seat: &Seat,
     deadline: Instant,
 ) -> Result<(Asked, usize), RequestError> {
-    let patience = cover.patience(deadline);
+    let patience = seat.cover.patience(deadline);
     loop {
         let read = timeout_at(patience, read_some(stream, bytes)).await;
         read.map_err(|_| RequestError::Slow)??;
         match read_head(bytes)? {
             Some(found) => return Ok(found),
-            None if cover.is_proxy() => return Err(RequestError::Slow),
+            None if seat.cover.is_proxy() && !could_be_ours(bytes, seat).await => return Err(RequestError::Slow),
             None => {}
         }
+    }
+}
+
+/// The rest may make it a request to this relay, or to a door that stands.
+async fn could_be_ours(bytes: &[u8], seat: &Seat) -> bool {
+    match http::read_beginning(bytes) {
+        None => false,
+        Some(Beginning::Any) => true,
+        Some(Beginning::Relay(path)) => seat.paths.contains(&path),
+        Some(Beginning::Door(path)) => seat.engine.stands(path).await.unwrap_or_default(),
     }
 }
 

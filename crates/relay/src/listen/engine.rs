@@ -57,6 +57,10 @@ enum Request {
         proof: [u8; 16],
         card: oneshot::Sender<Option<Arc<[u8]>>>,
     },
+    Stands {
+        path: DoorPath,
+        answer: oneshot::Sender<bool>,
+    },
     /// Tells everybody when to come back.
     Part([u8; 8]),
     Tick,
@@ -148,6 +152,13 @@ impl Engine {
         let (card, answer) = oneshot::channel();
         self.ask(Request::Knock { path, proof, card }).await?;
         answer.await.map_err(|_| Ended)
+    }
+
+    /// There is a door at this path.
+    pub(crate) async fn stands(&self, path: DoorPath) -> Result<bool, Ended> {
+        let (answer, stands) = oneshot::channel();
+        self.ask(Request::Stands { path, answer }).await?;
+        stands.await.map_err(|_| Ended)
     }
 
     /// Tells all connections to come back later and closes them; `dice` spread them.
@@ -250,6 +261,9 @@ impl<S: MailboxStore> Room<S> {
             }
             Request::Knock { path, proof, card } => {
                 let _ = card.send(self.service.knock(&path, &proof, now()));
+            }
+            Request::Stands { path, answer } => {
+                let _ = answer.send(self.service.door_stands(&path));
             }
             Request::Part(dice) => self.service.part(dice),
             Request::Tick | Request::Stop => {}

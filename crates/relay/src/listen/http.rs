@@ -12,6 +12,10 @@ use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// Length of what opens a door, in bytes (INV-4).
 pub const PROOF_SIZE: usize = 16;
+/// Length of a path of ours as text, without the slash.
+const PATH_CHARS: usize = 16;
+/// What follows the path in a request of ours.
+const LINE_END: &[u8] = b" HTTP/1.1\r\n";
 /// What everything else gets, byte for byte (RLY-30).
 pub const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\n\
 Content-Type: text/html; charset=utf-8\r\n\
@@ -83,6 +87,35 @@ pub fn read_head(bytes: &[u8]) -> Result<Option<(Asked, usize)>, RequestError> {
         httparse::Status::Complete(length) if length > HEAD_BYTES_MAX => Err(RequestError::TooLong),
         httparse::Status::Complete(length) => Ok(Some((asked(&request)?, length))),
     }
+}
+
+/// What a request could still become whose head is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// Any of ours: its path is not there yet.
+    Any,
+    /// The relay's handshake, at this path.
+    Relay(DoorPath),
+    /// A door's request.
+    Door(DoorPath),
+}
+
+/// Reads the beginning of a head. Out: nothing where no request of ours begins so.
+pub fn read_beginning(bytes: &[u8]) -> Option<Beginning> {
+    begins(bytes, b"GET /", Beginning::Relay).or_else(|| begins(bytes, b"POST /", Beginning::Door))
+}
+
+fn begins(bytes: &[u8], method: &[u8], at: impl Fn(DoorPath) -> Beginning) -> Option<Beginning> {
+    let Some(rest) = bytes.strip_prefix(method) else {
+        return method.starts_with(bytes).then_some(Beginning::Any);
+    };
+    let Some((path, end)) = rest.split_at_checked(PATH_CHARS) else {
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        return rest.iter().all(fits).then_some(Beginning::Any);
+    };
+    let line = LINE_END.get(..end.len()).unwrap_or(LINE_END);
+    let path = DoorPath::from_text(str::from_utf8(path).ok()?)?;
+    end.starts_with(line).then(|| at(path))
 }
 
 /// The answer that turns the connection into a WebSocket.
@@ -180,6 +213,31 @@ mod tests {
     const UPGRADE: &str = "GET /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     const KNOCK: &str = "POST /AAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n";
+
+    #[test]
+    fn what_could_still_become_one_of_ours_waits_for_its_rest_rly_42() {
+        let path = DoorPath::from_bytes([0; 12]);
+        for (request, at) in [(UPGRADE, Beginning::Relay(path)), (KNOCK, Beginning::Door(path))] {
+            let path_ends = request.find(" HTTP").unwrap();
+            for length in 0..request.len() {
+                let wanted = if length < path_ends { Beginning::Any } else { at };
+                let found = read_beginning(&request.as_bytes()[..length]);
+                assert_eq!(found, Some(wanted), "{}", &request[..length]);
+            }
+        }
+        for other in [
+            "get /",
+            "HEAD /",
+            "GET  ",
+            "GET /a/",
+            "GET /a ",
+            "GET /AAAAAAAAAAAAAAAA?",
+            "GET /AAAAAAAAAAAAAAAA HTTP/1.0",
+            "\r\n",
+        ] {
+            assert_eq!(read_beginning(other.as_bytes()), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_relay_and_a_door_are_told_apart_rly_35() {

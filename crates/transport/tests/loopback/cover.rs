@@ -211,6 +211,12 @@ fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
     ));
     let knock = format!("POST /{door} HTTP/1.1\r\n{head}Content-Length: 16\r\n\r\n0123456789abcdef");
     all.push(("a knock in two pieces".into(), halves(&knock)));
+    let here = format!("GET /{guess} HTTP/1.1\r\n{head}{upgrade}\r\n");
+    all.push(("a handshake elsewhere in two pieces".into(), halves(&here)));
+    all.push((
+        "bytes one after the other".into(),
+        here.bytes().take(40).map(|byte| vec![byte]).collect(),
+    ));
     all.push(("half a request".into(), vec![format!("GET /{door} HT").into_bytes()]));
     all
 }
@@ -234,6 +240,36 @@ async fn a_prober_cannot_tell_a_covered_relay_from_its_web_server_rly_42() {
     // Whoever says nothing waits as long as that server lets them, and 2 s.
     let (answer, _) = probe(covered.relay.local_addr, &[]).await;
     assert_eq!(answer, "");
+}
+
+#[tokio::test]
+async fn our_own_request_may_come_in_pieces_rly_42() {
+    let nginx = Nginx::start().await;
+    let covered = Covered::with(CoverChoice::Proxy(format!("http://{}", nginx.address))).await;
+    let relay = path_of(&covered.relay.route).to_text();
+    let secret = InviteSecret::from_bytes([5; 20]);
+    let handshake = format!(
+        "GET /{relay} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    let mut knock = format!(
+        "POST /{} HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n",
+        covered.path
+    )
+    .into_bytes();
+    let head = knock.len();
+    knock.extend_from_slice(&secret.proof());
+    for (request, ends, wanted) in [
+        (handshake.as_bytes(), handshake.len(), "HTTP/1.1 101 "),
+        (knock.as_slice(), head, "HTTP/1.1 200 OK"),
+    ] {
+        // In the method, the path, the line, a header, and before the last byte of the head.
+        for at in [2, 12, 24, 40, ends - 1] {
+            let (first, second) = request.split_at(at);
+            let (answer, _) = probe(covered.relay.local_addr, &[first.to_vec(), second.to_vec()]).await;
+            assert!(answer.starts_with(wanted), "{at}: {answer}");
+        }
+    }
 }
 
 #[tokio::test]
