@@ -222,7 +222,7 @@ mod tests {
             for length in 0..request.len() {
                 let wanted = if length < path_ends { Beginning::Any } else { at };
                 let found = read_beginning(&request.as_bytes()[..length]);
-                assert_eq!(found, Some(wanted), "{}", &request[..length]);
+                assert_eq!(found, Some(wanted), "{length} bytes of {request}");
             }
         }
         for other in [

@@ -273,6 +273,30 @@ async fn our_own_request_may_come_in_pieces_rly_42() {
 }
 
 #[tokio::test]
+async fn what_cannot_become_ours_is_the_servers_at_once_rly_42() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let behind = server.local_addr().unwrap().to_string();
+    let covered = Covered::with(CoverChoice::Proxy(behind)).await;
+    for said in [
+        "GET /AAAABBBBCCCCDDDD HTTP/1.1\r\nHo",
+        "POST /AAAABBBBCCCCDDDD HT",
+        "GET / HT",
+        "x",
+    ] {
+        let mut stranger = TcpStream::connect(covered.relay.local_addr).await.unwrap();
+        stranger.write_all(said.as_bytes()).await.unwrap();
+        // Long before the 2 s are over.
+        let (mut there, _) = timeout(Duration::from_secs(1), server.accept())
+            .await
+            .expect(said)
+            .unwrap();
+        let mut heard = vec![0; said.len()];
+        there.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, said.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn a_site_of_files_shows_no_door_rly_43() {
     let folder = tempfile::tempdir().unwrap();
     write_site(&folder.path().join("site"));
