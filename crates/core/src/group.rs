@@ -439,7 +439,7 @@ pub(crate) fn leave_said(
             .execute("UPDATE conversation SET leaving = 1 WHERE group_id = ?", [of.group])?;
         return Ok(());
     }
-    renewal::hasten(step, &of.group, leave_within_ms(step, of)?)
+    hasten_leaves(step, of)
 }
 
 fn check_leave(group: &Gid, account: AccountId, leaf: &mls::Leaf, signature: &[u8; 64]) -> Result<(), Stop> {
@@ -470,17 +470,21 @@ fn signed_leaves(step: &mut Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave
     Ok(leaves)
 }
 
-/// Those who have said that they leave, and have not come back since.
+/// Those who have said that they leave with a leaf that the head has, and have not come back since.
 fn who_leave(step: &Step<'_, '_>, of: &Conversation) -> Result<Vec<Leave>, Stop> {
     let said: Vec<([u8; 32], [u8; 64], [u8; 8])> = step
         .tx
         .prepare_cached("SELECT account, signature, key FROM leaving WHERE group_id = ?")?
         .query_map([of.group], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
-    let mut leaves = Vec::new();
+    if said.is_empty() {
+        return Ok(vec![]);
+    }
+    let (members, mut leaves) = (epochs::members(step, of.epoch)?, Vec::new());
     for (account, signature, key) in said {
         let account = AccountId::from_bytes(account);
-        if !epochs::came_back(step, of, account, key)? {
+        let has_leaf = members.iter().any(|one| one.account == account && one.key == key);
+        if has_leaf && !epochs::came_back(step, of, account, key)? {
             leaves.push(Leave { account, signature });
         }
     }
@@ -492,7 +496,7 @@ pub(crate) fn leaves(step: &Step<'_, '_>, of: &Conversation, account: AccountId)
     Ok(who_leave(step, of)?.iter().any(|leave| leave.account == account))
 }
 
-/// What a leave waited for may be done.
+/// Somebody leaves who is in the head: that is carried out soon.
 fn hasten_leaves(step: &Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
     if of.gone || !somebody_leaves(step, &of.group)? {
         return Ok(());
@@ -512,14 +516,8 @@ pub(crate) fn somebody_leaves(step: &Step<'_, '_>, group: &Gid) -> Result<bool, 
     let Some(of) = conversation::load(step, group)? else {
         return Ok(false);
     };
-    let (leave, me) = (who_leave(step, &of)?, step.me()?);
-    if leave.is_empty() {
-        return Ok(false);
-    }
-    let inside = epochs::accounts(step, of.epoch)?;
-    Ok(leave
-        .iter()
-        .any(|leave| leave.account != me && inside.contains(&leave.account)))
+    let me = step.me()?;
+    Ok(who_leave(step, &of)?.iter().any(|leave| leave.account != me))
 }
 
 /// Takes out those who have signed that they leave. Out: whether that made a commit.
@@ -588,6 +586,7 @@ pub(crate) fn head_moved(step: &mut Step<'_, '_>, group: &Gid, lost: &[EpochId])
     }
     outbox::look_for_place(step, group)?;
     succession::look(step, group)?;
+    hasten_leaves(step, &of)?;
     again::soon(step, &of, lost)
 }
 

@@ -1,6 +1,7 @@
 //! A member says that it leaves, and has not signed it (GRP-7).
 
 use crate::bench::Bench;
+use crate::forks::change;
 use crate::groups::{chat, circle, create, number};
 use rusqlite::params;
 use stonechat_core::Input;
@@ -48,5 +49,33 @@ pub(crate) fn a_leave_that_nobody_signed_makes_nobody_commit_grp_7() {
             0,
             "{device}"
         );
+    }
+}
+
+/// Whoever has another leaf now, or is out, leaves nobody waiting: what it has said with an old one stays, and hastens nothing.
+#[test]
+fn a_leave_by_a_leaf_that_the_head_has_not_hastens_nobody_grp_7() {
+    for (is_old, commits) in [(true, 0), (false, 1)] {
+        let mut bench = circle(3);
+        create(&mut bench, &[1, CY]);
+        bench.pass(HOUR);
+        // The head's row lists four bytes of leaf, an account, and the beginning of its key, for each.
+        let said = "INSERT INTO leaving SELECT v.group_id, s.account, zeroblob(64), substr(e.members, instr(e.members, s.account) + 32, 8)
+                    FROM conversation v JOIN epoch e ON e.epoch_id = v.head JOIN seat s ON s.chat = v.chat
+                    WHERE v.grouped = 1 AND s.account <> (SELECT account FROM account) AND s.role > 1;";
+        let old = if is_old {
+            "UPDATE leaving SET key = zeroblob(8);"
+        } else {
+            ""
+        };
+        // Others have just made a commit: a renewal that is due is put off (RNW-2), but for who leaves.
+        let now = bench.devices[0].now;
+        let due = format!("UPDATE conversation SET renew_at = 0, commit_at = {now} WHERE grouped = 1;");
+        change(&mut bench, 0, &format!("{said} {old} {due}"));
+        assert!(number(&mut bench, 0, "SELECT count(*) FROM leaving") > 0);
+        let outputs = bench.devices[0].step(Input::Wake);
+        bench.release(0, outputs);
+        let made = "SELECT count(*) FROM epoch JOIN conversation USING (group_id) WHERE grouped = 1 AND class = 2";
+        assert_eq!(number(&mut bench, 0, made), commits, "{is_old}");
     }
 }

@@ -1,7 +1,7 @@
 //! Members who were removed, with everything they ever had and everything that was ever put to the relay.
 
 use crate::bench::{Bench, relay_keys};
-use crate::groups::{all_agree, chat, circle, create, give, head, names, remove, say, texts};
+use crate::groups::{all_agree, chat, circle, create, give, head, names, number, remove, say, texts};
 use stonechat_core::Input;
 use stonechat_core::api::{Command, GroupEdit, Role};
 use stonechat_wire::exchange::{Arrival, News};
@@ -18,6 +18,8 @@ fn removed() -> Bench {
     say(&mut bench, CY, "still here").unwrap();
     bench.pass(HOUR);
     bench.devices[CY].cut = true;
+    say(&mut bench, 1, "for Cy too").unwrap();
+    bench.pass(HOUR);
     remove(&mut bench, 0, &[CY]).unwrap();
     for device in [0, 1, 3] {
         say(&mut bench, device, "not for Cy").unwrap();
@@ -56,11 +58,14 @@ fn all_traffic(bench: &mut Bench, device: usize, commits_too: bool) {
 #[test]
 fn a_removed_member_with_its_old_state_and_all_traffic_reads_nothing_new_grp_4() {
     let mut bench = removed();
+    // What was written before comes by the same traffic.
     all_traffic(&mut bench, CY, false);
-    assert_eq!(texts(&mut bench, CY), ["> still here"]);
+    assert_eq!(texts(&mut bench, CY), ["> still here", "for Cy too"]);
     all_traffic(&mut bench, CY, true);
-    assert_eq!(texts(&mut bench, CY), ["> still here"]);
-    assert_eq!(texts(&mut bench, 1).len(), 4);
+    assert_eq!(texts(&mut bench, CY), ["> still here", "for Cy too"]);
+    let gone = "SELECT gone FROM conversation WHERE grouped = 1";
+    assert_eq!(number(&mut bench, CY, gone), 1, "it has taken in that it is out");
+    assert_eq!(texts(&mut bench, 1).len(), 5);
 }
 
 #[test]

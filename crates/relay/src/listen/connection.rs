@@ -170,25 +170,32 @@ async fn read_request(
     deadline: Instant,
 ) -> Result<(Asked, usize), RequestError> {
     let patience = seat.cover.patience(deadline);
+    let mut cleared = None;
     loop {
         let read = timeout_at(patience, read_some(stream, bytes)).await;
         read.map_err(|_| RequestError::Slow)??;
         match read_head(bytes)? {
             Some(found) => return Ok(found),
-            None if seat.cover.is_proxy() && !could_be_ours(bytes, seat).await => return Err(RequestError::Slow),
+            None if seat.cover.is_proxy() && !could_be_ours(bytes, seat, &mut cleared).await => {
+                return Err(RequestError::Slow);
+            }
             None => {}
         }
     }
 }
 
-/// The rest may make it a request to this relay, or to a door that stands.
-async fn could_be_ours(bytes: &[u8], seat: &Seat) -> bool {
-    match http::read_beginning(bytes) {
+/// The rest may make it a request to this relay, or to a door that stands; that is asked once of a connection.
+async fn could_be_ours(bytes: &[u8], seat: &Seat, cleared: &mut Option<Beginning>) -> bool {
+    let begins = http::read_beginning(bytes);
+    let is_ours = match begins {
         None => false,
+        same if same == *cleared => true,
         Some(Beginning::Any) => true,
         Some(Beginning::Relay(path)) => seat.paths.contains(&path),
         Some(Beginning::Door(path)) => seat.engine.stands(path).await.unwrap_or_default(),
-    }
+    };
+    *cleared = begins;
+    is_ours
 }
 
 async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), RequestError> {
