@@ -1,7 +1,8 @@
 //! Members who lost their device and came back with their words: whoever may gives their new one a leaf, by itself.
 //!
-//! In: key packages of a contact's new device; commits that the head has left. Out: rows of `behind` that fall due, one after the other among those who
-//! may; lines in the chats of groups. `behind` makes the commit. Specified in `docs/protocol/14-devices.md` (RCH-6).
+//! In: key packages of a contact's new device; commits that the head has left. Out: rows of `behind` that fall due, one
+//! after the other among those who may; lines in the chats of groups. `behind` makes the commit. Specified in
+//! `docs/protocol/14-devices.md` (RCH-6).
 
 use crate::capsule;
 use crate::conversation::{self, Conversation, epochs};

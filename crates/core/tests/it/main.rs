@@ -29,6 +29,7 @@ mod handover;
 mod hostile;
 mod introduce;
 mod leaving;
+mod leaving_apart;
 mod limits;
 mod links;
 mod lost_removal;
