@@ -27,6 +27,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
     let listen = std::env::var("BENCH_ADDRESS")?.parse()?;
     let config = Config {
         listen,
+        also_listen: Vec::new(),
         data: folder.to_owned(),
         advertise: None,
         tls: None,

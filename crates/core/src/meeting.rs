@@ -26,6 +26,7 @@ use hkdf::Hkdf;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use stonechat_wire::address;
 use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
 use stonechat_wire::exchange::Errand;
 use stonechat_wire::ids::{AccountId, RelayId};
@@ -217,7 +218,7 @@ fn reach(relay: &CardRelay) -> Reach {
 
 /// What the kind of an address tells.
 fn address_reach(address: &str) -> Reach {
-    let address = address.strip_prefix("https://").unwrap_or(address);
+    let (_, address) = address::split(address);
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
     let ip = address
         .parse::<SocketAddr>()

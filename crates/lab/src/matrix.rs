@@ -107,6 +107,7 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
 fn talk(cell: &Cell, router: &Arc<Router>, onset: Duration) -> (Option<Duration>, Outcome) {
     let face = match cell.peer {
         Peer::Stonechat => ours::Face::Tls,
+        Peer::StonechatTwo => ours::Face::Two,
         Peer::StonechatPlain => ours::Face::Plain,
         Peer::TlsBlocked | Peer::TlsOwn | Peer::WebSocket | Peer::Random => {
             begin_later(router, onset);

@@ -22,17 +22,20 @@ pub enum Peer {
     Random,
     /// Stonechat: a relay and two people. Its relay has a name, a certificate and port 443.
     Stonechat,
+    /// The same with a second relay, in another network.
+    StonechatTwo,
     /// The same with a relay at an address, without TLS.
     StonechatPlain,
 }
 
 /// All peers.
-pub const PEERS: [Peer; 6] = [
+pub const PEERS: [Peer; 7] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
     Peer::Stonechat,
+    Peer::StonechatTwo,
     Peer::StonechatPlain,
 ];
 
@@ -45,6 +48,7 @@ impl Peer {
             Self::WebSocket => "websocket",
             Self::Random => "random",
             Self::Stonechat => "stonechat",
+            Self::StonechatTwo => "stonechat-two",
             Self::StonechatPlain => "stonechat-plain",
         }
     }
@@ -62,12 +66,14 @@ pub fn hosts() -> Vec<(&'static str, Ipv4Addr)> {
         ("bo", Ipv4Addr::new(10, 77, 0, 3)),
         ("hosting", OWN_ADDRESS),
         ("messenger", BLOCKED_ADDRESS),
-        ("residential", Ipv4Addr::new(198, 51, 100, 10)),
+        ("residential", HOME_ADDRESS),
     ]
 }
 
 /// Where our own servers stand, in a hosting network.
 pub const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// Where somebody's relay at home stands, in a residential network.
+pub const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// Where the blocked messenger stands, in a hosting network too.
 pub const BLOCKED_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 

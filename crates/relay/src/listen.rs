@@ -16,7 +16,7 @@ use stonechat_wire::frame::FORWARDS;
 use stonechat_wire::ids::DoorPath;
 use stonechat_wire::route::{RelayRoute, relay_path};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::home::{Home, HomeError, dice};
@@ -54,6 +54,9 @@ pub use tls::{TlsError, TlsFiles};
 /// Pause after a failed accept, for instance when the process has too many files open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Accepted connections that wait to be taken over.
+const ACCEPTED_WAITING: usize = 16;
+
 /// How long connections may take to hear that the relay ends, and when to come back.
 const PARTING: Duration = Duration::from_secs(2);
 /// How long those may take to end that did not hear it.
@@ -64,9 +67,11 @@ const GOODBYES: Duration = Duration::from_secs(3);
 pub struct Config {
     /// Where to listen; port 0 takes any.
     pub listen: SocketAddr,
+    /// Where else to listen: another port, for whom this one is closed to.
+    pub also_listen: Vec<SocketAddr>,
     /// The data folder: keys, secret, mailboxes.
     pub data: PathBuf,
-    /// `host:port` that goes into the route; else the address listened on.
+    /// The address that goes into the route (RTE-5); else the one listened on.
     pub advertise: Option<String>,
     /// Certificate and key: the relay speaks TLS, and its route says so.
     pub tls: Option<TlsFiles>,
@@ -130,11 +135,11 @@ impl Relay {
         let home = Home::open(&config.data)?;
         let mut store = SegmentLog::open(&home.mailboxes, dice()?)?;
         import(&home.old_mailboxes, &mut store)?;
-        let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.map_err(|error| StartError::Listen(config.listen, error))?;
-        let local_addr = listener
-            .local_addr()
-            .map_err(|error| StartError::Listen(config.listen, error))?;
+        let (listener, local_addr) = bind(config.listen).await?;
+        let mut others = Vec::new();
+        for address in &config.also_listen {
+            others.push(bind(*address).await?);
+        }
         let route = route(&config, &home, local_addr);
         let access = match config.access {
             AccessChoice::Secret => Access::Secrets(home.secrets.clone()),
@@ -159,10 +164,13 @@ impl Relay {
             Forwarding::new(&config.forward, config.limits),
             config.limits,
         ));
-        let accepting = tokio::spawn(accept_all(listener, hall, asked_to_stop));
+        let also_at = others.iter().map(|(_, address)| *address).collect();
+        let listeners = std::iter::once(listener).chain(others.into_iter().map(|(listener, _)| listener));
+        let accepting = tokio::spawn(accept_all(listeners.collect(), hall, asked_to_stop));
         tracing::info!("relay is up");
         Ok(Running {
             local_addr,
+            also_at,
             metrics_addr,
             telling,
             route,
@@ -188,6 +196,8 @@ pub async fn run(config: Config, started: impl FnOnce(&Running)) -> Result<(), S
 pub struct Running {
     /// Where it listens.
     pub local_addr: SocketAddr,
+    /// Where else.
+    pub also_at: Vec<SocketAddr>,
     /// Where it tells its figures.
     pub metrics_addr: Option<SocketAddr>,
     telling: Option<JoinHandle<()>>,
@@ -278,17 +288,46 @@ impl Hall {
     }
 }
 
-async fn accept_all(listener: TcpListener, hall: Arc<Hall>, mut asked_to_stop: watch::Receiver<bool>) {
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let not_there = |error| StartError::Listen(address, error);
+    let listener = TcpListener::bind(address).await.map_err(not_there)?;
+    let local = listener.local_addr().map_err(not_there)?;
+    Ok((listener, local))
+}
+
+async fn accept_all(listeners: Vec<TcpListener>, hall: Arc<Hall>, mut asked_to_stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut accepting = JoinSet::new();
+    let (accepted, mut accepted_in) = mpsc::channel(ACCEPTED_WAITING);
+    for listener in listeners {
+        accepting.spawn(accept(listener, accepted.clone()));
+    }
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-            _ = asked_to_stop.wait_for(|stop| *stop) => break,
-        };
-        match accepted {
-            Ok((stream, from)) => {
+        tokio::select! {
+            Some((stream, from)) = accepted_in.recv() => {
                 connections.spawn(welcome(stream, from.ip(), Arc::clone(&hall)));
+            }
+            Some(_) = connections.join_next() => {}
+            _ = asked_to_stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    accepting.shutdown().await;
+    part(&hall, &mut connections).await;
+    let goodbyes = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GOODBYES, goodbyes).await.is_err() {
+        connections.shutdown().await;
+    }
+    let _ = hall.engine.stop().await;
+}
+
+/// Accepts at one address, as fast as connections are taken over.
+async fn accept(listener: TcpListener, accepted: mpsc::Sender<(TcpStream, SocketAddr)>) {
+    loop {
+        match listener.accept().await {
+            Ok(connection) => {
+                if accepted.send(connection).await.is_err() {
+                    return;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -296,13 +335,6 @@ async fn accept_all(listener: TcpListener, hall: Arc<Hall>, mut asked_to_stop: w
             }
         }
     }
-    drop(listener);
-    part(&hall, &mut connections).await;
-    let goodbyes = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GOODBYES, goodbyes).await.is_err() {
-        connections.shutdown().await;
-    }
-    let _ = hall.engine.stop().await;
 }
 
 /// Lets everybody know when to come back, and gives them a moment to hear it (RLY-38).

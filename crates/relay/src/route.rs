@@ -1,6 +1,6 @@
 //! The routes to a relay: one for each secret that lets somebody in.
 
-use stonechat_wire::address;
+use stonechat_wire::address::{self, Around};
 use stonechat_wire::ids::RelayId;
 use stonechat_wire::route::RelayRoute;
 
@@ -8,7 +8,10 @@ use crate::listen::AccessChoice;
 
 /// The address of a relay that speaks TLS, whether it says so already or not.
 pub fn inside_tls(address: &str) -> String {
-    address::inside_tls(address::split(address).1)
+    match address::split(address).0 {
+        Around::Plain => address::inside_tls(address),
+        Around::Tls => address.to_owned(),
+    }
 }
 
 /// All routes; an open relay has one, without a secret.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use stonechat_wire::address::{self, Around};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 not done · 2 wrong usage · 3 profile in use · 4 wrong or missing passphrase · \
 5 the link or route is no good · 6 no such contact, message or request · 7 newer or damaged database · 8 disk full";
@@ -880,9 +881,18 @@ pub(crate) struct RelayData {
 pub(crate) struct RelayInit {
     #[command(flatten)]
     pub(crate) at: RelayData,
-    /// HOST:PORT under which others reach it.
-    #[arg(long, value_name = "HOST:PORT")]
+    /// HOST:PORT under which others reach it; the numbers that the name leads to are put behind it.
+    #[arg(long, value_name = "HOST:PORT", value_parser = public)]
     pub(crate) public: Option<String>,
+}
+
+/// An address that a route can hold.
+fn public(text: &str) -> Result<String, String> {
+    if address::holds(text) && address::split(text).0 == Around::Plain {
+        Ok(text.to_owned())
+    } else {
+        Err("HOST:PORT is wanted, and behind it at most three times a comma and IP:PORT".to_owned())
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -905,11 +915,15 @@ pub(crate) struct RelayRun {
     /// Where to listen: ADDRESS:PORT; port 0: any [default: 127.0.0.1:7481].
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Where else to listen; may be given several times.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) also_listen: Vec<SocketAddr>,
     /// Folder of the relay's data.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// HOST:PORT that the route names, where it is not the address listened on.
-    #[arg(long, value_name = "HOST:PORT")]
+    /// What the route names, where it is not the address listened on: HOST:PORT, and up to three times ,IP:PORT for those to
+    /// whom the name is not told.
+    #[arg(long, value_name = "HOST:PORT", value_parser = public)]
     pub(crate) public: Option<String>,
     /// File with the certificate, as PEM, its chain behind it: the relay speaks TLS.
     #[arg(long, value_name = "FILE", requires = "key")]

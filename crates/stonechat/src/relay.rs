@@ -4,7 +4,7 @@
 //! Out: its route on standard output, then service until told to end; or an answer.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use stonechat_relay::operate::doctor::{Health, examine};
 use stonechat_relay::operate::settings::Settings;
 use stonechat_relay::{Config, CoverChoice, Relay, route};
 use stonechat_transport::lan::{self, Announced};
+use stonechat_wire::address;
 use stonechat_wire::route::RelayRoute;
 
 use crate::client::settle;
@@ -52,8 +53,14 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     let settings = settings(&data)?;
     let settings = if run.open { settings.opened() } else { settings };
     log::start(&Home::logs_in(&data), settle(&data, Wishes::default())?.log)?;
+    let also_listen = if run.also_listen.is_empty() {
+        settings.also_listen().map_err(anyhow::Error::from)?
+    } else {
+        run.also_listen
+    };
     let config = Config {
         listen: run.listen.unwrap_or(settings.listen),
+        also_listen,
         advertise: run.public.or_else(|| settings.public.clone()),
         tls: run
             .cert
@@ -87,7 +94,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
 /// Says on the local network where the relay is: those who know it find it there when its address changes (LAN-1).
 fn announced(route: &str) -> Option<Announced> {
     let route = RelayRoute::parse(route).ok()?;
-    let (_, port) = route.address.rsplit_once(':')?;
+    let port = address::port(&route.address);
     let mut dice = [0; 16];
     getrandom::fill(&mut dice).ok()?;
     let announced = lan::announce(&route.relay, port.parse().ok()?, dice);
@@ -112,12 +119,24 @@ fn init(data: &Path, wish: &RelayInit) -> Result<(), CommandError> {
     if file.exists() {
         return Err(anyhow!("{} is there already; it is left as it is", file.display()).into());
     }
-    write_durably(data, &file, Settings::template(wish.public.as_deref()).as_bytes())?;
+    let public = wish.public.as_deref().map(with_numbers);
+    write_durably(data, &file, Settings::template(public.as_deref()).as_bytes())?;
     drop(home);
     show::line(&format!("settings: {}", file.display()))?;
     routes(data)?;
     show::note("Next: read the settings, then `stonechat relay doctor`, then `stonechat relay run`.");
     Ok(())
+}
+
+/// The address with the numbers that its name leads to behind it (WAY-1): those that others reach.
+fn with_numbers(public: &str) -> String {
+    let has_some = address::places(public).next().is_some();
+    let is_number = public.parse::<SocketAddr>().is_ok();
+    if has_some || is_number {
+        return public.to_owned();
+    }
+    let numbers = public.to_socket_addrs().into_iter().flatten();
+    address::with_places(public, numbers.filter(|number| !number.ip().is_loopback()))
 }
 
 fn doctor(data: &Path) -> Result<(), CommandError> {

@@ -7,9 +7,11 @@
 //! Drain [`Courier::poll_output`] to [`Output::Wait`] after every handful of inputs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use stonechat_wire::address::dialled;
 use stonechat_wire::beacon::Beacon;
 use stonechat_wire::exchange::{Arrival, Errand, Listen, News, Parcel, Signal};
 use stonechat_wire::frame::{FromRelay, ToRelay};
@@ -86,6 +88,8 @@ pub enum Input {
         link: LinkId,
         /// The keys that answered; they fit the pin.
         keys: RelayKeys,
+        /// The number that was reached.
+        place: Option<SocketAddr>,
     },
     /// Frames came.
     Frames {
@@ -280,7 +284,7 @@ impl Courier {
             Input::Network(network) => self.moved(now, network),
             Input::Near { beacon, addresses } => self.found_near(now, &beacon, addresses),
             Input::Errand(errand) => self.errand(now, errand),
-            Input::Open { link, keys } => self.open(now, link, keys),
+            Input::Open { link, keys, place } => self.open(now, link, keys, place),
             Input::Frames { link, frames } => frames.into_iter().for_each(|frame| self.frame(now, link, frame)),
             Input::Heard { link } => self.with_relay(link, |relay| relay.heard(now)),
             Input::Used { link, used } => self.with_relay(link, |relay| relay.used(used)),
@@ -352,9 +356,13 @@ impl Courier {
         let here = self.here.as_ref();
         let worked = here.and_then(|here| here.addresses.get(&route.relay).cloned());
         let habit = here.and_then(|here| here.habits.get(&route.relay).copied());
+        let place = self.remembered.place(&route.relay).map(str::to_owned);
         if let Some(relay) = self.relay(route.relay) {
             let is_new = !relay.is_wanted();
             relay.learn(now, route, keys, worked.as_deref());
+            if let Some(place) = &place {
+                relay.remember_place(place);
+            }
             if let Some(habit) = habit.filter(|_| is_new) {
                 relay.recall(now, habit, worked.as_deref());
             }
@@ -402,10 +410,14 @@ impl Courier {
         }
     }
 
-    fn open(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys) {
+    fn open(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys, place: Option<SocketAddr>) {
         let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
             return;
         };
+        if let Some(led_to) = place.and_then(|place| led_to(relay.dialling(link)?, place)) {
+            relay.remember_place(&led_to);
+            self.remembered.led_to(relay.id(), led_to);
+        }
         if let Some((frame, losers)) = relay.opened(now, link, keys) {
             losers.into_iter().for_each(|loser| self.end(loser));
             self.outputs.push_back(Output::Send { link, frame });
@@ -698,11 +710,8 @@ impl Courier {
 
     /// Whether a handshake with this address may begin (TRK-5).
     fn hello(&mut self, now: Timestamp, address: &str) -> Result<(), Timestamp> {
-        let relays = self
-            .relays
-            .values()
-            .filter(|relay| relay.is_shaking_hands_with(address));
-        let under_way = relays.count() + self.knocks.asking(address);
+        let relays = self.relays.values().map(|relay| relay.shaking_hands_with(address));
+        let under_way = relays.sum::<usize>() + self.knocks.asking(address);
         self.hellos.begin(now, address, under_way)
     }
 
@@ -716,6 +725,12 @@ impl Courier {
         ];
         relays.chain(others.into_iter().flatten()).min()
     }
+}
+
+/// What a way by name is by the number that it led to; nothing for one that has a number, or leads nowhere outside.
+fn led_to(way: &str, place: SocketAddr) -> Option<String> {
+    let is_number = dialled(way).parse::<SocketAddr>().is_ok();
+    (!is_number && !place.ip().is_loopback()).then(|| format!("{way}@{place}"))
 }
 
 /// A pause that doubles with every failure, between a half and the whole of it by dice.

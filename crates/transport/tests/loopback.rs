@@ -608,6 +608,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
     let (access, limits) = (AccessChoice::Secret, Limits::default());
     Config {
         listen,
+        also_listen: Vec::new(),
         data,
         advertise: None,
         tls: None,

@@ -1,12 +1,20 @@
-//! `host:port`, or `https://host:port`: the one form in which a relay's address is written (RTE-5).
+//! `host:port`, or `https://host:port`: the one form in which a relay's address is written (RTE-5). Behind it may stand
+//! where else the same relay answers, by number: for those to whom the name is not told, or its port is closed.
+//!
+//! An *address* is what routes and cards hold; a *way* is one place of it to be dialled, `NAME:PORT` or
+//! `NAME:PORT@IP:PORT`.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// What stands before an address that is spoken to inside TLS.
 const TLS: &str = "https://";
 /// Longest address, in bytes.
 pub(crate) const ADDRESS_BYTES_MAX: usize = 104;
+/// Most further places of an address.
+pub const PLACES_MAX: usize = 3;
 
 /// What surrounds a connection to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +25,47 @@ pub enum Around {
     Tls,
 }
 
-/// What surrounds a connection to an address, and its `host:port`.
+/// What surrounds a connection to an address or by a way, and the `host:port` that it is known by there.
 pub fn split(address: &str) -> (Around, &str) {
-    address
+    let first = address.split([',', '@']).next().unwrap_or(address);
+    first
         .strip_prefix(TLS)
-        .map_or((Around::Plain, address), |place| (Around::Tls, place))
+        .map_or((Around::Plain, first), |place| (Around::Tls, place))
+}
+
+/// The ways to an address, the one by name first.
+pub fn ways(address: &str) -> Vec<String> {
+    let mut parts = address.split(',');
+    let first = parts.next().unwrap_or(address);
+    let others = parts.map(|place| format!("{first}@{place}"));
+    core::iter::once(String::from(first)).chain(others).collect()
+}
+
+/// What is dialled on a way: its number where it has one, else the name.
+pub fn dialled(way: &str) -> &str {
+    way.split_once('@').map_or_else(|| split(way).1, |(_, place)| place)
+}
+
+/// The port that is dialled on a way.
+pub fn port(way: &str) -> &str {
+    dialled(way).rsplit_once(':').map_or("", |(_, port)| port)
+}
+
+/// The further places of an address.
+pub fn places(address: &str) -> impl Iterator<Item = SocketAddr> {
+    address.split(',').skip(1).filter_map(|place| place.parse().ok())
+}
+
+/// The address with these places behind it, as many as an address can hold.
+pub fn with_places(first: &str, places: impl IntoIterator<Item = SocketAddr>) -> String {
+    let mut address = String::from(first);
+    for place in places.into_iter().take(PLACES_MAX) {
+        let longer = format!("{address},{place}");
+        if longer.len() <= ADDRESS_BYTES_MAX {
+            address = longer;
+        }
+    }
+    address
 }
 
 /// The same place, inside TLS.
@@ -29,14 +73,38 @@ pub fn inside_tls(place: &str) -> String {
     format!("{TLS}{place}")
 }
 
+/// Whether a text is an address.
+pub fn holds(address: &str) -> bool {
+    check(address).is_some()
+}
+
 /// The address as given, if it is `host:port` with a plausible host (a name, IPv4, or IPv6 in brackets), with or
-/// without `https://` before it.
+/// without `https://` before it, and up to [`PLACES_MAX`] times a comma and `IP:PORT` behind it.
 pub(crate) fn check(address: &str) -> Option<&str> {
-    let (_, place) = split(address);
-    let (host, port) = place.rsplit_once(':')?;
-    let port_holds = port.parse::<u16>().is_ok_and(|port| port != 0) && port.bytes().all(|b| b.is_ascii_digit());
-    let ok = address.len() <= ADDRESS_BYTES_MAX && port_holds && host_holds(host);
+    let mut parts = address.split(',');
+    let first = parts.next()?;
+    let ok = address.len() <= ADDRESS_BYTES_MAX
+        && first_holds(first)
+        && parts.clone().count() <= PLACES_MAX
+        && parts.all(place_holds);
     ok.then_some(address)
+}
+
+fn first_holds(first: &str) -> bool {
+    let place = first.strip_prefix(TLS).unwrap_or(first);
+    let Some((host, port)) = place.rsplit_once(':') else {
+        return false;
+    };
+    let port_holds = port.parse::<u16>().is_ok_and(|port| port != 0) && port.bytes().all(|b| b.is_ascii_digit());
+    port_holds && host_holds(host)
+}
+
+/// A number in its one spelling, that can be dialled.
+fn place_holds(place: &str) -> bool {
+    let number = place.parse::<SocketAddr>();
+    // Without an IPv6 address's scope, which means something on one machine only.
+    let spelt = |number: SocketAddr| SocketAddr::new(number.ip(), number.port()).to_string();
+    number.is_ok_and(|number| number.port() != 0 && !number.ip().is_unspecified() && spelt(number) == place)
 }
 
 /// `host:port` out of a link's authority part; `port` where it names none.
@@ -49,7 +117,8 @@ pub(crate) fn with_port(authority: &str, port: u16) -> Option<String> {
     } else {
         format!("{authority}:{port}")
     };
-    check(&address).map(String::from)
+    let is_one = address.len() <= ADDRESS_BYTES_MAX && first_holds(&address);
+    is_one.then_some(address)
 }
 
 fn host_holds(host: &str) -> bool {
@@ -105,5 +174,50 @@ mod tests {
         assert_eq!(with_port("[::1]", 80).as_deref(), Some("[::1]:80"));
         assert_eq!(with_port("a", 80).as_deref(), Some("a:80"));
         assert_eq!(with_port("a:81", 80).as_deref(), Some("a:81"));
+        assert_eq!(with_port("a:81,192.0.2.7:80", 80), None);
+    }
+
+    #[test]
+    fn further_places_are_numbers_behind_the_name_rte_5() {
+        let address = "https://a.example:443,192.0.2.7:443,[2001:db8::7]:8443";
+        assert_eq!(check(address), Some(address));
+        assert_eq!(split(address), (Around::Tls, "a.example:443"));
+        let ways = ways(address);
+        assert_eq!(
+            ways,
+            [
+                "https://a.example:443",
+                "https://a.example:443@192.0.2.7:443",
+                "https://a.example:443@[2001:db8::7]:8443"
+            ]
+        );
+        let dialled: Vec<_> = ways.iter().map(|way| dialled(way)).collect();
+        assert_eq!(dialled, ["a.example:443", "192.0.2.7:443", "[2001:db8::7]:8443"]);
+        assert!(ways.iter().all(|way| split(way) == (Around::Tls, "a.example:443")));
+        assert_eq!((port(&ways[0]), port(&ways[2])), ("443", "8443"));
+        assert_eq!(with_places("https://a.example:443", places(address)), address);
+        assert_eq!(check("a:1,192.0.2.7:2"), Some("a:1,192.0.2.7:2"));
+        for bad in [
+            "a:1,",
+            "a:1,b:2",
+            "a:1,192.0.2.7",
+            "a:1,192.0.2.7:0",
+            "a:1,0.0.0.0:1",
+            "a:1,192.0.2.7:01",
+            "a:1,[2001:0db8::7]:1",
+            "a:1,[fe80::1%1]:1",
+            "a:1,https://192.0.2.7:1",
+            "a:1, 192.0.2.7:1",
+            "a:1@192.0.2.7:1",
+            ",192.0.2.7:1",
+            "a:1,192.0.2.1:1,192.0.2.2:1,192.0.2.3:1,192.0.2.4:1",
+        ] {
+            assert_eq!(check(bad), None, "{bad}");
+        }
+        let many = with_places(&format!("{}:1", "a".repeat(80)), places(address));
+        assert!(
+            holds(&many) && many.ends_with("192.0.2.7:443"),
+            "what does not fit is left out"
+        );
     }
 }

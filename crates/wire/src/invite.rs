@@ -8,10 +8,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::{IpAddr, SocketAddr};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::address::{self, Around};
+use crate::address::{self, Around, PLACES_MAX};
 use crate::codec::{DecodeError, Reader, Write, from_base64, to_base64};
 use crate::envelope::EnvelopeKey;
 use crate::ids::{AccountId, DoorPath, Token};
@@ -98,7 +99,7 @@ pub fn account_pin(secret: &InviteSecret, account: AccountId) -> [u8; 16] {
 /// An invite as it is handed over.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteLink {
-    /// Where to knock, `host:port` each; one in a link, up to [`HINTS_MAX`] in a code.
+    /// Where to knock, an address (RTE-5) each; one in a link, up to [`HINTS_MAX`] in a code.
     pub hints: Vec<String>,
     /// The secret everything derives from.
     pub secret: InviteSecret,
@@ -134,17 +135,19 @@ pub enum LinkError {
 
 impl InviteLink {
     /// `http://HOST:PORT/PATH#FRAGMENT` with the first hint (`https://` where that says so); at most 120 characters for
-    /// hosts up to 35 (INV-1).
+    /// hosts up to 35, and ten more for each further IPv4 place (INV-1).
     pub fn to_url(&self) -> String {
         let hint = self.hints.first().map_or("", String::as_str);
-        let scheme = match address::split(hint) {
-            (Around::Plain, _) => "http://",
-            (Around::Tls, _) => "",
+        let (scheme, place) = match address::split(hint) {
+            (Around::Plain, place) => ("http", place),
+            (Around::Tls, place) => ("https", place),
         };
+        let mut fragment = self.fragment();
+        address::places(hint).for_each(|place| put_place(&mut fragment, place));
         format!(
-            "{scheme}{hint}/{}#{}",
+            "{scheme}://{place}/{}#{}",
             self.secret.path().to_text(),
-            to_base64(&self.fragment())
+            to_base64(&fragment)
         )
     }
 
@@ -198,7 +201,7 @@ impl InviteLink {
         let bytes = read_base64(fragment)?;
         let mut reader = Reader::new(&bytes);
         let mut link = Self::read_fragment(&mut reader).map_err(|_| LinkError::Broken)?;
-        reader.end().map_err(|_| LinkError::Broken)?;
+        let places = read_places(&mut reader).map_err(|_| LinkError::Broken)?;
         if path != link.secret.path() {
             return Err(LinkError::Broken);
         }
@@ -206,7 +209,8 @@ impl InviteLink {
             Around::Plain => address::with_port(authority, 80),
             Around::Tls => address::with_port(authority, 443).map(|place| address::inside_tls(&place)),
         };
-        link.hints.push(hint.ok_or(LinkError::Broken)?);
+        let hint = address::with_places(&hint.ok_or(LinkError::Broken)?, places);
+        link.hints.push(hint);
         Ok(link)
     }
 
@@ -250,6 +254,39 @@ impl InviteLink {
             expiry_day: reader.u16()?,
         })
     }
+}
+
+/// 4 | IPv4 address 4 | port 2, or 6 | IPv6 address 16 | port 2.
+fn put_place(bytes: &mut Vec<u8>, place: SocketAddr) {
+    match place.ip() {
+        IpAddr::V4(ip) => {
+            bytes.put(&[4]);
+            bytes.put(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            bytes.put(&[6]);
+            bytes.put(&ip.octets());
+        }
+    }
+    bytes.put(&place.port().to_be_bytes());
+}
+
+fn read_places(reader: &mut Reader<'_>) -> Result<Vec<SocketAddr>, DecodeError> {
+    let mut places = Vec::new();
+    while !reader.is_empty() && places.len() < PLACES_MAX {
+        let ip = match reader.u8()? {
+            4 => IpAddr::from(reader.array::<4>()?),
+            6 => IpAddr::from(reader.array::<16>()?),
+            _ => return Err(DecodeError::Value("place")),
+        };
+        let place = SocketAddr::new(ip, reader.u16()?);
+        if place.port() == 0 || ip.is_unspecified() {
+            return Err(DecodeError::Value("place"));
+        }
+        places.push(place);
+    }
+    reader.end()?;
+    Ok(places)
 }
 
 /// Decodes base64url and tells a newer version from a broken one.

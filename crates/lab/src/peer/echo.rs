@@ -14,7 +14,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::{BLOCKED_ADDRESS, OWN_ADDRESS, Outcome, Peer, Work};
+use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, Peer, Work};
 use crate::router::{RESOLVERS, Router};
 
 /// Length of a text.
@@ -27,6 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub const BLOCKED_NAME: &str = "chat.blocked.example";
 /// Name of a server that is on no list.
 pub const OWN_NAME: &str = "garden.example";
+/// Name of a relay that somebody has at home.
+pub const HOME_NAME: &str = "orchard.example";
 
 /// Runs one of the simple peers.
 pub fn run(router: &Router, peer: Peer, work: Work) -> Outcome {
@@ -84,7 +86,7 @@ const fn port(peer: Peer) -> u16 {
     match peer {
         Peer::TlsBlocked | Peer::TlsOwn => 443,
         Peer::WebSocket => 80,
-        Peer::Random | Peer::Stonechat | Peer::StonechatPlain => 7000,
+        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => 7000,
     }
 }
 
@@ -128,7 +130,7 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
                 .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat | Peer::StonechatPlain => Box::new(stream),
+        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => Box::new(stream),
     };
     let mut text = [0; TEXT_BYTES];
     loop {
@@ -207,7 +209,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
     };
     let address = match peer {
         Peer::TlsBlocked | Peer::TlsOwn => lookup(name)?,
-        Peer::WebSocket | Peer::Random | Peer::Stonechat | Peer::StonechatPlain => OWN_ADDRESS,
+        Peer::WebSocket | Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => OWN_ADDRESS,
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
     prepare(&stream, STEP_MAX)?;
@@ -222,7 +224,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
             read_head(&mut stream)?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat | Peer::StonechatPlain => Box::new(stream),
+        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => Box::new(stream),
     })
 }
 
@@ -251,7 +253,10 @@ fn lookup(name: &str) -> io::Result<Ipv4Addr> {
 
 /// What the resolvers know.
 pub fn names() -> std::collections::BTreeMap<String, Ipv4Addr> {
-    [(BLOCKED_NAME, BLOCKED_ADDRESS), (OWN_NAME, OWN_ADDRESS)]
-        .map(|(name, at)| (name.to_owned(), at))
-        .into()
+    let names = [
+        (BLOCKED_NAME, BLOCKED_ADDRESS),
+        (OWN_NAME, OWN_ADDRESS),
+        (HOME_NAME, HOME_ADDRESS),
+    ];
+    names.map(|(name, at)| (name.to_owned(), at)).into()
 }

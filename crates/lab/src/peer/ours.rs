@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddrV4;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::echo::OWN_NAME;
-use super::{OWN_ADDRESS, Outcome, Work};
+use super::echo::{HOME_NAME, OWN_NAME};
+use super::{HOME_ADDRESS, OWN_ADDRESS, Outcome, Work};
 use crate::router::Router;
 
 /// What the relay looks like from outside.
@@ -26,7 +26,26 @@ pub enum Face {
     Plain,
     /// TLS at a name that is on no list, with a certificate of an authority that everybody here believes.
     Tls,
+    /// That, and a second relay like it in a residential network, at another name: Ana has both.
+    Two,
 }
+
+impl Face {
+    /// The hosts that have a relay, with their addresses and names.
+    const fn relays(self) -> &'static [(&'static str, Ipv4Addr, &'static str)] {
+        const BOTH: &[(&str, Ipv4Addr, &str)] = &[
+            ("hosting", OWN_ADDRESS, OWN_NAME),
+            ("residential", HOME_ADDRESS, HOME_NAME),
+        ];
+        match self {
+            Self::Plain | Self::Tls => BOTH.first_chunk::<1>().expect("it has two"),
+            Self::Two => BOTH,
+        }
+    }
+}
+
+/// Another port of each relay inside TLS, which its route names with its number.
+const SECOND_PORT: u16 = 8443;
 
 /// How long a program may take to say that it is up.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -57,32 +76,20 @@ impl Friends {
     /// Starts everything; nobody has met yet.
     pub fn start(router: &Router, program: &Path, face: Face) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let authority = folder.path().join("cert.pem");
-        let made = rcgen::generate_simple_self_signed(vec![OWN_NAME.to_owned()]).unwrap();
-        let key = folder.path().join("key.pem");
-        std::fs::write(&authority, made.cert.pem()).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let (ana, bo, relay) = (
-            folder.path().join("ana"),
-            folder.path().join("bo"),
-            folder.path().join("relay"),
-        );
-        let port = if face == Face::Tls { 443 } else { 80 };
-        let (listen, public) = (
-            SocketAddrV4::new(OWN_ADDRESS, port).to_string(),
-            format!("{OWN_NAME}:443"),
-        );
-        let mut words = vec!["relay", "run", "--listen", &listen, "--data", text(&relay)];
-        if face == Face::Tls {
-            words.extend(["--cert", text(&authority), "--key", text(&key), "--public", &public]);
+        let tls = TlsFiles::make(folder.path());
+        let (mut programs, mut routes) = (Vec::new(), Vec::new());
+        for (host, at, name) in face.relays() {
+            let data = folder.path().join(host);
+            let (relay, route) = start_relay(router, program, face, &tls, (host, *at, name), &data);
+            programs.push(relay);
+            routes.push(route);
         }
-        let trust = Some(authority.as_path());
-        let (relay, route) = start(router, "hosting", program, trust, &words, "route: ");
-        let mut programs = vec![relay];
+        let (ana, bo) = (folder.path().join("ana"), folder.path().join("bo"));
+        let trust = Some(tls.cert.as_path());
         for (host, home, name) in [("ana", &ana, "Ana"), ("bo", &bo, "Bo")] {
             let mut words = vec!["--home", text(home), "init", "--name", name];
             if name == "Ana" {
-                words.extend(["--relay", &route]);
+                words.extend(routes.iter().flat_map(|route| ["--relay", route]));
             }
             finish(router, host, program, &words);
             let serve = ["--home", text(home), "serve", "--port", "0"];
@@ -154,6 +161,44 @@ impl Friends {
             doubled: came.values().filter(|(_, times)| *times > 1).count(),
         }
     }
+}
+
+/// A certificate of both names, which everybody here believes, and its key.
+struct TlsFiles {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsFiles {
+    fn make(folder: &Path) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec![OWN_NAME.to_owned(), HOME_NAME.to_owned()]).unwrap();
+        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        Self { cert, key }
+    }
+}
+
+/// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
+fn start_relay(
+    router: &Router,
+    program: &Path,
+    face: Face,
+    tls: &TlsFiles,
+    (host, at, name): (&str, Ipv4Addr, &str),
+    data: &Path,
+) -> (Program, String) {
+    if face == Face::Plain {
+        let listen = format!("{at}:80");
+        let words = ["relay", "run", "--data", text(data), "--listen", &listen];
+        return start(router, host, program, None, &words, "route: ");
+    }
+    let (listen, also) = (format!("{at}:443"), format!("{at}:{SECOND_PORT}"));
+    let public = format!("{name}:443,{listen},{also}");
+    let mut words = vec!["relay", "run", "--data", text(data)];
+    words.extend(["--listen", &listen, "--also-listen", &also, "--public", &public]);
+    words.extend(["--cert", text(&tls.cert), "--key", text(&tls.key)]);
+    start(router, host, program, None, &words, "route: ")
 }
 
 /// They never met: nothing came.

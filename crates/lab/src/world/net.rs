@@ -232,7 +232,14 @@ impl World {
         self.nodes[d].links.insert(name, id);
         self.relays[r].connect(id);
         let keys = self.relays[r].keys();
-        self.feed(d, Report::Open { link: name, keys });
+        self.feed(
+            d,
+            Report::Open {
+                link: name,
+                keys,
+                place: None,
+            },
+        );
         self.drain(d);
     }
 

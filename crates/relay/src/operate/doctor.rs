@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,15 +42,18 @@ pub struct Finding {
 
 /// Looks at everything.
 pub fn examine(data: &Path, settings: &Settings) -> Vec<Finding> {
-    vec![
+    let others = settings.also_listen().unwrap_or_default();
+    let mut findings = vec![
         folder(data),
         clock(),
         files(settings),
         disk(data, settings),
         syncs(data),
-        port(data, settings),
+        port(data, settings.listen),
         address(settings),
-    ]
+    ];
+    findings.extend(others.into_iter().map(|listen| port(data, listen)));
+    findings
 }
 
 fn good(text: impl Into<String>) -> Finding {
@@ -161,22 +164,26 @@ fn sync_time(data: &Path) -> io::Result<Duration> {
     Ok(took)
 }
 
-fn port(data: &Path, settings: &Settings) -> Finding {
-    match TcpListener::bind(settings.listen) {
-        Ok(_) => good(format!("{} can be listened on", settings.listen)),
+fn port(data: &Path, listen: SocketAddr) -> Finding {
+    match TcpListener::bind(listen) {
+        Ok(_) => good(format!("{listen} can be listened on")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && matches!(Home::open(data), Err(HomeError::InUse)) => {
-            good(format!("{} is listened on by the relay", settings.listen))
+            good(format!("{listen} is listened on by the relay"))
         }
-        Err(error) => finding(
-            Health::Bad,
-            format!("{} cannot be listened on: {error}", settings.listen),
-        ),
+        Err(error) => finding(Health::Bad, format!("{listen} cannot be listened on: {error}")),
     }
 }
 
 fn address(settings: &Settings) -> Finding {
     if settings.public.is_none() && settings.listen.ip().is_unspecified() {
         let text = "no `public` is set: the route names an address that others may not reach";
+        return finding(Health::Doubtful, text);
+    }
+    let public = settings.public.as_deref().unwrap_or_default();
+    let is_name = !public.is_empty() && public.split(',').all(|place| place.parse::<SocketAddr>().is_err());
+    if is_name && settings.tls().is_some() {
+        let text = "`public` names no number: who is told another one for the name does not find the relay; put a comma and \
+                    IP:PORT behind it";
         return finding(Health::Doubtful, text);
     }
     good("the route names where others reach it")

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use stonechat_wire::address;
 use stonechat_wire::route::RelayRoute;
 
 use crate::limits::Limits;
@@ -16,6 +17,7 @@ use crate::listen::{AccessChoice, CoverChoice};
 const PREFIX: &str = "STONECHAT_RELAY_";
 const KEYS: &[&str] = &[
     "listen",
+    "also_listen",
     "public",
     "cert",
     "key",
@@ -40,7 +42,9 @@ pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// `host:port` that goes into the route.
+    /// Where else to listen, with spaces between.
+    also_listen: String,
+    /// The address that goes into the route (RTE-5).
     pub public: Option<String>,
     /// File of the certificate, as PEM: then the relay speaks TLS.
     cert: Option<PathBuf>,
@@ -85,6 +89,12 @@ pub enum SettingsError {
     /// One address cannot show two sites.
     #[error("site and proxy exclude each other")]
     TwoCovers,
+    /// A word of `also_listen` that is none.
+    #[error("also_listen: {0:?} is not ADDRESS:PORT")]
+    NotAnAddress(String),
+    /// `public` is no address that a route can hold.
+    #[error("public: {0:?} is not HOST:PORT, nor that and up to three of \",IP:PORT\"")]
+    NotPublic(String),
     /// One without the other.
     #[error("cert and key go together")]
     HalfOfTls,
@@ -101,6 +111,7 @@ impl Default for Settings {
         let limits = Limits::default();
         Self {
             listen: LISTEN,
+            also_listen: String::new(),
             public: None,
             cert: None,
             key: None,
@@ -139,6 +150,10 @@ impl Settings {
             return Err(SettingsError::TwoCovers);
         }
         settings.forward()?;
+        settings.also_listen()?;
+        if let Some(public) = settings.public.as_ref().filter(|public| !address::holds(public)) {
+            return Err(SettingsError::NotPublic(public.clone()));
+        }
         match settings.metrics.filter(|address| !address.ip().is_loopback()) {
             Some(address) => Err(SettingsError::MetricsNotLocal(address)),
             None => Ok(settings),
@@ -149,6 +164,12 @@ impl Settings {
     pub fn forward(&self) -> Result<Vec<RelayRoute>, SettingsError> {
         let route = |word: &str| RelayRoute::parse(word).map_err(|_| SettingsError::NotARoute(word.to_owned()));
         self.forward_to.split_whitespace().map(route).collect()
+    }
+
+    /// Where else to listen. Errors: a word that is no address.
+    pub fn also_listen(&self) -> Result<Vec<SocketAddr>, SettingsError> {
+        let address = |word: &str| word.parse().map_err(|_| SettingsError::NotAnAddress(word.to_owned()));
+        self.also_listen.split_whitespace().map(address).collect()
     }
 
     /// The files of certificate and key, where it speaks TLS.
@@ -202,7 +223,10 @@ impl Settings {
         format!(
             "# Settings of a Stonechat relay. Each key can be overridden by STONECHAT_RELAY_ and its name in capitals.\n\n\
              # Where to listen; 0.0.0.0 is every address of this machine.\nlisten = \"0.0.0.0:7481\"\n\
-             # HOST:PORT under which others reach it: goes into the route.\n{public}\n\
+             # Where else, with spaces between: a second port helps those to whom the first is closed.\n\
+             # also_listen = \"0.0.0.0:8443\"\n\
+             # HOST:PORT under which others reach it: goes into the route. Behind it up to three times a comma and\n\
+             # IP:PORT, for those to whom the name is not told or its port is closed.\n{public}\n\
              # Certificate (its chain behind it) and private key, as PEM: then the relay speaks TLS.\n\
              # cert = \"/etc/stonechat/cert.pem\"\n# key = \"/etc/stonechat/key.pem\"\n\
              # What strangers see: the files of a folder, or the site of a web server behind.\n\
@@ -292,6 +316,12 @@ mod tests {
         assert_eq!(both.tls(), Some(("a".into(), "b".into())));
         let route = Settings::read("forward_to = \"stone:x\"", nothing);
         assert!(matches!(route, Err(SettingsError::NotARoute(word)) if word == "stone:x"));
+        let listen = Settings::read("also_listen = \"127.0.0.1:1 b\"", nothing);
+        assert!(matches!(listen, Err(SettingsError::NotAnAddress(word)) if word == "b"));
+        let public = Settings::read("public = \"a\"", nothing);
+        assert!(matches!(public, Err(SettingsError::NotPublic(word)) if word == "a"));
+        let both = Settings::read("public = \"a:1,192.0.2.7:1\"\nalso_listen = \"[::1]:2\"", nothing).unwrap();
+        assert_eq!(both.also_listen().unwrap(), ["[::1]:2".parse().unwrap()]);
         let public = Settings::read("metrics = \"0.0.0.0:1\"", nothing);
         assert!(matches!(public, Err(SettingsError::MetricsNotLocal(_))));
     }

@@ -4,6 +4,7 @@
 //! read of several small packets at once counts as one, so a budget needs some slack.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,10 @@ const PACKET_BYTES: usize = 1448;
 
 /// Reads the counts of one connection.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<Counts>);
+pub struct Meter {
+    counts: Arc<Counts>,
+    place: Option<SocketAddr>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -29,12 +33,17 @@ struct Counts {
 }
 
 impl Meter {
+    /// The number at the other end.
+    pub const fn place(&self) -> Option<SocketAddr> {
+        self.place
+    }
+
     /// What has been used so far.
     pub fn used(&self) -> Used {
-        let bytes_in = self.0.bytes_in.load(Ordering::Relaxed);
+        let bytes_in = self.counts.bytes_in.load(Ordering::Relaxed);
         Used {
-            packets: self.0.packets.load(Ordering::Relaxed),
-            bytes: bytes_in.max(self.0.bytes_out.load(Ordering::Relaxed)),
+            packets: self.counts.packets.load(Ordering::Relaxed),
+            bytes: bytes_in.max(self.counts.bytes_out.load(Ordering::Relaxed)),
             is_full: false,
         }
     }
@@ -42,7 +51,7 @@ impl Meter {
     fn count(&self, bytes: &AtomicU32, size: usize) {
         let (size, packets) = (size as u64, size.div_ceil(PACKET_BYTES) as u64);
         add(bytes, size);
-        add(&self.0.packets, packets);
+        add(&self.counts.packets, packets);
     }
 }
 
@@ -61,7 +70,10 @@ pub struct Metered {
 
 impl Metered {
     pub(super) fn new(stream: TcpStream) -> (Self, Meter) {
-        let meter = Meter::default();
+        let meter = Meter {
+            counts: Arc::default(),
+            place: stream.peer_addr().ok(),
+        };
         let metered = Self {
             stream,
             meter: meter.clone(),
@@ -78,8 +90,10 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.meter
-            .count(&self.meter.0.bytes_in, buffer.filled().len().saturating_sub(before));
+        self.meter.count(
+            &self.meter.counts.bytes_in,
+            buffer.filled().len().saturating_sub(before),
+        );
         Poll::Ready(Ok(()))
     }
 }
@@ -87,7 +101,7 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let size = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.meter.count(&self.meter.0.bytes_out, size);
+        self.meter.count(&self.meter.counts.bytes_out, size);
         Poll::Ready(Ok(size))
     }
 
@@ -97,7 +111,7 @@ impl AsyncWrite for Metered {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let size = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
-        self.meter.count(&self.meter.0.bytes_out, size);
+        self.meter.count(&self.meter.counts.bytes_out, size);
         Poll::Ready(Ok(size))
     }
 

@@ -1,6 +1,6 @@
 //! The outer layer: a TCP connection, inside TLS 1.3 where the address says so.
 //!
-//! In: an address. Out: a stream of bytes, and a meter of what the way sees of it. The certificate must be valid for the address's host by the system's
+//! In: a way. Out: a stream of bytes, and a meter of what the way sees of it. The certificate must be valid for the address's host by the system's
 //! authorities (`SSL_CERT_FILE` names others): whoever stands in between with another one is refused, as a browser
 //! would. Who the relay is, the face proves inside; TLS is what the way sees.
 
@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use stonechat_wire::address::{Around, split};
+use stonechat_wire::address::{Around, dialled, split};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -65,6 +65,9 @@ fn config(authorities: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
 /// How long the handshake inside a TCP connection that stands may take.
 pub const TLS_MAX: Duration = Duration::from_secs(8);
 
+/// How long a TCP connection may take: three tries of the system.
+pub const TCP_MAX: Duration = Duration::from_secs(6);
+
 /// Whether an error of [`reach`] says that a hello got no answer.
 pub fn is_silence(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Silenced>())
@@ -75,10 +78,11 @@ pub fn is_silence(error: &io::Error) -> bool {
 #[error("no answer to the hello")]
 struct Silenced;
 
-/// Reaches an address. Takes as long as it takes, but for [`TLS_MAX`]: other limits are the caller's.
-pub async fn reach(address: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
-    let (around, place) = split(address);
-    let stream = TcpStream::connect(place).await?;
+/// Goes a way, in [`TCP_MAX`] and [`TLS_MAX`]: other limits are the caller's.
+pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+    let (around, place) = split(way);
+    let stream = timeout(TCP_MAX, TcpStream::connect(dialled(way))).await;
+    let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     // Frames are small and somebody waits for each.
     stream.set_nodelay(true)?;
     let (stream, meter) = Metered::new(stream);

@@ -300,7 +300,8 @@ impl<'a> Talk<'a> {
 
     async fn run(mut self, id: [u8; 16], trust: &Trust, commands: &mut mpsc::UnboundedReceiver<Command>) -> LinkError {
         if let Some(keys) = self.face.keys().cloned() {
-            self.report(Input::Open { link: self.link, keys }).await;
+            let (link, place) = (self.link, self.meter.place());
+            self.report(Input::Open { link, keys, place }).await;
         }
         let mut relief: Option<Relief<'_>> = None;
         let error = loop {

@@ -1,17 +1,36 @@
-//! The addresses of one relay: those that routes name, and those where it announced itself on this network (LAN-3).
+//! The ways to one relay: those that routes name, one that its name led to before, and those where it announced itself
+//! on this network (LAN-3).
 //!
-//! In: addresses as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of
-//! routes and [`NEAR_MAX`] near ones; the oldest of its kind makes room, but never one that is in use.
+//! In: ways as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of routes,
+//! one from before (WAY-2) and [`NEAR_MAX`] near ones; the oldest of its kind makes room, but never one that is in use.
 
-/// Most addresses of one relay that routes name.
-pub const ADDRESSES_MAX: usize = 4;
+/// Most ways to one relay that routes name.
+pub const ADDRESSES_MAX: usize = 8;
 /// Most addresses of one relay on the local network.
 pub const NEAR_MAX: usize = 2;
+
+/// Where a way is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Route,
+    Before,
+    Near,
+}
+
+impl Source {
+    const fn most(self) -> usize {
+        match self {
+            Self::Route => ADDRESSES_MAX,
+            Self::Before => 1,
+            Self::Near => NEAR_MAX,
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Address {
     place: String,
-    is_near: bool,
+    source: Source,
 }
 
 /// See the module.
@@ -68,12 +87,13 @@ impl Addresses {
         }
     }
 
-    /// One that a route names. `in_use`: whether the current one is dialled or connected. What was near is of a route now.
+    /// One that a route names. `in_use`: whether the current one is dialled or connected. What was known otherwise is of a
+    /// route now.
     pub(super) fn add(&mut self, place: String, in_use: bool) {
         if let Some(known) = self.all.iter_mut().find(|known| known.place == place) {
-            known.is_near = false;
+            known.source = Source::Route;
         } else {
-            self.push(place, false, in_use);
+            self.push(place, Source::Route, in_use);
         }
     }
 
@@ -81,15 +101,21 @@ impl Addresses {
     pub(super) fn add_near(&mut self, place: String, in_use: bool) -> bool {
         let is_new = !self.contains(&place);
         if is_new {
-            self.push(place, true, in_use);
+            self.push(place, Source::Near, in_use);
         }
         is_new
     }
 
-    fn push(&mut self, place: String, is_near: bool, in_use: bool) {
-        let most = if is_near { NEAR_MAX } else { ADDRESSES_MAX };
-        let alike = |address: &Address| address.is_near == is_near;
-        if self.all.iter().filter(|address| alike(address)).count() >= most {
+    /// Where its name led before.
+    pub(super) fn add_before(&mut self, place: String, in_use: bool) {
+        if !self.contains(&place) {
+            self.push(place, Source::Before, in_use);
+        }
+    }
+
+    fn push(&mut self, place: String, source: Source, in_use: bool) {
+        let alike = |address: &Address| address.source == source;
+        if self.all.iter().filter(|address| alike(address)).count() >= source.most() {
             let spared = |at: usize| in_use && at == self.current;
             let mut places = self.all.iter().enumerate();
             let oldest = places.find(|(at, address)| alike(address) && !spared(*at));
@@ -97,7 +123,7 @@ impl Addresses {
                 self.remove(at);
             }
         }
-        self.all.push(Address { place, is_near });
+        self.all.push(Address { place, source });
     }
 
     fn remove(&mut self, at: usize) {
@@ -109,14 +135,14 @@ impl Addresses {
 
     /// Another network: what was near is not here.
     pub(super) fn forget_near(&mut self) {
-        while let Some(at) = self.all.iter().position(|address| address.is_near) {
+        while let Some(at) = self.all.iter().position(|address| address.source == Source::Near) {
             self.remove(at);
         }
     }
 
     /// Somebody else answers there. Out: whether it was a near one; others stay.
     pub(super) fn is_not(&mut self, place: &str) -> bool {
-        let near = |address: &Address| address.is_near && address.place == place;
+        let near = |address: &Address| address.source == Source::Near && address.place == place;
         let Some(at) = self.all.iter().position(near) else {
             return false;
         };
@@ -139,9 +165,12 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_kind_makes_room_and_never_the_one_in_use_lan_3() {
-        let mut addresses = of(&["a:1", "b:1", "c:1", "d:1"]);
-        addresses.add("e:1".into(), true);
-        assert_eq!(addresses.from(0), ["a:1", "c:1", "d:1", "e:1"]);
+        let mut addresses = of(&["a:1", "b:1", "c:1", "d:1", "e:1", "f:1", "g:1", "h:1"]);
+        addresses.add("i:1".into(), true);
+        assert_eq!(
+            addresses.from(0),
+            ["a:1", "c:1", "d:1", "e:1", "f:1", "g:1", "h:1", "i:1"]
+        );
         for port in 1..50 {
             assert!(addresses.add_near(format!("10.0.0.1:{port}"), true));
         }
@@ -168,5 +197,16 @@ mod tests {
         addresses.add_near("b:1".into(), false);
         addresses.forget_near();
         assert!(addresses.contains("b:1"), "what a route names stays");
+    }
+
+    #[test]
+    fn one_place_from_before_is_kept_and_a_routes_own_is_no_second_one_way_2() {
+        let mut addresses = of(&["a:1", "a:1@192.0.2.1:1"]);
+        addresses.add_before("a:1@192.0.2.1:1".into(), false);
+        assert_eq!(addresses.len(), 2);
+        for n in 2..9 {
+            addresses.add_before(format!("a:1@192.0.2.{n}:1"), false);
+        }
+        assert_eq!(addresses.from(0), ["a:1", "a:1@192.0.2.1:1", "a:1@192.0.2.8:1"]);
     }
 }

@@ -1,11 +1,11 @@
 //! How often a TLS handshake with one name may begin: whoever hammers gets the name listed.
 //!
-//! In: addresses and times. Out: now, or when. Counted are dials, reliefs and knocks alike, for the way sees no difference.
-//! An address without TLS names nobody and is not counted.
+//! In: ways and times. Out: now, or when. Counted are dials, reliefs and knocks alike, for who looks on sees no difference;
+//! by name and port, since what the name leads to is not known here. A way without TLS names nobody and is not counted.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use stonechat_wire::address::{Around, split};
+use stonechat_wire::address::{Around, port, split};
 use stonechat_wire::ids::Timestamp;
 
 /// Most handshakes with one address that begin within [`WINDOW_MS`].
@@ -25,7 +25,17 @@ pub const REST_MS_MAX: u64 = 400_000;
 /// For so long after a rest one handshake begins within [`WINDOW_MS`], not [`HELLOS_MAX`], in ms.
 pub const CAREFUL_MS: u64 = 600_000;
 
-/// When handshakes began, by address, as far back as it matters, and which addresses want care.
+/// What handshakes are counted by: the name that is said in them, and the port that is dialled.
+pub(super) fn key(way: &str) -> String {
+    format!("{}|{}", split(way).1, port(way))
+}
+
+/// The name of a [`key`].
+fn name_of(key: &str) -> &str {
+    key.split_once('|').map_or(key, |(name, _)| name)
+}
+
+/// When handshakes began, by [`key`], as far back as it matters, and which want care.
 #[derive(Debug, Default)]
 pub(super) struct Hellos {
     began: BTreeMap<String, VecDeque<Timestamp>>,
@@ -85,12 +95,14 @@ impl Hellos {
             !times.is_empty()
         });
         self.cares.retain(|_, care| now < care.ends_at());
-        let care = self.cares.get(address);
-        if let Some(care) = care.filter(|care| now < care.rests_until) {
+        let key = key(address);
+        let resting = self.cares.get(&key).filter(|care| now < care.rests_until);
+        if let Some(care) = resting {
             return Err(care.rests_until);
         }
-        let most = if care.is_some() { 1 } else { HELLOS_MAX };
-        let times = self.began.entry(address.to_owned()).or_default();
+        let is_careful = self.cares.keys().any(|other| name_of(other) == name_of(&key));
+        let most = if is_careful { 1 } else { HELLOS_MAX };
+        let times = self.began.entry(key).or_default();
         match times.iter().rev().nth(most - 1) {
             Some(first) => Err(first.plus_ms(WINDOW_MS)),
             None => {
@@ -105,7 +117,7 @@ impl Hellos {
         if split(address).0 == Around::Plain {
             return;
         }
-        let care = self.cares.entry(address.to_owned()).or_insert(Care {
+        let care = self.cares.entry(key(address)).or_insert(Care {
             rests_until: now,
             silenced_count: 0,
         });
@@ -167,6 +179,32 @@ mod tests {
         for _ in 0..HELLOS_MAX {
             assert_eq!(hellos.begin(long_after, address, 0), Ok(()), "forgotten");
         }
+    }
+
+    #[test]
+    fn what_a_name_leads_to_and_its_numbers_count_together_by_port_trk_5() {
+        let mut hellos = Hellos::default();
+        for way in [
+            "https://a:443",
+            "https://a:443@192.0.2.7:443",
+            "https://a:443@192.0.2.8:443",
+        ] {
+            assert_eq!(hellos.begin(NOW, way, 0), Ok(()));
+        }
+        assert!(hellos.begin(NOW, "https://a:443", 0).is_err());
+        assert_eq!(
+            hellos.begin(NOW, "https://a:443@192.0.2.7:8443", 0),
+            Ok(()),
+            "another port"
+        );
+        hellos.silenced(NOW, "https://a:443@192.0.2.7:8443");
+        let after = NOW.plus_ms(WINDOW_MS);
+        assert_eq!(hellos.begin(after, "https://a:443", 0), Ok(()));
+        assert!(
+            hellos.begin(after, "https://a:443", 0).is_err(),
+            "the name is treated with care at every port"
+        );
+        assert!(hellos.begin(after, "https://a:443@192.0.2.7:8443", 0).is_err());
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Knocks: asking an invite's door for its card, hint by hint, until there is a card or the door is known to be spent.
+//! Knocks: asking an invite's door for its card, way by way of its hints, until there is a card or the door is known to be spent.
 
 use std::collections::BTreeMap;
 
+use stonechat_wire::address::ways;
 use stonechat_wire::exchange::Knock;
 use stonechat_wire::ids::Timestamp;
 
+use super::hellos::key;
 use super::{Output, pause_ms};
 
 /// Most knocks at once; the one that has waited longest makes room.
@@ -57,7 +59,8 @@ struct State {
 }
 
 impl Knocks {
-    pub(super) fn begin(&mut self, now: Timestamp, knock: Knock) {
+    pub(super) fn begin(&mut self, now: Timestamp, mut knock: Knock) {
+        knock.hints = knock.hints.iter().flat_map(|hint| ways(hint)).collect();
         if self.knocks.contains_key(&knock.id) {
             return;
         }
@@ -147,11 +150,18 @@ impl Knocks {
         })
     }
 
-    /// How many ask at this address now.
+    /// How many handshakes that count with this one are under way.
     pub(super) fn asking(&self, address: &str) -> usize {
+        let wanted = key(address);
         let asking = self.knocks.values().filter(|state| state.is_asking);
         asking
-            .filter(|state| state.knock.hints.get(state.hint).is_some_and(|hint| hint == address))
+            .filter(|state| {
+                state
+                    .knock
+                    .hints
+                    .get(state.hint)
+                    .is_some_and(|hint| key(hint) == wanted)
+            })
             .count()
     }
 

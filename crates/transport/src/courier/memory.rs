@@ -29,6 +29,8 @@ pub struct Remembered {
     /// The network that the device is on.
     pub network: NetworkId,
     networks: BTreeMap<NetworkId, Learned>,
+    /// For each relay what one of its names led to, on whatever network (WAY-2).
+    places: BTreeMap<RelayId, String>,
 }
 
 /// What was learned on one network.
@@ -48,6 +50,20 @@ impl Remembered {
     pub fn address(&self, relay: &RelayId) -> Option<&str> {
         let here = self.networks.get(&self.network)?;
         here.addresses.get(relay).map(String::as_str)
+    }
+
+    /// What one of that relay's names led to before, as a way.
+    pub(super) fn place(&self, relay: &RelayId) -> Option<&str> {
+        self.places.get(relay).map(String::as_str)
+    }
+
+    /// One of that relay's names led there, and it was the relay.
+    pub(super) fn led_to(&mut self, relay: RelayId, way: String) {
+        self.places.insert(relay, way);
+        if self.places.len() > LEARNED_MAX {
+            let mut others = self.places.keys().filter(|id| **id != relay);
+            others.next().copied().and_then(|id| self.places.remove(&id));
+        }
     }
 
     /// What is known of the network that the device is on.
@@ -79,21 +95,33 @@ impl Remembered {
     #[must_use]
     pub fn to_text(&self) -> String {
         let networks = self.networks.iter().map(|(id, learned)| learned.kept(id));
-        serde_json::to_string(&networks.collect::<Vec<_>>()).unwrap_or_default()
+        let places = self
+            .places
+            .iter()
+            .map(|(relay, way)| (hex(relay.as_bytes()), way.clone()));
+        let kept = AllKept {
+            networks: networks.collect(),
+            places: places.collect(),
+        };
+        serde_json::to_string(&kept).unwrap_or_default()
     }
 
     /// From text that was kept. What does not read is nothing.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let kept: Vec<Kept> = Some(text)
+        let kept: AllKept = Some(text)
             .filter(|text| text.len() <= TEXT_BYTES_MAX)
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
-        let networks = kept.into_iter().take(NETWORKS_MAX);
+        let networks = kept.networks.into_iter().take(NETWORKS_MAX);
+        let places = kept.places.into_iter().take(LEARNED_MAX);
         Self {
             network: NetworkId::default(),
             networks: networks
                 .filter_map(|kept| Some((NetworkId(id(&kept.network)?), kept.learned())))
+                .collect(),
+            places: places
+                .filter_map(|(relay, way)| Some((RelayId::from_bytes(id(&relay)?), way)))
                 .collect(),
         }
     }
@@ -140,6 +168,13 @@ impl Learned {
 }
 
 /// As it stands in the text.
+#[derive(Default, Serialize, Deserialize)]
+struct AllKept {
+    networks: Vec<Kept>,
+    places: BTreeMap<String, String>,
+}
+
+/// One network of it.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     network: String,
@@ -210,11 +245,12 @@ mod tests {
             assert!(!all.learn(NOW.plus_ms(5), learned(network)), "nothing new");
         }
         all.network = NetworkId::default();
+        all.led_to(RelayId::from_bytes([3; 16]), "https://a:443@192.0.2.7:443".into());
         assert_eq!(Remembered::from_text(&all.to_text()), all);
         for broken in ["", "{", "[1]", "[{\"network\":\"zz\"}]"] {
             assert_eq!(Remembered::from_text(broken), Remembered::default(), "{broken}");
         }
-        let long = format!("[{}]", " ".repeat(TEXT_BYTES_MAX));
+        let long = format!("{{{}\"networks\":[],\"places\":{{}}}}", " ".repeat(TEXT_BYTES_MAX));
         assert_eq!(Remembered::from_text(&long), Remembered::default());
     }
 
@@ -233,5 +269,13 @@ mod tests {
         }
         all.learn(NOW, many);
         assert_eq!(all.here().cares.len(), LEARNED_MAX);
+        for n in 0..1000_u128 {
+            all.led_to(RelayId::from_bytes(n.to_be_bytes()), n.to_string());
+        }
+        assert_eq!(all.places.len(), LEARNED_MAX);
+        assert!(
+            all.place(&RelayId::from_bytes(999_u128.to_be_bytes())).is_some(),
+            "the newest"
+        );
     }
 }

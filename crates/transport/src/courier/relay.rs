@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use stonechat_wire::address::{Around, split};
+use stonechat_wire::address::{Around, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, News};
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
 
 use super::addresses::Addresses;
+use super::hellos::key;
 use super::parcels::Parcels;
 use super::truck::{Habit, SPENT_PACKETS, Used};
 use super::{
@@ -268,13 +269,16 @@ impl Relay {
 
     /// Takes a route; one with a new secret or address is tried at once.
     pub(super) fn learn(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>, worked: Option<&str>) {
-        let is_new = !self.addresses.contains(&route.address) || self.secret != route.secret;
+        let ways = ways(&route.address);
+        let is_new = self.secret != route.secret || ways.iter().any(|way| !self.addresses.contains(way));
         self.secret = route.secret;
         self.keys = keys.filter(|keys| keys.id() == self.id).or_else(|| self.keys.take());
-        let is_first = worked == Some(route.address.as_str()) && !self.addresses.contains(&route.address);
-        self.addresses.add(route.address.clone(), self.is_in_use());
-        if is_first && !self.is_in_use() {
-            self.addresses.turn_to(&route.address);
+        for way in ways {
+            let is_first = worked == Some(way.as_str()) && !self.addresses.contains(&way);
+            self.addresses.add(way.clone(), self.is_in_use());
+            if is_first && !self.is_in_use() {
+                self.addresses.turn_to(&way);
+            }
         }
         if is_new && matches!(self.link, Link::Down { .. }) {
             self.link = Link::Down { retry_at: now };
@@ -283,6 +287,14 @@ impl Relay {
 
     const fn is_in_use(&self) -> bool {
         !matches!(self.link, Link::Down { .. })
+    }
+
+    /// Where one of its names led before (WAY-2): tried beside what that name leads to now.
+    pub(super) fn remember_place(&mut self, way: &str) {
+        let is_of = |known: &str| !known.contains('@') && split(known) == split(way);
+        if self.addresses.iter().any(is_of) {
+            self.addresses.add_before(way.to_owned(), self.is_in_use());
+        }
     }
 
     /// It announced itself at these addresses (LAN-3): a new one is the next, at once.
@@ -425,12 +437,13 @@ impl Relay {
         (self.keys.clone(), load_max)
     }
 
-    /// Whether a handshake with this address is under way.
-    pub(super) fn is_shaking_hands_with(&self, wanted: &str) -> bool {
+    /// How many handshakes that count with this one are under way.
+    pub(super) fn shaking_hands_with(&self, wanted: &str) -> usize {
+        let counts = |way: &str| key(way) == key(wanted);
         match &self.link {
-            Link::Down { .. } => false,
-            Link::Dialling(race) => race.racers.iter().any(|racer| racer.address == wanted),
-            Link::Up(up) => matches!(&up.relief, Relief::UnderWay { address, .. } if address == wanted),
+            Link::Down { .. } => 0,
+            Link::Dialling(race) => race.racers.iter().filter(|racer| counts(&racer.address)).count(),
+            Link::Up(up) => usize::from(matches!(&up.relief, Relief::UnderWay { address, .. } if counts(address))),
         }
     }
 
@@ -584,7 +597,7 @@ impl Relay {
         if let Link::Dialling(race) = &mut self.link {
             race.racers.retain(|racer| racer.link != link);
             let has_more = self.addresses.iter().any(|address| !race.tried.contains(address));
-            if !race.racers.is_empty() || (has_more && at_least_ms == 0) {
+            if !race.racers.is_empty() || has_more {
                 race.next_at = race.next_at.min(now);
                 return;
             }

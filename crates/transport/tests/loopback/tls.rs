@@ -2,7 +2,7 @@
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use stonechat_relay::listen::TlsFiles;
-use stonechat_transport::carrier::outer::Trust;
+use stonechat_transport::carrier::outer::{Trust, reach};
 use stonechat_wire::address::{Around, split};
 
 use super::*;
@@ -161,11 +161,7 @@ async fn plain_and_tls_do_not_meet_rly_40() {
 async fn the_hello_offers_the_post_quantum_key_exchange_rly_40() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = stonechat_wire::address::inside_tls(&listener.local_addr().unwrap().to_string());
-    let dialling = tokio::spawn(async move {
-        stonechat_transport::carrier::outer::reach(&address, &Trust::system())
-            .await
-            .is_ok()
-    });
+    let dialling = tokio::spawn(async move { reach(&address, &Trust::system()).await.is_ok() });
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut hello = vec![0; 5];
     stream.read_exact(&mut hello).await.unwrap();
@@ -193,4 +189,40 @@ async fn a_hello_without_an_answer_is_told_from_a_host_that_is_not_there_trk_6()
         };
         assert_eq!(open(dial).await.unwrap_err().lost(), why);
     }
+}
+
+/// Where a name leads nowhere, and one port is closed, a number and another port are left.
+#[tokio::test]
+async fn a_relay_is_reached_by_a_number_at_its_second_port_way_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, files) = certificate(folder.path(), "relay.invalid");
+    let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        tls: Some(files),
+        also_listen: vec![anywhere],
+        ..config(folder.path(), anywhere)
+    };
+    let relay = Relay::start(config).await.unwrap();
+    let second = relay.also_at[0];
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let address = |name: &str| format!("https://{name}:443,{closed},{second}");
+    let route = RelayRoute {
+        address: address("relay.invalid"),
+        ..relay.route.clone()
+    };
+    let start = || {
+        Client::starting(Transport::start_trusting(
+            trust.clone(),
+            fresh_seed(),
+            Remembered::default(),
+        ))
+    };
+    let mut ana = start();
+    ana.greet(&route).await;
+    let sent = ana.put(1, "there").await;
+    ana.until_stored(&[sent]).await;
+    // The number proves nothing: the certificate must be of the name.
+    let way = format!("https://other.invalid:443@{second}");
+    assert!(reach(&way, &trust).await.is_err());
+    relay.stop().await;
 }

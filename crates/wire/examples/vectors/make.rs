@@ -987,9 +987,9 @@ fn invite() -> InviteLink {
     let secret = InviteSecret::from_bytes(bytes(1));
     let pin = account_pin(&secret, AccountId::from_bytes(bytes(40)));
     let hints = vec![
-        "192.0.2.7:4443".into(),
+        "https://relay.example.org:443,192.0.2.7:443,[2001:db8::7]:8443".into(),
         "[2001:db8::7]:4443".into(),
-        "relay.example.org:443".into(),
+        "192.0.2.7:4443".into(),
     ];
     InviteLink {
         hints,

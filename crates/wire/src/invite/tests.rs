@@ -34,6 +34,38 @@ fn a_link_reads_back_and_is_short_inv_1() {
 }
 
 #[test]
+fn a_link_names_the_further_places_of_its_address_inv_1() {
+    let address = "https://relay.example.org:443,192.0.2.7:443,[2001:db8::7]:8443";
+    let link = InviteLink {
+        hints: vec![address.into()],
+        ..link()
+    };
+    let url = link.to_url();
+    assert!(url.starts_with("https://relay.example.org:443/"), "{url}");
+    assert!(!url.contains(',') && url.len() <= 150, "{url}");
+    assert_eq!(InviteLink::parse(&url), Ok(link.clone()));
+    assert_eq!(InviteLink::parse(&link.to_code()), Ok(link.clone()));
+    let (place, fragment) = url.split_once('#').unwrap();
+    let with = |more: &[u8]| {
+        let bytes = [&link.fragment()[..], more].concat();
+        InviteLink::parse(&std::format!("{place}#{}", to_base64(&bytes)))
+    };
+    assert!(fragment.len() > 52 && with(&[4, 192, 0, 2, 7, 1, 187]).is_ok());
+    let cut: &[u8] = &[4, 192, 0, 2, 7, 1];
+    let place_0 = [4, 192, 0, 2, 7, 0, 0];
+    let four = [4, 192, 0, 2, 7, 1, 187].repeat(4);
+    for bad in [
+        cut,
+        &[5, 192, 0, 2, 7, 1, 187],
+        &place_0,
+        &[4, 0, 0, 0, 0, 1, 187],
+        &four,
+    ] {
+        assert_eq!(with(bad), Err(LinkError::Broken), "{bad:?}");
+    }
+}
+
+#[test]
 fn a_code_carries_up_to_three_hints_inv_2() {
     let code = three_hints().to_code();
     assert!(code.starts_with("stone:i"), "{code}");
