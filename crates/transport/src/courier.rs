@@ -578,6 +578,11 @@ impl Courier {
     }
 
     fn knocked(&mut self, now: Timestamp, id: [u8; 16], answer: Result<Vec<u8>, KnockError>) {
+        if let Some(way) = self.knocks.way(&id)
+            && answer == Err(KnockError::Silenced)
+        {
+            self.hellos.silenced(now, way);
+        }
         match self.knocks.answered(now, &id, answer, self.dice.next_u32()) {
             Knocked::Nothing => {}
             Knocked::Card(card) => self.news(News::Knocked { id, card }),
@@ -688,10 +693,11 @@ impl Courier {
     }
 
     fn knock(&mut self, now: Timestamp) {
-        while let Some((id, address)) = self.knocks.next_to_ask(now) {
-            match self.hello(now, &address) {
-                Err(later) => self.knocks.ask_later(&id, later),
-                Ok(()) => self.outputs.extend(self.knocks.ask(&id, address)),
+        while let Some((id, ways)) = self.knocks.next_to_ask(now) {
+            match self.first_hello(now, ways) {
+                Some(Ok(way)) => self.outputs.extend(self.knocks.ask(&id, way)),
+                Some(Err(later)) => self.knocks.ask_later(&id, later),
+                None => return,
             }
         }
     }

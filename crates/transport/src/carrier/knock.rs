@@ -12,7 +12,7 @@ use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::outer::{Outer, Trust, reach};
+use super::outer::{Outer, Trust, is_silence, reach};
 use crate::courier::KnockError;
 
 /// Time from the first packet to the last byte of the card.
@@ -60,6 +60,7 @@ impl KnockFailure {
         match self {
             Self::NotFound => KnockError::NotFound,
             Self::Cut(have) => KnockError::Cut(have),
+            Self::Unreachable(error) if is_silence(&error) => KnockError::Silenced,
             Self::Unreachable(_) | Self::Slow | Self::Status(_) | Self::Malformed | Self::TooLong | Self::NoCard => {
                 KnockError::Unreachable
             }

@@ -25,6 +25,8 @@ pub enum KnockError {
     NotFound,
     /// Nobody answered, or something that no door says.
     Unreachable,
+    /// The connection stood, and after our hello came nothing.
+    Silenced,
     /// The card came in part: these are its first bytes.
     Cut(Vec<u8>),
 }
@@ -123,13 +125,23 @@ impl Knocks {
         outcome
     }
 
-    /// The next hint to be asked, if one is due.
-    pub(super) fn next_to_ask(&self, now: Timestamp) -> Option<([u8; 16], String)> {
+    /// The ways that are left of a round that is due: the first that may be gone is.
+    pub(super) fn next_to_ask(&self, now: Timestamp) -> Option<([u8; 16], Vec<String>)> {
         self.knocks.iter().find_map(|(id, state)| {
             let is_due = !state.is_asking && state.next_at <= now;
-            let address = state.knock.hints.get(state.hint).filter(|_| is_due)?;
-            Some((*id, address.clone()))
+            let ways = state
+                .knock
+                .hints
+                .get(state.hint..)
+                .filter(|ways| is_due && !ways.is_empty())?;
+            Some((*id, ways.to_vec()))
         })
+    }
+
+    /// The way that is being asked.
+    pub(super) fn way(&self, id: &[u8; 16]) -> Option<&str> {
+        let state = self.knocks.get(id).filter(|state| state.is_asking)?;
+        state.knock.hints.get(state.hint).map(String::as_str)
     }
 
     pub(super) fn ask_later(&mut self, id: &[u8; 16], later: Timestamp) {
@@ -140,6 +152,8 @@ impl Knocks {
 
     pub(super) fn ask(&mut self, id: &[u8; 16], address: String) -> Option<Output> {
         let state = self.knocks.get_mut(id)?;
+        let left = state.knock.hints.get(state.hint..)?;
+        state.hint += left.iter().position(|way| *way == address)?;
         state.is_asking = true;
         Some(Output::Knock {
             id: *id,

@@ -64,6 +64,20 @@ fn a_knock_goes_every_way_of_its_hint_way_1() {
     assert_eq!(desk.knocked_at(), ["https://a.example:443@192.0.2.7:8443"]);
 }
 
+/// A hello that was answered by silence closes the name's port for a while: another port is asked at once.
+#[test]
+fn a_silenced_knock_goes_on_at_another_port_trk_6() {
+    let mut desk = Desk::new();
+    desk.errand(Errand::Knock(knock(1, &[ADDRESS])));
+    assert_eq!(desk.knocked_at(), ["https://a.example:443"]);
+    desk.answer(1, Err(KnockError::Silenced));
+    let other_port = "https://a.example:443@192.0.2.7:8443";
+    assert_eq!(desk.knocked_at(), [other_port]);
+    desk.errand(use_relay(1, ADDRESS));
+    assert_eq!(dials(&mut desk, WINDOW_MS), [], "with care");
+    assert_eq!(dials(&mut desk, 200)[0].1, other_port);
+}
+
 #[test]
 fn where_a_name_led_once_is_tried_where_it_leads_elsewhere_way_2() {
     let mut desk = Desk::new();
