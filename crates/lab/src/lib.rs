@@ -11,6 +11,7 @@
 )]
 
 pub mod censor;
+mod files;
 pub mod matrix;
 pub mod packet;
 pub mod peer;

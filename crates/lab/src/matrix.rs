@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use crate::censor::Censor;
@@ -26,6 +28,8 @@ pub struct Cell {
     pub seed: u64,
     /// How much is said.
     pub work: Work,
+    /// So often, at random times while something is said, all connections are cut.
+    pub kills: usize,
     /// The line.
     pub link: Link,
     /// Residual times of the censor are divided by it.
@@ -45,7 +49,9 @@ pub struct Row {
     pub seed: u64,
     /// Whether the censor leaves any way open.
     pub path_open: bool,
-    /// Texts said.
+    /// What was said: `texts` or `media`.
+    pub said: String,
+    /// How many.
     pub sent: usize,
     /// Texts that came in time.
     pub delivered: usize,
@@ -57,6 +63,10 @@ pub struct Row {
     pub p99_ms: Option<u64>,
     /// From the beginning of the block to the first text that was due after it and came.
     pub first_after_block_ms: Option<u64>,
+    /// How often all connections were cut.
+    pub kills: usize,
+    /// Of all cuts, the longest from it to the first that was due after it and came.
+    pub after_kill_max_ms: Option<u64>,
     /// How long two people took to meet (Stonechat only).
     pub met_ms: Option<u64>,
     /// Bytes over the border, all packets of both ways, headers and meeting included.
@@ -87,9 +97,13 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
     if onset.is_zero() {
         router.begin();
     }
-    let (met, outcome) = talk(cell, &router, onset);
+    let kills = kills(cell);
+    let (met, outcome) = talk(cell, &router, (onset, kills.clone()));
     let traffic = router.traffic();
     let mut row = figures(&outcome, onset);
+    row.said = cell.work.load.name().to_owned();
+    row.kills = kills.len();
+    row.after_kill_max_ms = kills.iter().filter_map(|kill| first_after(&outcome, *kill)).max();
     row.censor.clone_from(&cell.censor.id);
     row.peer = cell.peer.name().to_owned();
     row.seed = cell.seed;
@@ -104,19 +118,34 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
     Ok(row)
 }
 
-fn talk(cell: &Cell, router: &Arc<Router>, onset: Duration) -> (Option<Duration>, Outcome) {
+/// When connections are cut, since the work began: one in each equal part of it, at a time of its own.
+fn kills(cell: &Cell) -> Vec<Duration> {
+    let mut dice = ChaCha20Rng::seed_from_u64(cell.seed);
+    let whole = cell.work.pace * u32::try_from(cell.work.texts).unwrap_or(u32::MAX);
+    let part = whole / u32::try_from(cell.kills.max(1)).unwrap_or(u32::MAX);
+    let parts = 0..u32::try_from(cell.kills).unwrap_or(u32::MAX);
+    parts
+        .map(|n| part * n + part.mul_f64(f64::from(dice.next_u32()) / f64::from(u32::MAX)))
+        .collect()
+}
+
+type Times = (Duration, Vec<Duration>);
+
+fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Duration>, Outcome) {
     let face = match cell.peer {
         Peer::Stonechat => ours::Face::Tls,
         Peer::StonechatTwo => ours::Face::Two,
         Peer::StonechatPlain => ours::Face::Plain,
         Peer::TlsBlocked | Peer::TlsOwn | Peer::WebSocket | Peer::Random => {
             begin_later(router, onset);
+            cut_later(router, kills);
             return (None, echo::run(router, cell.peer, cell.work));
         }
     };
     let friends = ours::Friends::start(router, &cell.program, face);
     let met = friends.meet(cell.work.patience);
     begin_later(router, onset);
+    cut_later(router, kills);
     (met, friends.talk(cell.work, Instant::now()))
 }
 
@@ -132,24 +161,42 @@ fn begin_later(router: &Arc<Router>, onset: Duration) {
     }
 }
 
+fn cut_later(router: &Arc<Router>, kills: Vec<Duration>) {
+    let (router, began) = (Arc::downgrade(router), Instant::now());
+    std::thread::spawn(move || {
+        for kill in kills {
+            std::thread::sleep(kill.saturating_sub(began.elapsed()));
+            let Some(router) = router.upgrade() else { return };
+            router.cut();
+        }
+    });
+}
+
+/// From a moment to when the first text came that was due after it.
+fn first_after(outcome: &Outcome, moment: Duration) -> Option<u64> {
+    let after = outcome.texts.iter().filter(|(due, _)| *due >= moment);
+    after
+        .filter_map(|(due, took)| took.map(|took| ms((*due + took).saturating_sub(moment))))
+        .min()
+}
+
 fn figures(outcome: &Outcome, onset: Duration) -> Row {
     let mut took: Vec<u64> = outcome.texts.iter().filter_map(|(_, took)| took.map(ms)).collect();
     took.sort_unstable();
-    let after = outcome.texts.iter().filter(|(due, _)| *due >= onset);
-    let first = after
-        .filter_map(|(due, took)| took.map(|took| ms((*due + took).saturating_sub(onset))))
-        .min();
     Row {
         censor: String::new(),
         peer: String::new(),
         seed: 0,
         path_open: true,
+        said: String::new(),
         sent: outcome.texts.len(),
         delivered: took.len(),
         duplicated: outcome.doubled,
         p50_ms: part(&took, 50),
         p99_ms: part(&took, 99),
-        first_after_block_ms: first,
+        first_after_block_ms: first_after(outcome, onset),
+        kills: 0,
+        after_kill_max_ms: None,
         met_ms: None,
         wire_bytes: 0,
         handshakes: 0,

@@ -77,10 +77,58 @@ pub const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// Where the blocked messenger stands, in a hosting network too.
 pub const BLOCKED_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 
+/// What is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Load {
+    /// Texts of up to a kilobyte.
+    #[default]
+    Texts,
+    /// Voice notes of ten seconds and, every fifth, a photo's preview.
+    Media,
+}
+
+impl Load {
+    /// Its name in rows and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Texts => "texts",
+            Self::Media => "media",
+        }
+    }
+
+    /// The load of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Texts, Self::Media].into_iter().find(|load| load.name() == name)
+    }
+
+    /// Bytes of the `n`th, where no messenger makes more of them.
+    pub const fn bytes(self, n: usize) -> usize {
+        match self {
+            Self::Texts => TEXT_BYTES,
+            Self::Media if Self::is_photo(n) => PHOTO_BYTES,
+            Self::Media => NOTE_SOUNDS * 50,
+        }
+    }
+
+    /// Whether the `n`th is a photo.
+    pub const fn is_photo(n: usize) -> bool {
+        n % 5 == 4
+    }
+}
+
+/// Length of a text, where nothing is put around it.
+const TEXT_BYTES: usize = 1024;
+/// Bytes of a photo's preview: somewhat less than the largest.
+pub const PHOTO_BYTES: usize = 48_000;
+/// Sounds of a voice note: 20 ms and about 50 bytes each.
+pub const NOTE_SOUNDS: usize = 500;
+
 /// How much is said, and how long is waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// Texts.
+    /// What is said.
+    pub load: Load,
+    /// How many.
     pub texts: usize,
     /// Time between two.
     pub pace: Duration,

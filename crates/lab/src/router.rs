@@ -24,7 +24,7 @@ use rand_core::{Rng, SeedableRng};
 use tempfile::NamedTempFile;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
-use crate::censor::machine::{Deeds, Machine, Way};
+use crate::censor::machine::{Deeds, Machine, Verdict, Way, resets};
 use crate::censor::sight::{answer, question};
 use crate::censor::{Net, ZONES};
 use crate::packet::{Kind, Packet, datagram};
@@ -122,7 +122,10 @@ pub struct Traffic {
 struct Shared {
     machine: Machine,
     wire_bytes: u64,
+    /// Client and server of every connection that began.
     openings: HashSet<(SocketAddrV4, SocketAddrV4)>,
+    /// Those that were cut.
+    cut: HashSet<(SocketAddrV4, SocketAddrV4)>,
 }
 
 enum Event {
@@ -219,6 +222,7 @@ impl Router {
             machine: plan.machine,
             wire_bytes: 0,
             openings: HashSet::new(),
+            cut: HashSet::new(),
         }));
         let (mut hosts, mut loops) = (BTreeMap::new(), Vec::new());
         for (name, address) in plan.hosts {
@@ -259,6 +263,11 @@ impl Router {
     pub fn begin(&self) {
         let now = self.started.elapsed();
         self.with(|shared| shared.machine.begin(now));
+    }
+
+    /// Cuts every connection over the border that has begun: with its next packet both ends are reset.
+    pub fn cut(&self) {
+        self.with(|shared| shared.cut = shared.openings.clone());
     }
 
     /// What crossed the border so far.
@@ -355,7 +364,9 @@ impl Carrier {
         let verdict = way(&packet).map(|way| {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             shared.count(way, &packet);
-            shared.machine.judge(now, way, &packet)
+            shared
+                .cut(way, &packet)
+                .unwrap_or_else(|| shared.machine.judge(now, way, &packet))
         });
         let passes = verdict.as_ref().is_none_or(|verdict| verdict.passes);
         for forged in verdict.into_iter().flat_map(|verdict| verdict.forged) {
@@ -411,6 +422,18 @@ impl Carrier {
 }
 
 impl Shared {
+    /// What a packet of a connection that was cut meets.
+    fn cut(&self, way: Way, packet: &Packet<'_>) -> Option<Verdict> {
+        let Kind::Tcp(segment) = packet.kind else { return None };
+        let from = SocketAddrV4::new(packet.from, segment.from);
+        let to = SocketAddrV4::new(packet.to, segment.to);
+        let ends = if way == Way::Out { (from, to) } else { (to, from) };
+        self.cut.contains(&ends).then(|| Verdict {
+            passes: false,
+            forged: resets((from, to), &segment).into(),
+        })
+    }
+
     fn count(&mut self, way: Way, packet: &Packet<'_>) {
         self.wire_bytes += packet.size as u64;
         if let Kind::Tcp(segment) = packet.kind

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
 use stonechat_lab::censor::Censor;
 use stonechat_lab::matrix::{Cell, Row, Rows, SMOKE, SMOKE_PEERS, measure};
-use stonechat_lab::peer::{PEERS, Peer, Work};
+use stonechat_lab::peer::{Load, PEERS, Peer, Work};
 use stonechat_lab::router::Link;
 
 /// Measures peers under censors.
@@ -65,6 +65,12 @@ struct Matrix {
 
 #[derive(Clone, Copy, Debug, Args)]
 struct Amount {
+    /// What is said: `texts`, or `media` (voice notes, and a photo's preview every fifth).
+    #[arg(long, default_value = "texts", value_parser = load)]
+    load: Load,
+    /// So often, at random times, all connections are cut.
+    #[arg(long, default_value_t = 0)]
+    kills: usize,
     /// Texts in a cell.
     #[arg(long, default_value_t = 40)]
     texts: usize,
@@ -84,6 +90,8 @@ struct Amount {
 
 impl Amount {
     const SMOKE: Self = Self {
+        load: Load::Texts,
+        kills: 0,
         texts: 6,
         pace_ms: 250,
         patience_s: 10,
@@ -96,7 +104,9 @@ impl Amount {
             censor,
             peer,
             seed,
+            kills: self.kills,
             work: Work {
+                load: self.load,
                 texts: self.texts,
                 pace: Duration::from_millis(self.pace_ms),
                 patience: Duration::from_secs(self.patience_s),
@@ -114,6 +124,10 @@ impl Amount {
 fn peer(name: &str) -> Result<Peer, String> {
     let names = PEERS.map(Peer::name).join(", ");
     Peer::named(name).ok_or_else(|| format!("there are {names}"))
+}
+
+fn load(name: &str) -> Result<Load, String> {
+    Load::named(name).ok_or_else(|| "there are texts and media".to_owned())
 }
 
 /// Stonechat's program: the one named, or the one beside this one.

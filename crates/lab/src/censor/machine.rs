@@ -327,7 +327,7 @@ impl Machine {
                 if let Kind::Tcp(segment) = packet.kind
                     && way == Way::Out
                 {
-                    verdict.forged.extend(resets(key, &segment));
+                    verdict.forged.extend(resets((key.client, key.server), &segment));
                 }
             }
             Action::Police { bytes_per_s } => {
@@ -479,13 +479,10 @@ fn count_hello(
 }
 
 /// Forged RSTs to both ends, as if the other had sent them.
-fn resets(key: FlowKey, segment: &Segment<'_>) -> [Vec<u8>; 2] {
+pub(crate) fn resets((from, to): (SocketAddrV4, SocketAddrV4), segment: &Segment<'_>) -> [Vec<u8>; 2] {
     let size = u32::try_from(segment.payload.len()).unwrap_or_default() + u32::from(segment.is_opening);
     let next = segment.seq.wrapping_add(size);
-    [
-        reset(key.server, key.client, segment.ack, next),
-        reset(key.client, key.server, next, segment.ack),
-    ]
+    [reset(to, from, segment.ack, next), reset(from, to, next, segment.ack)]
 }
 
 #[cfg(test)]

@@ -17,8 +17,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, Peer, Work};
 use crate::router::{RESOLVERS, Router};
 
-/// Length of a text.
-const TEXT_BYTES: usize = 1024;
 /// How long one step may take.
 const STEP_MAX: Duration = Duration::from_secs(5);
 /// Pause before a new connection.
@@ -132,10 +130,13 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
         }
         Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => Box::new(stream),
     };
-    let mut text = [0; TEXT_BYTES];
+    let mut some = [0; 16 << 10];
     loop {
-        stream.read_exact(&mut text)?;
-        stream.write_all(&text)?;
+        let count = stream.read(&mut some)?;
+        if count == 0 {
+            return Ok(());
+        }
+        stream.write_all(&some[..count])?;
         stream.flush()?;
     }
 }
@@ -161,7 +162,7 @@ fn say_all(peer: Peer, tls: &Tls, work: Work) -> Outcome {
     for n in 0..work.texts {
         let due = work.due(started, n);
         sleep(due.saturating_duration_since(Instant::now()));
-        let text = text(n);
+        let text = text(n, work.load.bytes(n));
         let mut came = None;
         while came.is_none() && Instant::now() < work.end(started) {
             match say(peer, tls, &mut stream, &text) {
@@ -178,9 +179,9 @@ fn say_all(peer: Peer, tls: &Tls, work: Work) -> Outcome {
 }
 
 /// Random-looking, and another for each number.
-fn text(n: usize) -> [u8; TEXT_BYTES] {
+fn text(n: usize, bytes: usize) -> Vec<u8> {
     use rand_core::{Rng, SeedableRng};
-    let mut text = [0; TEXT_BYTES];
+    let mut text = vec![0; bytes];
     rand_chacha::ChaCha20Rng::seed_from_u64(n as u64 + 1).fill_bytes(&mut text);
     text
 }
@@ -192,7 +193,7 @@ fn say(peer: Peer, tls: &Tls, stream: &mut Option<Box<dyn Stream>>, text: &[u8])
     };
     stream.write_all(text)?;
     stream.flush()?;
-    let mut back = [0; TEXT_BYTES];
+    let mut back = vec![0; text.len()];
     stream.read_exact(&mut back)?;
     if back == text {
         Ok(())

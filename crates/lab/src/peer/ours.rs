@@ -13,10 +13,13 @@ use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::echo::{HOME_NAME, OWN_NAME};
-use super::{HOME_ADDRESS, OWN_ADDRESS, Outcome, Work};
+use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, Work};
+use crate::files::{note, photo};
 use crate::router::Router;
 
 /// What the relay looks like from outside.
@@ -136,9 +139,9 @@ impl Friends {
         };
         let writing = std::thread::spawn(move || {
             for n in 0..work.texts {
+                let (method, asked) = saying(work.load, n, &to);
                 sleep(work.due(began, n).saturating_duration_since(Instant::now()));
-                ana.ask("send", &json!({ "chat": to, "text": format!("text {n}") }))
-                    .unwrap();
+                ana.ask(method, &asked).unwrap();
             }
         });
         let mut came: BTreeMap<String, (Instant, usize)> = BTreeMap::new();
@@ -199,6 +202,22 @@ fn start_relay(
     words.extend(["--listen", &listen, "--also-listen", &also, "--public", &public]);
     words.extend(["--cert", text(&tls.cert), "--key", text(&tls.key)]);
     start(router, host, program, None, &words, "route: ")
+}
+
+/// How the daemon is told to send the `n`th.
+fn saying(load: Load, n: usize, chat: &Value) -> (&'static str, Value) {
+    let text = format!("text {n}");
+    let send = |kind: &str, file: Vec<u8>, preview: Option<String>| {
+        let data = STANDARD.encode(file);
+        let asked = json!({ "chat": chat, "kind": kind, "data": data, "preview": preview, "text": text });
+        ("media.send", asked)
+    };
+    match load {
+        Load::Texts => ("send", json!({ "chat": chat, "text": text })),
+        // A photo that is no larger than its preview.
+        Load::Media if Load::is_photo(n) => send("photo", photo(PHOTO_BYTES, 7), None),
+        Load::Media => send("voice", note(NOTE_SOUNDS, 7), None),
+    }
 }
 
 /// They never met: nothing came.

@@ -892,13 +892,23 @@ impl Relay {
         }
     }
 
+    /// How much may be in flight now: on short connections no more than one of them carries, or a put would need several,
+    /// and all of it again when one of those is lost (TRK-3).
+    fn window_now(&self) -> usize {
+        match &self.link {
+            Link::Up(up) if up.load_max > 0 => FIRST_PUT_BYTES.min(self.window_bytes),
+            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => self.window_bytes,
+        }
+    }
+
     fn say_puts(&mut self, now: Timestamp, link: LinkId, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
         while let Some((at, id)) = self.full.first().copied().filter(|(at, _)| *at <= now) {
             self.full.remove(&(at, id));
             parcels.wait_again(self.id, id);
         }
-        while self.in_flight_bytes < self.window_bytes && parcels.has_waiting(self.id) {
-            let room = self.window_bytes - self.in_flight_bytes;
+        let window = self.window_now();
+        while self.in_flight_bytes < window && parcels.has_waiting(self.id) {
+            let room = window - self.in_flight_bytes;
             let (ids, items): (Vec<_>, Vec<_>) = parcels.take(self.id, PUT_ITEMS, room).into_iter().unzip();
             let flying: BTreeMap<_, _> = ids
                 .into_iter()
