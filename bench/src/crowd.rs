@@ -275,6 +275,7 @@ impl Crowd {
                 }),
                 Errand::UseRelay(..)
                 | Errand::Signal(_)
+                | Errand::UseNear(_)
                 | Errand::ForgetRelay(_)
                 | Errand::CloseDoor { .. }
                 | Errand::ForgetKnock(_) => {}

@@ -172,6 +172,7 @@ impl Pair {
                 }),
                 Errand::UseRelay(..)
                 | Errand::Signal(_)
+                | Errand::UseNear(_)
                 | Errand::ForgetRelay(_)
                 | Errand::CloseDoor { .. }
                 | Errand::ForgetKnock(_) => {}

@@ -34,6 +34,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         cover: CoverChoice::None,
         access: AccessChoice::Open,
         lan: false,
+        near: None,
         forward: Vec::new(),
         metrics: None,
         // All clients come from one address here.

@@ -244,7 +244,8 @@ fn made(step: &Step<'_, '_>, me: &Account) -> Result<Capsule, Stop> {
 }
 
 fn relays(step: &Step<'_, '_>) -> Result<Vec<(bool, CardRelay)>, Stop> {
-    let sql = "SELECT own, address, relay, secret, lan FROM relay ORDER BY own DESC, added_at, relay LIMIT ?";
+    let sql =
+        "SELECT own, address, relay, secret, lan FROM relay WHERE near = 0 ORDER BY own DESC, added_at, relay LIMIT ?";
     let mut rows = step.tx.prepare_cached(sql)?;
     let found = rows.query_map([u32::try_from(RELAYS_MAX).unwrap_or(u32::MAX)], |row| {
         let relay = CardRelay {

@@ -26,6 +26,7 @@ use crate::group;
 use crate::listening;
 use crate::meeting::{self, block, introduced};
 use crate::mls::{Gid, MlsError, Signer};
+use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
@@ -718,9 +719,13 @@ fn shown_as(
 ) -> Result<Shown, Stop> {
     let served = match header.kind {
         _any if from.own => true,
-        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Placed | Kind::Lacking | Kind::Introduced => {
-            !from.grouped
-        }
+        Kind::KeyPackages
+        | Kind::Welcome
+        | Kind::Behind
+        | Kind::Placed
+        | Kind::Lacking
+        | Kind::Near
+        | Kind::Introduced => !from.grouped,
         Kind::Leave | Kind::Consent | Kind::Picture => from.grouped,
         _other => false,
     };
@@ -764,6 +769,7 @@ fn told(
         Kind::Placed => group::placed::take_in(step, by.account, body),
         Kind::Introduced if !from.grouped => introduced::told(step, from, by.account, body),
         Kind::Lacking => group::apart::lacks(step, by.account, body),
+        Kind::Near if !from.grouped && !from.hidden => near::told(step, from, body),
         Kind::Leave => group::leave_said(step, from, by, body),
         Kind::Consent => group::succession::said(step, from, by.account, body),
         Kind::Picture if from.grouped => group::picture::come(step, from, body),
@@ -777,6 +783,7 @@ fn told(
         | Kind::Receipt
         | Kind::Welcome
         | Kind::Want
+        | Kind::Near
         | Kind::Own
         | Kind::Introduce
         | Kind::Introduced

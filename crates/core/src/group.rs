@@ -27,6 +27,7 @@ use crate::defence::{self, Defence};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Gid, Signer, Wish};
+use crate::near;
 use crate::outbox;
 use crate::own;
 use crate::query;
@@ -116,6 +117,7 @@ fn chat_for(step: &Step<'_, '_>, group: &Gid) -> Result<ChatId, Stop> {
 fn meeting_places(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
     let mut relays = meeting::own_relays(step)?;
     relays.truncate(meeting::RELAYS_NAMED);
+    relays.extend(near::mine(step)?.map(|(relay, _)| relay));
     if relays.is_empty() {
         return Err(Stop::Fault(Fault::NoRelay));
     }

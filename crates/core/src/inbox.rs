@@ -12,6 +12,7 @@ use crate::link;
 use crate::listening::{self, Listening, Purpose};
 use crate::meeting::{self, block};
 use crate::mls::{Gid, Read};
+use crate::near;
 use crate::outbox;
 use crate::reach;
 use crate::restore;
@@ -43,7 +44,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         News::DoorSpent { id } if restore::door_said(step, id, None)? => Ok(()),
         News::DoorSpent { id } => meeting::door_spent(step, id),
         News::Offline => {
-            renewal::unreached(step, None)?;
+            renewal::offline(step)?;
             step.event(Event::ConnectionChanged {
                 connection: Connection::Offline,
             });
@@ -58,6 +59,9 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
 
 /// A relay says what time it is (MBX-7).
 fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<(), Stop> {
+    if near::whose(step, relay)? != near::Whose::Nobodys {
+        return near_greeting(step, relay);
+    }
     watch::greets(step, relay)?;
     let before = step.clock_offset_ms()?;
     let offset = time.0.cast_signed().saturating_sub(step.now.0.cast_signed());
@@ -77,6 +81,14 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     group::behind::relay_reached(step)?;
     group::supply::renew_old(step, time)?;
     epochs::close_old(step, time)
+}
+
+/// A near relay's clock is some device's: it says nothing (MBX-7).
+fn near_greeting(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    listening::greeted(step, relay)?;
+    renewal::reached(step, relay)?;
+    near::reached(step, relay)?;
+    group::behind::relay_reached(step)
 }
 
 fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {

@@ -35,6 +35,7 @@ mod listening;
 mod lookalike;
 mod meeting;
 mod mls;
+mod near;
 mod outbox;
 mod own;
 mod profile;
@@ -55,7 +56,7 @@ use meeting::{accept, block, introduce, introduced, invite};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
 use step::{Step, Stop};
-use stonechat_wire::exchange::{Errand, News};
+use stonechat_wire::exchange::{Errand, NearRelay, News};
 use stonechat_wire::ids::Timestamp;
 use store::StoreError;
 
@@ -79,6 +80,8 @@ pub enum Input {
     News(News),
     /// What the courier wants to find at the next start: text that core does not read.
     Ways(String),
+    /// This device's own near relay: which it is, and where it stands, while it runs.
+    Near(NearRelay),
     /// The time asked for has come.
     Wake,
 }
@@ -141,9 +144,10 @@ fn take(step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
     // CAP-5: the account lives elsewhere by now.
     let revoked = restore::is_revoked(step).map_err(store_error)?;
     match input {
-        Input::Started | Input::News(_) if revoked => Ok(()),
+        Input::Started | Input::News(_) | Input::Near(_) if revoked => Ok(()),
         Input::Started => step.attempt(profile::resume).map(|_| ()),
         Input::Wake => Ok(()),
+        Input::Near(near) => step.attempt(|step| near::set_mine(step, &near)).map(|_| ()),
         Input::Ways(learned) => query::save_ways(step.tx, &learned),
         // Each arrival is an attempt of its own; what is left can only be the store's.
         Input::News(news) => inbox::take_in(step, news).or_else(|stop| store_only(stop).map_or(Ok(()), Err)),

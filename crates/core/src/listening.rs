@@ -9,10 +9,11 @@
 pub(crate) mod overflow;
 
 use crate::mls::Gid;
+use crate::near;
 use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, Params, Row, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stonechat_wire::exchange::{Errand, Listen};
 use stonechat_wire::ids::{EpochId, RelayId, Tag, Timestamp};
 use stonechat_wire::mailbox::{self, Lane, MailboxRoot, Slot};
@@ -130,11 +131,14 @@ pub(crate) struct Open {
 /// Reads an epoch's lanes on all relays of its conversation: commits, and the app lane in the slots of the moment, but
 /// none that passed before the epoch was made (MBX-5).
 pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, open: &Open) -> Result<(), Stop> {
-    let Open {
-        group, epoch, ref root, ..
-    } = *open;
+    let relays = relays_of(step, &open.group)?;
+    follow_epoch_at(step, open, relays)
+}
+
+fn follow_epoch_at(step: &mut Step<'_, '_>, open: &Open, relays: Vec<RelayId>) -> Result<(), Stop> {
+    let Open { epoch, ref root, .. } = *open;
     let mut changes = Changes::new();
-    let relays: Vec<(RelayId, Slot)> = relays_of(step, &group)?
+    let relays: Vec<(RelayId, Slot)> = relays
         .into_iter()
         .map(|relay| Ok((relay, oldest(step, relay, open.made)?)))
         .collect::<Result<_, Stop>>()?;
@@ -191,6 +195,13 @@ pub(crate) fn follow_group(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), S
         follow_epoch(step, open)?;
     }
     reach::listen(step, group)
+}
+
+/// The same for one relay and the retained epochs of these groups: it carries them too, for now (LAN-7).
+pub(crate) fn follow_at(step: &mut Step<'_, '_>, relay: RelayId, groups: &BTreeSet<Gid>) -> Result<(), Stop> {
+    let all = epochs(step)?;
+    let mut of = all.iter().filter(|open| groups.contains(&open.group));
+    of.try_for_each(|open| follow_epoch_at(step, open, vec![relay]))
 }
 
 /// Moves every epoch's listening to the slots of the moment.
@@ -303,10 +314,18 @@ pub(crate) fn advance(
     }
 }
 
-/// The relays of a conversation, oldest first.
+/// The relays of a conversation, oldest first, and last the near ones that are reached at the moment (LAN-7).
 pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = lasting_relays_of(step, group)?;
+    relays.extend(near::here(step, group)?);
+    Ok(relays)
+}
+
+/// Those that stand for themselves, oldest first.
+pub(crate) fn lasting_relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
     let mut rows = step.tx.prepare_cached(
-        "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay) WHERE c.group_id = ? ORDER BY r.added_at, c.relay",
+        "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay)
+         WHERE c.group_id = ? AND r.near = 0 ORDER BY r.added_at, c.relay",
     )?;
     let found = rows.query_map([group], |row| row.get::<_, [u8; 16]>(0))?;
     Ok(found

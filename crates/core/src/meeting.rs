@@ -20,13 +20,14 @@ use crate::api::{Fault, Reach};
 use crate::devices;
 use crate::leaf;
 use crate::mls::{self, Leaf};
+use crate::near;
 use crate::step::{Step, Stop};
 use ed25519_dalek::{Signature, VerifyingKey};
 use hkdf::Hkdf;
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use stonechat_wire::address;
+use stonechat_wire::address::{self, NEAR};
 use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
 use stonechat_wire::exchange::Errand;
 use stonechat_wire::ids::{AccountId, RelayId};
@@ -155,6 +156,9 @@ pub(crate) fn chat_with(step: &Step<'_, '_>, account: AccountId, hidden: bool, w
 /// Uses a relay that a card names; one known already keeps what is known. Out: its id.
 pub(crate) fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop> {
     let relay = named.relay;
+    if named.address == NEAR {
+        return near::learn(step, named, None)?.ok_or(Stop::Refused("too many near relays"));
+    }
     let added = step.tx.execute(
         "INSERT OR IGNORE INTO relay(relay, address, secret, key, own, lan, added_at) VALUES (?, ?, ?, ?, 0, ?, ?)",
         params![
@@ -178,10 +182,25 @@ pub(crate) fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<Re
     Ok(relay)
 }
 
+/// Uses all of these; a near one for which there is no room is left out (LAN-9).
+pub(crate) fn use_all<'a>(
+    step: &mut Step<'_, '_>,
+    named: impl Iterator<Item = &'a CardRelay>,
+) -> Result<Vec<RelayId>, Stop> {
+    let mut used = Vec::new();
+    for named in named {
+        match named.address == NEAR {
+            true => used.extend(near::learn(step, named, None)?),
+            false => used.push(use_relay(step, named)?),
+        }
+    }
+    Ok(used)
+}
+
 /// How a relay of ours is named in a card.
 pub(crate) fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRelay, Stop> {
     Ok(step.tx.query_row(
-        "SELECT address, secret, key, lan FROM relay WHERE relay = ?",
+        "SELECT iif(near > 0, 'near:', address), secret, key, lan FROM relay WHERE relay = ?",
         [relay.as_bytes()],
         |row| {
             Ok(CardRelay {
@@ -201,7 +220,7 @@ pub(crate) fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRela
 pub(crate) fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
     let mut rows = step
         .tx
-        .prepare("SELECT relay FROM relay ORDER BY own DESC, added_at, relay")?;
+        .prepare("SELECT relay FROM relay WHERE near = 0 ORDER BY own DESC, added_at, relay")?;
     let found = rows.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
     Ok(found
         .map(|relay| relay.map(RelayId::from_bytes))

@@ -17,9 +17,11 @@ use crate::group;
 use crate::listening::{self, overflow};
 use crate::meeting::accept;
 use crate::mls::Gid;
+use crate::near;
 use crate::step::{Step, Stop};
 use crate::watch;
 use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
 use stonechat_wire::apart::Apart;
 use stonechat_wire::envelope::{self, Envelope, EnvelopeKey};
 use stonechat_wire::exchange::{Class, Errand, Parcel};
@@ -117,10 +119,7 @@ pub(crate) fn put_group(
     content: &[u8],
     plain: Option<&[u8]>,
 ) -> Result<(), Stop> {
-    let relays: Vec<_> = listening::relays_of(step, &group)?
-        .into_iter()
-        .take(PUT_RELAYS)
-        .collect();
+    let relays = put_to(step, &group)?;
     let row = Row {
         waiting,
         about,
@@ -134,6 +133,31 @@ pub(crate) fn put_group(
     put_all(step, &row, epoch, &relays)
 }
 
+/// Two relays of a conversation, or the only one; and the near ones that are reached, which push out no other (OUT-3).
+fn put_to(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = listening::lasting_relays_of(step, group)?;
+    relays.truncate(PUT_RELAYS);
+    relays.extend(near::here(step, group)?);
+    Ok(relays)
+}
+
+/// A near relay is reached: what waits of these conversations is put there as well (LAN-7).
+pub(crate) fn put_also_at(step: &mut Step<'_, '_>, relay: RelayId, groups: &BTreeSet<Gid>) -> Result<(), Stop> {
+    let sql = "SELECT id, group_id FROM outbox WHERE group_id IS NOT NULL AND envelope <> x'' ORDER BY id";
+    let rows: Vec<(i64, Gid)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (row, _) in rows.iter().filter(|(_, group)| groups.contains(group)) {
+        step.tx
+            .prepare_cached("INSERT OR IGNORE INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 0)")?
+            .execute(params![row, relay.as_bytes()])?;
+        send(step, *row)?;
+    }
+    Ok(())
+}
+
 /// A message that has no place yet: it is encrypted and put when there is one (FORK-8).
 pub(crate) fn hold(
     step: &mut Step<'_, '_>,
@@ -141,7 +165,7 @@ pub(crate) fn hold(
     (group, epoch): (&Gid, EpochId),
     plain: &[u8],
 ) -> Result<(), Stop> {
-    let relays = listening::relays_of(step, group)?;
+    let relays = listening::lasting_relays_of(step, group)?;
     let row = Bare {
         id: *id.as_bytes(),
         epoch,
@@ -288,8 +312,7 @@ pub(crate) fn put_apart(step: &mut Step<'_, '_>, group: Gid, apart: &Apart, cont
     let crypto = &step.mls.crypto;
     let envelopes = envelope::seal_all(&apart.key(), token.tag(), &mut || crypto.bytes(), content)
         .map_err(|_| Stop::Refused("too long for envelopes"))?;
-    let relays = listening::relays_of(step, &group)?;
-    let relays: Vec<_> = relays.into_iter().take(PUT_RELAYS).collect();
+    let relays = put_to(step, &group)?;
     let row = Row {
         group: Some(group),
         ..of_meeting(Waiting::Apart, &apart.hash, &[])
@@ -450,6 +473,7 @@ pub(crate) fn commit_lost(step: &Step<'_, '_>, makes: EpochId) -> Result<(), Sto
 /// A relay says that it has stored these.
 pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]) -> Result<(), Stop> {
     watch::look(step, relay)?;
+    let is_mine = near::whose(step, relay)? == near::Whose::Mine;
     for id in ids {
         watch::stored(step, relay, *id)?;
         let found = step
@@ -467,6 +491,10 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
         step.tx
             .prepare_cached("UPDATE outbox_relay SET stored = 1 WHERE outbox = ? AND relay = ?")?
             .execute(params![row, relay.as_bytes()])?;
+        // What lies on this device only nobody has carried, unless it can lie nowhere else.
+        if is_mine && goes_elsewhere(step, row)? {
+            continue;
+        }
         match waiting {
             Waiting::Message if all_stored(step, &about)? => {
                 carried(step, &about)?;
@@ -480,6 +508,12 @@ pub(crate) fn stored(step: &mut Step<'_, '_>, relay: RelayId, ids: &[EnvelopeId]
         }
     }
     Ok(())
+}
+
+/// Another relay is to have it too.
+fn goes_elsewhere(step: &Step<'_, '_>, row: i64) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM outbox_relay o JOIN relay r USING (relay) WHERE o.outbox = ? AND r.near <> 2";
+    Ok(step.tx.prepare_cached(sql)?.exists([row])?)
 }
 
 /// A relay has no room for these: each goes into the next mailbox of its lane at once (MBX-6).
@@ -520,10 +554,11 @@ fn put_in_next(step: &mut Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Resul
     }
 }
 
-/// Some relay has each part of this.
+/// Some relay has each part of this, and not this device's own only (LAN-7).
 fn all_stored(step: &Step<'_, '_>, about: &[u8]) -> Result<bool, Stop> {
     let sql = "SELECT 1 FROM outbox o WHERE o.about = ? AND o.purpose = 0
-               AND NOT EXISTS (SELECT 1 FROM outbox_relay r WHERE r.outbox = o.id AND r.stored = 1)";
+               AND NOT EXISTS (SELECT 1 FROM outbox_relay r LEFT JOIN relay l USING (relay)
+                               WHERE r.outbox = o.id AND r.stored = 1 AND l.near IS NOT 2)";
     Ok(!step.tx.prepare_cached(sql)?.exists([about])?)
 }
 
@@ -712,7 +747,7 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
 }
 
 fn put_inside(step: &mut Step<'_, '_>, row: i64, inside: &Inside, tries: u8) -> Result<(), Stop> {
-    let relays: Vec<RelayId> = relays_to(step, row)?;
+    let relays = relays_to(step, row, &inside.group)?;
     done(step, inside.waiting, &inside.about)?;
     let row = Row {
         waiting: inside.waiting,
@@ -770,14 +805,15 @@ fn drop_row(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-fn relays_to(step: &Step<'_, '_>, row: i64) -> Result<Vec<RelayId>, Stop> {
-    let mut relays = step
-        .tx
-        .prepare_cached("SELECT relay FROM outbox_relay WHERE outbox = ? ORDER BY relay")?;
-    let found = relays.query_map([row], |row| row.get::<_, [u8; 16]>(0))?;
-    Ok(found
-        .map(|relay| relay.map(RelayId::from_bytes))
-        .collect::<Result<_, _>>()?)
+/// The same relays as before; of the near ones those that are reached now.
+fn relays_to(step: &Step<'_, '_>, row: i64, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    let mut rows = step.tx.prepare_cached(
+        "SELECT relay FROM outbox_relay o JOIN relay r USING (relay) WHERE o.outbox = ? AND r.near = 0 ORDER BY relay",
+    )?;
+    let found = rows.query_map([row], |row| row.get(0).map(RelayId::from_bytes))?;
+    let mut relays: Vec<RelayId> = found.collect::<Result<_, _>>()?;
+    relays.extend(near::here(step, group)?);
+    Ok(relays)
 }
 
 fn was_stored(step: &Step<'_, '_>, makes: &[u8]) -> Result<bool, Stop> {

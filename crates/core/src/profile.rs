@@ -9,6 +9,7 @@ use crate::capsule;
 use crate::conversation::{self, renewal};
 use crate::listening;
 use crate::meeting::{accept, introduce, introduced, invite};
+use crate::near;
 use crate::outbox;
 use crate::own;
 use crate::query;
@@ -32,7 +33,7 @@ const DRAFT_MAX: usize = 4 * conversation::TEXT_MAX;
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let relays: Vec<(RelayRoute, Option<RelayKeys>)> = step
         .tx
-        .prepare("SELECT relay, address, secret, key, lan FROM relay ORDER BY added_at, relay")?
+        .prepare("SELECT relay, address, secret, key, lan FROM relay WHERE near = 0 ORDER BY added_at, relay")?
         .query_map([], |row| {
             let relay = RelayId::from_bytes(row.get(0)?);
             let keys: Option<Vec<u8>> = row.get(3)?;
@@ -49,6 +50,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         step.errand(Errand::UseRelay(route, keys));
     }
     renewal::unreached(step, None)?;
+    near::resume(step)?;
     listening::announce_all(step)?;
     outbox::send_all(step)?;
     invite::open_doors(step)?;
@@ -73,6 +75,7 @@ pub(crate) fn init(step: &mut Step<'_, '_>, wish: &api::Init) -> Result<Reply, S
             capsule::listen(step, &me, &[relay])?;
         }
     }
+    near::use_mine(step)?;
     step.event(Event::StatusChanged {});
     Ok(Reply::Me(Me {
         id: hex::encode(me.id().as_bytes()),
@@ -137,14 +140,16 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, S
 }
 
 pub(crate) fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<(), Stop> {
-    let known: u32 = step.tx.query_row("SELECT count(*) FROM relay", [], |row| row.get(0))?;
+    let known: u32 = step
+        .tx
+        .query_row("SELECT count(*) FROM relay WHERE near = 0", [], |row| row.get(0))?;
     if known >= RELAYS_MAX {
         return Err(Stop::Fault(Fault::TooMany));
     }
     step.tx.execute(
         "INSERT INTO relay(relay, address, secret, own, lan, added_at) VALUES (?, ?, ?, 1, ?, ?)
          ON CONFLICT(relay) DO UPDATE
-         SET own = 1, address = excluded.address, secret = excluded.secret, lan = excluded.lan",
+         SET own = 1, address = excluded.address, secret = excluded.secret, lan = excluded.lan, near = 0",
         params![
             route.relay.as_bytes(),
             route.address,

@@ -15,6 +15,7 @@ use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::meeting;
 use crate::mls::{self, Entered, Gid, Signer};
+use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
@@ -172,6 +173,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
     let new = conversation::load(step, &entered.group)?.ok_or(Stop::Refused("no such conversation"))?;
     conversation::note_device(step, &new, at.account)?;
     group::supply::offer(step, &new, at.account)?;
+    near::tell_all(step)?;
     own::spread(step, &new.group)?;
     say_timer(step, of.chat)?;
     write_anew(step, of.chat, waits)?;
@@ -193,14 +195,17 @@ pub(crate) fn meeting_places(
     before: &[RelayId],
     card: &ContactCard,
 ) -> Result<Vec<RelayId>, Stop> {
-    let mut relays = before.to_vec();
-    for named in card.relays.iter().take(meeting::RELAYS_NAMED) {
-        let relay = meeting::use_relay(step, named)?;
-        if !relays.contains(&relay) {
-            relays.push(relay);
+    let (mut relays, mut near) = (Vec::new(), Vec::new());
+    let named = meeting::use_all(step, card.relays.iter().take(meeting::RELAYS_NAMED))?;
+    for relay in before.iter().copied().chain(named) {
+        let is_lasting = near::whose(step, relay)? == near::Whose::Nobodys;
+        let known = if is_lasting { &mut relays } else { &mut near };
+        if !known.contains(&relay) {
+            known.push(relay);
         }
     }
     relays.truncate(CONTACT_RELAYS_MAX);
+    relays.extend(near);
     Ok(relays)
 }
 

@@ -18,12 +18,14 @@ use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::meeting::{self, accept};
 use crate::mls::{self, Entered, Known, Signer};
+use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::profile;
 use crate::query;
 use crate::reach;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
+use stonechat_wire::address::NEAR;
 use stonechat_wire::capsule::{Capsule, KeptContact, KeptGroup};
 use stonechat_wire::card::{CardRelay, Claim, ContactCard, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
@@ -158,10 +160,9 @@ pub(crate) fn door_said(step: &mut Step<'_, '_>, id: [u8; 16], card: Option<&[u8
     let relays = step.attempt(|step| {
         let card = card.ok_or(Stop::Refused("door"))?;
         let (_, card) = accept::opened_card(&link, card)?;
-        card.relays
-            .iter()
-            .map(|named| meeting::use_relay(step, named))
-            .collect()
+        // No capsule lies on a near one.
+        let lasting = card.relays.iter().filter(|named| named.address != NEAR);
+        meeting::use_all(step, lasting)
     })?;
     let relays: Vec<RelayId> = relays.unwrap_or_default();
     let state = if relays.is_empty() { DOOR_SPENT } else { LOOKING };
@@ -578,6 +579,7 @@ fn settle_down(step: &mut Step<'_, '_>, asked: &Asked, card: &ContactCard, enter
     conversation::note_began(step, &of)?;
     conversation::receipts::due(step, &entered.group)?;
     group::supply::offer(step, &of, asked.account)?;
+    near::tell_all(step)?;
     if let Some(contact) = query::load_contact(step.tx, asked.account.as_bytes())? {
         step.event(Event::ContactChanged { contact });
     }

@@ -26,7 +26,7 @@ pub(crate) fn leaves(step: &Step<'_, '_>, relays: &[RelayId], tag: Tag, id: Enve
         step.tx
             .prepare_cached(
                 "UPDATE relay SET watch = ?1, watch_at = NULL
-                 WHERE relay = ?2 AND watch_at IS NULL AND (watch_next <= ?3 OR watch_next > ?4)
+                 WHERE relay = ?2 AND near = 0 AND watch_at IS NULL AND (watch_next <= ?3 OR watch_next > ?4)
                    AND EXISTS (SELECT 1 FROM listening WHERE tag = ?5 AND relay = ?2)",
             )?
             .execute(params![

@@ -23,6 +23,8 @@ pub struct Wishes {
     pub passphrase_file: Option<PathBuf>,
     /// Whether `run` makes its relay reachable on the local network.
     pub lan: Option<bool>,
+    /// Whether a near relay runs for the local network while no other is reached.
+    pub near: Option<bool>,
 }
 
 /// Settled settings.
@@ -40,6 +42,8 @@ pub struct Config {
     pub passphrase_file: Option<PathBuf>,
     /// As in [`Wishes`].
     pub lan: bool,
+    /// As in [`Wishes`]; absent: yes.
+    pub near: bool,
 }
 
 /// Tried first when nobody asked for a port.
@@ -107,6 +111,7 @@ impl Config {
             log,
             passphrase_file: wishes.passphrase_file,
             lan: wishes.lan.unwrap_or(false),
+            near: wishes.near.unwrap_or(true),
         })
     }
 }
@@ -120,6 +125,7 @@ impl Wishes {
             log: self.log.or(next.log),
             passphrase_file: self.passphrase_file.or(next.passphrase_file),
             lan: self.lan.or(next.lan),
+            near: self.near.or(next.near),
         }
     }
 }
@@ -147,13 +153,15 @@ fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Wishes,
         .map(|value| number("STONECHAT_PORT", value))
         .transpose()?;
     let relays = variable("STONECHAT_RELAY").map(|list| list.split_whitespace().map(str::to_owned).collect());
+    let is_yes = |value: String| value == "1" || value == "true";
     Ok(Wishes {
         port,
         name: variable("STONECHAT_NAME"),
         relays,
         log: variable("STONECHAT_LOG"),
         passphrase_file: variable("STONECHAT_PASSPHRASE_FILE").map(PathBuf::from),
-        lan: variable("STONECHAT_LAN").map(|value| value == "1" || value == "true"),
+        lan: variable("STONECHAT_LAN").map(is_yes),
+        near: variable("STONECHAT_NEAR").map(is_yes),
     })
 }
 
@@ -215,7 +223,8 @@ mod tests {
     fn an_absent_file_gives_the_defaults() {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::settle(dir.path(), Wishes::default(), |_| None).unwrap();
-        assert_eq!((config.port, config.log, config.lan), (None, LogLevel::Info, false));
+        assert_eq!((config.port, config.log), (None, LogLevel::Info));
+        assert_eq!((config.lan, config.near), (false, true));
     }
 
     #[test]

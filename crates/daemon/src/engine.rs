@@ -13,7 +13,7 @@ use stonechat_core::api::{Command, Connection, Event, Fault, Reply};
 use stonechat_core::query::Live;
 use stonechat_core::store::Reader;
 use stonechat_core::{Dice, Input, Outputs};
-use stonechat_wire::exchange::News;
+use stonechat_wire::exchange::{NearRelay, News};
 use stonechat_wire::ids::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +24,7 @@ use crate::events::Events;
 use crate::home::Home;
 use crate::link::Link;
 use crate::machine::{self, Machine, StepError};
+use crate::near::NearLine;
 use crate::random;
 use crate::readers::{READERS, Readers};
 use crate::rpc::Secret;
@@ -65,6 +66,8 @@ pub(crate) enum Control {
     Unlock(Secret),
     /// Destroys it and begins a fresh one.
     Wipe,
+    /// The near relay that this program has, or none.
+    Near(Box<NearRelay>),
     /// Ends the loop.
     Stop,
 }
@@ -80,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) live: Arc<Mutex<Live>>,
     /// Envelopes and doors that no relay has confirmed yet.
     pub(crate) unconfirmed: watch::Sender<usize>,
+    /// What is wanted of the near relay.
+    pub(crate) near: NearLine,
 }
 
 impl Shared {
@@ -174,6 +179,8 @@ struct Loop {
     runtime: Handle,
     dice: Dice,
     state: State,
+    /// The near relay that runs beside this loop, once it was named.
+    near: Option<NearRelay>,
 }
 
 enum State {
@@ -212,6 +219,7 @@ impl Loop {
             runtime,
             dice: Dice::seeded(random::bytes()),
             state: State::Closed,
+            near: None,
         }
     }
 
@@ -437,6 +445,7 @@ impl Loop {
             Control::Lock => self.lock(),
             Control::Unlock(passphrase) => self.unlock(&passphrase),
             Control::Wipe => self.wipe(),
+            Control::Near(near) => self.near_is(*near),
             Control::Stop => Ok(()),
         }
     }
@@ -474,9 +483,24 @@ impl Loop {
         Ok(())
     }
 
+    fn near_is(&mut self, near: NearRelay) -> Result<(), Fault> {
+        self.near = Some(near);
+        self.tell_near()
+    }
+
+    fn tell_near(&mut self) -> Result<(), Fault> {
+        match (&self.state, self.near.clone()) {
+            (State::Open(_), Some(near)) => self.step(Input::Near(near)).map(drop).map_err(Fault::from),
+            _closed_or_none => Ok(()),
+        }
+    }
+
     /// The key goes first; then everything else in the home; then a fresh profile takes its place.
     fn wipe(&mut self) -> Result<(), Fault> {
         self.close(Fault::Locked);
+        // Its files go with the rest, and the next profile gets another one.
+        self.near = None;
+        self.shared.near.ended(&self.runtime);
         let wiped = crate::wipe(&self.home);
         self.publish(vec![Event::Wiped {}]);
         self.open(None);
@@ -512,6 +536,11 @@ impl Loop {
         tracing::info!("the profile is open");
         self.shared.readers.open(readers);
         self.take_in();
+        if let State::Open(open) = &self.state {
+            self.shared.near.follow(&self.runtime, open.ways.near());
+        }
+        // Where that fails, core hears of it when it is told the next time.
+        let _ = self.tell_near();
         Ok(())
     }
 
@@ -519,6 +548,7 @@ impl Loop {
     fn close(&mut self, fault: Fault) {
         tracing::info!("the profile is closed");
         self.shared.readers.close(fault);
+        self.shared.near.close();
         self.state = State::Closed;
         self.tell_connection();
         self.shared.unconfirmed.send_replace(0);
@@ -534,6 +564,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::News(_) => "news",
         Input::Wake => "wake",
         Input::Ways(_) => "ways",
+        Input::Near(_) => "near",
     }
 }
 

@@ -17,6 +17,7 @@ mod events;
 mod lab;
 mod link;
 mod machine;
+mod near;
 mod network;
 mod random;
 mod readers;
@@ -37,6 +38,8 @@ use tokio::sync::watch;
 pub use stonechat_core::api as types;
 /// The shape of files that people carry.
 pub use stonechat_wire::bundle;
+/// A relay that a device runs for the network it is on.
+pub use stonechat_wire::exchange::NearRelay;
 
 use crate::api::Caller;
 use crate::api::launch::Launch;
@@ -44,6 +47,8 @@ use crate::config::Config;
 use crate::engine::{Control, Engine, Shared};
 use crate::events::Events;
 use crate::home::Home;
+use crate::near::NearLine;
+pub use crate::near::NearWish;
 use crate::readers::Readers;
 use crate::rpc::{Call, Failure, Secret};
 
@@ -82,6 +87,7 @@ impl Daemon {
             readers: Readers::closed(Fault::Locked),
             live: Arc::new(Mutex::new(live)),
             unconfirmed: watch::Sender::new(0),
+            near: NearLine::default(),
         };
         let engine = Engine::start(
             Arc::clone(&home),
@@ -220,6 +226,29 @@ impl Daemon {
             let mut unconfirmed = self.shared.unconfirmed.subscribe();
             let _ = tokio::time::timeout(patience, unconfirmed.wait_for(|count| *count == 0)).await;
         }
+    }
+
+    /// What is wanted of the near relay; changes are seen on it.
+    pub fn near_wish(&self) -> watch::Receiver<NearWish> {
+        self.shared.near.wish.subscribe()
+    }
+
+    /// The near relay runs from now on, or does not: a profile that is destroyed waits for its end.
+    pub fn near_runs(&self, runs: bool) {
+        self.shared.near.runs.send_replace(runs);
+    }
+
+    /// Waits until the near relay has ended; at most so long.
+    pub async fn near_ended(&self, patience: Duration) {
+        let mut runs = self.shared.near.runs.subscribe();
+        let _ = tokio::time::timeout(patience, runs.wait_for(|runs| !runs)).await;
+    }
+
+    /// Names the near relay, and where it is reached at the moment, if it runs.
+    pub async fn near_is(&self, near: NearRelay) {
+        let answer = self.engine.control(Control::Near(Box::new(near))).await;
+        // A loop that has ended needs no near relay.
+        let _ = answer.await;
     }
 
     /// Waits until the engine's loop has ended, by [`Daemon::stop`] or by a mistake of the program.

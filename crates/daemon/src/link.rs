@@ -13,6 +13,9 @@ use stonechat_wire::ids::RelayId;
 pub(crate) struct Link {
     used: BTreeSet<RelayId>,
     answering: BTreeSet<RelayId>,
+    /// Those of them that stand for a local network only, and this device's own.
+    near: BTreeSet<RelayId>,
+    mine: Option<RelayId>,
     tried_in_vain: bool,
 }
 
@@ -20,7 +23,15 @@ impl Link {
     /// Takes note of an errand.
     pub(crate) fn asked(&mut self, errand: &Errand) {
         match errand {
-            Errand::UseRelay(route, _) => drop(self.used.insert(route.relay)),
+            Errand::UseRelay(route, _) => {
+                self.near.remove(&route.relay);
+                self.used.insert(route.relay);
+            }
+            Errand::UseNear(near) if self.used.contains(&near.relay) => {}
+            Errand::UseNear(near) => {
+                self.near.insert(near.relay);
+                self.mine = Some(near.relay).filter(|_| near.mine).or(self.mine);
+            }
             Errand::ForgetRelay(relay) => {
                 self.used.remove(relay);
                 self.answering.remove(relay);
@@ -40,11 +51,11 @@ impl Link {
         match news {
             News::Greeting { relay, .. } => {
                 self.answering.insert(*relay);
-                self.tried_in_vain = false;
+                self.tried_in_vain &= self.near.contains(relay);
             }
             News::Gone { relay } => drop(self.answering.remove(relay)),
             News::Offline => {
-                self.answering.clear();
+                self.answering.retain(|relay| self.near.contains(relay));
                 self.tried_in_vain = true;
             }
             News::Arrived(_)
@@ -65,8 +76,10 @@ impl Link {
 
     /// The way to them in one word.
     pub(crate) fn word(&self) -> Connection {
-        if !self.answering.is_empty() {
+        if self.answering.iter().any(|relay| !self.near.contains(relay)) {
             Connection::Connected
+        } else if self.answering.iter().any(|relay| Some(*relay) != self.mine) {
+            Connection::Nearby
         } else if self.tried_in_vain {
             Connection::Offline
         } else if self.used.is_empty() {

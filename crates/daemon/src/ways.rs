@@ -84,6 +84,11 @@ impl Ways {
         self.learned.borrow().to_text()
     }
 
+    /// Whether this device's near relay is to run; changes are seen on it.
+    pub(crate) fn near(&self) -> watch::Receiver<bool> {
+        self.courier.near()
+    }
+
     /// How much no relay has confirmed.
     pub(crate) fn unconfirmed(&self) -> usize {
         self.envelopes.len().saturating_add(self.doors.len())

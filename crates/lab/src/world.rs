@@ -590,6 +590,7 @@ impl World {
     fn trace_errand(&mut self, d: usize, errand: &Errand) {
         let (what, numbers) = match errand {
             Errand::UseRelay(..) => ("use relay", [0, 0]),
+            Errand::UseNear(_) => ("use near relay", [0, 0]),
             Errand::ForgetRelay(_) => ("forget relay", [0, 0]),
             Errand::Send(parcel) => (
                 "send",
@@ -793,6 +794,7 @@ fn kind_of(input: &Input) -> &'static str {
         Input::Started => "in: started",
         Input::Wake => "in: wake",
         Input::Ways(_) => "in: ways",
+        Input::Near(_) => "in: near",
         Input::Command(_) => "in: command",
         Input::News(News::Greeting { .. }) => "in: greeting",
         Input::News(News::Gone { .. }) => "in: gone",

@@ -114,6 +114,29 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// A relay that a device runs for the local network while no other is reached (LAN-6): for a house or a hotspot, on a
+    /// disk that is meant for something else.
+    pub fn near() -> Self {
+        Self {
+            mailboxes: 200_000,
+            envelopes: 100_000,
+            total_bytes: 512 << 20,
+            secret_bytes_per_day: 1 << 30,
+            connections: 256,
+            connections_per_address: 32,
+            strangers: 64,
+            strangers_per_address: 16,
+            subscriptions: 400_000,
+            doors: 64,
+            blobs: 0,
+            blob_bytes: 0,
+            forwards: 0,
+            ..Self::default()
+        }
+    }
+}
+
 /// A day, in seconds.
 pub const DAY_S: u64 = 24 * 3600;
 /// Longest life of an envelope or a door, in seconds: 60 days (RLY-32).

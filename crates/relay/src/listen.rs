@@ -14,7 +14,7 @@ use std::time::Duration;
 use stonechat_wire::face::{FaceRelay, RelaySecret};
 use stonechat_wire::frame::FORWARDS;
 use stonechat_wire::ids::DoorPath;
-use stonechat_wire::route::{RelayRoute, relay_path};
+use stonechat_wire::route::{RelayRoute, near_path, relay_path};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -82,6 +82,8 @@ pub struct Config {
     /// Where the address listened on is "any", the route names this machine's address on the local network; without
     /// it, loopback.
     pub lan: bool,
+    /// A near relay's nonce: it stands at a path of its own as long as it announces itself with this one (LAN-5).
+    pub near: Option<[u8; 8]>,
     /// The relays that clients may have bytes passed on to.
     pub forward: Vec<RelayRoute>,
     /// Where to tell figures, on loopback.
@@ -156,7 +158,7 @@ impl Relay {
         let metrics_addr = figures.as_ref().and_then(|listener| listener.local_addr().ok());
         let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
         let (stop, asked_to_stop) = watch::channel(false);
-        let paths = paths(config.access, &home);
+        let paths = paths(config.access, config.near, &home);
         let hall = Arc::new(Hall::new(
             engine,
             home.keys.clone(),
@@ -366,17 +368,44 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
     }
 }
 
-/// Where the relay stands: one path for each secret (RLY-41).
-fn paths(access: AccessChoice, home: &Home) -> HashSet<DoorPath> {
+/// Where the relay stands: one path for each secret (RLY-41), and for a near one another (LAN-5).
+fn paths(access: AccessChoice, near: Option<[u8; 8]>, home: &Home) -> HashSet<DoorPath> {
     let id = home.keys.keys().id();
-    match access {
+    let near = near.map(|nonce| near_path(&id, &home.secret, &nonce));
+    let lasting: HashSet<DoorPath> = match access {
         AccessChoice::Secret => home
             .secrets
             .iter()
             .map(|secret| relay_path(&id, Some(secret)))
             .collect(),
         AccessChoice::Open => HashSet::from([relay_path(&id, None)]),
-    }
+    };
+    lasting.into_iter().chain(near).collect()
+}
+
+/// This machine's address on a local network, private or link-local, if it has one: towards other networks rather than
+/// another.
+pub fn local_address() -> Option<Ipv4Addr> {
+    let is_local = |ip: &Ipv4Addr| ip.is_private() || ip.is_link_local();
+    let outward = outward_address().and_then(|ip| match ip {
+        IpAddr::V4(ip) => Some(ip).filter(is_local),
+        IpAddr::V6(_) => None,
+    });
+    outward.or_else(|| {
+        let own = if_addrs::get_if_addrs().ok()?.into_iter();
+        let own = own.filter_map(|interface| match interface.ip() {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        own.filter(is_local).min()
+    })
+}
+
+/// Connecting a UDP socket sends nothing.
+fn outward_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {
@@ -417,14 +446,9 @@ fn reachable(local: SocketAddr, lan: bool) -> SocketAddr {
 }
 
 /// This machine's address towards other networks; where there is no way to any, as on the host of a hotspot, that on its
-/// own. Connecting a UDP socket sends nothing.
+/// own.
 fn lan_address() -> Option<IpAddr> {
-    let outward = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    outward().or_else(|| {
+    outward_address().or_else(|| {
         let own = if_addrs::get_if_addrs()
             .ok()?
             .into_iter()

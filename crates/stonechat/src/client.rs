@@ -196,7 +196,7 @@ impl Client {
         loop {
             let status: Status = self.call("status", json!({})).await?;
             match status.connection {
-                Connection::Connected => return Ok(true),
+                Connection::Connected | Connection::Nearby => return Ok(true),
                 Connection::NoRelay | Connection::Offline => return Ok(false),
                 Connection::Connecting if Instant::now() >= end => return Ok(false),
                 Connection::Connecting => tokio::time::sleep(Duration::from_millis(30)).await,

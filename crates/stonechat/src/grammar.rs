@@ -13,7 +13,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done · 1 not done · 2 wrong usage · 3
 
 const SETTINGS: &str = "Settings: flag, else environment, else config.toml in the home: port (STONECHAT_PORT), \
 name (STONECHAT_NAME), relays (STONECHAT_RELAY), log (STONECHAT_LOG), passphrase_file (STONECHAT_PASSPHRASE_FILE), \
-lan (STONECHAT_LAN)";
+lan (STONECHAT_LAN), near (STONECHAT_NEAR)";
 
 /// A private messenger.
 #[derive(Debug, Parser)]
@@ -840,6 +840,9 @@ pub(crate) struct Serve {
     /// off, error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
+    /// Run no relay for the local network where no other is reached.
+    #[arg(long)]
+    pub(crate) no_near: bool,
     /// End when standard input ends: for a program that started this one.
     #[arg(long, hide = true)]
     pub(crate) while_stdin: bool,

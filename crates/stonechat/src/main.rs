@@ -6,6 +6,7 @@
 mod grammar;
 
 mod commands;
+mod near;
 mod relay;
 mod serve;
 mod supervise;

@@ -77,6 +77,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
         metrics: settings.metrics,
         limits: settings.limits(),
         lan: run.lan,
+        near: None,
         data,
     };
     let running = Relay::start(config).await.map_err(anyhow::Error::from)?;

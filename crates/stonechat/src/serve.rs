@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::client::{PATIENCE, Place, settle};
 use crate::failure::CommandError;
 use crate::grammar::Serve;
-use crate::show;
+use crate::{near, show};
 
 /// Runs until told to end.
 pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError> {
@@ -28,9 +28,11 @@ pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError>
         name: serve.name,
         relays,
         log: serve.log,
+        near: serve.no_near.then_some(false),
         ..Wishes::default()
     };
     let config = settle(&place.dir, flags)?;
+    let has_near = config.near;
     let home = claim(place).await?;
     log::start(home.log_dir().as_path(), config.log)?;
     let server = HttpServer::bind(config.port, config.name.as_deref())
@@ -48,12 +50,15 @@ pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError>
     if !stonechat_daemon::api::interface_is_built() {
         show::note("this build is without the interface; the page says how to build it");
     }
+    let near = has_near.then(|| tokio::spawn(near::run(std::sync::Arc::clone(&daemon))));
     show::line(&format!("ui: {}", daemon.open_url().unwrap_or_default()))?;
     let ended = tokio::select! {
         () = told_to_end(serve.while_stdin) => Ok(()),
         () = daemon.ended() => Err(anyhow::anyhow!("the messenger's thread gave up").into()),
     };
     daemon.stop().await;
+    daemon.near_ended(PATIENCE).await;
+    near.inspect(tokio::task::JoinHandle::abort);
     ended
 }
 

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use stonechat_wire::address::dialled;
 use stonechat_wire::beacon::Beacon;
-use stonechat_wire::exchange::{Arrival, Errand, Listen, News, Parcel, Signal};
+use stonechat_wire::exchange::{Arrival, Errand, Listen, NearRelay, News, Parcel, Signal};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -23,6 +23,7 @@ mod hellos;
 mod knocks;
 mod looking;
 mod memory;
+mod near;
 mod parcels;
 mod relay;
 mod truck;
@@ -36,9 +37,11 @@ use looking::Looking;
 pub use looking::{LOOK_AFTER_MS, LOOK_EVERY_MS, LOOK_EVERY_MS_MAX};
 use memory::Learned;
 pub use memory::{LEARNED_MAX, NETWORKS_MAX, NetworkId, Remembered};
+use near::Nearness;
+pub use near::{NEAR_AFTER_MS, NEAR_LINGER_MS};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
-pub use relay::{FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX};
+pub use relay::{FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
 use relay::{Heard, Relay};
 use truck::Habit;
 pub use truck::{
@@ -70,6 +73,8 @@ pub const RETRY_MS_MAX: u64 = 60_000;
 pub const HOPELESS_RETRY_MS: u64 = 60_000;
 /// Most relays at once.
 pub const RELAYS_MAX: usize = 256;
+/// Most of them near ones (LAN-4): ordinary ones always find room.
+pub const NEAR_RELAYS_MAX: usize = 128;
 /// Most arrivals in one news.
 pub const ARRIVALS_MAX: usize = 256;
 
@@ -227,6 +232,8 @@ pub enum Output {
     },
     /// Look around on the local network for a while. Report [`Input::Near`], any number of times.
     Look,
+    /// This device's near relay is to run, or to end (LAN-6).
+    Near(bool),
     /// Tell core.
     News(News),
     /// What works has changed: keep it.
@@ -245,6 +252,7 @@ pub struct Courier {
     knocks: Knocks,
     hellos: Hellos,
     looking: Looking,
+    nearness: Nearness,
     remembered: Remembered,
     /// What was learned here; nothing until the first input tells the time.
     here: Option<Learned>,
@@ -266,6 +274,7 @@ impl Courier {
             knocks: Knocks::default(),
             hellos: Hellos::default(),
             looking: Looking::default(),
+            nearness: Nearness::default(),
             remembered,
             here: None,
             next_link: 1,
@@ -321,6 +330,7 @@ impl Courier {
     fn errand(&mut self, now: Timestamp, errand: Errand) {
         match errand {
             Errand::UseRelay(route, keys) => self.use_relay(now, route, keys),
+            Errand::UseNear(near) => self.use_near(now, near),
             Errand::ForgetRelay(relay) => self.forget_relay(relay),
             Errand::Send(parcel) => self.send(now, parcel),
             Errand::Signal(signal) => self.signal(&signal),
@@ -368,6 +378,20 @@ impl Courier {
             }
         }
         self.watch_offline(now);
+    }
+
+    fn use_near(&mut self, now: Timestamp, near: NearRelay) {
+        let known = self.relays.values().filter(|relay| !relay.is_ordinary()).count();
+        if !self.relays.contains_key(&near.relay) && known >= NEAR_RELAYS_MAX {
+            return;
+        }
+        let Some(relay) = self.relay(near.relay) else { return };
+        relay.be_near(now, near);
+        // Mine has ended.
+        let over = if relay.is_wanted() { vec![] } else { relay.links() };
+        for link in over {
+            self.give_up(now, link, 0);
+        }
     }
 
     fn forget_relay(&mut self, id: RelayId) {
@@ -444,7 +468,9 @@ impl Courier {
     }
 
     fn greeted(&mut self, id: RelayId, time: Timestamp) {
-        self.offline_at = None;
+        if self.relays.get(&id).is_some_and(Relay::is_ordinary) {
+            self.offline_at = None;
+        }
         self.news(News::Greeting { relay: id, time });
         let address = self.relays.get(&id).and_then(Relay::address);
         if let (Some(address), Some(here)) = (address, &mut self.here) {
@@ -476,9 +502,10 @@ impl Courier {
 
     /// Whoever announces itself says nothing about its keys: those are the route's.
     fn found_near(&mut self, now: Timestamp, beacon: &Beacon, addresses: Vec<String>) {
-        let mut known = self.relays.values_mut().filter(|relay| relay.may_be_near());
+        let is_alone = self.is_alone();
+        let mut known = self.relays.values_mut().filter(|relay| relay.may_be_near(is_alone));
         if let Some(relay) = known.find(|relay| beacon.is_of(&relay.id())) {
-            relay.found_near(now, addresses);
+            relay.found_near(now, addresses, Some(beacon.nonce()));
         }
     }
 
@@ -571,10 +598,16 @@ impl Courier {
     }
 
     fn watch_offline(&mut self, now: Timestamp) {
-        let waits = self.relays.values().any(Relay::is_wanted) && !self.relays.values().any(Relay::is_up);
+        let mut ordinary = self.relays.values().filter(|relay| relay.is_ordinary());
+        let waits = ordinary.any(Relay::is_wanted) && self.is_alone();
         if waits && self.offline_at.is_none() {
             self.offline_at = Some(now.plus_ms(OFFLINE_AFTER_MS));
         }
+    }
+
+    /// Whether no relay answers but near ones.
+    fn is_alone(&self) -> bool {
+        !self.relays.values().any(|relay| relay.is_ordinary() && relay.is_up())
     }
 
     fn knocked(&mut self, now: Timestamp, id: [u8; 16], answer: Result<Vec<u8>, KnockError>) {
@@ -597,6 +630,7 @@ impl Courier {
         self.tell_offline(now);
         self.check_silence(now);
         self.look(now);
+        self.run_near(now);
         self.dial(now);
         self.relieve(now);
         for relay in self.relays.values_mut() {
@@ -615,10 +649,18 @@ impl Courier {
     }
 
     fn look(&mut self, now: Timestamp) {
-        let is_missing = self.relays.values().any(|relay| relay.may_be_near() && !relay.is_up());
+        let is_alone = self.is_alone();
+        let may_be_near = |relay: &&Relay| relay.may_be_near(is_alone);
+        let is_missing = self.relays.values().filter(may_be_near).any(|relay| !relay.is_up());
         if self.looking.is_due(now, is_missing) {
             self.outputs.push_back(Output::Look);
         }
+    }
+
+    fn run_near(&mut self, now: Timestamp) {
+        let is_wanted = self.relays.values().any(Relay::is_mine) && self.is_alone();
+        self.outputs
+            .extend(self.nearness.turn(now, is_wanted).map(Output::Near));
     }
 
     fn check_silence(&mut self, now: Timestamp) {
@@ -656,7 +698,7 @@ impl Courier {
             let (mut dice, mut session) = ([0; 32], [0; 16]);
             self.dice.fill_bytes(&mut dice);
             self.dice.fill_bytes(&mut session);
-            let path = relay.path();
+            let path = relay.path(&address);
             let (keys, load_max) = relay.dialled(now, link, address.clone());
             self.outputs.push_back(Output::Dial {
                 link,
@@ -728,6 +770,7 @@ impl Courier {
             self.knocks.wake_at(),
             self.parcels.wake_at(),
             self.looking.wake_at(),
+            self.nearness.wake_at(),
         ];
         relays.chain(others.into_iter().flatten()).min()
     }

@@ -42,6 +42,7 @@ pub struct Handle {
     errands: mpsc::Sender<Errand>,
     network: watch::Sender<NetworkId>,
     remembered: watch::Receiver<Remembered>,
+    near: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
@@ -58,12 +59,15 @@ impl Transport {
         let (news, news_out) = mpsc::channel(NEWS_WAITING_MAX);
         let (keep, kept) = watch::channel(remembered.clone());
         let (network, networks) = watch::channel(remembered.network);
-        let task = tokio::spawn(run((errands_in, networks), news, trust, seed, remembered, keep));
+        let (near, nears) = watch::channel(false);
+        let told = Told { news, keep, near };
+        let task = tokio::spawn(run((errands_in, networks), told, trust, seed, remembered));
         (
             Handle {
                 errands,
                 network,
                 remembered: kept,
+                near: nears,
                 task,
             },
             news_out,
@@ -97,6 +101,11 @@ impl Handle {
         self.remembered.clone()
     }
 
+    /// Whether this device's near relay is to run (LAN-6); changes are seen on it.
+    pub fn near(&self) -> watch::Receiver<bool> {
+        self.near.clone()
+    }
+
     /// Ends the courier; connections say their goodbyes by themselves.
     pub async fn stop(self) {
         drop(self.errands);
@@ -104,17 +113,27 @@ impl Handle {
     }
 }
 
+/// Who is told what.
+#[derive(Debug)]
+pub struct Told {
+    /// Core.
+    pub news: mpsc::Sender<News>,
+    /// Whoever keeps what was learned.
+    pub keep: watch::Sender<Remembered>,
+    /// Whoever runs the near relay.
+    pub near: watch::Sender<bool>,
+}
+
 /// Runs until every sender of errands, or the receiver of news, is gone.
 pub async fn run(
     (mut errands, mut networks): (mpsc::Receiver<Errand>, watch::Receiver<NetworkId>),
-    news: mpsc::Sender<News>,
+    Told { news, keep, near }: Told,
     trust: Trust,
     seed: [u8; 32],
     remembered: Remembered,
-    keep: watch::Sender<Remembered>,
 ) {
     let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
-    let mut driver = Driver::new(Courier::new(seed, remembered), trust, events, keep);
+    let mut driver = Driver::new(Courier::new(seed, remembered), trust, events, (keep, near));
     loop {
         let wake_at = driver.drain();
         tokio::select! {
@@ -146,6 +165,7 @@ struct Driver {
     events: mpsc::Sender<Input>,
     news: VecDeque<News>,
     keep: watch::Sender<Remembered>,
+    near: watch::Sender<bool>,
 }
 
 /// A connection's task: told what to do until the courier closes it.
@@ -154,7 +174,12 @@ struct Link {
 }
 
 impl Driver {
-    fn new(courier: Courier, trust: Trust, events: mpsc::Sender<Input>, keep: watch::Sender<Remembered>) -> Self {
+    fn new(
+        courier: Courier,
+        trust: Trust,
+        events: mpsc::Sender<Input>,
+        (keep, near): (watch::Sender<Remembered>, watch::Sender<bool>),
+    ) -> Self {
         let (links, knocks, news) = (HashMap::new(), Vec::new(), VecDeque::new());
         Self {
             courier,
@@ -166,6 +191,7 @@ impl Driver {
             events,
             news,
             keep,
+            near,
         }
     }
 
@@ -245,6 +271,7 @@ impl Driver {
                     have,
                 } => self.knock(id, address, path, proof, have),
                 Output::Look => self.look(),
+                Output::Near(runs) => drop(self.near.send_replace(runs)),
                 Output::News(news) => self.news.push_back(news),
                 Output::Remember(remembered) => drop(self.keep.send(remembered)),
             }

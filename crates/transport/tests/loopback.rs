@@ -616,6 +616,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         forward: Vec::new(),
         access,
         lan: false,
+        near: None,
         metrics: None,
         limits,
     }

@@ -11,6 +11,8 @@ use core::net::SocketAddr;
 
 /// What stands before an address that is spoken to inside TLS.
 const TLS: &str = "https://";
+/// What stands in the place of an address where a relay is found on the local network only (LAN-4).
+pub const NEAR: &str = "near:";
 /// Longest address, in bytes.
 pub(crate) const ADDRESS_BYTES_MAX: usize = 104;
 /// Most further places of an address.
@@ -165,6 +167,7 @@ mod tests {
             "https://https://a:1",
             "http://a:1",
             "HTTPS://a:1",
+            NEAR,
         ] {
             assert_eq!(check(bad), None, "{bad}");
         }

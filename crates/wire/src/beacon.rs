@@ -32,6 +32,11 @@ impl Beacon {
         self.tag == tag(relay, &self.nonce)
     }
 
+    /// The nonce, new at each start: the path of a near relay depends on it (LAN-5).
+    pub const fn nonce(&self) -> [u8; HALF] {
+        self.nonce
+    }
+
     /// base64url, 22 characters (LAN-2).
     pub fn to_text(&self) -> String {
         to_base64(&[self.nonce, self.tag].concat())

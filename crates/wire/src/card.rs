@@ -8,10 +8,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::address::NEAR;
 use crate::codec::{DecodeError, Reader, Write};
 use crate::ids::{AccountId, DeviceId, RelayId};
 use crate::kdf::sha256;
-use crate::route::{RelayKeys, read_address};
+use crate::route::{RelayKeys, read_place};
 
 /// Format version of card, claim and answer.
 pub const VERSION: u8 = 1;
@@ -91,7 +92,7 @@ pub struct ContactCard {
 /// One way in that a card names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CardRelay {
-    /// `host:port`.
+    /// `host:port`; or `near:`, where it is found on the local network only (LAN-4).
     pub address: String,
     /// Whose keys must answer there.
     pub relay: RelayId,
@@ -288,12 +289,16 @@ impl CardRelay {
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let address = read_address(reader)?;
+        let address = read_place(reader)?;
         let relay = RelayId::from_bytes(reader.array()?);
         let secret = reader.option("secret")?;
         let keys = reader.option("relay keys")?.map(RelayKeys::from_bytes);
         if keys.as_ref().is_some_and(|keys| keys.id() != relay) {
             return Err(DecodeError::Value("relay keys"));
+        }
+        // Nobody is to be asked for them in clear.
+        if address == NEAR && (secret.is_none() || keys.is_none()) {
+            return Err(DecodeError::Value("near relay"));
         }
         Ok(Self {
             address,
@@ -302,6 +307,26 @@ impl CardRelay {
             keys,
             lan: reader.bool("lan")?,
         })
+    }
+}
+
+/// What [`Kind::Near`](crate::message::Kind::Near) says: version 1 | a relay as in a card (LAN-4).
+pub fn encode_near(relay: &CardRelay) -> Vec<u8> {
+    let mut out = Vec::from([VERSION]);
+    relay.write(&mut out);
+    out
+}
+
+/// Reads it. Errors: another version, a relay that is no near one, bytes left over.
+pub fn decode_near(bytes: &[u8]) -> Result<CardRelay, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    check_version(&mut reader)?;
+    let relay = CardRelay::read(&mut reader)?;
+    reader.end()?;
+    if relay.address == NEAR {
+        Ok(relay)
+    } else {
+        Err(DecodeError::Value("near relay"))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::envelope::Envelope;
 use crate::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp, Token};
@@ -15,6 +16,8 @@ use crate::route::{RelayKeys, RelayRoute};
 pub enum Errand {
     /// Keep a connection to this relay from now on. Keys, where core has them, spare asking.
     UseRelay(RelayRoute, Option<RelayKeys>),
+    /// Know of a relay that is found on the local network only.
+    UseNear(NearRelay),
     /// Drop the relay and everything that waits for it.
     ForgetRelay(RelayId),
     /// Carry an envelope.
@@ -36,6 +39,32 @@ pub enum Errand {
     Knock(Knock),
     /// Stop asking.
     ForgetKnock([u8; 16]),
+}
+
+/// A relay that some device runs for the network it is on (LAN-4). The secret is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NearRelay {
+    /// Which.
+    pub relay: RelayId,
+    /// What it asks for.
+    pub secret: [u8; 16],
+    /// Its keys.
+    pub keys: RelayKeys,
+    /// Where it is at the moment, as far as that is known without looking: `host:port`.
+    pub place: Option<String>,
+    /// It is this device's own; without a place it does not run.
+    pub mine: bool,
+}
+
+impl fmt::Debug for NearRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "NearRelay({:?}, {})",
+            self.relay,
+            if self.mine { "mine" } else { "theirs" }
+        )
+    }
 }
 
 /// How urgent and how big a loss: lets the courier choose.

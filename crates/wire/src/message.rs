@@ -52,6 +52,8 @@ pub enum Kind {
     Own,
     /// The common part of a Welcome has not come to the sender (GRP-16).
     Lacking,
+    /// The near relay of the sender's device (LAN-4).
+    Near,
     /// A text that answers a message (CON-1).
     Reply,
     /// The sender's emojis on a message (CON-3).
@@ -96,6 +98,7 @@ impl Kind {
             34 => Self::Placed,
             40 => Self::Own,
             41 => Self::Lacking,
+            42 => Self::Near,
             6 => Self::Reply,
             7 => Self::Reaction,
             8 => Self::Edit,
@@ -126,6 +129,7 @@ impl Kind {
             Self::Placed => 34,
             Self::Own => 40,
             Self::Lacking => 41,
+            Self::Near => 42,
             Self::Reply => 6,
             Self::Reaction => 7,
             Self::Edit => 8,

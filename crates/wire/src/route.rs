@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::address::{self, ADDRESS_BYTES_MAX};
+use crate::address::{self, ADDRESS_BYTES_MAX, NEAR};
 use crate::codec::{DecodeError, Reader, Write, from_base64, to_base64};
 use crate::ids::{DoorPath, RelayId};
 use crate::kdf::{first, sha256};
@@ -73,6 +73,12 @@ pub struct RelayRoute {
 pub fn relay_path(relay: &RelayId, secret: Option<&[u8; 16]>) -> DoorPath {
     let secret = secret.map_or(&[][..], |secret| &secret[..]);
     DoorPath::from_bytes(first(&sha256(&[b"stonechat/path", relay.as_bytes(), secret])))
+}
+
+/// The path at which a near relay serves those who have its secret, while it announces itself with this nonce (LAN-5): who
+/// listens on the wire sees another one at each start.
+pub fn near_path(relay: &RelayId, secret: &[u8; 16], nonce: &[u8; 8]) -> DoorPath {
+    DoorPath::from_bytes(first(&sha256(&[b"stonechat/near", relay.as_bytes(), secret, nonce])))
 }
 
 impl fmt::Debug for RelayRoute {
@@ -170,6 +176,13 @@ pub(crate) fn read_address(reader: &mut Reader<'_>) -> Result<String, DecodeErro
         .ok_or(DecodeError::Value("address"))
 }
 
+/// The same, or `near:` (LAN-4).
+pub(crate) fn read_place(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let text = reader.text("address", ADDRESS_BYTES_MAX)?;
+    let place = Some(text).filter(|text| *text == NEAR).or_else(|| address::check(text));
+    place.map(String::from).ok_or(DecodeError::Value("address"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +222,21 @@ mod tests {
         assert_ne!(
             relay_path(&relay, None),
             relay_path(&RelayId::from_bytes([6; 16]), None)
+        );
+    }
+
+    #[test]
+    fn a_near_relay_stands_at_another_path_with_each_nonce_lan_5() {
+        let relay = RelayId::from_bytes([5; 16]);
+        let hash = sha256(&[b"stonechat/near", &[5; 16], &[9; 16], &[1; 8]]);
+        assert_eq!(near_path(&relay, &[9; 16], &[1; 8]), DoorPath::from_bytes(first(&hash)));
+        assert_ne!(
+            near_path(&relay, &[9; 16], &[1; 8]),
+            near_path(&relay, &[9; 16], &[2; 8])
+        );
+        assert_ne!(
+            near_path(&relay, &[9; 16], &[1; 8]),
+            near_path(&relay, &[8; 16], &[1; 8])
         );
     }
 

@@ -53,7 +53,7 @@ export function clockDays(status: Status | null): number {
 }
 
 /** Which way a connection line speaks. */
-export type Line = 'connected' | 'connecting' | 'offline' | 'noRelay' | 'detached';
+export type Line = 'connected' | 'connecting' | 'offline' | 'nearby' | 'noRelay' | 'detached';
 
 /** The line for a status; without the daemon nothing else matters. */
 export function lineOf(status: Status | null, attached: boolean): Line {

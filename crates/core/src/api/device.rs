@@ -143,6 +143,8 @@ pub enum Connection {
     Connecting,
     /// Tried for a while without success.
     Offline,
+    /// No relay but somebody's near one answers: only who is on this local network is reached.
+    Nearby,
 }
 
 /// One relay this profile uses.

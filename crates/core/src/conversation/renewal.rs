@@ -55,7 +55,7 @@ macro_rules! may_renew {
     () => {
         "FROM conversation v INDEXED BY conversation_renew CROSS JOIN chat c ON c.id = v.chat
     WHERE v.waiting = 0 AND v.gone = 0 AND c.hidden = 0 AND c.saved = 0
-      AND EXISTS (SELECT 1 FROM conversation_relay o JOIN relay r USING (relay) WHERE o.group_id = v.group_id AND r.gone = 0)"
+      AND EXISTS (SELECT 1 FROM conversation_relay o JOIN relay r USING (relay) WHERE o.group_id = v.group_id AND r.gone = 0 AND r.near < 2)"
     };
 }
 
@@ -130,7 +130,7 @@ fn may_here(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
 /// RNW-5: no relay of the conversation is reached, or something of mine has waited for long and none has stored it. What I
 /// commit now others cannot see: they commit on the same epoch.
 fn is_out_of_reach(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
-    let sql = "SELECT count(*), sum(r.gone) FROM conversation_relay c JOIN relay r USING (relay) WHERE c.group_id = ?";
+    let sql = "SELECT count(*), sum(r.gone) FROM conversation_relay c JOIN relay r USING (relay) WHERE c.group_id = ? AND r.near < 2";
     let (relays, gone): (u32, Option<u32>) = step
         .tx
         .prepare_cached(sql)?
@@ -150,6 +150,14 @@ pub(crate) fn unreached(step: &Step<'_, '_>, relay: Option<RelayId>) -> Result<(
     step.tx
         .prepare_cached("UPDATE relay SET gone = 1 WHERE relay = coalesce(?, relay) AND gone = 0")?
         .execute([relay])?;
+    Ok(())
+}
+
+/// No relay but near ones is reached.
+pub(crate) fn offline(step: &Step<'_, '_>) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE relay SET gone = 1 WHERE near = 0 AND gone = 0")?
+        .execute([])?;
     Ok(())
 }
 

@@ -191,8 +191,7 @@ pub(super) fn wait(
             step.now.0.saturating_add(ASK_FIRST_MS).cast_signed()
         ])?;
     make_room(step, by)?;
-    for named in &invitation.relays {
-        let relay = meeting::use_relay(step, named)?;
+    for relay in meeting::use_all(step, invitation.relays.iter())? {
         listening::add(step, relay, tag, Purpose::Apart, tag.as_bytes())?;
     }
     Ok(())

@@ -45,11 +45,7 @@ pub(super) fn enter(
         (Some(_), _) => check_may_return(step, &state, by)?,
     }
     let signer = own_signer(step, &entered)?;
-    let relays = invitation
-        .relays
-        .iter()
-        .map(|named| meeting::use_relay(step, named))
-        .collect::<Result<Vec<RelayId>, _>>()?;
+    let relays = meeting::use_all(step, invitation.relays.iter())?;
     match known {
         None => {
             let chat = begin(step, &entered, &signer, &relays)?;

@@ -14,6 +14,7 @@ use crate::inbox;
 use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::mls::{self, Gid, Signer};
+use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
@@ -21,7 +22,8 @@ use crate::restore;
 use crate::step::{Step, Stop};
 use ed25519_dalek::{Signature, VerifyingKey};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
+use stonechat_wire::address::NEAR;
+use stonechat_wire::card::{Answer, CardRelay, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Errand, Knock};
 use stonechat_wire::ids::{AccountId, DoorPath, RelayId};
@@ -257,7 +259,7 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     let package = card.key_packages.first().ok_or(Stop::Refused("no key package"))?;
     check_leaf(card, &mls::leaf_of(&step.mls, package)?)?;
     let door = card.relays.first().ok_or(Stop::Refused("no relay"))?;
-    let entrance = super::use_relay(step, door)?;
+    let entrance = enter_by(step, door, &acceptance.link)?;
     let mut ours = own_relays(step)?;
     ours.retain(|relay| *relay != entrance);
     ours.truncate(super::RELAYS_NAMED);
@@ -290,6 +292,15 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
     }
     step.touch_chat(chat);
     Ok(())
+}
+
+/// The relay where the door stood. A near one is where the link said, for now.
+fn enter_by(step: &mut Step<'_, '_>, door: &CardRelay, link: &InviteLink) -> Result<RelayId, Stop> {
+    if door.address != NEAR {
+        return super::use_relay(step, door);
+    }
+    let learned = near::learn(step, door, link.hints.first().cloned())?;
+    learned.ok_or(Stop::Refused("too many near relays"))
 }
 
 /// Seals the offer under the words of the moment and puts it where the inviter listens.
@@ -403,6 +414,7 @@ fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<()
     let account = AccountId::from_bytes(account);
     let to = conversation::with_contact(step, account)?;
     group::supply::offer(step, &to, account)?;
+    near::tell_all(step)?;
     own::spread(step, &to.group)?;
     ended(step, id, AcceptanceState::Accepted)
 }

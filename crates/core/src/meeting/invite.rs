@@ -15,6 +15,7 @@ use crate::inbox;
 use crate::leaf;
 use crate::listening::{self, Purpose};
 use crate::mls::{self, Gid, Known, Signer};
+use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
@@ -22,7 +23,8 @@ use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::card::{
-    Answer, Claim, ClaimSealed, ContactCard, HOW_IN_PERSON, HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP, WHO_ONE,
+    Answer, CardRelay, Claim, ClaimSealed, ContactCard, HOW_IN_PERSON, HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP,
+    WHO_ONE,
 };
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Door, Errand};
@@ -132,7 +134,7 @@ pub(crate) fn begin(step: &mut Step<'_, '_>, new: &New) -> Result<([u8; 16], Str
         return Err(Stop::Fault(Fault::NotHome));
     }
     restore::is_over(step)?;
-    let relay = *own_relays(step)?.first().ok_or(Stop::Fault(Fault::NoRelay))?;
+    let (relay, place) = door_place(step)?;
     let open: u32 = step
         .tx
         .query_row("SELECT count(*) FROM invite WHERE state <= 1", [], |row| row.get(0))?;
@@ -148,7 +150,16 @@ pub(crate) fn begin(step: &mut Step<'_, '_>, new: &New) -> Result<([u8; 16], Str
     let (seal_private, seal_public) = mls::seal_key_pair(&seed).map_err(|_| Stop::Refused("seal key"))?;
     let expires_at = step.time.plus_ms(new.life_ms);
     let named = name_relay(step, relay)?;
-    let (address, reach) = (named.address.clone(), reach(&named));
+    let (address, reach) = match place {
+        Some(place) => (
+            place.clone(),
+            reach(&CardRelay {
+                address: place,
+                ..named.clone()
+            }),
+        ),
+        None => (named.address.clone(), reach(&named)),
+    };
     let mut card = my_card(step, &me, vec![named]);
     card.seal_key = Some(seal_public);
     card.key_packages = vec![package.clone()];
@@ -197,6 +208,17 @@ pub(crate) fn begin(step: &mut Step<'_, '_>, new: &New) -> Result<([u8; 16], Str
     Ok((id, link.to_url()))
 }
 
+/// The relay where the door stands: the first; where there is none, this device's near one, at its place of the moment.
+fn door_place(step: &Step<'_, '_>) -> Result<(RelayId, Option<String>), Stop> {
+    if let Some(relay) = own_relays(step)?.first() {
+        return Ok((*relay, None));
+    }
+    match near::mine(step)? {
+        Some((relay, Some(place))) => Ok((relay, Some(place))),
+        _none_or_not_running => Err(Stop::Fault(Fault::NoRelay)),
+    }
+}
+
 /// Whom the card lets in, and how.
 fn say_whom(card: &mut ContactCard, new: &New) {
     card.who = match new.who {
@@ -218,6 +240,16 @@ pub(crate) fn open_doors(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         .tx
         .prepare("SELECT id FROM invite WHERE state <= 1 ORDER BY created_at, id")?
         .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    ids.iter().try_for_each(|id| open_door(step, id))
+}
+
+/// The same for those that stand on one relay.
+pub(crate) fn open_doors_at(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let ids: Vec<Vec<u8>> = step
+        .tx
+        .prepare_cached("SELECT id FROM invite WHERE state <= 1 AND relay = ? ORDER BY created_at, id")?
+        .query_map([relay.as_bytes()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     ids.iter().try_for_each(|id| open_door(step, id))
 }
@@ -577,6 +609,7 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
     conversation::receipts::due(step, &group)?;
     conversation::note_began(step, &of)?;
     group::supply::offer(step, &of, card.account_id())?;
+    near::tell_all(step)?;
     own::spread(step, &group)?;
     if invite.is_last() {
         close(step, &invite, InviteState::Used)?;
@@ -607,8 +640,7 @@ fn follow_their_relays(
     of: &conversation::Conversation,
     card: &ContactCard,
 ) -> Result<(), Stop> {
-    for named in card.relays.iter().take(super::RELAYS_NAMED) {
-        let relay = super::use_relay(step, named)?;
+    for relay in super::use_all(step, card.relays.iter().take(super::RELAYS_NAMED))? {
         conversation::join_relay(step, of.group, relay)?;
     }
     conversation::follow(step, of)

@@ -47,7 +47,7 @@ pub(super) fn put_again(step: &Step<'_, '_>, group: &Gid, epoch: EpochId, sealed
         .prepare_cached("SELECT id, plain FROM kept WHERE epoch_id = ? ORDER BY kept_at, id")?
         .query_map([epoch.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let relays = listening::relays_of(step, group)?;
+    let relays = listening::lasting_relays_of(step, group)?;
     for (id, plain) in kept {
         let row = Bare {
             id,

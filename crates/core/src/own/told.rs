@@ -331,11 +331,7 @@ fn contact(step: &Step<'_, '_>, account: &[u8]) -> Result<Option<OwnContact>, St
 fn welcomed(step: &mut Step<'_, '_>, device: DeviceId, told: &OwnWelcome) -> Result<(), Stop> {
     let entered = mls::join(&step.mls, &told.welcome, Known::Again)?;
     let signer = used(step, &entered)?;
-    let relays: Vec<RelayId> = told
-        .relays
-        .iter()
-        .map(|named| meeting::use_relay(step, named))
-        .collect::<Result<_, _>>()?;
+    let relays = meeting::use_all(step, told.relays.iter())?;
     check_members(step, &entered, told.contact.as_ref())?;
     let known = conversation::load(step, &entered.group)?;
     match known {

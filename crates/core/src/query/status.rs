@@ -74,8 +74,9 @@ fn account(db: &Connection) -> Result<Option<(Me, bool, bool, bool)>, StoreError
 }
 
 fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT relay, address, own, withheld FROM relay ORDER BY own DESC, added_at, relay")?;
+    let mut statement = db.prepare_cached(
+        "SELECT relay, address, own, withheld FROM relay WHERE near = 0 ORDER BY own DESC, added_at, relay",
+    )?;
     let relays = statement.query_map([], |row| {
         let relay = row.get::<_, [u8; 16]>("relay")?.into();
         Ok(Relay {

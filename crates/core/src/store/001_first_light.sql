@@ -54,6 +54,7 @@ CREATE TABLE relay(
   key          BLOB,                     -- static keys, 1216; NULL: fetched on first use
   own          INTEGER NOT NULL,         -- given by the user; else lent by a contact's card
   lan          INTEGER NOT NULL DEFAULT 0,
+  near         INTEGER NOT NULL DEFAULT 0, -- 0 none of these, 1 a contact's near relay, 2 this device's own; its address is `near:`, or where mine runs at the moment
   watch        BLOB,                     -- an envelope of mine in a mailbox that I read there: the first 16 bytes of its id
   watch_at     INTEGER,                  -- since when it should have come back, device clock
   watch_next   INTEGER NOT NULL DEFAULT 0, -- device clock: the next one is watched from then on
@@ -66,6 +67,8 @@ CREATE TABLE relay(
   back_at      INTEGER,                  -- the first one after that
   added_at     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX relay_near ON relay(near, gone);
 
 CREATE TABLE contact(
   account      BLOB PRIMARY KEY,         -- account_id, 32
@@ -169,6 +172,7 @@ CREATE TABLE conversation(
   receipt_due  INTEGER,                  -- a standalone receipt leaves then, device clock
   receipt_quiet INTEGER NOT NULL DEFAULT 0, -- what is due answers only what shows nothing
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
+  near_told    BLOB,                     -- of a conversation of two: the near relay of mine that the other side was told of (LAN-4)
   read_told    BLOB,                     -- message id up to which "read" was told
   own_read_due INTEGER,                  -- my other devices hear then what was read here, device clock (OWN-10)
   read_awaited BLOB,                     -- message id up to which another device of mine has read; it is not here yet

@@ -283,7 +283,7 @@ impl Bench {
                     },
                     _ => News::DoorSpent { id: knock.id },
                 })),
-                Errand::UseRelay(..) | Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
+                Errand::UseRelay(..) | Errand::UseNear(_) | Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
             }
         }
     }

@@ -36,6 +36,7 @@ mod lost_removal;
 mod marks;
 mod media;
 mod meeting;
+mod near;
 mod outsiders;
 mod overflow;
 mod picture;

@@ -152,7 +152,7 @@ impl World {
                 Output::News(one) => news.push(one),
                 Output::Remember(remembered) => self.nodes[d].remembered = remembered,
                 // No world has a local network.
-                Output::Look => {}
+                Output::Look | Output::Near(_) => {}
             }
         }
         for (name, frames) in frames {

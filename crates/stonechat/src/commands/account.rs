@@ -140,6 +140,7 @@ fn connection_word(connection: Connection) -> &'static str {
         Connection::Connected => "connected",
         Connection::Connecting => "connecting",
         Connection::Offline => "offline",
+        Connection::Nearby => "local network only: who is not on it is not reached",
     }
 }
 

@@ -184,6 +184,16 @@ impl Person {
         self.daemon = Some(Process::start_on(host, &words, "ui: "));
     }
 
+    /// The same, with a near relay where no other is reached.
+    pub fn serve_near_on(&mut self, host: &Host) {
+        self.stop();
+        let home = text(&self.home());
+        let mut command = base(host.command(PROGRAM));
+        command.env("STONECHAT_NEAR", "1");
+        let words = ["--home", &home, "serve", "--port", "0", "--log", "debug"];
+        self.daemon = Some(Process::start_as(command, &words, "ui: "));
+    }
+
     /// Kills the daemon.
     pub fn stop(&mut self) {
         self.daemon = None;
@@ -284,6 +294,8 @@ fn base(mut command: Command) -> Command {
     {
         command.env_remove(name);
     }
+    // Nothing is said to the network that the tests run on.
+    command.env("STONECHAT_NEAR", "0");
     command.stdin(Stdio::null());
     command
 }

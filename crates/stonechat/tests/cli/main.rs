@@ -25,6 +25,7 @@ mod kill;
 mod lan;
 mod links;
 mod meet;
+mod near;
 mod operate;
 mod restore;
 mod supervise;

@@ -31,6 +31,8 @@ impl Source {
 struct Address {
     place: String,
     source: Source,
+    /// What it was announced with (LAN-2).
+    nonce: Option<[u8; 8]>,
 }
 
 /// See the module.
@@ -97,13 +99,21 @@ impl Addresses {
         }
     }
 
-    /// One where the relay announced itself here. Out: whether it is new.
-    pub(super) fn add_near(&mut self, place: String, in_use: bool) -> bool {
-        let is_new = !self.contains(&place);
-        if is_new {
-            self.push(place, Source::Near, in_use);
+    /// One where the relay announced itself here, or was. Out: whether it is new, or announced anew.
+    pub(super) fn add_near(&mut self, place: String, nonce: Option<[u8; 8]>, in_use: bool) -> bool {
+        if let Some(known) = self.all.iter_mut().find(|known| known.place == place) {
+            return nonce.is_some() && std::mem::replace(&mut known.nonce, nonce) != nonce;
         }
-        is_new
+        self.push(place, Source::Near, in_use);
+        if let Some(pushed) = self.all.last_mut() {
+            pushed.nonce = nonce;
+        }
+        true
+    }
+
+    /// What the relay announced itself with at this address.
+    pub(super) fn nonce(&self, place: &str) -> Option<[u8; 8]> {
+        self.all.iter().find(|known| known.place == place)?.nonce
     }
 
     /// Where its name led before.
@@ -123,7 +133,11 @@ impl Addresses {
                 self.remove(at);
             }
         }
-        self.all.push(Address { place, source });
+        self.all.push(Address {
+            place,
+            source,
+            nonce: None,
+        });
     }
 
     fn remove(&mut self, at: usize) {
@@ -131,6 +145,11 @@ impl Addresses {
         if self.current > at || self.current == self.all.len() {
             self.current = self.current.saturating_sub(1);
         }
+    }
+
+    /// It is nowhere.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// Another network: what was near is not here.
@@ -172,29 +191,41 @@ mod tests {
             ["a:1", "c:1", "d:1", "e:1", "f:1", "g:1", "h:1", "i:1"]
         );
         for port in 1..50 {
-            assert!(addresses.add_near(format!("10.0.0.1:{port}"), true));
+            assert!(addresses.add_near(format!("10.0.0.1:{port}"), None, true));
         }
         assert_eq!(addresses.len(), ADDRESSES_MAX + NEAR_MAX);
         assert_eq!(addresses.current().as_deref(), Some("a:1"));
         addresses.turn_to("10.0.0.1:49");
-        addresses.add_near("10.0.0.1:50".into(), true);
-        addresses.add_near("10.0.0.1:51".into(), true);
+        addresses.add_near("10.0.0.1:50".into(), None, true);
+        addresses.add_near("10.0.0.1:51".into(), None, true);
         assert!(addresses.contains("10.0.0.1:49"));
+    }
+
+    #[test]
+    fn an_address_keeps_the_newest_nonce_lan_5() {
+        let mut addresses = of(&["a:1"]);
+        assert!(addresses.add_near("10.0.0.1:1".into(), Some([1; 8]), false));
+        assert!(!addresses.add_near("10.0.0.1:1".into(), Some([1; 8]), false));
+        assert!(!addresses.add_near("10.0.0.1:1".into(), None, false));
+        assert!(addresses.add_near("10.0.0.1:1".into(), Some([2; 8]), false));
+        assert_eq!(addresses.nonce("10.0.0.1:1"), Some([2; 8]));
+        assert_eq!(addresses.nonce("a:1"), None);
+        assert_eq!(addresses.len(), 2);
     }
 
     #[test]
     fn what_is_near_goes_with_the_network_and_where_somebody_else_answers_lan_3() {
         let mut addresses = of(&["a:1", "b:1"]);
-        addresses.add_near("10.0.0.1:1".into(), false);
+        addresses.add_near("10.0.0.1:1".into(), None, false);
         addresses.turn_to("10.0.0.1:1");
         assert!(!addresses.is_not("a:1"));
         assert!(addresses.is_not("10.0.0.1:1"));
         assert_eq!(addresses.from(0), ["b:1", "a:1"]);
-        addresses.add_near("10.0.0.1:2".into(), false);
+        addresses.add_near("10.0.0.1:2".into(), None, false);
         addresses.turn_to("10.0.0.1:2");
         addresses.forget_near();
         assert_eq!(addresses.len(), 2);
-        addresses.add_near("b:1".into(), false);
+        addresses.add_near("b:1".into(), None, false);
         addresses.forget_near();
         assert!(addresses.contains("b:1"), "what a route names stays");
     }

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stonechat_wire::address::{Around, split, ways};
-use stonechat_wire::exchange::{Arrival, Door, News};
+use stonechat_wire::exchange::{Arrival, Door, NearRelay, News};
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
-use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
+use stonechat_wire::route::{RelayKeys, RelayRoute, near_path, relay_path};
 
 use super::addresses::Addresses;
 use super::hellos::key;
@@ -38,6 +38,8 @@ const DOORS_MAX: usize = 256;
 const REFUSED_PAUSE_MS: u64 = 30_000;
 /// Pause of an envelope whose mailbox is full, in ms.
 const FULL_PAUSE_MS: u64 = 600_000;
+/// A near relay that is not reached so often one after the other is not where it was (LAN-8).
+pub const NEAR_TRIES: u32 = 8;
 /// A connection that lasted so long was a good one, in ms.
 const GOOD_AFTER_MS: u64 = 5_000;
 
@@ -56,9 +58,18 @@ pub(super) enum Heard {
     Hopeless,
 }
 
+/// Whose near relay it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Near {
+    Mine,
+    Theirs,
+}
+
 #[derive(Debug)]
 pub(super) struct Relay {
     id: RelayId,
+    /// It is found on the local network only (LAN-4).
+    near: Option<Near>,
     /// Signals taken since then.
     signals: u32,
     signals_since: Timestamp,
@@ -194,6 +205,7 @@ impl Relay {
     pub(super) fn new(id: RelayId) -> Self {
         Self {
             id,
+            near: None,
             addresses: Addresses::default(),
             secret: None,
             keys: None,
@@ -230,9 +242,43 @@ impl Relay {
         self.listening.len()
     }
 
-    /// Where it stands at its addresses (RLY-41).
-    pub(super) fn path(&self) -> DoorPath {
-        relay_path(&self.id, self.secret.as_ref())
+    /// Where it stands at this address (RLY-41, LAN-5).
+    pub(super) fn path(&self, address: &str) -> DoorPath {
+        match (self.near, self.addresses.nonce(address), &self.secret) {
+            (Some(Near::Theirs), Some(nonce), Some(secret)) => near_path(&self.id, secret, &nonce),
+            _its_own => relay_path(&self.id, self.secret.as_ref()),
+        }
+    }
+
+    /// Whether it stands for itself, and not for the network that somebody is on.
+    pub(super) const fn is_ordinary(&self) -> bool {
+        self.near.is_none()
+    }
+
+    /// Whether it is this device's own near relay.
+    pub(super) fn is_mine(&self) -> bool {
+        self.near == Some(Near::Mine)
+    }
+
+    /// Takes what is known of a near relay. One that is known by a route stays what it is.
+    pub(super) fn be_near(&mut self, now: Timestamp, near: NearRelay) {
+        if self.is_ordinary() && self.is_wanted() {
+            return;
+        }
+        self.near = Some(if near.mine { Near::Mine } else { Near::Theirs });
+        (self.secret, self.keys) = (Some(near.secret), Some(near.keys));
+        match near.place {
+            Some(place) if near.mine => {
+                self.addresses.clear();
+                self.addresses.add(place, false);
+                if let Link::Down { retry_at } = &mut self.link {
+                    *retry_at = now;
+                }
+            }
+            Some(place) => self.found_near(now, vec![place], None),
+            None if near.mine => self.addresses.clear(),
+            None => {}
+        }
     }
 
     /// Whether there is an address to reach it at.
@@ -271,6 +317,7 @@ impl Relay {
     pub(super) fn learn(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>, worked: Option<&str>) {
         let ways = ways(&route.address);
         let is_new = self.secret != route.secret || ways.iter().any(|way| !self.addresses.contains(way));
+        self.near = None;
         self.secret = route.secret;
         self.keys = keys.filter(|keys| keys.id() == self.id).or_else(|| self.keys.take());
         for way in ways {
@@ -298,10 +345,10 @@ impl Relay {
     }
 
     /// It announced itself at these addresses (LAN-3): a new one is the next, at once.
-    pub(super) fn found_near(&mut self, now: Timestamp, places: Vec<String>) {
+    pub(super) fn found_near(&mut self, now: Timestamp, places: Vec<String>, nonce: Option<[u8; 8]>) {
         for place in places {
             let in_use = self.is_in_use();
-            if !self.addresses.add_near(place.clone(), in_use) {
+            if !self.addresses.add_near(place.clone(), nonce, in_use) {
                 continue;
             }
             match &mut self.link {
@@ -317,8 +364,13 @@ impl Relay {
 
     /// Whether it may be looked for on the local network: not where it stands inside TLS, for there its path is a secret
     /// that whoever repeats its beacon would be told.
-    pub(super) fn may_be_near(&self) -> bool {
-        self.is_wanted() && self.addresses.iter().all(|address| split(address).0 == Around::Plain)
+    /// Others' near relays are looked for only where no other relay answers (LAN-8).
+    pub(super) fn may_be_near(&self, is_alone: bool) -> bool {
+        match self.near {
+            Some(Near::Theirs) => is_alone,
+            Some(Near::Mine) => false,
+            None => self.is_wanted() && self.addresses.iter().all(|address| split(address).0 == Around::Plain),
+        }
     }
 
     /// Another network: nobody is near.
@@ -485,7 +537,7 @@ impl Relay {
     }
 
     pub(super) fn relieve(&mut self, now: Timestamp, address: String) -> Option<Output> {
-        let (path, load_max) = (self.path(), self.habit.load_max(now));
+        let (path, load_max) = (self.path(&address), self.habit.load_max(now));
         let Link::Up(up) = &mut self.link else { return None };
         let failures = up.relief.failures();
         up.relief = Relief::UnderWay {
@@ -614,6 +666,10 @@ impl Relay {
         self.link = Link::Down {
             retry_at: now.plus_ms(pause),
         };
+        if self.near == Some(Near::Theirs) && self.failures >= NEAR_TRIES {
+            self.addresses.forget_near();
+            self.failures = 0;
+        }
         self.unsaid = self
             .listening
             .iter()

@@ -1,6 +1,7 @@
 //! The vectors themselves: a pure function, so that a test can compare them with the committed files.
 
 use serde_json::{Map, Value, json};
+use stonechat_wire::address::NEAR;
 use stonechat_wire::apart::{Apart, encode_lacking};
 use stonechat_wire::beacon::Beacon;
 use stonechat_wire::blob::{CHUNK_BYTES, ChunkList, ChunkSet, DeletionToken};
@@ -8,7 +9,7 @@ use stonechat_wire::bundle::{Item, seal_file};
 use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
 use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
-    HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP,
+    HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP, encode_near,
 };
 use stonechat_wire::catchup::encode_bundle;
 use stonechat_wire::content::{Edit, Reaction, TextAbout, encode_deletion, encode_pin};
@@ -37,7 +38,7 @@ use stonechat_wire::place::Place;
 use stonechat_wire::poll::{Poll, Vote};
 use stonechat_wire::post::{Forwarded, Media, Post, encode_timer};
 use stonechat_wire::reach::ReachSecret;
-use stonechat_wire::route::{RelayKeys, RelayRoute, relay_path};
+use stonechat_wire::route::{RelayKeys, RelayRoute, near_path, relay_path};
 use stonechat_wire::session::{Opening, Session};
 use stonechat_wire::spoken::normalise_words;
 use stonechat_wire::succession::{Agreed, consent_bytes};
@@ -145,6 +146,7 @@ fn meeting_seeds() -> Vec<Seed> {
             Beacon::new(&route().relay, bytes(90)).to_text().as_bytes(),
         ),
         seed("meeting", "card", 1, &card().encode()),
+        seed("meeting", "card with a near relay", 1, &near_card().encode()),
         seed("meeting", "card into a group", 1, &group_card().encode()),
         seed("meeting", "claim", 2, &claim().0.encode()),
         seed("meeting", "claim sealed", 3, &claim().1.encode()),
@@ -1065,6 +1067,25 @@ fn group_card() -> ContactCard {
     }
 }
 
+/// A card of somebody who has no relay but a near one.
+fn near_card() -> ContactCard {
+    ContactCard {
+        relays: vec![near_relay()],
+        ..card()
+    }
+}
+
+fn near_relay() -> CardRelay {
+    let keys = RelayKeys::from_bytes(bytes(1));
+    CardRelay {
+        address: NEAR.into(),
+        relay: keys.id(),
+        secret: Some(bytes(80)),
+        keys: Some(keys),
+        lan: true,
+    }
+}
+
 /// A claim's two forms. The sealed one is not really sealed: HPKE is core's.
 fn claim() -> (Claim, ClaimSealed) {
     let card = ContactCard {
@@ -1112,8 +1133,13 @@ fn meeting() -> Value {
             "secret": hex(bytes::<16>(80)), "text": route().to_text() },
         "beacon": { "rule": "LAN-2", "relay": hex(route().relay.as_bytes()), "nonce": hex(bytes::<8>(90)),
             "text": Beacon::new(&route().relay, bytes(90)).to_text() },
+        "near path": { "rule": "LAN-5", "relay": hex(route().relay.as_bytes()), "secret": hex(bytes::<16>(80)),
+            "nonce": hex(bytes::<8>(90)),
+            "path": hex(near_path(&route().relay, &bytes(80), &bytes(90)).as_bytes()) },
         "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
             "account": hex(card().account_id().as_bytes()) },
+        "near relay": { "rule": "LAN-4", "encoded": hex(encode_near(&near_relay())) },
+        "card with a near relay": { "rule": "CARD-1, LAN-4", "encoded": hex(near_card().encode()) },
         "card into a group": { "rule": "CARD-1, GLK-1", "encoded": hex(group_card().encode()) },
         "claim": { "rule": "CARD-6", "encoded": hex(claim.encode()), "sealed": hex(sealed.encode()),
             "sealed_hash": hex(sealed.hash()) },

@@ -258,6 +258,46 @@ fn an_answer_is_bound_to_its_claim_card_7() {
 }
 
 #[test]
+fn a_near_relay_has_no_address_and_brings_its_keys_and_secret_lan_4() {
+    let of = |change: fn(&mut CardRelay)| {
+        let mut card = card();
+        card.relays[0].address = NEAR.into();
+        change(&mut card.relays[0]);
+        ContactCard::decode(&card.encode()).map(|read| read == card)
+    };
+    assert_eq!(of(|_| {}), Ok(true));
+    let refused = Err(DecodeError::Value("near relay"));
+    assert_eq!(of(|relay| relay.secret = None), refused);
+    assert_eq!(of(|relay| relay.keys = None), refused);
+    let address = Err(DecodeError::Value("address"));
+    for wrong in ["near", "near:a:1", "Near:"] {
+        let mut card = card();
+        card.relays[0].address = wrong.into();
+        assert_eq!(ContactCard::decode(&card.encode()).map(|_| true), address, "{wrong}");
+    }
+    let relay = &card().relays[0];
+    assert_eq!(decode_near(&encode_near(relay)), Err(DecodeError::Value("near relay")));
+    let near = CardRelay {
+        address: NEAR.into(),
+        ..relay.clone()
+    };
+    let bytes = encode_near(&near);
+    assert_eq!(decode_near(&bytes), Ok(near));
+    assert!(decode_near(&bytes[..bytes.len() - 1]).is_err() && decode_near(&[&bytes[..], &[0]].concat()).is_err());
+    // Nobody is sent anywhere by it: it is no hint of an invitation, and no route.
+    let route = crate::route::RelayRoute {
+        address: NEAR.into(),
+        relay: RelayId::from_bytes([1; 16]),
+        secret: None,
+        lan: true,
+    };
+    assert_eq!(
+        crate::route::RelayRoute::parse(&route.to_text()),
+        Err(crate::route::RouteError::Broken)
+    );
+}
+
+#[test]
 fn a_card_does_not_print_names_or_addresses_card_8() {
     let printed = std::format!("{:?} {:?}", card(), card().relays);
     assert!(

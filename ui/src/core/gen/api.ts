@@ -2062,7 +2062,7 @@ verified: boolean, };
 /**
  * The way to the relays, in one word.
  */
-export type Connection = "noRelay" | "connected" | "connecting" | "offline";
+export type Connection = "noRelay" | "connected" | "connecting" | "offline" | "nearby";
 
 /**
  * One relay this profile uses.

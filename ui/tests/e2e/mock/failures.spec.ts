@@ -208,7 +208,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       await expect(page.getByText(words.invite.localNetwork)).toHaveCount(0);
     });
 
-    for (const connection of ['connected', 'connecting', 'offline', 'noRelay'] as const) {
+    for (const connection of ['connected', 'connecting', 'offline', 'nearby', 'noRelay'] as const) {
       test(`connection ${connection} is said on the line and explained`, async ({ page, open }) => {
         await open({ scenario: 'talk', connection, lang });
         const line = page.locator('button.line');

@@ -1,0 +1,101 @@
+//! Near relays: two who have no common relay within reach talk on the network that both are on.
+
+use crate::harness::{Host, Person, Process, eventually, text};
+
+/// Ana and Bo, each on a computer, on one wire.
+fn on_a_wire() -> (Host, Host) {
+    let ana_s = Host::alone();
+    let bo_s = Host::beside(&ana_s);
+    ana_s.address("10.77.1.2");
+    bo_s.address("10.77.1.3");
+    (ana_s, bo_s)
+}
+
+fn knows(person: &Person, name: &str) -> Option<()> {
+    person.run(&["contacts"]).ok().contains(name).then_some(())
+}
+
+/// Waits until somebody has read this from somebody.
+fn reads(person: &Person, from: &str, words: &str) {
+    eventually(words, || {
+        person.run(&["messages", from]).ok().contains(words).then_some(())
+    });
+}
+
+/// What `status` says of the way to others.
+fn way(person: &Person) -> String {
+    person.run(&["status"]).ok()
+}
+
+#[test]
+fn two_whose_relay_is_gone_go_on_by_a_near_relay_lan_7() {
+    let (ana_s, bo_s) = on_a_wire();
+    let data = tempfile::tempdir().unwrap();
+    let words = [
+        "relay",
+        "run",
+        "--listen",
+        "10.77.1.2:7481",
+        "--data",
+        &text(data.path()),
+    ];
+    let mut relay = Process::start_on(&ana_s, &words, "route: ");
+    let (mut ana, mut bo) = (Person::nobody(), Person::new("Bo", None));
+    ana.run(&["init", "--name", "Ana", "--relay", &relay.said]).ok();
+    ana.serve_near_on(&ana_s);
+    bo.serve_near_on(&bo_s);
+    let link = ana.run(&["invite"]).line();
+    bo.run(&["accept", &link]).ok();
+    eventually("Bo among Ana's contacts", || knows(&ana, "Bo"));
+    ana.run(&["send", "Bo", "while it was there"]).ok();
+    reads(&bo, "Ana", "while it was there");
+
+    relay.kill();
+    ana.run(&["send", "Bo", "after the shutdown"]).ok();
+    reads(&bo, "Ana", "after the shutdown");
+    bo.run(&["send", "Ana", "and back"]).ok();
+    reads(&ana, "Bo", "and back");
+    eventually("the word for it", || {
+        way(&bo).contains("local network only").then_some(())
+    });
+
+    // It comes back: the near relays end, and nothing is lost.
+    let _again = Process::start_on(&ana_s, &words, "route: ");
+    eventually("the relay again", || {
+        way(&bo).contains("connection: connected").then_some(())
+    });
+    ana.run(&["send", "Bo", "over the relay again"]).ok();
+    reads(&bo, "Ana", "over the relay again");
+}
+
+#[test]
+fn two_without_any_relay_meet_and_talk_on_one_network_lan_6() {
+    let (ana_s, bo_s) = on_a_wire();
+    let (mut ana, mut bo) = (Person::new("Ana", None), Person::new("Bo", None));
+    ana.serve_near_on(&ana_s);
+    bo.serve_near_on(&bo_s);
+    let link = eventually("a door", || {
+        let made = ana.run(&["invite"]);
+        (made.code == 0).then(|| {
+            assert!(made.err.contains("only in this network"), "{made:?}");
+            made.line()
+        })
+    });
+    assert!(link.starts_with("http://10.77.1.2:"), "{link}");
+    bo.run(&["accept", &link]).ok();
+    eventually("Bo among Ana's contacts", || knows(&ana, "Bo"));
+    ana.run(&["send", "Bo", "no relay at all"]).ok();
+    reads(&bo, "Ana", "no relay at all");
+    bo.run(&["send", "Ana", "none here either"]).ok();
+    reads(&ana, "Bo", "none here either");
+
+    // Another network, and the daemons start anew: they find each other by themselves.
+    ana.stop();
+    bo.stop();
+    ana_s.address("192.168.43.1");
+    bo_s.address("192.168.43.77");
+    bo.serve_near_on(&bo_s);
+    bo.run(&["send", "Ana", "from a hotspot"]).ok();
+    ana.serve_near_on(&ana_s);
+    reads(&ana, "Bo", "from a hotspot");
+}
