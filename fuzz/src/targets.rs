@@ -9,6 +9,7 @@ use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
 use stonechat_wire::catchup;
 use stonechat_wire::content::{Edit, Reaction, TextAbout, decode_deletion, decode_pin, encode_deletion, encode_pin};
+use stonechat_wire::drop::{self, DropKey, LyingCard, Object, ObjectName, Place};
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, Gather, Part, open, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
@@ -32,13 +33,14 @@ use stonechat_wire::{jpeg, opus};
 const KEY: EnvelopeKey = EnvelopeKey::new([7; 32]);
 const TAG: Tag = Tag::from_bytes([9; 16]);
 
-/// Envelopes, their content, parts, signals, bundles, catch-up bundles.
+/// Envelopes, their content, parts, signals, bundles, catch-up bundles, what lies in drops.
 pub(crate) fn envelope(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 7 {
+    match choice % 8 {
         0 => decode_envelope(bytes),
+        7 => dropped(bytes),
         1 => seal_and_open(bytes),
         2 => gather(bytes),
         3 => {
@@ -54,6 +56,25 @@ pub(crate) fn envelope(input: &[u8]) {
                 assert_eq!(catchup::encode_bundle(&commits), bytes);
             }
         }
+    }
+}
+
+/// Objects and cards as they are inside their seal, and sealed; addresses.
+fn dropped(bytes: &[u8]) {
+    let (key, name) = (DropKey::new(&[7; 16]), ObjectName::from_bytes([9; 16]));
+    same(bytes, Object::decode(bytes).ok().map(|object| object.encode()));
+    same(bytes, LyingCard::decode(bytes).ok().map(|card| card.encode()));
+    let sealed = drop::seal(&key, &name, [3; 16], bytes).expect("the fuzzer's inputs are short");
+    assert_eq!(
+        drop::open(&key, &name, &sealed).expect("sealed just now").as_slice(),
+        bytes
+    );
+    let mut padded = bytes.to_vec();
+    padded.resize(4096, 0);
+    let _ = drop::open(&key, &name, &padded);
+    if let Some(address) = core::str::from_utf8(bytes).ok().and_then(Place::from_url) {
+        assert!(Place::read(&address).is_some_and(|place| !place.shown().contains('@') || place.path.contains('@')));
+        assert_eq!(Place::from_url(&address), Some(address));
     }
 }
 

@@ -8,6 +8,7 @@ mod block;
 mod bundle;
 mod content;
 mod devices;
+mod drops;
 mod find;
 mod group;
 mod introduce;

@@ -33,6 +33,11 @@ pub(crate) enum CommandError {
     /// What was typed, and what it fits.
     #[error("\"{0}\" fits more than one: {1}; use the id")]
     Ambiguous(String, String),
+    #[error(
+        "this is no address of a folder on a WebDAV server: davs://USER:PASSWORD@HOST/FOLDER, at most 104 characters, \
+             with %40 for an @ and %3A for a colon in the user's name or the password"
+    )]
+    NoDrop,
     #[error("no account is being looked for here")]
     NotLooking,
     #[error("these are one and the same contact")]
@@ -94,6 +99,7 @@ impl CommandError {
             | Self::Folder(..)
             | Self::NoPassphrase(_)
             | Self::NoChoice
+            | Self::NoDrop
             | Self::SameContact
             | Self::NoPicture
             | Self::NotForwarded

@@ -157,6 +157,10 @@ pub(crate) struct Init {
     /// Route of a relay (stone:r...); may be given more than once.
     #[arg(long, value_name = "ROUTE")]
     pub(crate) relay: Vec<String>,
+    /// A folder on a WebDAV server as the place where messages wait: davs://USER:PASSWORD@HOST/FOLDER. Other programs see
+    /// a command line; STONECHAT_DROP says the same.
+    #[arg(long, value_name = "URL", env = "STONECHAT_DROP", hide_env_values = true)]
+    pub(crate) drop: Option<String>,
     /// File with 24 recovery words: restores that account.
     #[arg(long, value_name = "FILE")]
     pub(crate) words_file: Option<PathBuf>,
@@ -982,6 +986,7 @@ mod tests {
     fn the_documented_lines_are_understood() {
         for line in [
             "--home d init --name Ana --relay stone:ra --relay stone:rb --passphrase-file f --words-file w",
+            "init --name Ana --drop davs://ana:pw@dav.example/drop",
             "restore --words-file w --door stone:ra --wait 9 --json",
             "restore --give-up Ana",
             "words",

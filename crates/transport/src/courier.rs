@@ -91,8 +91,8 @@ pub enum Input {
     Open {
         /// Which.
         link: LinkId,
-        /// The keys that answered; they fit the pin.
-        keys: RelayKeys,
+        /// The keys that answered; they fit the pin. A drop has none.
+        keys: Option<RelayKeys>,
         /// The number that was reached.
         place: Option<SocketAddr>,
     },
@@ -434,7 +434,7 @@ impl Courier {
         }
     }
 
-    fn open(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys, place: Option<SocketAddr>) {
+    fn open(&mut self, now: Timestamp, link: LinkId, keys: Option<RelayKeys>, place: Option<SocketAddr>) {
         let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
             return;
         };

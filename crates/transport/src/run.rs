@@ -7,11 +7,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
+use stonechat_wire::address::is_drop;
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::carrier::drop::{self, Drops};
 use crate::carrier::knock::{KnockFailure, knock};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Truck, carry};
@@ -160,6 +162,7 @@ struct Driver {
     trust: Trust,
     clock: Clock,
     links: HashMap<LinkId, Link>,
+    drops: Drops,
     knocks: Vec<AbortHandle>,
     look: Option<AbortHandle>,
     events: mpsc::Sender<Input>,
@@ -186,6 +189,7 @@ impl Driver {
             trust,
             clock: Clock::start(),
             links,
+            drops: Drops::default(),
             knocks,
             look: None,
             events,
@@ -281,7 +285,13 @@ impl Driver {
     fn dial(&mut self, dial: Dial) {
         let (commands, commands_in) = mpsc::unbounded_channel();
         self.links.insert(dial.link, Link { commands });
-        tokio::spawn(carry(dial, commands_in, self.events.clone()));
+        let events = self.events.clone();
+        if is_drop(&dial.truck.address) {
+            let known = self.drops.of(dial.relay);
+            tokio::spawn(drop::carry(dial, known, commands_in, events));
+        } else {
+            tokio::spawn(carry(dial, commands_in, events));
+        }
     }
 
     /// What is under way on a connection is bounded by the courier (puts in flight, subscriptions, doors).
@@ -296,7 +306,11 @@ impl Driver {
         self.knocks.retain(|knock| !knock.is_finished());
         let (events, trust) = (self.events.clone(), self.trust.clone());
         let task = tokio::spawn(async move {
-            let answer = knock(&address, path, proof, have, &trust).await;
+            let answer = if is_drop(&address) {
+                drop::knock(&address, path, proof, &trust).await
+            } else {
+                knock(&address, path, proof, have, &trust).await
+            };
             let answer = answer.inspect_err(|error| tracing::debug!(%error, "a knock brought no card"));
             let answer = answer.map_err(KnockFailure::reason);
             // Nobody listens when everything ends.

@@ -38,12 +38,18 @@ use tokio_tungstenite::tungstenite::Message;
 mod blobs;
 #[path = "loopback/cover.rs"]
 mod cover;
+#[cfg(unix)]
+#[path = "loopback/dead_drop.rs"]
+mod dead_drop;
 #[path = "loopback/forward.rs"]
 mod forward;
 #[path = "loopback/hints.rs"]
 mod hints;
 #[path = "loopback/tls.rs"]
 mod tls;
+#[cfg(unix)]
+#[path = "loopback/webdav.rs"]
+mod webdav;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NO_END: Timestamp = Timestamp(u64::MAX);

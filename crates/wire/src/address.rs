@@ -2,12 +2,14 @@
 //! where else the same relay answers, by number: for those to whom the name is not told, or its port is closed.
 //!
 //! An *address* is what routes and cards hold; a *way* is one place of it to be dialled, `NAME:PORT` or
-//! `NAME:PORT@IP:PORT`.
+//! `NAME:PORT@IP:PORT`. A drop has an address of its own, with `davs://` before it ([`crate::drop::Place`]).
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+
+use crate::drop::Place;
 
 /// What stands before an address that is spoken to inside TLS.
 const TLS: &str = "https://";
@@ -29,6 +31,9 @@ pub enum Around {
 
 /// What surrounds a connection to an address or by a way, and the `host:port` that it is known by there.
 pub fn split(address: &str) -> (Around, &str) {
+    if let Some(drop) = Place::split(address) {
+        return (drop.around, drop.host);
+    }
     let first = address.split([',', '@']).next().unwrap_or(address);
     first
         .strip_prefix(TLS)
@@ -37,6 +42,9 @@ pub fn split(address: &str) -> (Around, &str) {
 
 /// The ways to an address, the one by name first.
 pub fn ways(address: &str) -> Vec<String> {
+    if is_drop(address) {
+        return Vec::from([String::from(address)]);
+    }
     let mut parts = address.split(',');
     let first = parts.next().unwrap_or(address);
     let others = parts.map(|place| format!("{first}@{place}"));
@@ -45,7 +53,8 @@ pub fn ways(address: &str) -> Vec<String> {
 
 /// What is dialled on a way: its number where it has one, else the name.
 pub fn dialled(way: &str) -> &str {
-    way.split_once('@').map_or_else(|| split(way).1, |(_, place)| place)
+    let number = way.split_once('@').filter(|_| !is_drop(way));
+    number.map_or_else(|| split(way).1, |(_, place)| place)
 }
 
 /// The port that is dialled on a way.
@@ -55,7 +64,8 @@ pub fn port(way: &str) -> &str {
 
 /// The further places of an address.
 pub fn places(address: &str) -> impl Iterator<Item = SocketAddr> {
-    address.split(',').skip(1).filter_map(|place| place.parse().ok())
+    let others = address.split(',').skip(1).filter(|_| !is_drop(address));
+    others.filter_map(|place| place.parse().ok())
 }
 
 /// The address with these places behind it, as many as an address can hold.
@@ -68,6 +78,16 @@ pub fn with_places(first: &str, places: impl IntoIterator<Item = SocketAddr>) ->
         }
     }
     address
+}
+
+/// Whether a drop lies there, and no relay stands.
+pub fn is_drop(address: &str) -> bool {
+    Place::split(address).is_some()
+}
+
+/// The address as it may be shown: a drop's without user and password.
+pub fn shown(address: &str) -> String {
+    Place::split(address).map_or_else(|| String::from(address), |drop| drop.shown())
 }
 
 /// The same place, inside TLS.
@@ -83,6 +103,10 @@ pub fn holds(address: &str) -> bool {
 /// The address as given, if it is `host:port` with a plausible host (a name, IPv4, or IPv6 in brackets), with or
 /// without `https://` before it, and up to [`PLACES_MAX`] times a comma and `IP:PORT` behind it.
 pub(crate) fn check(address: &str) -> Option<&str> {
+    if is_drop(address) {
+        let holds = |place: &Place<'_>| address.len() <= ADDRESS_BYTES_MAX && first_holds(place.host);
+        return Place::read(address).filter(holds).map(|_| address);
+    }
     let mut parts = address.split(',');
     let first = parts.next()?;
     let ok = address.len() <= ADDRESS_BYTES_MAX

@@ -64,6 +64,8 @@ pub mod face;
 pub mod frame;
 pub mod session;
 
+pub mod drop;
+
 pub mod exchange;
 
 pub mod address;

@@ -151,7 +151,7 @@ pub enum Connection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Relay {
-    /// `host:port`
+    /// `host:port`; a drop's without user and password.
     pub address: String,
     /// Own (given by the user), or lent by a contact's card.
     pub own: bool,

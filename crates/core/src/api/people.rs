@@ -78,7 +78,7 @@ pub struct Invite {
     pub who: Who,
     /// How.
     pub how: How,
-    /// `http://ADDR:PORT/PATH#FRAGMENT`, at most 120 characters.
+    /// `http://ADDR:PORT/PATH#FRAGMENT`, at most 120 characters; the code where the door is a dead drop's.
     pub link: String,
     /// The same as `stone:i...`, for QR and files.
     pub code: String,

@@ -6,6 +6,7 @@ use super::people::request_count;
 use super::{Live, hex_at, number_at};
 use crate::api::{Me, Relay, Status};
 use crate::store::StoreError;
+use stonechat_wire::address::shown;
 
 /// A clock that is off by less is not worth a word.
 const CLOCK_OFF_MS: u64 = 24 * 60 * 60 * 1000;
@@ -80,7 +81,7 @@ fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
     let relays = statement.query_map([], |row| {
         let relay = row.get::<_, [u8; 16]>("relay")?.into();
         Ok(Relay {
-            address: row.get("address")?,
+            address: shown(&row.get::<_, String>("address")?),
             own: row.get("own")?,
             connected: live.connected.contains(&relay),
             withholds: row.get::<_, u32>("withheld")? >= crate::watch::WITHHOLDS,

@@ -236,7 +236,7 @@ impl World {
             d,
             Report::Open {
                 link: name,
-                keys,
+                keys: Some(keys),
                 place: None,
             },
         );

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use stonechat_daemon::types::{self, Acceptance, AcceptanceState, Connection, Invite, Me, Status, Words};
 use tokio::time::Instant;
 
+use super::drops;
 use crate::client::{Client, PATIENCE, Place};
 use crate::failure::CommandError;
 use crate::grammar::{self, Init, Listing};
@@ -12,6 +13,9 @@ use crate::show;
 /// Makes the account and prints its id.
 pub(super) async fn init(client: &mut Client, init: &Init, place: &Place) -> Result<(), CommandError> {
     let wish = wish_of(init)?;
+    if init.drop.is_some() {
+        drops::note_what_is_seen();
+    }
     let me: Me = client.call("init", &wish).await?;
     protect(client, place).await?;
     show::line(&me.id)?;
@@ -28,9 +32,10 @@ pub(super) fn check(init: &Init) -> Result<(), CommandError> {
 }
 
 fn wish_of(init: &Init) -> Result<types::Init, CommandError> {
+    let drop = init.drop.as_deref().map(drops::new_route).transpose()?;
     Ok(types::Init {
         name: init.name.clone(),
-        relays: init.relay.clone(),
+        relays: init.relay.iter().cloned().chain(drop).collect(),
         words: init.words_file.as_deref().map(crate::read_file).transpose()?,
     })
 }

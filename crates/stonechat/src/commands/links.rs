@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stonechat_daemon::types::{ChatId, Contact, Invite, InviteState};
 
-use super::{find, meeting};
+use super::{drops, find, meeting};
 use crate::client::Client;
 use crate::failure::CommandError;
 use crate::grammar::{GroupLink, OfGroup, OfRequest};
@@ -19,6 +19,7 @@ pub(super) async fn make(client: &mut Client, wish: &GroupLink) -> Result<(), Co
     if wish.json {
         return show::json_line(&Invite { state, ..made });
     }
+    drops::note_password(&made.link);
     show::line(&made.link)?;
     meeting::note_reach(state, made.reach);
     Ok(())

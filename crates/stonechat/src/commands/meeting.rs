@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stonechat_daemon::types::{Acceptance, AcceptanceState, Contact, Event, How, InviteState, Reach, Request, Who};
 use tokio::time::Instant;
 
-use super::find;
+use super::{drops, find};
 use crate::client::{Client, PATIENCE};
 use crate::failure::{CommandError, refusal_of};
 use crate::grammar::{Accept, ById, Invite, Listing};
@@ -17,6 +17,7 @@ pub(super) async fn invite(client: &mut Client, invite: &Invite) -> Result<(), C
     let how = if invite.spoken { How::Spoken } else { How::Plain };
     let made: stonechat_daemon::types::Invite = client.call("invite.create", json!({ "who": who, "how": how })).await?;
     let state = door_state(client, &made).await?;
+    drops::note_password(&made.link);
     show::line(&made.link)?;
     if let Some(words) = &made.spoken_words {
         show::line(words)?;

@@ -15,6 +15,7 @@ mod harness;
 mod bundle;
 mod canary;
 mod content;
+mod dead_drop;
 mod devices;
 mod errors;
 mod faults;
@@ -30,3 +31,5 @@ mod operate;
 mod restore;
 mod supervise;
 mod talk;
+#[path = "../../../transport/tests/loopback/webdav.rs"]
+mod webdav;

@@ -300,7 +300,7 @@ impl<'a> Talk<'a> {
 
     async fn run(mut self, id: [u8; 16], trust: &Trust, commands: &mut mpsc::UnboundedReceiver<Command>) -> LinkError {
         if let Some(keys) = self.face.keys().cloned() {
-            let (link, place) = (self.link, self.meter.place());
+            let (link, keys, place) = (self.link, Some(keys), self.meter.place());
             self.report(Input::Open { link, keys, place }).await;
         }
         let mut relief: Option<Relief<'_>> = None;

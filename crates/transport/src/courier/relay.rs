@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use stonechat_wire::address::{Around, split, ways};
+use stonechat_wire::address::{Around, is_drop, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, NearRelay, News};
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
@@ -366,10 +366,11 @@ impl Relay {
     /// that whoever repeats its beacon would be told.
     /// Others' near relays are looked for only where no other relay answers (LAN-8).
     pub(super) fn may_be_near(&self, is_alone: bool) -> bool {
+        let stands_open = |address| split(address).0 == Around::Plain && !is_drop(address);
         match self.near {
             Some(Near::Theirs) => is_alone,
             Some(Near::Mine) => false,
-            None => self.is_wanted() && self.addresses.iter().all(|address| split(address).0 == Around::Plain),
+            None => self.is_wanted() && self.addresses.iter().all(stands_open),
         }
     }
 
@@ -605,7 +606,12 @@ impl Relay {
     }
 
     /// A face is open. Out: what to say first, and which other dials to end.
-    pub(super) fn opened(&mut self, now: Timestamp, link: LinkId, keys: RelayKeys) -> Option<(ToRelay, Vec<LinkId>)> {
+    pub(super) fn opened(
+        &mut self,
+        now: Timestamp,
+        link: LinkId,
+        keys: Option<RelayKeys>,
+    ) -> Option<(ToRelay, Vec<LinkId>)> {
         let Link::Dialling(race) = &self.link else { return None };
         let winner = race.racers.iter().find(|racer| racer.link == link)?;
         let (load_max, address) = (winner.load_max, winner.address.clone());
@@ -616,7 +622,7 @@ impl Relay {
             .filter(|other| *other != link);
         let losers: Vec<_> = losers.collect();
         self.addresses.turn_to(&address);
-        self.keys = Some(keys);
+        self.keys = keys.or_else(|| self.keys.take());
         self.link = Link::Up(Up {
             link,
             since: now,

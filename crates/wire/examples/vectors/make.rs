@@ -13,6 +13,7 @@ use stonechat_wire::card::{
 };
 use stonechat_wire::catchup::encode_bundle;
 use stonechat_wire::content::{Edit, Reaction, TextAbout, encode_deletion, encode_pin};
+use stonechat_wire::drop::{self, DropKey, Kept, LyingCard, Object, ObjectName, drop_id};
 use stonechat_wire::envelope::{EnvelopeKey, seal, seal_all};
 use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
         ("capsule.json", capsules()),
         ("link.json", links()),
         ("bundle.json", bundles()),
+        ("drop.json", drops()),
     ]
 }
 
@@ -88,7 +90,61 @@ fn envelope_seeds() -> Vec<Seed> {
         seed("envelope", "signal", 4, &signal),
         seed("envelope", "bundle", 5, &bundle_items()),
         seed("envelope", "catch-up", 6, &encode_bundle(&two_commits())),
+        seed("envelope", "drop", 7, &dropped().encode()),
+        seed("envelope", "drop address", 7, DROP_ADDRESS.as_bytes()),
     ]
+}
+
+const DROP_ADDRESS: &str = "davs://ana%40dav.example:pass%3Aword@dav.example:443/files/drop";
+
+/// Two envelopes that were put together.
+fn dropped() -> Object {
+    let kept = |fill: u8| Kept {
+        ttl_s: 2_592_000,
+        envelope: seal(
+            &EnvelopeKey::new([7; 32]),
+            Tag::from_bytes([fill; 16]),
+            [3; 16],
+            b"hello",
+        )
+        .expect("short"),
+    };
+    Object {
+        written_at_s: 1_796_000_000,
+        items: vec![kept(1), kept(2)],
+    }
+}
+
+fn drops() -> Value {
+    let (secret, name, seed) = (bytes::<16>(80), ObjectName::from_bytes(bytes(60)), bytes(7));
+    let content = dropped().encode();
+    let object = drop::seal(&DropKey::new(&secret), &name, seed, &content).expect("short");
+    let link = invite();
+    let (path, proof_hash) = (link.secret.path(), link.secret.proof_hash());
+    let lying = LyingCard {
+        expires_s: 1_796_000_000,
+        card: vec![5; 16_384],
+    };
+    let door = ObjectName::of_door(&path);
+    let card = drop::seal(&DropKey::of_door(&path, &proof_hash), &door, seed, &lying.encode()).expect("short");
+    let by_drop = InviteLink {
+        hints: vec![DROP_ADDRESS.into()],
+        ..link
+    };
+    json!({
+        "object": { "rule": "DRP-2 to DRP-5", "secret": hex(secret), "id": hex(drop_id(&secret).as_bytes()),
+            "name": name.to_text(), "seed": hex(seed), "content": hex(&content), "sealed_sha256": sha256_hex(&object),
+            "sealed_first_64": hex(object.get(..64).unwrap_or_default()), "size": object.len() },
+        "door": { "rule": "DRP-7", "path": hex(path.as_bytes()), "proof_hash": hex(proof_hash), "name": door.to_text(),
+            "seed": hex(seed), "expires": lying.expires_s, "card": "16384 bytes of 05",
+            "sealed_sha256": sha256_hex(&card), "size": card.len() },
+        "invitation": { "rule": "DRP-7", "address": DROP_ADDRESS, "link": by_drop.to_url() },
+    })
+}
+
+/// SHA-256 of something long: an envelope's id is one.
+fn sha256_hex(bytes: &[u8]) -> String {
+    hex(stonechat_wire::ids::EnvelopeId::of(bytes).as_bytes())
 }
 
 fn bundle_items() -> Vec<u8> {

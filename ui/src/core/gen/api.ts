@@ -303,7 +303,7 @@ who: Who,
  */
 how: How, 
 /**
- * `http://ADDR:PORT/PATH#FRAGMENT`, at most 120 characters.
+ * `http://ADDR:PORT/PATH#FRAGMENT`, at most 120 characters; the code where the door is a dead drop's.
  */
 link: string, 
 /**
@@ -2069,7 +2069,7 @@ export type Connection = "noRelay" | "connected" | "connecting" | "offline" | "n
  */
 export type Relay = { 
 /**
- * `host:port`
+ * `host:port`; a drop's without user and password.
  */
 address: string, 
 /**

@@ -20,7 +20,7 @@ fn dials(desk: &mut Desk, ms: u64) -> Vec<(u64, String, LinkId)> {
 }
 
 fn open_at(desk: &mut Desk, link: LinkId, place: &str) {
-    let keys = RelayKeys::from_bytes([1; RelayKeys::SIZE]);
+    let keys = Some(RelayKeys::from_bytes([1; RelayKeys::SIZE]));
     let place = Some(place.parse().unwrap());
     desk.courier.handle_input(desk.now, Input::Open { link, keys, place });
     desk.turn();

@@ -1,0 +1,394 @@
+//! HTTP/1.1 with one server: one request after the other, on a connection that is kept while the server keeps it.
+//!
+//! In: a method, a target, a body. Out: status, date and body, all within limits. What it means is the folder's job.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use stonechat_wire::address::{Around, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout};
+use zeroize::Zeroizing;
+
+use super::super::knock::{HEAD_BYTES_MAX, HEADERS_MAX};
+use super::super::outer::{Outer, Trust, reach};
+use crate::courier::{HELLOS_MAX, WINDOW_MS};
+
+/// Time until the connection stands.
+pub const CONNECT_MAX: Duration = Duration::from_secs(15);
+/// Time for a request and the whole of its answer.
+pub const ANSWER_MAX: Duration = Duration::from_secs(45);
+/// Time for a request that writes: some hosts hold those of strangers' programs for a minute.
+pub const PUT_MAX: Duration = Duration::from_secs(150);
+/// Longest line that says how long a chunk is, and longest trailer, in bytes.
+const CHUNK_LINE_MAX: usize = 1024;
+/// Interim answers before the real one.
+const INTERIM_MAX: usize = 8;
+const READ_BYTES: usize = 16 << 10;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Nobody answers, or it broke off.
+    #[error("not reached: {0}")]
+    Unreachable(#[from] io::Error),
+    /// It took too long.
+    #[error("no answer in time")]
+    Slow,
+    /// Not HTTP/1.1.
+    #[error("malformed answer")]
+    Malformed,
+    /// The head, or what stands around chunks, is too long.
+    #[error("the head is too long")]
+    TooLong,
+}
+
+/// A request.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'static str,
+    /// Path, as it stands in the request line.
+    pub(super) target: &'a str,
+    /// Further header lines, each with its end.
+    pub(super) headers: &'a str,
+    pub(super) body: &'a [u8],
+    /// Most bytes of the answer's body that are read.
+    pub(super) answer_max: usize,
+    pub(super) within: Duration,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The server's clock, Unix ms.
+    pub(super) date_ms: Option<u64>,
+    pub(super) body: Vec<u8>,
+    /// All of the body was read.
+    pub(super) is_whole: bool,
+}
+
+/// When connections to the server began, for all who make some (TRK-5).
+type Begun = Arc<Mutex<VecDeque<Instant>>>;
+
+/// A server, and the connection to it where one stands.
+pub(super) struct Server {
+    address: String,
+    /// Header lines that every request has. There is a password in them.
+    head: Arc<Zeroizing<String>>,
+    trust: Trust,
+    begun: Begun,
+    kept: Option<Outer>,
+}
+
+impl Server {
+    pub(super) fn new(address: String, head: String, trust: Trust) -> Self {
+        Self {
+            address,
+            head: Arc::new(Zeroizing::new(head)),
+            trust,
+            begun: Begun::default(),
+            kept: None,
+        }
+    }
+
+    /// The same server, on a connection of its own.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            address: self.address.clone(),
+            head: Arc::clone(&self.head),
+            trust: self.trust.clone(),
+            begun: Arc::clone(&self.begun),
+            kept: None,
+        }
+    }
+
+    /// Asks, once more on a new connection where the one that was kept is gone. All methods may be repeated.
+    pub(super) async fn ask(&mut self, request: &Request<'_>) -> Result<Answer, HttpError> {
+        if let Some(stream) = self.kept.take() {
+            match self.within(request, stream).await {
+                Err(HttpError::Unreachable(_)) => {}
+                answered => return answered,
+            }
+        }
+        let stream = self.connect().await?;
+        self.within(request, stream).await
+    }
+
+    async fn connect(&self) -> Result<Outer, HttpError> {
+        sleep_until(self.may_begin()).await;
+        let reached = timeout(CONNECT_MAX, reach(&self.address, &self.trust)).await;
+        let (stream, _) = reached.map_err(|_| HttpError::Slow)??;
+        Ok(stream)
+    }
+
+    /// When the next handshake may begin; it is counted as begun then.
+    fn may_begin(&self) -> Instant {
+        if split(&self.address).0 == Around::Plain {
+            return Instant::now();
+        }
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let at = match begun.front() {
+            Some(first) if begun.len() >= HELLOS_MAX => now.max(*first + Duration::from_millis(WINDOW_MS)),
+            Some(_) | None => now,
+        };
+        if begun.len() >= HELLOS_MAX {
+            begun.pop_front();
+        }
+        begun.push_back(at);
+        at
+    }
+
+    async fn within(&mut self, request: &Request<'_>, stream: Outer) -> Result<Answer, HttpError> {
+        let (answer, kept) = timeout(request.within, exchange(&self.head, request, stream))
+            .await
+            .map_err(|_| HttpError::Slow)??;
+        self.kept = kept;
+        Ok(answer)
+    }
+}
+
+async fn exchange(head: &str, request: &Request<'_>, mut stream: Outer) -> Result<(Answer, Option<Outer>), HttpError> {
+    let Request {
+        method,
+        target,
+        headers,
+        body,
+        ..
+    } = request;
+    let mut bytes = Zeroizing::new(
+        format!(
+            "{method} {target} HTTP/1.1\r\n{head}{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes(),
+    );
+    bytes.extend_from_slice(body);
+    // A server may refuse before it has read everything: then its answer counts.
+    let written = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    let written = written.await;
+    let mut reading = Reading::new(stream);
+    match (reading.answer(request.answer_max).await, written) {
+        (Ok((answer, may_stay)), Ok(())) => Ok((answer, may_stay.then_some(reading.stream))),
+        (Ok((answer, _)), Err(_)) => Ok((answer, None)),
+        (Err(_), Err(error)) => Err(error.into()),
+        (Err(error), Ok(())) => Err(error),
+    }
+}
+
+/// An answer that is being read.
+struct Reading {
+    stream: Outer,
+    bytes: Vec<u8>,
+}
+
+/// How long a body is.
+enum Length {
+    Known(usize),
+    Chunked,
+    /// Until the connection ends.
+    Open,
+}
+
+/// What a head says.
+struct Head {
+    status: u16,
+    date_ms: Option<u64>,
+    length: Length,
+    may_stay: bool,
+}
+
+impl Reading {
+    const fn new(stream: Outer) -> Self {
+        Self {
+            stream,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Reads some more. Out: nothing where the connection has ended.
+    async fn more(&mut self) -> Result<bool, HttpError> {
+        let mut chunk = [0; READ_BYTES];
+        let count = self.stream.read(&mut chunk).await?;
+        self.bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        Ok(count > 0)
+    }
+
+    async fn must_more(&mut self) -> Result<(), HttpError> {
+        if self.more().await? {
+            return Ok(());
+        }
+        Err(HttpError::Unreachable(io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Out: the answer, and whether the connection may be used again.
+    async fn answer(&mut self, body_max: usize) -> Result<(Answer, bool), HttpError> {
+        let mut head = self.head().await?;
+        for _ in 0..INTERIM_MAX {
+            if head.status >= 200 {
+                break;
+            }
+            head = self.head().await?;
+        }
+        let mut body = Vec::new();
+        let is_whole = match head.length {
+            Length::Known(length) => self.known(&mut body, length, body_max).await?,
+            Length::Chunked => self.chunked(&mut body, body_max).await?,
+            Length::Open => self.open(&mut body, body_max).await?,
+        };
+        let may_stay = head.may_stay && is_whole && self.bytes.is_empty();
+        let answer = Answer {
+            status: head.status,
+            date_ms: head.date_ms,
+            body,
+            is_whole,
+        };
+        Ok((answer, may_stay))
+    }
+
+    async fn head(&mut self) -> Result<Head, HttpError> {
+        loop {
+            if let Some((length, head)) = read_head(&self.bytes)? {
+                self.bytes.drain(..length);
+                return Ok(head);
+            }
+            if self.bytes.len() >= HEAD_BYTES_MAX {
+                return Err(HttpError::TooLong);
+            }
+            self.must_more().await?;
+        }
+    }
+
+    async fn known(&mut self, body: &mut Vec<u8>, length: usize, max: usize) -> Result<bool, HttpError> {
+        let wanted = length.min(max);
+        while body.len() < wanted {
+            if self.bytes.is_empty() {
+                self.must_more().await?;
+            }
+            let count = self.bytes.len().min(wanted - body.len());
+            body.extend(self.bytes.drain(..count));
+        }
+        Ok(wanted == length)
+    }
+
+    async fn open(&mut self, body: &mut Vec<u8>, max: usize) -> Result<bool, HttpError> {
+        loop {
+            let room = max - body.len();
+            if self.bytes.len() > room {
+                body.extend(self.bytes.drain(..room));
+                return Ok(false);
+            }
+            body.append(&mut self.bytes);
+            if !self.more().await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn chunked(&mut self, body: &mut Vec<u8>, max: usize) -> Result<bool, HttpError> {
+        loop {
+            let size = self.chunk_size().await?;
+            if size == 0 {
+                return self.trailer().await.map(|()| true);
+            }
+            let room = max - body.len();
+            let until = body.len() + size.min(room);
+            let is_whole = self.known(body, until, until).await? && size <= room;
+            if !is_whole {
+                return Ok(false);
+            }
+            while self.bytes.len() < 2 {
+                self.must_more().await?;
+            }
+            if !self.bytes.starts_with(b"\r\n") {
+                return Err(HttpError::Malformed);
+            }
+            self.bytes.drain(..2);
+        }
+    }
+
+    async fn chunk_size(&mut self) -> Result<usize, HttpError> {
+        loop {
+            match httparse::parse_chunk_size(&self.bytes) {
+                Ok(httparse::Status::Complete((length, size))) => {
+                    self.bytes.drain(..length);
+                    return usize::try_from(size).map_err(|_| HttpError::TooLong);
+                }
+                Ok(httparse::Status::Partial) if self.bytes.len() < CHUNK_LINE_MAX => self.must_more().await?,
+                Ok(httparse::Status::Partial) => return Err(HttpError::TooLong),
+                Err(_) => return Err(HttpError::Malformed),
+            }
+        }
+    }
+
+    /// Lines up to an empty one.
+    async fn trailer(&mut self) -> Result<(), HttpError> {
+        for _ in 0..HEADERS_MAX {
+            let line = loop {
+                match self.bytes.windows(2).position(|two| two == b"\r\n") {
+                    Some(at) => break at,
+                    None if self.bytes.len() >= CHUNK_LINE_MAX => return Err(HttpError::TooLong),
+                    None => self.must_more().await?,
+                }
+            };
+            self.bytes.drain(..line + 2);
+            if line == 0 {
+                return Ok(());
+            }
+        }
+        Err(HttpError::TooLong)
+    }
+}
+
+/// Out: the head and its length; nothing while it is not complete.
+fn read_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, HttpError> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut answer = httparse::Response::new(&mut headers);
+    let parsed = answer.parse(bytes).map_err(|error| match error {
+        httparse::Error::TooManyHeaders => HttpError::TooLong,
+        _ => HttpError::Malformed,
+    })?;
+    let httparse::Status::Complete(head_length) = parsed else {
+        return Ok(None);
+    };
+    let status = answer.code.unwrap_or_default();
+    let said = |name: &'static str| {
+        let named = answer
+            .headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.filter_map(|header| std::str::from_utf8(header.value).ok())
+    };
+    let closes = said("connection").any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")));
+    let date = said("date").find_map(|value| httpdate::parse_http_date(value.trim()).ok());
+    let codings: Vec<&str> = said("transfer-encoding").collect();
+    let lengths: Vec<Option<usize>> = said("content-length").map(|value| value.trim().parse().ok()).collect();
+    let length = match (codings.as_slice(), lengths.as_slice()) {
+        _ if status < 200 || matches!(status, 204 | 304) => Length::Known(0),
+        ([coding], _) if coding.trim().eq_ignore_ascii_case("chunked") => Length::Chunked,
+        ([], [Some(length)]) => Length::Known(*length),
+        ([], []) => Length::Open,
+        _ => return Err(HttpError::Malformed),
+    };
+    let may_stay = answer.version == Some(1) && !closes && !matches!(length, Length::Open);
+    let head = Head {
+        status,
+        date_ms: date.map(unix_ms),
+        length,
+        may_stay,
+    };
+    Ok(Some((head_length, head)))
+}
+
+/// Milliseconds since 1970.
+pub(super) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,231 @@
+//! Looking into a drop: new names, then what they hold, for the mailboxes that are read.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use stonechat_wire::drop::{DropKey, LIFE_S_MAX, Object, ObjectName, open as unseal};
+use stonechat_wire::ids::Tag;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::folder::{DAY_MS, Folder, Got, before};
+use super::http::unix_ms;
+use super::index::{Index, Spot};
+use super::listing::Listing;
+use super::pace::{Pace, SCAN_MS};
+use super::{DropError, say};
+use crate::courier::{Input, LinkId};
+
+/// Most objects fetched between two looks.
+pub const FETCHES_MAX: usize = 256;
+/// Most bytes fetched between two looks; one object more may begin below it.
+pub const FETCH_BYTES_MAX: usize = 4 << 20;
+/// Most objects that are taken away after one look at everything.
+pub const DELETIONS_MAX: usize = 64;
+/// So long into a day the folder of the one before is looked at too: something may have been on its way.
+const MIDNIGHT_MS: u64 = 3_600_000;
+/// Days after which nothing in a folder can be alive.
+const DAYS_MAX: u32 = LIFE_S_MAX / (24 * 3600) + 1;
+/// Days ahead of the server's clock that are looked at.
+const DAYS_AHEAD: u32 = 1;
+
+/// What the reader is told.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Mailboxes to read from now on, and no more.
+    Change { add: Vec<(Tag, u64)>, drop: Vec<Tag> },
+    /// I wrote an object that is over then, in Unix seconds.
+    Wrote(Spot, u64),
+}
+
+pub(super) struct Reader<'a> {
+    link: LinkId,
+    folder: Folder,
+    key: DropKey,
+    index: &'a mut Index,
+    events: &'a mpsc::Sender<Input>,
+    dice: ChaCha20Rng,
+    pace: Pace,
+    look_at: Instant,
+    fetches: usize,
+    fetched_bytes: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        link: LinkId,
+        folder: Folder,
+        key: DropKey,
+        index: &'a mut Index,
+        events: &'a mpsc::Sender<Input>,
+        dice: ChaCha20Rng,
+    ) -> Self {
+        index.begin();
+        let now = Instant::now();
+        Self {
+            link,
+            folder,
+            key,
+            index,
+            events,
+            dice,
+            pace: Pace::new(),
+            look_at: now,
+            fetches: 0,
+            fetched_bytes: 0,
+        }
+    }
+
+    /// Looks for as long as the server answers.
+    pub(super) async fn run(mut self, mut wishes: mpsc::UnboundedReceiver<Wish>) -> DropError {
+        loop {
+            while let Ok(wish) = wishes.try_recv() {
+                self.wish(wish);
+            }
+            let done = if self.look_at <= Instant::now() {
+                self.look().await
+            } else if let Some(spot) = self.next_fetch() {
+                self.fetch(spot).await
+            } else {
+                tokio::select! {
+                    Some(wish) = wishes.recv() => self.wish(wish),
+                    () = sleep_until(self.look_at) => {}
+                }
+                Ok(())
+            };
+            if let Err(error) = done {
+                return error;
+            }
+        }
+    }
+
+    fn wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::Change { add, drop } => self.index.subscribe(&add, &drop),
+            Wish::Wrote(spot, over_at_s) => {
+                self.index.wrote(spot, over_at_s);
+                self.liven();
+            }
+        }
+    }
+
+    /// Somebody talks: the next look comes soon.
+    fn liven(&mut self) {
+        self.pace.liven();
+        let soon = Instant::now() + Duration::from_millis(self.pace.next_ms(&mut self.dice));
+        self.look_at = self.look_at.min(soon);
+    }
+
+    async fn look(&mut self) -> Result<(), DropError> {
+        let scanned = self.index.scanned_at;
+        if scanned.is_none_or(|at| at.elapsed() >= Duration::from_millis(SCAN_MS)) {
+            self.scan().await?;
+            self.index.scanned_at = Some(Instant::now());
+        } else {
+            let today = self.folder.today();
+            if self.folder.now_ms() % DAY_MS < MIDNIGHT_MS {
+                self.look_into(today.saturating_sub(1)).await?;
+            }
+            self.look_into(today).await?;
+        }
+        (self.fetches, self.fetched_bytes) = (0, 0);
+        self.look_at = Instant::now() + Duration::from_millis(self.pace.next_ms(&mut self.dice));
+        Ok(())
+    }
+
+    async fn look_into(&mut self, day: u32) -> Result<(), DropError> {
+        self.index.look();
+        if let Some(listing) = self.folder.list(Some(day)).await? {
+            let now_ms = self.folder.now_ms();
+            self.index.found(day, &listing, now_ms);
+        }
+        Ok(())
+    }
+
+    /// Looks at everything: what quick looks miss, what is gone, and what may go. The newest days first, for there may be more
+    /// than is kept in mind; what they hold is fetched behind what older ones do.
+    async fn scan(&mut self) -> Result<(), DropError> {
+        let root = self.folder.list(None).await?.ok_or(DropError::Status(404))?;
+        let today = self.folder.today();
+        let oldest = today.saturating_sub(DAYS_MAX);
+        let mut days = self.index.days();
+        days.extend(root.days.iter().copied());
+        let mut gone = 0;
+        for day in days.range(oldest..=today.saturating_add(DAYS_AHEAD)).rev().copied() {
+            self.index.look();
+            let listing = self.folder.list(Some(day)).await?.unwrap_or_else(Listing::none);
+            let now_ms = self.folder.now_ms();
+            gone += self.index.missing(day, &listing, now_ms / 1000);
+            self.index.found(day, &listing, now_ms);
+        }
+        if gone > 0 {
+            tracing::warn!(gone, "objects of a drop are gone before their time");
+        }
+        self.tidy(&root, oldest).await
+    }
+
+    /// Takes away what is over (DRP-8). Not where the server's clock is far off: it would be believed about everything.
+    async fn tidy(&mut self, root: &Listing, oldest: u32) -> Result<(), DropError> {
+        let now_ms = self.folder.now_ms();
+        if now_ms.abs_diff(unix_ms(std::time::SystemTime::now())) > DAY_MS {
+            return Ok(());
+        }
+        let life = Duration::from_secs(u64::from(LIFE_S_MAX) + 24 * 3600);
+        let dead = before(now_ms, life);
+        let doors = root
+            .objects
+            .iter()
+            .filter(|door| door.changed_ms > 0 && door.changed_ms < dead);
+        let doors: Vec<ObjectName> = doors.map(|door| door.name).collect();
+        for day in root.days.iter().filter(|day| **day < oldest).take(DELETIONS_MAX) {
+            self.folder.remove(Some(*day), None).await?;
+        }
+        for door in doors.iter().take(DELETIONS_MAX) {
+            self.folder.remove(None, Some(door)).await?;
+        }
+        for (day, name) in self.index.over(now_ms / 1000).into_iter().take(DELETIONS_MAX) {
+            self.folder.remove(Some(day), Some(&name)).await?;
+        }
+        Ok(())
+    }
+
+    fn next_fetch(&mut self) -> Option<Spot> {
+        let has_room = self.fetches < FETCHES_MAX && self.fetched_bytes < FETCH_BYTES_MAX;
+        has_room.then(|| self.index.next()).flatten()
+    }
+
+    async fn fetch(&mut self, spot: Spot) -> Result<(), DropError> {
+        let (day, name) = spot;
+        let got = self.folder.get(Some(day), &name).await?;
+        self.fetches += 1;
+        let bytes = match got {
+            Got::Bytes(bytes) => bytes,
+            Got::Nothing => {
+                self.index.vanished(spot);
+                return Ok(());
+            }
+            Got::Status(status) => {
+                tracing::debug!(status, "an object of a drop was not given");
+                self.index.broke(spot, self.folder.now_ms());
+                return Ok(());
+            }
+        };
+        self.fetched_bytes += bytes.len();
+        let plain = unseal(&self.key, &name, &bytes).ok();
+        let Some(object) = plain.and_then(|plain| Object::decode(&plain).ok()) else {
+            self.index.broke(spot, self.folder.now_ms());
+            return Ok(());
+        };
+        let is_own = self.index.is_own(&spot);
+        let frames = self.index.took(spot, object, self.folder.now_ms() / 1000);
+        if !is_own && !frames.is_empty() {
+            self.liven();
+        }
+        say(self.events, self.link, frames).await;
+        // A backlog is read on without waiting for the next look's time.
+        if self.index.has_next() && (self.fetches >= FETCHES_MAX || self.fetched_bytes >= FETCH_BYTES_MAX) {
+            self.liven();
+        }
+        Ok(())
+    }
+}
