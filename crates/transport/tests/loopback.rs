@@ -45,6 +45,8 @@ mod dead_drop;
 mod forward;
 #[path = "loopback/hints.rs"]
 mod hints;
+#[path = "loopback/odd_drop.rs"]
+mod odd_drop;
 #[path = "loopback/tls.rs"]
 mod tls;
 #[cfg(unix)]

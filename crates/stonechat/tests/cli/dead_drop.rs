@@ -1,6 +1,8 @@
 //! Dead drops: no relay anywhere, only a folder on a stranger's web server.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::harness::{Done, Person, eventually};
 use crate::webdav::{Dav, Kind, PASSWORD};
@@ -65,4 +67,46 @@ fn a_drop_that_is_no_address_makes_no_account() {
         "{done:?}"
     );
     assert!(!person.home().exists());
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_it_puts_loses_and_doubles_nothing_drp_6() {
+    let dav = Dav::start(Kind::Apache);
+    let ((mut ana, _), mut bo) = (with_drop("Ana", &dav), Person::new("Bo", None));
+    ana.serve();
+    bo.serve();
+    let code = ana.run(&["invite"]).line();
+    bo.run(&["accept", &code]).ok();
+    eventually("Bo among Ana's contacts", || {
+        ana.run(&["contacts"]).ok().contains("Bo").then_some(())
+    });
+    let mut socket = ana.socket().unwrap();
+    let chat = socket.ask("chats", &json!({ "limit": 1 })).unwrap()[0]["id"].clone();
+    for n in 0..6_u64 {
+        // Both write at once, and one of them dies a little later each time.
+        for k in 0..3 {
+            let text = json!({ "chat": chat, "text": format!("round {n} text {k}"), "clientId": format!("{n} {k}") });
+            socket.ask("send", &text).unwrap();
+        }
+        bo.run(&["send", "Ana", &format!("answer {n}")]).ok();
+        std::thread::sleep(Duration::from_millis(n * 7));
+        ana.serve();
+        socket = ana.socket().unwrap();
+    }
+    let texts = |person: &Person, contact: &str, prefix: &str| {
+        let all = person.run(&["messages", contact, "--json"]).json();
+        let texts = all.iter().filter_map(|message| message["text"].as_str());
+        texts
+            .filter(|text| text.starts_with(prefix))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    for (from, from_s, to, to_s, prefix) in [(&ana, "Bo", &bo, "Ana", "round"), (&bo, "Ana", &ana, "Bo", "answer")] {
+        eventually("all that was kept, once each", || {
+            let (mut kept, mut came) = (texts(from, from_s, prefix), texts(to, to_s, prefix));
+            kept.sort();
+            came.sort();
+            (kept == came).then_some(())
+        });
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stonechat_wire::address::{Around, split};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::Zeroizing;
 
@@ -184,8 +184,8 @@ async fn exchange(head: &str, request: &Request<'_>, mut stream: Outer) -> Resul
 }
 
 /// An answer that is being read.
-struct Reading {
-    stream: Outer,
+struct Reading<S> {
+    stream: S,
     bytes: Vec<u8>,
 }
 
@@ -205,8 +205,8 @@ struct Head {
     may_stay: bool,
 }
 
-impl Reading {
-    const fn new(stream: Outer) -> Self {
+impl<S: AsyncRead + Unpin> Reading<S> {
+    const fn new(stream: S) -> Self {
         Self {
             stream,
             bytes: Vec::new(),
@@ -391,4 +391,144 @@ fn read_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, HttpError> {
 pub(super) fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads an answer that is all there.
+    fn read(bytes: &[u8]) -> Result<(Answer, bool), HttpError> {
+        let mut reading = Reading::new(bytes);
+        let answer = reading.answer(64).now_or_never();
+        answer.expect("nothing is waited for")
+    }
+
+    #[test]
+    fn bodies_are_read_in_each_of_their_forms_drp_9() {
+        let cases = [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", true, true),
+            (
+                "HTTP/1.1 207 X\r\nTransfer-Encoding: Chunked\r\n\r\n3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nA: b\r\n\r\n",
+                "hello",
+                true,
+                true,
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\nhello", "hello", true, false),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                "hello",
+                true,
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: Keep, CLOSE\r\nContent-Length: 0\r\n\r\n",
+                "",
+                true,
+                false,
+            ),
+            ("HTTP/1.1 204 OK\r\nContent-Length: 5\r\n\r\n", "", true, true),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+                "",
+                true,
+                true,
+            ),
+        ];
+        for (bytes, body, is_whole, may_stay) in cases {
+            let (answer, stays) = read(bytes.as_bytes()).unwrap();
+            assert_eq!(
+                (answer.body.as_slice(), answer.is_whole),
+                (body.as_bytes(), is_whole),
+                "{bytes}"
+            );
+            assert_eq!(stays, may_stay, "{bytes}");
+        }
+        let dated = "HTTP/1.1 204 X\r\nDate: Mon, 30 Nov 2026 04:00:00 GMT\r\n\r\n";
+        assert_eq!(read(dated.as_bytes()).unwrap().0.date_ms, Some(1_796_011_200_000));
+    }
+
+    #[test]
+    fn a_body_without_end_is_cut_drp_9() {
+        let long = "x".repeat(100);
+        for head in ["", "Content-Length: 100\r\n"] {
+            let (answer, stays) = read(format!("HTTP/1.1 200 OK\r\n{head}\r\n{long}").as_bytes()).unwrap();
+            assert_eq!((answer.body.len(), answer.is_whole, stays), (64, false, false));
+        }
+        for chunks in ["64\r\n", "ffffffffffff\r\n"] {
+            let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}{long}");
+            let (answer, stays) = read(bytes.as_bytes()).unwrap();
+            assert_eq!((answer.body.len(), answer.is_whole, stays), (64, false, false));
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told_apart_drp_9() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let cases = [
+            ("nothing", String::new(), "not reached: unexpected end of file"),
+            ("no http", "\x16\x03\x01".into(), "malformed answer"),
+            (
+                "cut",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell".into(),
+                "not reached: unexpected end of file",
+            ),
+            (
+                "two lengths",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello".into(),
+                "malformed answer",
+            ),
+            (
+                "no length",
+                "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello".into(),
+                "malformed answer",
+            ),
+            (
+                "a coding that nobody asked for",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".into(),
+                "malformed answer",
+            ),
+            (
+                "a chunk that is longer",
+                format!("{chunked}3\r\nhello\r\n"),
+                "malformed answer",
+            ),
+            ("a chunk of no size", format!("{chunked}x\r\n"), "malformed answer"),
+            (
+                "a head without end",
+                format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(2 * HEAD_BYTES_MAX)),
+                "the head is too long",
+            ),
+            (
+                "a trailer without end",
+                format!("{chunked}0\r\n{}", "a".repeat(2 * CHUNK_LINE_MAX)),
+                "the head is too long",
+            ),
+            (
+                "trailers without end",
+                format!("{chunked}0\r\n{}", "a: b\r\n".repeat(2 * HEADERS_MAX)),
+                "the head is too long",
+            ),
+        ];
+        for (name, bytes, error) in cases {
+            assert_eq!(read(bytes.as_bytes()).unwrap_err().to_string(), error, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer_or_none_drp_9(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            rest in "([0-9a-f]{1,3}|\r\n|;|x|A: b|Transfer-Encoding: chunked|Content-Length: 3|Date: 1)*",
+        ) {
+            for bytes in [bytes, format!("HTTP/1.1 200 OK\r\n{rest}").into_bytes()] {
+                if let Ok((answer, _)) = read(&bytes) {
+                    prop_assert!(answer.body.len() <= 64);
+                }
+            }
+        }
+    }
 }
