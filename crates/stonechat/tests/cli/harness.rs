@@ -326,6 +326,29 @@ impl Host {
         host
     }
 
+    /// Several on one network, as on a hotspot: the first is where the others meet.
+    pub fn hotspot(addresses: &[&str]) -> Vec<Self> {
+        let first = Self::alone();
+        first.ip(&["link", "add", "lan0", "type", "bridge"]);
+        let mut hosts = vec![first];
+        for n in 1..addresses.len() {
+            let mut command = hosts[0].command("unshare");
+            command.arg("--net");
+            let host = Self::hold(command);
+            let (port, end) = (format!("port{n}"), host.0.id().to_string());
+            hosts[0].ip(&[
+                "link", "add", &port, "type", "veth", "peer", "name", "lan0", "netns", &end,
+            ]);
+            hosts[0].ip(&["link", "set", &port, "master", "lan0", "up"]);
+            hosts.push(host);
+        }
+        hosts
+            .iter()
+            .zip(addresses)
+            .for_each(|(host, address)| host.address(address));
+        hosts
+    }
+
     fn hold(mut command: Command) -> Self {
         let held = "ip link set lo up && echo up && exec sleep 600";
         let mut child = command.args(["sh", "-c", held]).stdout(Stdio::piped()).spawn().unwrap();

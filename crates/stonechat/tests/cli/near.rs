@@ -99,3 +99,48 @@ fn two_without_any_relay_meet_and_talk_on_one_network_lan_6() {
     ana.serve_near_on(&ana_s);
     reads(&ana, "Bo", "from a hotspot");
 }
+
+/// A family of five in a group, of whom the four know only Ana: everything is shut down, and they share a hotspot.
+#[test]
+fn a_family_of_five_on_a_hotspot_talks_on_lan_7() {
+    const NAMES: [&str; 5] = ["Ana", "Bo", "Cy", "Di", "Ed"];
+    let hosts = Host::hotspot(&[
+        "192.168.43.1",
+        "192.168.43.12",
+        "192.168.43.13",
+        "192.168.43.14",
+        "192.168.43.15",
+    ]);
+    let data = tempfile::tempdir().unwrap();
+    let at = "192.168.43.1:7481";
+    let words = ["relay", "run", "--listen", at, "--data", &text(data.path())];
+    let mut relay = Process::start_on(&hosts[0], &words, "route: ");
+    let mut family: Vec<Person> = NAMES.iter().map(|_| Person::nobody()).collect();
+    for ((person, name), host) in family.iter_mut().zip(NAMES).zip(&hosts) {
+        person.run(&["init", "--name", name, "--relay", &relay.said]).ok();
+        person.serve_near_on(host);
+    }
+    let (ana, others) = family.split_first().unwrap();
+    ana.run(&["group", "create", "Family"]).ok();
+    for (other, name) in others.iter().zip(&NAMES[1..]) {
+        other.run(&["accept", &ana.run(&["invite"]).line()]).ok();
+        eventually(name, || knows(ana, name));
+        eventually("added", || {
+            (ana.run(&["group", "add", "Family", name]).code == 0).then_some(())
+        });
+    }
+    ana.run(&["send", "Family", "all here?"]).ok();
+    others.iter().for_each(|other| reads(other, "Family", "all here?"));
+
+    relay.kill();
+    for (person, name) in family.iter().zip(NAMES) {
+        person
+            .run(&["send", "Family", &format!("{name} after the shutdown")])
+            .ok();
+    }
+    for person in &family {
+        for name in NAMES {
+            reads(person, "Family", &format!("{name} after the shutdown"));
+        }
+    }
+}
