@@ -24,18 +24,21 @@ pub enum Peer {
     Stonechat,
     /// The same with a second relay, in another network.
     StonechatTwo,
+    /// The same without a relay: a dead drop at a server on a listed network, of a listed name.
+    StonechatDrop,
     /// The same with a relay at an address, without TLS.
     StonechatPlain,
 }
 
 /// All peers.
-pub const PEERS: [Peer; 7] = [
+pub const PEERS: [Peer; 8] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
     Peer::Stonechat,
     Peer::StonechatTwo,
+    Peer::StonechatDrop,
     Peer::StonechatPlain,
 ];
 
@@ -49,6 +52,7 @@ impl Peer {
             Self::Random => "random",
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
+            Self::StonechatDrop => "stonechat-drop",
             Self::StonechatPlain => "stonechat-plain",
         }
     }
@@ -67,6 +71,7 @@ pub fn hosts() -> Vec<(&'static str, Ipv4Addr)> {
         ("hosting", OWN_ADDRESS),
         ("messenger", BLOCKED_ADDRESS),
         ("residential", HOME_ADDRESS),
+        ("storage", STORAGE_ADDRESS),
     ]
 }
 
@@ -74,6 +79,8 @@ pub fn hosts() -> Vec<(&'static str, Ipv4Addr)> {
 pub const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// Where somebody's relay at home stands, in a residential network.
 pub const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
+/// Where a web server stands that keeps people's files, in a listed network.
+pub const STORAGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// Where the blocked messenger stands, in a hosting network too.
 pub const BLOCKED_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 

@@ -14,7 +14,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, Peer, Work};
+use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, Peer, STORAGE_ADDRESS, Work};
 use crate::router::{RESOLVERS, Router};
 
 /// How long one step may take.
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub const BLOCKED_NAME: &str = "chat.blocked.example";
 /// Name of a server that is on no list.
 pub const OWN_NAME: &str = "garden.example";
+/// Name, on the list of those let through, of a server that keeps people's files.
+pub const STORAGE_NAME: &str = "mail.example";
 /// Name of a relay that somebody has at home.
 pub const HOME_NAME: &str = "orchard.example";
 
@@ -84,7 +86,7 @@ const fn port(peer: Peer) -> u16 {
     match peer {
         Peer::TlsBlocked | Peer::TlsOwn => 443,
         Peer::WebSocket => 80,
-        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => 7000,
+        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatDrop | Peer::StonechatPlain => 7000,
     }
 }
 
@@ -128,7 +130,9 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
                 .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => Box::new(stream),
+        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatDrop | Peer::StonechatPlain => {
+            Box::new(stream)
+        }
     };
     let mut some = [0; 16 << 10];
     loop {
@@ -210,7 +214,12 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
     };
     let address = match peer {
         Peer::TlsBlocked | Peer::TlsOwn => lookup(name)?,
-        Peer::WebSocket | Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => OWN_ADDRESS,
+        Peer::WebSocket
+        | Peer::Random
+        | Peer::Stonechat
+        | Peer::StonechatTwo
+        | Peer::StonechatDrop
+        | Peer::StonechatPlain => OWN_ADDRESS,
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
     prepare(&stream, STEP_MAX)?;
@@ -225,7 +234,9 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
             read_head(&mut stream)?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatPlain => Box::new(stream),
+        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatDrop | Peer::StonechatPlain => {
+            Box::new(stream)
+        }
     })
 }
 
@@ -258,6 +269,7 @@ pub fn names() -> std::collections::BTreeMap<String, Ipv4Addr> {
         (BLOCKED_NAME, BLOCKED_ADDRESS),
         (OWN_NAME, OWN_ADDRESS),
         (HOME_NAME, HOME_ADDRESS),
+        (STORAGE_NAME, STORAGE_ADDRESS),
     ];
     names.map(|(name, at)| (name.to_owned(), at)).into()
 }

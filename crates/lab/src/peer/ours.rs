@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,8 +18,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::echo::{HOME_NAME, OWN_NAME};
-use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, Work};
+use super::echo::{HOME_NAME, OWN_NAME, STORAGE_NAME};
+use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, STORAGE_ADDRESS, Work};
 use crate::files::{note, photo};
 use crate::router::Router;
 
@@ -31,6 +32,8 @@ pub enum Face {
     Tls,
     /// That, and a second relay like it in a residential network, at another name: Ana has both.
     Two,
+    /// No relay: a folder on a web server in a listed network, of a listed name.
+    Drop,
 }
 
 impl Face {
@@ -43,6 +46,7 @@ impl Face {
         match self {
             Self::Plain | Self::Tls => BOTH.first_chunk::<1>().expect("it has two"),
             Self::Two => BOTH,
+            Self::Drop => &[],
         }
     }
 }
@@ -87,12 +91,16 @@ impl Friends {
             programs.push(relay);
             routes.push(route);
         }
+        if face == Face::Drop {
+            programs.push(start_storage(router, &tls, folder.path()));
+        }
         let (ana, bo) = (folder.path().join("ana"), folder.path().join("bo"));
         let trust = Some(tls.cert.as_path());
         for (host, home, name) in [("ana", &ana, "Ana"), ("bo", &bo, "Bo")] {
             let mut words = vec!["--home", text(home), "init", "--name", name];
             if name == "Ana" {
                 words.extend(routes.iter().flat_map(|route| ["--relay", route]));
+                words.extend((face == Face::Drop).then_some(["--drop", DROP]).into_iter().flatten());
             }
             finish(router, host, program, &words);
             let serve = ["--home", text(home), "serve", "--port", "0"];
@@ -174,12 +182,52 @@ struct TlsFiles {
 
 impl TlsFiles {
     fn make(folder: &Path) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![OWN_NAME.to_owned(), HOME_NAME.to_owned()]).unwrap();
+        let names = [OWN_NAME, HOME_NAME, STORAGE_NAME].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         Self { cert, key }
     }
+}
+
+/// A folder on a real web server that asks for no password.
+const DROP: &str = "https://mail.example/files";
+
+/// An nginx that keeps files and lists them (WebDAV), inside TLS.
+fn start_storage(router: &Router, tls: &TlsFiles, folder: &Path) -> Program {
+    let at = folder.join("storage");
+    std::fs::create_dir_all(at.join("root")).unwrap();
+    for open in [folder, &at, &at.join("root")] {
+        std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let (at, cert, key) = (text(&at), text(&tls.cert), text(&tls.key));
+    let settings = format!(
+        "load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;\n\
+         daemon off; master_process off; worker_processes 1; pid {at}/pid; error_log {at}/errors;\n\
+         events {{}}\nhttp {{ access_log off; client_body_temp_path {at}/a; proxy_temp_path {at}/b;\n\
+         fastcgi_temp_path {at}/c; uwsgi_temp_path {at}/d; scgi_temp_path {at}/e; client_max_body_size 1m;\n\
+         server {{ listen {STORAGE_ADDRESS}:443 ssl; ssl_certificate {cert}; ssl_certificate_key {key};\n\
+         ssl_protocols TLSv1.3; root {at}/root; location / {{\n\
+         dav_methods PUT DELETE MKCOL; dav_ext_methods PROPFIND OPTIONS; }} }} }}"
+    );
+    let file = folder.join("storage/conf");
+    std::fs::write(&file, settings).unwrap();
+    let mut command = Command::new("nginx");
+    command
+        .args(["-p", at, "-c", text(&file)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let started = router.host("storage").run(move || {
+        let process = command.spawn().expect("nginx is installed, with dav-ext");
+        let began = Instant::now();
+        while TcpStream::connect((STORAGE_ADDRESS, 443)).is_err() {
+            assert!(began.elapsed() < START_MAX, "nginx does not start");
+            sleep(LOOK);
+        }
+        process
+    });
+    Program(started.join().unwrap())
 }
 
 /// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
