@@ -213,7 +213,10 @@ impl InviteLink {
             Around::Plain => address::with_port(authority, 80),
             Around::Tls => address::with_port(authority, 443).map(|place| address::inside_tls(&place)),
         };
-        let hint = address::with_places(&hint.ok_or(LinkError::Broken)?, places);
+        let hint = address::with_places(&hint.ok_or(LinkError::Broken)?, places.iter().copied());
+        if !address::holds(&hint) || address::places(&hint).count() != places.len() {
+            return Err(LinkError::Broken);
+        }
         link.hints.push(hint);
         Ok(link)
     }

@@ -65,6 +65,23 @@ fn a_link_names_the_further_places_of_its_address_inv_1() {
     }
 }
 
+/// What a code cannot hold a link does not either: found by the fuzzer.
+#[test]
+fn an_address_that_is_too_long_is_no_links_inv_1() {
+    let of = |host: usize, places: &str| InviteLink {
+        hints: vec![std::format!("https://{}:542{places}", "a".repeat(host))],
+        ..link()
+    };
+    for (host, places) in [(92, ""), (50, ",192.0.2.7:443,192.0.2.8:8443")] {
+        let url = of(host, places).to_url();
+        assert_eq!(InviteLink::parse(&url), Ok(of(host, places)));
+    }
+    for (host, places) in [(93, ""), (72, ",192.0.2.7:443,192.0.2.8:8443")] {
+        let url = of(host, places).to_url();
+        assert_eq!(InviteLink::parse(&url), Err(LinkError::Broken), "{url}");
+    }
+}
+
 #[test]
 fn a_code_carries_up_to_three_hints_inv_2() {
     let code = three_hints().to_code();
