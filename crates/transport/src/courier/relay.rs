@@ -3,22 +3,24 @@
 //! Everything that a lost connection forgets (subscriptions, doors, puts without an answer) is kept here and in
 //! [`Parcels`], and said again on the next one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat_wire::address::{Around, is_drop, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, NearRelay, News};
-use stonechat_wire::frame::{BATCH_MAX, FromRelay, Refusal, ToRelay, VERSION};
+use stonechat_wire::frame::{FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute, near_path, relay_path};
 
 use super::addresses::Addresses;
 use super::hellos::key;
 use super::parcels::Parcels;
-use super::truck::{Habit, SPENT_PACKETS, Used};
+use super::truck::{Habit, Used};
 use super::{
     DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, PING_SOON_MS, RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS,
     SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
+
+mod saying;
 
 /// Most mailboxes read on one relay.
 pub const LISTENING_MAX: usize = 32_768;
@@ -926,119 +928,6 @@ impl Relay {
                 self.doors.insert(path, wish);
                 Heard::Nothing
             }
-        }
-    }
-
-    /// Says everything that can be said: puts first, somebody waits for them.
-    pub(super) fn speak(&mut self, now: Timestamp, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
-        let Link::Up(Up {
-            link, is_greeted: true, ..
-        }) = self.link
-        else {
-            return;
-        };
-        if self.paused_until <= now && self.has_strength() {
-            self.paused_until = Timestamp(0);
-            self.say_puts(now, link, parcels, outputs);
-            self.say_doors(link, outputs);
-        }
-        self.say_listening(link, outputs);
-        self.note_waiting(now);
-    }
-
-    /// Whether something new may begin: on a short connection one thing at a time, and nothing near its end (TRK-3).
-    fn has_strength(&self) -> bool {
-        match &self.link {
-            Link::Up(up) if up.load_max > 0 => self.requests.is_empty() && up.used.packets < SPENT_PACKETS,
-            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => true,
-        }
-    }
-
-    /// How much may be in flight now: on short connections no more than one of them carries, or a put would need several,
-    /// and all of it again when one of those is lost (TRK-3).
-    fn window_now(&self) -> usize {
-        match &self.link {
-            Link::Up(up) if up.load_max > 0 => FIRST_PUT_BYTES.min(self.window_bytes),
-            Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => self.window_bytes,
-        }
-    }
-
-    fn say_puts(&mut self, now: Timestamp, link: LinkId, parcels: &mut Parcels, outputs: &mut VecDeque<Output>) {
-        while let Some((at, id)) = self.full.first().copied().filter(|(at, _)| *at <= now) {
-            self.full.remove(&(at, id));
-            parcels.wait_again(self.id, id);
-        }
-        let window = self.window_now();
-        while self.in_flight_bytes < window && parcels.has_waiting(self.id) {
-            let room = window - self.in_flight_bytes;
-            let (ids, items): (Vec<_>, Vec<_>) = parcels.take(self.id, PUT_ITEMS, room).into_iter().unzip();
-            let flying: BTreeMap<_, _> = ids
-                .into_iter()
-                .zip(items.iter().map(|item| item.encoded_len()))
-                .collect();
-            self.in_flight_bytes += flying.values().sum::<usize>();
-            let request = self.request(Request::Put(flying));
-            outputs.push_back(Output::Send {
-                link,
-                frame: ToRelay::Put { request, items },
-            });
-        }
-    }
-
-    fn request(&mut self, request: Request) -> u32 {
-        let number = self.next_request;
-        // 0 is the relay's word for "no request of yours".
-        self.next_request = self.next_request.wrapping_add(1).max(1);
-        self.requests.insert(number, request);
-        number
-    }
-
-    fn say_doors(&mut self, link: LinkId, outputs: &mut VecDeque<Output>) {
-        let unsaid: Vec<_> = self
-            .doors
-            .iter()
-            .filter(|(_, wish)| !wish.is_said)
-            .map(|(path, _)| *path)
-            .collect();
-        for path in unsaid {
-            let request = self.request(Request::Door(path));
-            let Some(wish) = self.doors.get_mut(&path) else {
-                continue;
-            };
-            wish.is_said = true;
-            let frame = match &wish.open {
-                Some(Door {
-                    proof_hash,
-                    expires_s,
-                    card,
-                    ..
-                }) => ToRelay::Door {
-                    request,
-                    path,
-                    proof_hash: *proof_hash,
-                    expires_s: *expires_s,
-                    card: card.clone(),
-                },
-                None => ToRelay::CloseDoor { request, path },
-            };
-            outputs.push_back(Output::Send { link, frame });
-        }
-    }
-
-    fn say_listening(&mut self, link: LinkId, outputs: &mut VecDeque<Output>) {
-        while !self.unsaid.is_empty() || !self.undropped.is_empty() {
-            let tags: Vec<_> = std::iter::from_fn(|| self.unsaid.pop_first()).take(BATCH_MAX).collect();
-            let cursors = tags
-                .iter()
-                .filter_map(|(_, tag)| Some((*tag, self.listening.get(tag)?.cursor)));
-            let add = cursors.collect();
-            let drop = std::iter::from_fn(|| self.undropped.pop_first())
-                .take(BATCH_MAX)
-                .collect();
-            outputs.push_back(Output::Send {
-                link,
-                frame: ToRelay::Subscribe { add, drop },
-            });
         }
     }
 }
