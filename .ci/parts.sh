@@ -17,6 +17,9 @@ plan() { echo "$2" >"$parts/$1.kind"; }
 # part NAME COMMAND... : runs it in a shell of its own; what it writes is its report.
 part() { part_with_report "" "$@"; }
 
+# part_beside NAME COMMAND... : runs it while others go on. Call `wait` before the end: what has not ended by then did not run.
+part_beside() { part "$@" & }
+
 # part_with_report FILE NAME COMMAND... : the same, and FILE, which the command writes, is its report.
 part_with_report() {
     local report=$1 name=$2 code=0 began=$SECONDS
@@ -45,6 +48,7 @@ say() {
 end_parts() {
     local code=0
     trap - EXIT
+    jobs -p | xargs -r kill 2>/dev/null || true
     if [ -x "${XTASK:-${target:-target}/debug/xtask}" ]; then
         "${XTASK:-${target:-target}/debug/xtask}" sum "$parts" || code=1
     else

@@ -52,6 +52,16 @@ fn a_part_that_never_ran_is_counted_as_failed() {
 }
 
 #[test]
+fn a_part_beside_others_is_counted_once_it_was_waited_for() {
+    let beside = "plan a plain; plan b plain; part_beside a sleep 0.2; part b true";
+    assert_eq!(
+        last_line(&run(&format!("{beside}; wait"))),
+        "2 passed, 0 failed, 0 skipped"
+    );
+    assert_eq!(last_line(&run(beside)), "1 passed, 1 failed, 0 skipped");
+}
+
+#[test]
 fn a_part_whose_report_is_missing_is_counted_as_failed() {
     let output = run("plan a vitest; part_with_report no/such/file a true");
     assert_eq!(last_line(&output), "0 passed, 1 failed, 0 skipped");
