@@ -348,11 +348,19 @@ async fn part(hall: &Hall, connections: &mut JoinSet<()>) {
     let _ = hall.closing.send(true);
 }
 
-/// One connection, if there is room. One that finds none is closed without a word.
+/// One connection, if there is room. One that finds none is closed without a word, and so is a stranger whose place another
+/// one gets.
 async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
-    let Some(ticket) = hall.entrance.enter(from) else {
+    let Some((ticket, shown_out)) = hall.entrance.enter(from) else {
         return tracing::debug!("a connection found no room");
     };
+    tokio::select! {
+        () = receive(stream, from, ticket, hall) => {}
+        Ok(()) = shown_out => tracing::debug!("a connection made room for another one"),
+    }
+}
+
+async fn receive(stream: TcpStream, from: IpAddr, ticket: Ticket, hall: Arc<Hall>) {
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
     let limit = Duration::from_millis(hall.limits.hello_ms);

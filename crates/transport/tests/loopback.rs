@@ -398,6 +398,28 @@ async fn strangers_beyond_their_places_are_not_served_rly_33() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_silent_strangers_keeps_nobody_out_rly_33() {
+    let limits = Limits {
+        strangers: 8,
+        strangers_per_address: 4,
+        ..Limits::default()
+    };
+    let house = House::with(limits).await;
+    let mut crowd = Vec::new();
+    for from in [2, 3, 4, 5] {
+        for _ in 0..4 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
+            crowd.push(socket.connect(house.relay.local_addr).await.unwrap());
+        }
+    }
+    let mut peer = Peer::open(&house).await;
+    peer.hello(house.relay.route.secret).await;
+    peer.send(ToRelay::Quota { request: 1 }).await;
+    assert!(peer.receive().await.is_some());
+}
+
+#[tokio::test]
 async fn unknown_frames_are_skipped_rly_1() {
     let house = House::new().await;
     let mut peer = Peer::open(&house).await;

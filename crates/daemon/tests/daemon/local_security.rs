@@ -153,8 +153,8 @@ async fn anything_but_the_secret_first_closes_the_websocket_loc_5() {
 #[tokio::test]
 async fn a_websocket_that_stays_silent_is_closed_after_five_seconds_loc_5() {
     let served = Served::start().await;
-    let mut ws = served.websocket(&[("origin", &served.origin())]).await.unwrap();
     let began = tokio::time::Instant::now();
+    let mut ws = served.websocket(&[("origin", &served.origin())]).await.unwrap();
     assert_eq!(said(&mut ws).await, Said::Closed(4401));
     assert!(began.elapsed() >= Duration::from_secs(5));
 }

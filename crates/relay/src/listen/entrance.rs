@@ -1,11 +1,13 @@
 //! Who may come in: how many connections there are, and how many of them are strangers still.
 //!
 //! In: addresses of new connections. Out: a [`Ticket`] each, or nothing. A stranger is a connection that has not said
-//! hello yet; one address can hold only some of the strangers' places, so that it cannot lock others out (RLY-33).
+//! hello yet; one address can hold only some of the strangers' places, so that it cannot lock others out, and nor can several: where all are taken, a newcomer gets one of the address that has most (RLY-33).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
 
 use crate::limits::Limits;
 
@@ -18,8 +20,17 @@ pub(super) struct Entrance {
 
 #[derive(Debug, Default)]
 struct Counts {
-    strangers: usize,
+    /// Strangers by when they came.
+    strangers: BTreeMap<u64, Stranger>,
+    came: u64,
     addresses: HashMap<IpAddr, Address>,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    from: IpAddr,
+    /// Told when somebody else gets its place.
+    place: oneshot::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -33,8 +44,12 @@ struct Address {
 pub(super) struct Ticket {
     entrance: Entrance,
     from: IpAddr,
-    is_stranger: bool,
+    /// Number among the strangers, until it has said hello.
+    stranger: Option<u64>,
 }
+
+/// Says `Ok` once a stranger's place was given to another one; never to whoever has said hello.
+pub(super) type ShownOut = oneshot::Receiver<()>;
 
 impl Entrance {
     pub(super) fn new(limits: Limits) -> Self {
@@ -44,26 +59,29 @@ impl Entrance {
         }
     }
 
-    /// A place for a connection from this address, if there is one.
-    pub(super) fn enter(&self, from: IpAddr) -> Option<Ticket> {
-        let limits = &self.limits;
-        self.with(|counts| {
+    /// A place for a connection from this address, if there is one. Where all of the strangers' places are taken, the address
+    /// that has most of them loses its oldest.
+    pub(super) fn enter(&self, from: IpAddr) -> Option<(Ticket, ShownOut)> {
+        let (place, shown_out) = oneshot::channel();
+        let number = self.with(|counts| {
             let address = counts.addresses.entry(from).or_default();
-            let has_room = counts.strangers < limits.strangers
-                && address.strangers < limits.strangers_per_address
-                && address.connections < limits.connections_per_address;
-            if has_room {
-                counts.strangers += 1;
-                address.strangers += 1;
-                address.connections += 1;
+            let has_room = address.strangers < self.limits.strangers_per_address
+                && address.connections < self.limits.connections_per_address;
+            if !has_room {
+                return None;
             }
-            has_room
-        })
-        .then(|| Ticket {
+            address.connections += 1;
+            if counts.strangers.len() >= self.limits.strangers {
+                counts.show_one_out();
+            }
+            Some(counts.take_in(from, place))
+        })?;
+        let ticket = Ticket {
             entrance: self.clone(),
             from,
-            is_stranger: true,
-        })
+            stranger: Some(number),
+        };
+        Some((ticket, shown_out))
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
@@ -74,8 +92,8 @@ impl Entrance {
 impl Ticket {
     /// It has said hello: its place among the strangers is free.
     pub(super) fn greeted(&mut self) {
-        if std::mem::take(&mut self.is_stranger) {
-            self.entrance.with(|counts| counts.forget_stranger(self.from));
+        if let Some(number) = self.stranger.take() {
+            self.entrance.with(|counts| counts.forget_stranger(number));
         }
     }
 }
@@ -88,11 +106,36 @@ impl Drop for Ticket {
 }
 
 impl Counts {
-    fn forget_stranger(&mut self, from: IpAddr) {
-        self.strangers = self.strangers.saturating_sub(1);
-        if let Some(address) = self.addresses.get_mut(&from) {
+    fn take_in(&mut self, from: IpAddr, place: oneshot::Sender<()>) -> u64 {
+        self.came += 1;
+        self.strangers.insert(self.came, Stranger { from, place });
+        self.addresses.entry(from).or_default().strangers += 1;
+        self.came
+    }
+
+    /// Whoever holds most places made the crowd, and whoever came first had the longest time to say hello.
+    fn show_one_out(&mut self) {
+        let holds = |stranger: &Stranger| {
+            self.addresses
+                .get(&stranger.from)
+                .map_or(0, |address| address.strangers)
+        };
+        let most = self.strangers.values().map(holds).max().unwrap_or_default();
+        let mut strangers = self.strangers.iter();
+        let oldest = strangers.find(|(_, stranger)| holds(stranger) == most);
+        let oldest = oldest.map(|(number, _)| *number);
+        if let Some(stranger) = oldest.and_then(|number| self.forget_stranger(number)) {
+            // It may have gone by itself.
+            let _ = stranger.place.send(());
+        }
+    }
+
+    fn forget_stranger(&mut self, number: u64) -> Option<Stranger> {
+        let stranger = self.strangers.remove(&number)?;
+        if let Some(address) = self.addresses.get_mut(&stranger.from) {
             address.strangers = address.strangers.saturating_sub(1);
         }
+        Some(stranger)
     }
 
     fn leave(&mut self, from: IpAddr) {
@@ -112,6 +155,8 @@ mod tests {
     const ANA: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const BO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
+    const CY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 3));
+
     fn entrance() -> Entrance {
         let limits = Limits {
             strangers: 3,
@@ -122,13 +167,38 @@ mod tests {
         Entrance::new(limits)
     }
 
+    fn is_shown_out(shown_out: &mut ShownOut) -> bool {
+        shown_out.try_recv().is_ok()
+    }
+
     #[test]
     fn one_address_does_not_take_all_strangers_places_rly_33() {
         let entrance = entrance();
         let _ana: Vec<_> = (0..2).map(|_| entrance.enter(ANA).unwrap()).collect();
         assert!(entrance.enter(ANA).is_none());
-        let _bo = entrance.enter(BO).unwrap();
-        assert!(entrance.enter(BO).is_none(), "all places together");
+        assert!(entrance.enter(BO).is_some());
+    }
+
+    #[test]
+    fn who_comes_to_a_crowd_gets_the_oldest_place_of_whoever_has_most_rly_33() {
+        let entrance = entrance();
+        let (_bo, mut bo) = entrance.enter(BO).unwrap();
+        let (ticket, mut first) = entrance.enter(ANA).unwrap();
+        let (_ana, mut second) = entrance.enter(ANA).unwrap();
+        let (_cy, mut cy) = entrance.enter(CY).unwrap();
+        assert!(is_shown_out(&mut first));
+        drop(ticket);
+        assert!(!is_shown_out(&mut bo) && !is_shown_out(&mut second) && !is_shown_out(&mut cy));
+        entrance.with(|counts| assert_eq!((counts.strangers.len(), counts.addresses[&ANA].connections), (3, 1)));
+    }
+
+    #[test]
+    fn who_has_said_hello_is_never_shown_out_rly_33() {
+        let entrance = entrance();
+        let (mut ticket, mut ana) = entrance.enter(ANA).unwrap();
+        ticket.greeted();
+        let _crowd: Vec<_> = [BO, BO, CY, CY].map(|from| entrance.enter(from)).into();
+        assert!(!is_shown_out(&mut ana));
     }
 
     #[test]
@@ -136,7 +206,7 @@ mod tests {
         let entrance = entrance();
         let mut guests = Vec::new();
         for _ in 0..3 {
-            let mut ticket = entrance.enter(ANA).unwrap();
+            let (mut ticket, _) = entrance.enter(ANA).unwrap();
             ticket.greeted();
             ticket.greeted();
             guests.push(ticket);
@@ -145,6 +215,6 @@ mod tests {
         guests.pop();
         assert!(entrance.enter(ANA).is_some());
         drop(guests);
-        entrance.with(|counts| assert_eq!((counts.strangers, counts.addresses.len()), (0, 0)));
+        entrance.with(|counts| assert_eq!((counts.strangers.len(), counts.addresses.len()), (0, 0)));
     }
 }
