@@ -34,8 +34,8 @@ pub(crate) enum CommandError {
     #[error("\"{0}\" fits more than one: {1}; use the id")]
     Ambiguous(String, String),
     #[error(
-        "this is no address of a folder on a WebDAV server: davs://USER:PASSWORD@HOST/FOLDER, at most 104 characters, \
-             with %40 for an @ and %3A for a colon in the user's name or the password"
+        "this is no address of a folder on a WebDAV server, davs://USER:PASSWORD@HOST/FOLDER, nor of a mailbox, \
+             imaps://USER:PASSWORD@HOST/MAILBOX: at most 104 characters, with %40 for an @ and %3A for a colon in the user's name or the password"
     )]
     NoDrop,
     #[error("no account is being looked for here")]

@@ -157,8 +157,8 @@ pub(crate) struct Init {
     /// Route of a relay (stone:r...); may be given more than once.
     #[arg(long, value_name = "ROUTE")]
     pub(crate) relay: Vec<String>,
-    /// A folder on a WebDAV server as the place where messages wait: davs://USER:PASSWORD@HOST/FOLDER. Other programs see
-    /// a command line; STONECHAT_DROP says the same.
+    /// A folder on a WebDAV server as the place where messages wait, davs://USER:PASSWORD@HOST/FOLDER, or a mailbox,
+    /// imaps://USER:PASSWORD@HOST/MAILBOX. Other programs see a command line; STONECHAT_DROP says the same.
     #[arg(long, value_name = "URL", env = "STONECHAT_DROP", hide_env_values = true)]
     pub(crate) drop: Option<String>,
     /// File with 24 recovery words: restores that account.

@@ -202,8 +202,10 @@ impl Driver {
     fn errands(&mut self, first: Errand, more: &mut mpsc::Receiver<Errand>) {
         let rest = std::iter::from_fn(|| more.try_recv().ok()).take(ERRANDS_AT_ONCE);
         for mut errand in std::iter::once(first).chain(rest) {
-            if let Errand::Send(parcel) = &mut errand {
-                parcel.deadline = self.clock.on_this_clock(parcel.deadline);
+            match &mut errand {
+                Errand::Send(parcel) => parcel.deadline = self.clock.on_this_clock(parcel.deadline),
+                Errand::ForgetRelay(relay) => self.drops.forget(relay),
+                _other => {}
             }
             self.input(Input::Errand(errand));
         }

@@ -41,17 +41,19 @@ mod cover;
 #[cfg(unix)]
 #[path = "loopback/dead_drop.rs"]
 mod dead_drop;
+#[cfg(unix)]
+#[path = "loopback/drop_host.rs"]
+mod drop_host;
 #[path = "loopback/forward.rs"]
 mod forward;
 #[path = "loopback/hints.rs"]
 mod hints;
 #[path = "loopback/odd_drop.rs"]
 mod odd_drop;
+#[path = "loopback/odd_mail.rs"]
+mod odd_mail;
 #[path = "loopback/tls.rs"]
 mod tls;
-#[cfg(unix)]
-#[path = "loopback/webdav.rs"]
-mod webdav;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NO_END: Timestamp = Timestamp(u64::MAX);

@@ -2,7 +2,7 @@
 //! where else the same relay answers, by number: for those to whom the name is not told, or its port is closed.
 //!
 //! An *address* is what routes and cards hold; a *way* is one place of it to be dialled, `NAME:PORT` or
-//! `NAME:PORT@IP:PORT`. A drop has an address of its own, with `davs://` before it ([`crate::drop::Place`]).
+//! `NAME:PORT@IP:PORT`. A drop has an address of its own, with `davs://` or `imaps://` before it ([`crate::drop::Place`]).
 
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -22,7 +22,7 @@ use crate::kdf::{first, hkdf, hkdf_expand, sha256};
 
 mod place;
 
-pub use place::Place;
+pub use place::{Kind, Place};
 
 /// The sizes an object can have, in bytes (DRP-4).
 pub const SIZES: [usize; 4] = [4096, 20_480, 65_536, 262_144];

@@ -13,8 +13,8 @@ use crate::show;
 /// Makes the account and prints its id.
 pub(super) async fn init(client: &mut Client, init: &Init, place: &Place) -> Result<(), CommandError> {
     let wish = wish_of(init)?;
-    if init.drop.is_some() {
-        drops::note_what_is_seen();
+    if let Some(url) = &init.drop {
+        drops::note_what_is_seen(url);
     }
     let me: Me = client.call("init", &wish).await?;
     protect(client, place).await?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::drop_host::{Host, Kind, PASSWORD};
 use crate::harness::{Person, Relay, eventually, friends};
 
 #[test]
@@ -50,6 +51,35 @@ fn nothing_private_is_in_any_log_at_trace_level_loc_10() {
         for canary in &canaries {
             let line = log.lines().find(|line| line.contains(canary));
             assert!(line.is_none(), "{canary} stands in the log of {whose}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_drops_user_and_password_are_in_no_log_rte_4() {
+    for kind in [Kind::Apache, Kind::Dovecot] {
+        let host = Host::start(kind);
+        let (mut ana, mut bo) = (Person::nobody(), Person::new("Bo", None));
+        ana.run(&["init", "--name", "Ana", "--drop", &host.url()]).ok();
+        ana.serve();
+        bo.serve();
+        let code = ana.run(&["invite"]).line();
+        bo.run(&["accept", &code]).ok();
+        eventually("Bo among Ana's contacts", || {
+            ana.run(&["contacts"]).ok().contains("Bo").then_some(())
+        });
+        // What a server refuses is noted too.
+        let wrong = host.url().replace(PASSWORD, "canary-other");
+        let other = Person::nobody();
+        other.run(&["init", "--name", "Other", "--drop", &wrong]).ok();
+        other.run(&["invite"]);
+        for (whose, person) in [("Ana", &ana), ("Bo", &bo), ("another", &other)] {
+            let log = read_logs(&person.home().join("log"));
+            assert!(log.contains("stonechat"), "{whose}'s log is written");
+            for canary in ["canary-", "Y2FuYXJ5", code.as_str()] {
+                let line = log.lines().find(|line| line.contains(canary));
+                assert!(line.is_none(), "{canary} stands in the log of {whose}: {line:?}");
+            }
         }
     }
 }

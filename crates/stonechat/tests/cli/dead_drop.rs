@@ -4,25 +4,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::drop_host::{Host, Kind, PASSWORD};
 use crate::harness::{Done, Person, eventually};
-use crate::webdav::{Dav, Kind, PASSWORD};
 
-fn with_drop(name: &str, dav: &Dav) -> (Person, Done) {
+fn with_drop(name: &str, host: &Host) -> (Person, Done) {
     let person = Person::nobody();
-    let made = person.run(&["init", "--name", name, "--drop", &dav.url()]);
+    let made = person.run(&["init", "--name", name, "--drop", &host.url()]);
     (person, made)
 }
 
 #[test]
 fn two_who_have_no_relay_meet_and_talk_over_a_drop_drp_1() {
-    for kind in [Kind::Nginx, Kind::Apache] {
-        let dav = Dav::start(kind);
-        let ((mut ana, made), mut bo) = (with_drop("Ana", &dav), Person::new("Bo", None));
+    for kind in [Kind::Nginx, Kind::Apache, Kind::Dovecot] {
+        let host = Host::start(kind);
+        let ((mut ana, made), mut bo) = (with_drop("Ana", &host), Person::new("Bo", None));
         // proves: DRP-13
         assert!(
             made.code == 0 && made.err.contains("network addresses of all"),
             "{made:?}"
         );
+        assert_eq!(made.err.contains("send all mail"), kind == Kind::Dovecot, "{made:?}");
         ana.serve();
         bo.serve();
         let invited = ana.run(&["invite"]);
@@ -49,10 +50,10 @@ fn two_who_have_no_relay_meet_and_talk_over_a_drop_drp_1() {
                 .then_some(())
         });
         println!("{kind:?}: met and talked in {:?}", began.elapsed());
-        assert!(dav.root().is_dir() && dav.files().len() > 4);
+        assert!(host.root().is_dir() && host.files().len() > 4);
         let status = ana.run(&["status"]).ok();
         assert!(
-            status.contains("relay: dav://127.0.0.1") && !status.contains(PASSWORD),
+            status.contains(&format!("relay: {}://127.0.0.1", host.scheme())) && !status.contains(PASSWORD),
             "{status}"
         );
     }
@@ -71,8 +72,14 @@ fn a_drop_that_is_no_address_makes_no_account() {
 
 #[test]
 fn a_daemon_that_is_killed_while_it_puts_loses_and_doubles_nothing_drp_6() {
-    let dav = Dav::start(Kind::Apache);
-    let ((mut ana, _), mut bo) = (with_drop("Ana", &dav), Person::new("Bo", None));
+    for kind in [Kind::Apache, Kind::Dovecot] {
+        kill_while_it_puts(kind);
+    }
+}
+
+fn kill_while_it_puts(kind: Kind) {
+    let host = Host::start(kind);
+    let ((mut ana, _), mut bo) = (with_drop("Ana", &host), Person::new("Bo", None));
     ana.serve();
     bo.serve();
     let code = ana.run(&["invite"]).line();

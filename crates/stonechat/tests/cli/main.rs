@@ -17,6 +17,8 @@ mod canary;
 mod content;
 mod dead_drop;
 mod devices;
+#[path = "../../../transport/tests/loopback/drop_host.rs"]
+mod drop_host;
 mod errors;
 mod faults;
 mod groups;
@@ -31,5 +33,3 @@ mod operate;
 mod restore;
 mod supervise;
 mod talk;
-#[path = "../../../transport/tests/loopback/webdav.rs"]
-mod webdav;

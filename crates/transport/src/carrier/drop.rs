@@ -1,4 +1,4 @@
-//! The drop carrier: a folder on a WebDAV server, as if a relay stood there (DRP).
+//! The drop carrier: a folder on a WebDAV server or a mailbox on an IMAP server, as if a relay stood there (DRP).
 //!
 //! In: the address of a drop and the same frames as for a relay. Out: the same answers; only that nobody is there: what is
 //! put becomes an object in the folder, and what others put is found by looking. One task per link, which ends when its
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use stonechat_wire::drop::{DropKey, LyingCard, ObjectName, Place, drop_id, open as unseal};
+use stonechat_wire::drop::{DropKey, LyingCard, ObjectName, drop_id, open as unseal};
 use stonechat_wire::frame::{FromRelay, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, RelayId};
 use stonechat_wire::invite::proof_hash;
@@ -21,23 +21,28 @@ use super::knock::{KNOCK_MAX, KnockFailure};
 use super::outer::{Trust, is_silence};
 use super::ws::{Command, Dial};
 use crate::courier::{Input, LinkId, Lost};
+use connector::AskError;
 use folder::{Folder, Got};
-use http::HttpError;
 use index::Index;
+use mail::SharedMails;
 use reader::{Reader, Wish};
 use writer::Writer;
 
+mod connector;
+mod dav;
 mod folder;
 mod http;
 mod index;
 mod listing;
+mod mail;
 mod pace;
 mod reader;
 mod writer;
 
-pub use http::{ANSWER_MAX, CONNECT_MAX, PUT_MAX};
+pub use connector::{ANSWER_MAX, CONNECT_MAX, PUT_MAX};
 pub use index::{BROKEN_TRIES, OBJECTS_MAX, OWN_MAX};
 pub use listing::{LISTING_BYTES_MAX, NAMES_MAX};
+pub use mail::{LINE_MAX, MAIL_MAX};
 pub use pace::{POLL_MS_MAX, POLL_MS_MIN, SCAN_MS};
 pub use reader::{DELETIONS_MAX, FETCH_BYTES_MAX, FETCHES_MAX};
 
@@ -47,13 +52,19 @@ pub use reader::{DELETIONS_MAX, FETCH_BYTES_MAX, FETCHES_MAX};
 pub enum DropError {
     /// The request brought no answer.
     #[error("{0}")]
-    Http(#[from] HttpError),
+    Ask(#[from] AskError),
     /// The server does not take the password, or does not let us at the folder.
     #[error("the server does not let us in")]
     Denied,
     /// Another answer than WebDAV gives.
     #[error("status {0}")]
     Status(u16),
+    /// The server does not do it, or not now.
+    #[error("the server says no")]
+    Refused,
+    /// The mailbox is not there.
+    #[error("no such mailbox")]
+    NoMailbox,
     /// The address is no drop's, or the secret is another drop's.
     #[error("not this drop")]
     NotThisDrop,
@@ -66,10 +77,10 @@ impl DropError {
     /// What the courier makes of it.
     fn lost(&self) -> Lost {
         match self {
-            Self::Http(HttpError::Unreachable(error)) if is_silence(error) => Lost::Silenced,
+            Self::Ask(AskError::Unreachable(error)) if is_silence(error) => Lost::Silenced,
             Self::Denied | Self::NotThisDrop => Lost::WrongKeys,
-            Self::Http(HttpError::Malformed | HttpError::TooLong) => Lost::Malformed,
-            Self::Http(_) | Self::Status(_) | Self::Unwanted => Lost::Broken,
+            Self::Ask(AskError::Malformed | AskError::TooLong) => Lost::Malformed,
+            Self::Ask(_) | Self::Status(_) | Self::Refused | Self::NoMailbox | Self::Unwanted => Lost::Broken,
         }
     }
 }
@@ -86,9 +97,9 @@ impl Drops {
         Arc::clone(self.known.entry(drop).or_default())
     }
 
-    /// Forgets all but these.
-    pub fn keep(&mut self, wanted: impl Fn(&RelayId) -> bool) {
-        self.known.retain(|drop, _| wanted(drop));
+    /// What is known of one is of no use any more.
+    pub fn forget(&mut self, drop: &RelayId) {
+        self.known.remove(drop);
     }
 }
 
@@ -118,7 +129,7 @@ async fn talk(
     let mut known = known.lock_owned().await;
     let mut dice = ChaCha20Rng::from_seed(dial.dice);
     let opened = tokio::select! {
-        opened = reach(&dial) => opened,
+        opened = reach(&dial, &known.mails) => opened,
         // Nothing is said before it is open: this is the end of the commands.
         _ = commands.recv() => Err(DropError::Unwanted),
     };
@@ -156,8 +167,8 @@ fn seeded(dice: &mut ChaCha20Rng) -> ChaCha20Rng {
 }
 
 /// Whether the folder is there, and lets us look at it. A folder that is not there is made.
-async fn reach(dial: &Dial) -> Result<Folder, DropError> {
-    let mut folder = Folder::at(&dial.truck.address, &dial.trust).ok_or(DropError::NotThisDrop)?;
+async fn reach(dial: &Dial, mails: &SharedMails) -> Result<Folder, DropError> {
+    let mut folder = Folder::at(&dial.truck.address, &dial.trust, mails).ok_or(DropError::NotThisDrop)?;
     folder.open().await?;
     Ok(folder)
 }
@@ -233,7 +244,7 @@ pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust
 }
 
 async fn look(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
-    let mut folder = Folder::at(address, trust).ok_or(KnockFailure::Malformed)?;
+    let mut folder = Folder::at(address, trust, &SharedMails::default()).ok_or(KnockFailure::Malformed)?;
     let name = ObjectName::of_door(&path);
     let got = folder.get(None, &name).await.map_err(not_found)?;
     let bytes = match got {
@@ -253,16 +264,14 @@ async fn look(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> 
 
 fn not_found(error: DropError) -> KnockFailure {
     match error {
-        DropError::Http(HttpError::Unreachable(error)) => KnockFailure::Unreachable(error),
-        DropError::Http(HttpError::Slow) => KnockFailure::Slow,
-        DropError::Http(HttpError::TooLong) => KnockFailure::TooLong,
+        DropError::Ask(AskError::Unreachable(error)) => KnockFailure::Unreachable(error),
+        DropError::Ask(AskError::Slow) => KnockFailure::Slow,
+        DropError::Ask(AskError::TooLong) => KnockFailure::TooLong,
         DropError::Status(status) => KnockFailure::Status(status),
+        DropError::NoMailbox => KnockFailure::NotFound,
         DropError::Denied => KnockFailure::Unreachable(io::ErrorKind::PermissionDenied.into()),
-        DropError::Http(HttpError::Malformed) | DropError::NotThisDrop | DropError::Unwanted => KnockFailure::Malformed,
+        DropError::Ask(AskError::Malformed) | DropError::Refused | DropError::NotThisDrop | DropError::Unwanted => {
+            KnockFailure::Malformed
+        }
     }
-}
-
-/// The place of an address, for the carrier's own parts.
-fn place_of(address: &str) -> Option<Place<'_>> {
-    Place::read(address)
 }

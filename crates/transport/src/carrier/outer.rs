@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use stonechat_wire::address::{Around, dialled, split};
+use stonechat_wire::drop::{Kind, Place};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -45,6 +46,17 @@ impl Trust {
     fn config(&self) -> Arc<ClientConfig> {
         let read = || config(rustls_native_certs::load_native_certs().certs);
         Arc::clone(self.config.get_or_init(read))
+    }
+
+    /// A mail program names no protocol, and some mail servers refuse one that is not theirs.
+    fn config_for(&self, way: &str) -> Arc<ClientConfig> {
+        let config = self.config();
+        if !Place::read(way).is_some_and(|place| place.kind == Kind::Mailbox) {
+            return config;
+        }
+        let mut config = ClientConfig::clone(&config);
+        config.alpn_protocols.clear();
+        Arc::new(config)
     }
 }
 
@@ -92,7 +104,7 @@ pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
             let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            let connector = TlsConnector::from(trust.config());
+            let connector = TlsConnector::from(trust.config_for(way));
             let shaking_hands = timeout(TLS_MAX, connector.connect(name, stream));
             let stream = shaking_hands
                 .await

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use stonechat_transport::carrier::drop;
+use stonechat_transport::carrier::drop::{self, Drops};
 use stonechat_wire::drop::{self as drops, DropKey, Kept, Object, ObjectName, SIZES, drop_id};
 
-use super::webdav::{Dav, Kind, PASSWORD};
+use super::drop_host::{Host, Kind, PASSWORD};
+use super::odd_drop::Bare;
 use super::*;
 
-const KINDS: [Kind; 2] = [Kind::Nginx, Kind::Apache];
+const KINDS: [Kind; 3] = [Kind::Nginx, Kind::Apache, Kind::Dovecot];
 const SECRET: [u8; 16] = [0x5a; 16];
 
-fn route(dav: &Dav) -> RelayRoute {
+fn route(host: &Host) -> RelayRoute {
     RelayRoute {
-        address: dav.url(),
+        address: host.url(),
         relay: drop_id(&SECRET),
         secret: Some(SECRET),
         lan: false,
@@ -23,8 +24,8 @@ fn route(dav: &Dav) -> RelayRoute {
 #[tokio::test]
 async fn an_envelope_lies_in_a_drop_until_somebody_looks_drp_9() {
     for kind in KINDS {
-        let dav = Dav::start(kind);
-        let (mut ana, mut bo) = (Client::new(&route(&dav)).await, Client::new(&route(&dav)).await);
+        let host = Host::start(kind);
+        let (mut ana, mut bo) = (Client::new(&route(&host)).await, Client::new(&route(&host)).await);
         bo.listen(&[(token(1).tag(), 0)]).await;
         let mut sent = Vec::new();
         for n in 0..5 {
@@ -37,7 +38,7 @@ async fn an_envelope_lies_in_a_drop_until_somebody_looks_drp_9() {
         assert!(cursors.is_sorted_by(|a, b| a < b), "{cursors:?}");
 
         // Somebody who comes later reads it too.
-        let mut late = Client::new(&route(&dav)).await;
+        let mut late = Client::new(&route(&host)).await;
         late.listen(&[(token(1).tag(), 7)]).await;
         let again = late.until_arrived(&sent).await;
         assert!(again.len() == 5 && again.iter().all(|arrival| arrival.cursor > 7));
@@ -46,8 +47,8 @@ async fn an_envelope_lies_in_a_drop_until_somebody_looks_drp_9() {
 
 #[tokio::test]
 async fn a_server_sees_random_names_few_sizes_and_nothing_else_drp_4() {
-    let dav = Dav::start(Kind::Nginx);
-    let mut ana = Client::new(&route(&dav)).await;
+    let host = Host::start(Kind::Nginx);
+    let mut ana = Client::new(&route(&host)).await;
     let mut sent = Vec::new();
     for n in 0..30 {
         sent.push(ana.put(n, &"word ".repeat(usize::from(n) * 100)).await);
@@ -56,7 +57,7 @@ async fn a_server_sees_random_names_few_sizes_and_nothing_else_drp_4() {
     let secret = InviteSecret::from_bytes([6; 20]);
     ana.open_door(&secret, card(5)).await;
     let mut seen = BTreeSet::new();
-    for file in dav.files() {
+    for file in host.files() {
         let bytes = std::fs::read(&file).unwrap();
         assert!(SIZES.contains(&bytes.len()), "{file:?}: {}", bytes.len());
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
@@ -72,11 +73,11 @@ async fn a_server_sees_random_names_few_sizes_and_nothing_else_drp_4() {
 #[tokio::test]
 async fn a_card_lies_in_a_drop_until_it_is_taken_away_drp_7() {
     for kind in KINDS {
-        let dav = Dav::start(kind);
-        let mut ana = Client::new(&route(&dav)).await;
+        let host = Host::start(kind);
+        let mut ana = Client::new(&route(&host)).await;
         let secret = InviteSecret::from_bytes([6; 20]);
         let ask = |proof| {
-            let (url, path) = (dav.url(), secret.path());
+            let (url, path) = (host.url(), secret.path());
             async move { drop::knock(&url, path, proof, &Trust::system()).await }
         };
         assert!(matches!(ask(secret.proof()).await, Err(KnockFailure::NotFound)));
@@ -101,15 +102,15 @@ async fn a_card_lies_in_a_drop_until_it_is_taken_away_drp_7() {
 #[tokio::test]
 async fn a_server_that_is_killed_midway_loses_nothing_that_was_called_stored_drp_6() {
     for kind in KINDS {
-        let mut dav = Dav::start(kind);
-        let (mut ana, mut bo) = (Client::new(&route(&dav)).await, Client::new(&route(&dav)).await);
+        let mut host = Host::start(kind);
+        let (mut ana, mut bo) = (Client::new(&route(&host)).await, Client::new(&route(&host)).await);
         bo.listen(&[(token(1).tag(), 0)]).await;
         let mut sent = Vec::new();
         for n in 0..60 {
             sent.push(ana.put(1, &"a longer message ".repeat(n)).await);
             if n % 20 == 10 {
                 tokio::time::sleep(Duration::from_millis(30)).await;
-                dav.restart();
+                host.restart();
             }
         }
         ana.until_stored(&sent).await;
@@ -119,31 +120,148 @@ async fn a_server_that_is_killed_midway_loses_nothing_that_was_called_stored_drp
 
 #[tokio::test]
 async fn a_wrong_password_is_tried_seldom_and_stands_in_no_error() {
-    let dav = Dav::start(Kind::Apache);
-    let mut wrong = route(&dav);
-    wrong.address = wrong.address.replace(PASSWORD, "another");
-    let client = Client::without_relay();
-    client.handle.send(Errand::UseRelay(wrong, None)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let errors = std::fs::read_to_string(dav.root().parent().unwrap().with_file_name("errors")).unwrap();
-    let tries = errors.matches("Password Mismatch").count();
-    assert_eq!(tries, 1, "{errors}");
-    let (url, path) = (dav.url().replace(PASSWORD, "another"), DoorPath::from_bytes([1; 12]));
-    let error = drop::knock(&url, path, [0; 16], &Trust::system()).await.unwrap_err();
-    assert!(!format!("{error} {error:?}").contains("another"), "{error:?}");
-    assert!(
-        matches!(error, KnockFailure::Unreachable(_)),
-        "a door that is there is not called spent: {error:?}"
-    );
+    for (kind, noted) in [
+        (Kind::Apache, "Password Mismatch"),
+        (Kind::Dovecot, "Password mismatch"),
+    ] {
+        let host = Host::start(kind);
+        let mut wrong = route(&host);
+        wrong.address = wrong.address.replace(PASSWORD, "another");
+        let client = Client::without_relay();
+        client.handle.send(Errand::UseRelay(wrong, None)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let errors = std::fs::read_to_string(host.root().parent().unwrap().with_file_name("errors")).unwrap();
+        assert_eq!(errors.matches(noted).count(), 1, "{errors}");
+        let (url, path) = (host.url().replace(PASSWORD, "another"), DoorPath::from_bytes([1; 12]));
+        let error = drop::knock(&url, path, [0; 16], &Trust::system()).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("another"), "{error:?}");
+        assert!(
+            matches!(error, KnockFailure::Unreachable(_)),
+            "a door that is there is not called spent: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mailbox_has_mails_of_nobody_to_nobody_drp_15() {
+    let host = Host::start(Kind::Dovecot);
+    let mut ana = Client::new(&route(&host)).await;
+    let mut sent = Vec::new();
+    for n in 0..30 {
+        sent.push(ana.put(n, &"word ".repeat(usize::from(n) * 100)).await);
+    }
+    ana.until_stored(&sent).await;
+    ana.open_door(&InviteSecret::from_bytes([6; 20]), card(5)).await;
+    let files = host.files();
+    assert!(files.len() >= 2);
+    for file in files {
+        let mail = std::fs::read_to_string(&file).unwrap();
+        let (head, body) = mail.split_once("\n\n").or_else(|| mail.split_once("\r\n\r\n")).unwrap();
+        let names: Vec<_> = head.lines().map(|line| line.split_once(": ").unwrap().0).collect();
+        assert_eq!(names, ["Date", "From", "Message-ID"], "{head}");
+        let body: String = body.split_whitespace().collect();
+        let padding = body.bytes().filter(|byte| *byte == b'=').count();
+        assert!(SIZES.contains(&(body.len() / 4 * 3 - padding)), "{}", body.len());
+        assert!(
+            file.to_str().unwrap().contains(":2,S"),
+            "nobody's telephone rings for it: {file:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_full_has_stored_nothing_drp_16() {
+    let quota =
+        "mail_plugins = quota\nplugin {\n quota = maildir:user\n quota_rule = *:storage=20K\n quota_grace = 0\n}\n";
+    let host = Host::with(Kind::Dovecot, quota);
+    let (mut drops, url) = (Drops::default(), host.url());
+    let mut ana = Bare::open(&url, &mut drops).await;
+    let mut stored = 0;
+    for request in 1..9 {
+        ana.put(request, "hello");
+        match ana.frame().await {
+            FromRelay::Stored { .. } => stored += 1,
+            FromRelay::Refused { why, .. } => assert_eq!(why, Refusal::NoRoom),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..6).contains(&stored) && host.files().len() == stored, "{stored}");
+}
+
+#[tokio::test]
+async fn a_persons_own_mail_stays_and_what_is_over_goes_once_the_clock_is_known_drp_17() {
+    let host = Host::start(Kind::Dovecot);
+    let now_s = now_s();
+    let day = u32::try_from(now_s / 86_400).unwrap();
+    drop(Client::new(&route(&host)).await);
+    let hex = |n: u8| format!("{n:02x}").repeat(16);
+    let write = |name: &str, id: &str, days_ago: u64| {
+        let file = host.root().join("cur").join(format!("{name}:2,"));
+        std::fs::write(&file, format!("Message-ID: <{id}@x>\nSubject: {name}\n\nhello\n")).unwrap();
+        let at = std::time::SystemTime::now() - Duration::from_secs(days_ago * 86_400);
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(at)
+            .unwrap();
+    };
+    write("1.own", "letter", 90);
+    write("2.ancient", &format!("{}.{}", hex(2), day - 62), 62);
+    write("3.old", &format!("{}.{}", hex(3), day - 60), 60);
+    write("4.door", &hex(4), 62);
+    write("5.fresh", &hex(5), 59);
+    // Marked by its reader, and not taken away by them yet.
+    std::fs::rename(host.root().join("cur/1.own:2,"), host.root().join("cur/1.own:2,T")).unwrap();
+    let there = || {
+        let files = host.files();
+        let name = |file: &std::path::PathBuf| file.file_name().unwrap().to_str().unwrap().chars().take(3).collect();
+        files.iter().map(name).collect::<Vec<String>>()
+    };
+    let mut ana = Bare::open(&host.url(), &mut Drops::default()).await;
+    ana.listen(0);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(there().len(), 5, "nothing goes while the server's clock is not known");
+    ana.put(1, "hello");
+    while !matches!(ana.frame().await, FromRelay::Arrived { .. }) {}
+    let gone = async {
+        while there().iter().any(|name| name == "2.a" || name == "4.d") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("taken away");
+    ana.leave().await;
+    let left = there();
+    for name in ["1.o", "3.o", "5.f"] {
+        assert!(left.iter().any(|left| left == name), "{name} of {left:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_into_a_mailbox_is_told_at_once_drp_18() {
+    let host = Host::start(Kind::Dovecot);
+    let ana = Bare::open(&host.url(), &mut Drops::default()).await;
+    let mut bo = Bare::open(&host.url(), &mut Drops::default()).await;
+    bo.listen(0);
+    // By now the server has been asked to tell, and no look is due for most of a minute.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for request in 1..4 {
+        let began = std::time::Instant::now();
+        ana.put(request, "hello");
+        while !matches!(bo.frame().await, FromRelay::Arrived { .. }) {}
+        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    }
+}
+
+fn now_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs()
 }
 
 #[tokio::test]
 async fn what_is_over_is_taken_away_by_whoever_comes_drp_8() {
-    let dav = Dav::start(Kind::Nginx);
-    let now_s = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    let host = Host::start(Kind::Nginx);
+    let now_s = now_s();
     let today = u32::try_from(now_s / 86_400).unwrap();
     let object = |ttl_s| {
         let envelope = seal(&KEY, token(1).tag(), [ttl_s as u8; 16], b"hello").unwrap();
@@ -152,7 +270,7 @@ async fn what_is_over_is_taken_away_by_whoever_comes_drp_8() {
         Object { written_at_s, items }.encode()
     };
     let write = |day: u32, name: ObjectName, content: &[u8]| {
-        let folder = dav.root().join(day.to_string());
+        let folder = host.root().join(day.to_string());
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join(name.to_text());
         std::fs::write(
@@ -167,13 +285,13 @@ async fn what_is_over_is_taken_away_by_whoever_comes_drp_8() {
     let live = write(today, names[1], &object(9999));
     let ancient = write(today - 62, names[2], &object(9999));
     let old = write(today - 60, names[3], &object(9999));
-    let (door, fresh) = (dav.root().join("0f".repeat(16)), dav.root().join("0e".repeat(16)));
+    let (door, fresh) = (host.root().join("0f".repeat(16)), host.root().join("0e".repeat(16)));
     for (file, days) in [(&door, 62), (&fresh, 59)] {
         let at = std::time::SystemTime::now() - Duration::from_secs(days * 86_400);
         std::fs::File::create(file).unwrap().set_modified(at).unwrap();
     }
-    std::fs::write(dav.root().join("holidays.jpg"), "not ours").unwrap();
-    let client = Client::new(&route(&dav)).await;
+    std::fs::write(host.root().join("holidays.jpg"), "not ours").unwrap();
+    let client = Client::new(&route(&host)).await;
     client.listen(&[(token(1).tag(), 0)]).await;
     let gone = async {
         while ancient.exists() || door.exists() {
@@ -181,7 +299,7 @@ async fn what_is_over_is_taken_away_by_whoever_comes_drp_8() {
         }
     };
     timeout(PATIENCE, gone).await.expect("taken away");
-    assert!(live.exists() && old.exists() && fresh.exists() && dav.root().join("holidays.jpg").exists());
+    assert!(live.exists() && old.exists() && fresh.exists() && host.root().join("holidays.jpg").exists());
     assert!(
         over.exists(),
         "known to be over once it was read: the next look at everything takes it away"

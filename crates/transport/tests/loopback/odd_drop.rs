@@ -7,6 +7,7 @@ use stonechat_transport::carrier::drop::{self, Drops};
 use stonechat_transport::carrier::ws::Command;
 use stonechat_transport::courier::Input;
 use stonechat_wire::drop::drop_id;
+use stonechat_wire::envelope::Envelope;
 
 use super::*;
 
@@ -107,20 +108,24 @@ impl Odd {
         }
     }
 
-    fn dial(&self) -> Dial {
-        Dial {
-            link: LinkId(1),
-            relay: drop_id(&SECRET),
-            keys: None,
-            dice: fresh_seed(),
-            session: fresh_id(),
-            truck: Truck {
-                address: format!("dav://{}/d", self.address),
-                path: DoorPath::from_bytes([0; 12]),
-                load_max: 0,
-            },
-            trust: Trust::system(),
-        }
+    fn url(&self) -> String {
+        format!("dav://{}/d", self.address)
+    }
+}
+
+fn dial(address: &str) -> Dial {
+    Dial {
+        link: LinkId(1),
+        relay: drop_id(&SECRET),
+        keys: None,
+        dice: fresh_seed(),
+        session: fresh_id(),
+        truck: Truck {
+            address: address.to_owned(),
+            path: DoorPath::from_bytes([0; 12]),
+            load_max: 0,
+        },
+        trust: Trust::system(),
     }
 }
 
@@ -158,25 +163,25 @@ fn listing(files: &BTreeMap<String, Vec<u8>>, folder: &str) -> String {
 }
 
 /// A link to a drop, without a courier.
-struct Bare {
+pub(super) struct Bare {
     commands: mpsc::UnboundedSender<Command>,
     events: mpsc::Receiver<Input>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Bare {
-    fn dial(odd: &Odd, drops: &mut Drops) -> Self {
+    pub(super) fn dial(address: &str, drops: &mut Drops) -> Self {
         let (commands, commands_in) = mpsc::unbounded_channel();
         let (events_out, events) = mpsc::channel(64);
-        let dial = odd.dial();
+        let dial = dial(address);
         let known = drops.of(dial.relay);
         let task = tokio::spawn(drop::carry(dial, known, commands_in, events_out));
         Self { commands, events, task }
     }
 
     /// The same, greeted.
-    async fn open(odd: &Odd, drops: &mut Drops) -> Self {
-        let mut bare = Self::dial(odd, drops);
+    pub(super) async fn open(address: &str, drops: &mut Drops) -> Self {
+        let mut bare = Self::dial(address, drops);
         assert!(matches!(bare.event().await, Input::Open { keys: None, .. }));
         bare.say(ToRelay::Hello {
             version: 1,
@@ -187,14 +192,21 @@ impl Bare {
         bare
     }
 
+    /// Ends it.
+    pub(super) async fn leave(self) {
+        drop(self.commands);
+        timeout(PATIENCE, self.task)
+            .await
+            .expect("the link ends when it is not wanted")
+            .unwrap();
+    }
+
     fn say(&self, frame: ToRelay) {
         self.commands.send(Command::Send(frame)).unwrap();
     }
 
-    fn put(&self, request: u32, text: &str) -> EnvelopeId {
-        let mut seed = [0; 16];
-        seed[..4].copy_from_slice(&request.to_be_bytes());
-        let envelope = seal(&KEY, token(1).tag(), seed, text.as_bytes()).unwrap();
+    pub(super) fn put(&self, request: u32, text: &str) -> EnvelopeId {
+        let envelope = envelope(request, text);
         let id = envelope.id();
         let (token, ttl_s) = (token(1), 3600);
         let items = vec![PutItem { token, ttl_s, envelope }];
@@ -202,19 +214,19 @@ impl Bare {
         id
     }
 
-    fn listen(&self, cursor: u64) {
+    pub(super) fn listen(&self, cursor: u64) {
         let add = vec![(token(1).tag(), cursor)];
         self.say(ToRelay::Subscribe { add, drop: vec![] });
     }
 
-    async fn event(&mut self) -> Input {
+    pub(super) async fn event(&mut self) -> Input {
         timeout(PATIENCE, self.events.recv())
             .await
             .expect("in time")
             .expect("an event")
     }
 
-    async fn frame(&mut self) -> FromRelay {
+    pub(super) async fn frame(&mut self) -> FromRelay {
         match self.event().await {
             Input::Frames { mut frames, .. } if frames.len() == 1 => frames.remove(0),
             other => panic!("{other:?}"),
@@ -222,10 +234,17 @@ impl Bare {
     }
 }
 
+/// What is put by that request.
+pub(super) fn envelope(request: u32, text: &str) -> Envelope {
+    let mut seed = [0; 16];
+    seed[..4].copy_from_slice(&request.to_be_bytes());
+    seal(&KEY, token(1).tag(), seed, text.as_bytes()).unwrap()
+}
+
 #[tokio::test]
 async fn a_full_or_busy_server_has_stored_nothing_drp_6() {
     let odd = Odd::start(Mood::Full).await;
-    let mut ana = Bare::open(&odd, &mut Drops::default()).await;
+    let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
     ana.put(1, "hello");
     let why = Refusal::NoRoom;
     assert_eq!(ana.frame().await, FromRelay::Refused { request: 1, why });
@@ -243,7 +262,7 @@ async fn nothing_is_stored_before_the_server_says_so_drp_6() {
     for (mood, copies) in [(Mood::Gone, 1), (Mood::GoneAfter, 2)] {
         let odd = Odd::start(mood).await;
         let mut drops = Drops::default();
-        let mut ana = Bare::open(&odd, &mut drops).await;
+        let mut ana = Bare::open(&odd.url(), &mut drops).await;
         ana.put(1, "hello");
         let why = Lost::Broken;
         assert!(
@@ -251,7 +270,7 @@ async fn nothing_is_stored_before_the_server_says_so_drp_6() {
             "{mood:?}"
         );
         odd.set(Mood::Fine);
-        let mut again = Bare::open(&odd, &mut drops).await;
+        let mut again = Bare::open(&odd.url(), &mut drops).await;
         again.listen(0);
         let id = again.put(1, "hello");
         let mut stored = false;
@@ -272,15 +291,11 @@ async fn nothing_is_stored_before_the_server_says_so_drp_6() {
 async fn a_server_that_says_nothing_holds_nobody_drp_9() {
     let odd = Odd::start(Mood::Mute).await;
     let mut drops = Drops::default();
-    let bare = Bare::dial(&odd, &mut drops);
+    let bare = Bare::dial(&odd.url(), &mut drops);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    drop(bare.commands);
-    timeout(PATIENCE, bare.task)
-        .await
-        .expect("the link ends when it is not wanted")
-        .unwrap();
+    bare.leave().await;
     odd.set(Mood::Fine);
-    let ana = Bare::open(&odd, &mut drops).await;
+    let ana = Bare::open(&odd.url(), &mut drops).await;
     odd.set(Mood::Mute);
     ana.put(1, "hello");
     ana.commands.send(Command::Ping).unwrap();
@@ -299,7 +314,7 @@ async fn a_server_that_says_nothing_holds_nobody_drp_9() {
 #[tokio::test]
 async fn another_drops_secret_opens_nothing_drp_2() {
     let odd = Odd::start(Mood::Fine).await;
-    let mut bare = Bare::dial(&odd, &mut Drops::default());
+    let mut bare = Bare::dial(&odd.url(), &mut Drops::default());
     assert!(matches!(bare.event().await, Input::Open { .. }));
     bare.say(ToRelay::Hello {
         version: 1,

@@ -1,27 +1,21 @@
-//! A drop's folder: what is asked of the server, and what its answers mean.
+//! Where a drop's objects lie, of whichever kind its server is: a folder (WebDAV) or a mailbox (IMAP).
 //!
-//! In: names and bytes. Out: listings and bytes. Objects lie in one folder for each day (UTC, by the server's clock), doors
-//! beside these (DRP-6).
+//! In: names and bytes. Out: listings and bytes. Objects belong to a day (UTC, by the server's clock), doors to none (DRP-6).
 
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use stonechat_wire::drop::{ObjectName, SIZES};
+use stonechat_wire::drop::{Kind, ObjectName, Place};
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use super::super::outer::Trust;
-use super::http::{ANSWER_MAX, Answer, PUT_MAX, Request, Server, unix_ms};
-use super::listing::{self, LISTING_BYTES_MAX, Listing};
-use super::{DropError, place_of};
+use super::DropError;
+use super::dav::Dav;
+use super::http::unix_ms;
+use super::listing::Listing;
+use super::mail::{Mailbox, SharedMails};
 
 /// Milliseconds of a day.
 pub(super) const DAY_MS: u64 = 24 * 3600 * 1000;
-/// Most bytes of an answer that is of no use but for its status.
-const SMALL: usize = 16 << 10;
-const LIST: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\
-    <propfind xmlns=\"DAV:\"><prop><getlastmodified/></prop></propfind>";
 
 /// What came of a request for an object.
 #[derive(Debug)]
@@ -55,54 +49,85 @@ pub(super) enum Over {
     Itself,
 }
 
-/// A server's clock, as its last answer told it.
-#[derive(Clone, Copy)]
-struct Clock {
-    ms: u64,
-    at: Instant,
+/// What came of taking an object away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It is not there, and perhaps was not before.
+    Gone,
+    /// The server does not do it.
+    Kept,
 }
 
-pub(super) struct Folder {
-    server: Server,
-    /// Path of the folder, without a slash at its end.
-    base: String,
-    clock: Clock,
+/// What is to be found out before listings are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// What came since.
+    New,
+    /// What is gone, too.
+    All,
+}
+
+/// What became of what was known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It holds.
+    #[default]
+    Same,
+    /// Nothing: it is another mailbox of the same name, or an older state of it.
+    Other,
+}
+
+/// A clock, as it was at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) ms: u64,
+    pub(super) at: Instant,
+}
+
+impl Clock {
+    pub(super) fn of_device() -> Self {
+        Self {
+            ms: unix_ms(SystemTime::now()),
+            at: Instant::now(),
+        }
+    }
+
+    /// What it shows, Unix ms.
+    fn now_ms(&self) -> u64 {
+        let since = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.ms.saturating_add(since)
+    }
+}
+
+pub(super) enum Folder {
+    Dav(Dav),
+    Mail(Mailbox),
 }
 
 impl Folder {
     /// The folder at an address, not looked at yet. Nothing where the address is no drop's.
-    pub(super) fn at(address: &str, trust: &Trust) -> Option<Self> {
-        let place = place_of(address)?;
-        let login = place.credentials().map(|credentials| {
-            let text = Zeroizing::new(STANDARD.encode(&credentials));
-            Zeroizing::new(format!("Authorization: Basic {}\r\n", text.as_str()))
-        });
-        let login = login.as_ref().map_or("", |login| login.as_str());
-        let head = format!("Host: {}\r\n{login}", place.host);
-        let clock = Clock {
-            ms: unix_ms(SystemTime::now()),
-            at: Instant::now(),
-        };
-        Some(Self {
-            server: Server::new(address.to_owned(), head, trust.clone()),
-            base: place.path.to_owned(),
-            clock,
-        })
+    pub(super) fn at(address: &str, trust: &Trust, mails: &SharedMails) -> Option<Self> {
+        let place = Place::read(address)?;
+        match place.kind {
+            Kind::Folder => Some(Self::Dav(Dav::at(address, &place, trust))),
+            Kind::Mailbox => Mailbox::at(address, &place, trust, mails).map(Self::Mail),
+        }
     }
 
     /// The same folder, on a connection of its own.
     pub(super) fn again(&self) -> Self {
-        Self {
-            server: self.server.again(),
-            base: self.base.clone(),
-            clock: self.clock,
+        match self {
+            Self::Dav(dav) => Self::Dav(dav.again()),
+            Self::Mail(mailbox) => Self::Mail(mailbox.again()),
         }
     }
 
-    /// The server's clock, Unix ms; the device's where it does not tell.
+    /// The server's clock, Unix ms; the device's where that is not known.
     pub(super) fn now_ms(&self) -> u64 {
-        let since = u64::try_from(self.clock.at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.clock.ms.saturating_add(since)
+        match self {
+            Self::Dav(dav) => dav.clock().now_ms(),
+            Self::Mail(mailbox) => mailbox.clock().unwrap_or_else(Clock::of_device).now_ms(),
+        }
     }
 
     /// The day that it is on the server.
@@ -110,45 +135,44 @@ impl Folder {
         u32::try_from(self.now_ms() / DAY_MS).unwrap_or(u32::MAX)
     }
 
-    /// Looks whether the folder is there, and makes it where it is not.
-    pub(super) async fn open(&mut self) -> Result<(), DropError> {
-        if self.list(None).await?.is_some() {
-            return Ok(());
-        }
-        self.make(None).await?;
-        let listing = self.list(None).await?;
-        listing.map(drop).ok_or(DropError::Status(404))
+    /// Whether the server's clock and the device's agree about the day, so that what is over may be taken away; nothing while
+    /// the server's is not known.
+    pub(super) fn agrees_with_device(&self) -> Option<bool> {
+        let known = match self {
+            Self::Dav(dav) => Some(dav.clock()),
+            Self::Mail(mailbox) => mailbox.clock(),
+        };
+        known.map(|clock| clock.now_ms().abs_diff(Clock::of_device().ms) <= DAY_MS)
     }
 
-    /// What stands in a day's folder, or in the drop's own; nothing where there is none.
+    /// Looks whether the folder is there, and makes it where it is not.
+    pub(super) async fn open(&mut self) -> Result<(), DropError> {
+        match self {
+            Self::Dav(dav) => dav.open().await,
+            Self::Mail(mailbox) => mailbox.open().await,
+        }
+    }
+
+    /// To be asked before listings: a mailbox tells what is new in one answer for all days.
+    pub(super) async fn look(&mut self, scope: Scope) -> Result<Before, DropError> {
+        match self {
+            Self::Dav(_) => Ok(Before::Same),
+            Self::Mail(mailbox) => mailbox.look(scope).await,
+        }
+    }
+
+    /// What there is of a day, or of none; nothing where there is no such folder.
     pub(super) async fn list(&mut self, day: Option<u32>) -> Result<Option<Listing>, DropError> {
-        let target = self.target(day, None);
-        let answer = self
-            .ask(&Request {
-                method: "PROPFIND",
-                target: &target,
-                headers: "Depth: 1\r\nContent-Type: application/xml; charset=\"utf-8\"\r\n",
-                body: LIST,
-                answer_max: LISTING_BYTES_MAX,
-                within: ANSWER_MAX,
-            })
-            .await?;
-        match answer.status {
-            207 => Ok(Some(listing::read(&answer.body, !answer.is_whole))),
-            404 => Ok(None),
-            status => Err(refused(status)),
+        match self {
+            Self::Dav(dav) => dav.list(day).await,
+            Self::Mail(mailbox) => Ok(Some(mailbox.list(day))),
         }
     }
 
     pub(super) async fn get(&mut self, day: Option<u32>, name: &ObjectName) -> Result<Got, DropError> {
-        let [.., largest] = SIZES;
-        let target = self.target(day, Some(name));
-        let answer = self.ask(&plain("GET", &target, largest + 1)).await?;
-        match answer.status {
-            200 => Ok(Got::Bytes(answer.body)),
-            404 | 410 => Ok(Got::Nothing),
-            401 => Err(DropError::Denied),
-            status => Ok(Got::Status(status)),
+        match self {
+            Self::Dav(dav) => dav.get(day, name).await,
+            Self::Mail(mailbox) => mailbox.get(day, name).await,
         }
     }
 
@@ -159,85 +183,53 @@ impl Folder {
         bytes: &[u8],
         over: Over,
     ) -> Result<Wrote, DropError> {
-        let target = self.target(day, Some(name));
-        let headers = match over {
-            Over::Nothing => "If-None-Match: *\r\nContent-Type: application/octet-stream\r\n",
-            Over::Itself => "Content-Type: application/octet-stream\r\n",
-        };
-        let answer = self
-            .ask(&Request {
-                method: "PUT",
-                target: &target,
-                headers,
-                body: bytes,
-                answer_max: SMALL,
-                within: PUT_MAX,
-            })
-            .await?;
-        Ok(match answer.status {
-            200 | 201 | 204 => Wrote::Stored,
-            412 => Wrote::NameTaken,
-            404 | 409 => Wrote::NoFolder,
-            401 => return Err(DropError::Denied),
-            423 | 429 | 502..=504 => Wrote::Busy,
-            _ => Wrote::NoRoom,
-        })
+        match self {
+            Self::Dav(dav) => dav.put(day, name, bytes, over).await,
+            Self::Mail(mailbox) => {
+                let now_ms = mailbox.clock().unwrap_or_else(Clock::of_device).now_ms();
+                mailbox.put(day, name, bytes, over, now_ms).await
+            }
+        }
     }
 
-    /// Makes a day's folder, or the drop's own. That it is there already is fine.
-    pub(super) async fn make(&mut self, day: Option<u32>) -> Result<(), DropError> {
-        let target = self.target(day, None);
-        let answer = self.ask(&plain("MKCOL", &target, SMALL)).await?;
-        match answer.status {
-            200 | 201 | 204 | 405 => Ok(()),
-            status => Err(refused(status)),
+    /// Makes a day's folder. A mailbox has none.
+    pub(super) async fn make(&mut self, day: u32) -> Result<(), DropError> {
+        match self {
+            Self::Dav(dav) => dav.make(Some(day)).await,
+            Self::Mail(_) => Ok(()),
         }
     }
 
     /// Takes away an object, or all of a day. That it is not there is fine, and so is a server that does not do it.
-    pub(super) async fn remove(&mut self, day: Option<u32>, name: Option<&ObjectName>) -> Result<u16, DropError> {
-        let target = self.target(day, name);
-        Ok(self.ask(&plain("DELETE", &target, SMALL)).await?.status)
-    }
-
-    fn target(&self, day: Option<u32>, name: Option<&ObjectName>) -> String {
-        let day = day.map(|day| format!("{day}/")).unwrap_or_default();
-        let name = name.map(ObjectName::to_text).unwrap_or_default();
-        format!("{}/{day}{name}", self.base)
-    }
-
-    async fn ask(&mut self, request: &Request<'_>) -> Result<Answer, DropError> {
-        let answer = self.server.ask(request).await?;
-        tracing::trace!(
-            method = request.method,
-            status = answer.status,
-            "a drop's server answered"
-        );
-        if let Some(ms) = answer.date_ms {
-            let at = Instant::now();
-            self.clock = Clock { ms, at };
+    pub(super) async fn remove(&mut self, day: Option<u32>, name: Option<&ObjectName>) -> Result<Removed, DropError> {
+        match self {
+            Self::Dav(dav) => dav.remove(day, name).await,
+            Self::Mail(mailbox) => mailbox.remove(day, name).await,
         }
-        Ok(answer)
+    }
+
+    /// Asks to be told when something comes. Out: whether the server does that.
+    pub(super) async fn listen(&mut self) -> Result<Told, DropError> {
+        match self {
+            Self::Dav(_) => Ok(Told::Never),
+            Self::Mail(mailbox) => mailbox.listen().await,
+        }
+    }
+
+    /// Waits until something came, or the connection ended; for ever where the server tells nothing. May be dropped midway.
+    pub(super) async fn told(&mut self) {
+        match self {
+            Self::Dav(_) => std::future::pending().await,
+            Self::Mail(mailbox) => mailbox.told().await,
+        }
     }
 }
 
-/// A request without a body of its own.
-const fn plain<'a>(method: &'static str, target: &'a str, answer_max: usize) -> Request<'a> {
-    Request {
-        method,
-        target,
-        headers: "",
-        body: &[],
-        answer_max,
-        within: ANSWER_MAX,
-    }
-}
-
-const fn refused(status: u16) -> DropError {
-    match status {
-        401 | 403 => DropError::Denied,
-        status => DropError::Status(status),
-    }
+/// Whether a server says by itself that something came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    AtOnce,
+    Never,
 }
 
 /// So long ago, by the server's clock.

@@ -2,49 +2,23 @@
 //!
 //! In: a method, a target, a body. Out: status, date and body, all within limits. What it means is the folder's job.
 
-use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use stonechat_wire::address::{Around, split};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::super::knock::{HEAD_BYTES_MAX, HEADERS_MAX};
-use super::super::outer::{Outer, Trust, reach};
-use crate::courier::{HELLOS_MAX, WINDOW_MS};
+use super::super::outer::{Outer, Trust};
+use super::connector::{AskError, Connector};
 
-/// Time until the connection stands.
-pub const CONNECT_MAX: Duration = Duration::from_secs(15);
-/// Time for a request and the whole of its answer.
-pub const ANSWER_MAX: Duration = Duration::from_secs(45);
-/// Time for a request that writes: some hosts hold those of strangers' programs for a minute.
-pub const PUT_MAX: Duration = Duration::from_secs(150);
 /// Longest line that says how long a chunk is, and longest trailer, in bytes.
 const CHUNK_LINE_MAX: usize = 1024;
 /// Interim answers before the real one.
 const INTERIM_MAX: usize = 8;
 const READ_BYTES: usize = 16 << 10;
-
-/// Why a request has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HttpError {
-    /// Nobody answers, or it broke off.
-    #[error("not reached: {0}")]
-    Unreachable(#[from] io::Error),
-    /// It took too long.
-    #[error("no answer in time")]
-    Slow,
-    /// Not HTTP/1.1.
-    #[error("malformed answer")]
-    Malformed,
-    /// The head, or what stands around chunks, is too long.
-    #[error("the head is too long")]
-    TooLong,
-}
 
 /// A request.
 #[derive(Debug)]
@@ -71,26 +45,19 @@ pub(super) struct Answer {
     pub(super) is_whole: bool,
 }
 
-/// When connections to the server began, for all who make some (TRK-5).
-type Begun = Arc<Mutex<VecDeque<Instant>>>;
-
 /// A server, and the connection to it where one stands.
 pub(super) struct Server {
-    address: String,
+    connector: Connector,
     /// Header lines that every request has. There is a password in them.
     head: Arc<Zeroizing<String>>,
-    trust: Trust,
-    begun: Begun,
     kept: Option<Outer>,
 }
 
 impl Server {
     pub(super) fn new(address: String, head: String, trust: Trust) -> Self {
         Self {
-            address,
+            connector: Connector::new(address, trust),
             head: Arc::new(Zeroizing::new(head)),
-            trust,
-            begun: Begun::default(),
             kept: None,
         }
     }
@@ -98,61 +65,34 @@ impl Server {
     /// The same server, on a connection of its own.
     pub(super) fn again(&self) -> Self {
         Self {
-            address: self.address.clone(),
+            connector: self.connector.clone(),
             head: Arc::clone(&self.head),
-            trust: self.trust.clone(),
-            begun: Arc::clone(&self.begun),
             kept: None,
         }
     }
 
     /// Asks, once more on a new connection where the one that was kept is gone. All methods may be repeated.
-    pub(super) async fn ask(&mut self, request: &Request<'_>) -> Result<Answer, HttpError> {
+    pub(super) async fn ask(&mut self, request: &Request<'_>) -> Result<Answer, AskError> {
         if let Some(stream) = self.kept.take() {
             match self.within(request, stream).await {
-                Err(HttpError::Unreachable(_)) => {}
+                Err(AskError::Unreachable(_)) => {}
                 answered => return answered,
             }
         }
-        let stream = self.connect().await?;
+        let stream = self.connector.connect().await?;
         self.within(request, stream).await
     }
 
-    async fn connect(&self) -> Result<Outer, HttpError> {
-        sleep_until(self.may_begin()).await;
-        let reached = timeout(CONNECT_MAX, reach(&self.address, &self.trust)).await;
-        let (stream, _) = reached.map_err(|_| HttpError::Slow)??;
-        Ok(stream)
-    }
-
-    /// When the next handshake may begin; it is counted as begun then.
-    fn may_begin(&self) -> Instant {
-        if split(&self.address).0 == Around::Plain {
-            return Instant::now();
-        }
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let at = match begun.front() {
-            Some(first) if begun.len() >= HELLOS_MAX => now.max(*first + Duration::from_millis(WINDOW_MS)),
-            Some(_) | None => now,
-        };
-        if begun.len() >= HELLOS_MAX {
-            begun.pop_front();
-        }
-        begun.push_back(at);
-        at
-    }
-
-    async fn within(&mut self, request: &Request<'_>, stream: Outer) -> Result<Answer, HttpError> {
+    async fn within(&mut self, request: &Request<'_>, stream: Outer) -> Result<Answer, AskError> {
         let (answer, kept) = timeout(request.within, exchange(&self.head, request, stream))
             .await
-            .map_err(|_| HttpError::Slow)??;
+            .map_err(|_| AskError::Slow)??;
         self.kept = kept;
         Ok(answer)
     }
 }
 
-async fn exchange(head: &str, request: &Request<'_>, mut stream: Outer) -> Result<(Answer, Option<Outer>), HttpError> {
+async fn exchange(head: &str, request: &Request<'_>, mut stream: Outer) -> Result<(Answer, Option<Outer>), AskError> {
     let Request {
         method,
         target,
@@ -214,22 +154,22 @@ impl<S: AsyncRead + Unpin> Reading<S> {
     }
 
     /// Reads some more. Out: nothing where the connection has ended.
-    async fn more(&mut self) -> Result<bool, HttpError> {
+    async fn more(&mut self) -> Result<bool, AskError> {
         let mut chunk = [0; READ_BYTES];
         let count = self.stream.read(&mut chunk).await?;
         self.bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
         Ok(count > 0)
     }
 
-    async fn must_more(&mut self) -> Result<(), HttpError> {
+    async fn must_more(&mut self) -> Result<(), AskError> {
         if self.more().await? {
             return Ok(());
         }
-        Err(HttpError::Unreachable(io::ErrorKind::UnexpectedEof.into()))
+        Err(AskError::Unreachable(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// Out: the answer, and whether the connection may be used again.
-    async fn answer(&mut self, body_max: usize) -> Result<(Answer, bool), HttpError> {
+    async fn answer(&mut self, body_max: usize) -> Result<(Answer, bool), AskError> {
         let mut head = self.head().await?;
         for _ in 0..INTERIM_MAX {
             if head.status >= 200 {
@@ -253,20 +193,20 @@ impl<S: AsyncRead + Unpin> Reading<S> {
         Ok((answer, may_stay))
     }
 
-    async fn head(&mut self) -> Result<Head, HttpError> {
+    async fn head(&mut self) -> Result<Head, AskError> {
         loop {
             if let Some((length, head)) = read_head(&self.bytes)? {
                 self.bytes.drain(..length);
                 return Ok(head);
             }
             if self.bytes.len() >= HEAD_BYTES_MAX {
-                return Err(HttpError::TooLong);
+                return Err(AskError::TooLong);
             }
             self.must_more().await?;
         }
     }
 
-    async fn known(&mut self, body: &mut Vec<u8>, length: usize, max: usize) -> Result<bool, HttpError> {
+    async fn known(&mut self, body: &mut Vec<u8>, length: usize, max: usize) -> Result<bool, AskError> {
         let wanted = length.min(max);
         while body.len() < wanted {
             if self.bytes.is_empty() {
@@ -278,7 +218,7 @@ impl<S: AsyncRead + Unpin> Reading<S> {
         Ok(wanted == length)
     }
 
-    async fn open(&mut self, body: &mut Vec<u8>, max: usize) -> Result<bool, HttpError> {
+    async fn open(&mut self, body: &mut Vec<u8>, max: usize) -> Result<bool, AskError> {
         loop {
             let room = max - body.len();
             if self.bytes.len() > room {
@@ -292,7 +232,7 @@ impl<S: AsyncRead + Unpin> Reading<S> {
         }
     }
 
-    async fn chunked(&mut self, body: &mut Vec<u8>, max: usize) -> Result<bool, HttpError> {
+    async fn chunked(&mut self, body: &mut Vec<u8>, max: usize) -> Result<bool, AskError> {
         loop {
             let size = self.chunk_size().await?;
             if size == 0 {
@@ -308,33 +248,33 @@ impl<S: AsyncRead + Unpin> Reading<S> {
                 self.must_more().await?;
             }
             if !self.bytes.starts_with(b"\r\n") {
-                return Err(HttpError::Malformed);
+                return Err(AskError::Malformed);
             }
             self.bytes.drain(..2);
         }
     }
 
-    async fn chunk_size(&mut self) -> Result<usize, HttpError> {
+    async fn chunk_size(&mut self) -> Result<usize, AskError> {
         loop {
             match httparse::parse_chunk_size(&self.bytes) {
                 Ok(httparse::Status::Complete((length, size))) => {
                     self.bytes.drain(..length);
-                    return usize::try_from(size).map_err(|_| HttpError::TooLong);
+                    return usize::try_from(size).map_err(|_| AskError::TooLong);
                 }
                 Ok(httparse::Status::Partial) if self.bytes.len() < CHUNK_LINE_MAX => self.must_more().await?,
-                Ok(httparse::Status::Partial) => return Err(HttpError::TooLong),
-                Err(_) => return Err(HttpError::Malformed),
+                Ok(httparse::Status::Partial) => return Err(AskError::TooLong),
+                Err(_) => return Err(AskError::Malformed),
             }
         }
     }
 
     /// Lines up to an empty one.
-    async fn trailer(&mut self) -> Result<(), HttpError> {
+    async fn trailer(&mut self) -> Result<(), AskError> {
         for _ in 0..HEADERS_MAX {
             let line = loop {
                 match self.bytes.windows(2).position(|two| two == b"\r\n") {
                     Some(at) => break at,
-                    None if self.bytes.len() >= CHUNK_LINE_MAX => return Err(HttpError::TooLong),
+                    None if self.bytes.len() >= CHUNK_LINE_MAX => return Err(AskError::TooLong),
                     None => self.must_more().await?,
                 }
             };
@@ -343,17 +283,17 @@ impl<S: AsyncRead + Unpin> Reading<S> {
                 return Ok(());
             }
         }
-        Err(HttpError::TooLong)
+        Err(AskError::TooLong)
     }
 }
 
 /// Out: the head and its length; nothing while it is not complete.
-fn read_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, HttpError> {
+fn read_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, AskError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut answer = httparse::Response::new(&mut headers);
     let parsed = answer.parse(bytes).map_err(|error| match error {
-        httparse::Error::TooManyHeaders => HttpError::TooLong,
-        _ => HttpError::Malformed,
+        httparse::Error::TooManyHeaders => AskError::TooLong,
+        _ => AskError::Malformed,
     })?;
     let httparse::Status::Complete(head_length) = parsed else {
         return Ok(None);
@@ -375,7 +315,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<(usize, Head)>, HttpError> {
         ([coding], _) if coding.trim().eq_ignore_ascii_case("chunked") => Length::Chunked,
         ([], [Some(length)]) => Length::Known(*length),
         ([], []) => Length::Open,
-        _ => return Err(HttpError::Malformed),
+        _ => return Err(AskError::Malformed),
     };
     let may_stay = answer.version == Some(1) && !closes && !matches!(length, Length::Open);
     let head = Head {
@@ -401,7 +341,7 @@ mod tests {
     use super::*;
 
     /// Reads an answer that is all there.
-    fn read(bytes: &[u8]) -> Result<(Answer, bool), HttpError> {
+    fn read(bytes: &[u8]) -> Result<(Answer, bool), AskError> {
         let mut reading = Reading::new(bytes);
         let answer = reading.answer(64).now_or_never();
         answer.expect("nothing is waited for")
@@ -500,17 +440,17 @@ mod tests {
             (
                 "a head without end",
                 format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(2 * HEAD_BYTES_MAX)),
-                "the head is too long",
+                "the answer is too long",
             ),
             (
                 "a trailer without end",
                 format!("{chunked}0\r\n{}", "a".repeat(2 * CHUNK_LINE_MAX)),
-                "the head is too long",
+                "the answer is too long",
             ),
             (
                 "trailers without end",
                 format!("{chunked}0\r\n{}", "a: b\r\n".repeat(2 * HEADERS_MAX)),
-                "the head is too long",
+                "the answer is too long",
             ),
         ];
         for (name, bytes, error) in cases {

@@ -12,6 +12,7 @@ use stonechat_wire::ids::Tag;
 use tokio::time::Instant;
 
 use super::listing::Listing;
+use super::mail::SharedMails;
 
 /// Most objects of one drop that are known; others are not read.
 pub const OBJECTS_MAX: usize = 65_536;
@@ -52,6 +53,8 @@ pub struct Index {
     looks: u64,
     /// When everything was looked at last.
     pub(super) scanned_at: Option<Instant>,
+    /// Of a mailbox: under which numbers its objects are.
+    pub(super) mails: SharedMails,
 }
 
 impl Index {

@@ -30,8 +30,18 @@ impl Pace {
     pub(super) fn next_ms(&mut self, dice: &mut impl Rng) -> u64 {
         let now = self.interval_ms;
         self.interval_ms = (now + now / 2).min(POLL_MS_MAX);
-        now * 3 / 4 + u64::from(dice.next_u32()) % (now / 2)
+        jittered(now, dice)
     }
+
+    /// The same where the server says by itself what comes, so that a look only finds out whether it still does.
+    pub(super) fn rest_ms(&mut self, dice: &mut impl Rng) -> u64 {
+        self.interval_ms = POLL_MS_MAX;
+        jittered(POLL_MS_MAX, dice)
+    }
+}
+
+fn jittered(ms: u64, dice: &mut impl Rng) -> u64 {
+    ms * 3 / 4 + u64::from(dice.next_u32()) % (ms / 2)
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use stonechat_wire::ids::Tag;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::folder::{DAY_MS, Folder, Got, before};
-use super::http::unix_ms;
+use super::folder::{Before, DAY_MS, Folder, Got, Scope, Told, before};
 use super::index::{Index, Spot};
 use super::listing::Listing;
 use super::pace::{Pace, SCAN_MS};
@@ -24,6 +23,8 @@ pub const FETCH_BYTES_MAX: usize = 4 << 20;
 pub const DELETIONS_MAX: usize = 64;
 /// So long into a day the folder of the one before is looked at too: something may have been on its way.
 const MIDNIGHT_MS: u64 = 3_600_000;
+/// Least time between two looks because the server says so, in ms.
+const TOLD_MS_MIN: u64 = 1_000;
 /// Days after which nothing in a folder can be alive.
 const DAYS_MAX: u32 = LIFE_S_MAX / (24 * 3600) + 1;
 /// Days ahead of the server's clock that are looked at.
@@ -47,6 +48,11 @@ pub(super) struct Reader<'a> {
     dice: ChaCha20Rng,
     pace: Pace,
     look_at: Instant,
+    looked_at: Instant,
+    /// Whether the server says by itself that something came.
+    told: Told,
+    /// What is over was not taken away yet since everything was looked at.
+    is_untidy: bool,
     fetches: usize,
     fetched_bytes: usize,
 }
@@ -71,6 +77,9 @@ impl<'a> Reader<'a> {
             dice,
             pace: Pace::new(),
             look_at: now,
+            looked_at: now,
+            told: Told::Never,
+            is_untidy: true,
             fetches: 0,
             fetched_bytes: 0,
         }
@@ -87,16 +96,23 @@ impl<'a> Reader<'a> {
             } else if let Some(spot) = self.next_fetch() {
                 self.fetch(spot).await
             } else {
-                tokio::select! {
-                    Some(wish) = wishes.recv() => self.wish(wish),
-                    () = sleep_until(self.look_at) => {}
-                }
-                Ok(())
+                self.wait(&mut wishes).await
             };
             if let Err(error) = done {
                 return error;
             }
         }
+    }
+
+    /// Until there is something to do.
+    async fn wait(&mut self, wishes: &mut mpsc::UnboundedReceiver<Wish>) -> Result<(), DropError> {
+        self.told = self.folder.listen().await?;
+        tokio::select! {
+            Some(wish) = wishes.recv() => self.wish(wish),
+            () = self.folder.told() => self.look_at = self.looked_at + Duration::from_millis(TOLD_MS_MIN),
+            () = sleep_until(self.look_at) => {}
+        }
+        Ok(())
     }
 
     fn wish(&mut self, wish: Wish) {
@@ -109,8 +125,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Somebody talks: the next look comes soon.
+    /// Somebody talks: the next look comes soon, where nobody would say that more has come.
     fn liven(&mut self) {
+        if self.told == Told::Never {
+            self.soon();
+        }
+    }
+
+    fn soon(&mut self) {
         self.pace.liven();
         let soon = Instant::now() + Duration::from_millis(self.pace.next_ms(&mut self.dice));
         self.look_at = self.look_at.min(soon);
@@ -118,7 +140,9 @@ impl<'a> Reader<'a> {
 
     async fn look(&mut self) -> Result<(), DropError> {
         let scanned = self.index.scanned_at;
-        if scanned.is_none_or(|at| at.elapsed() >= Duration::from_millis(SCAN_MS)) {
+        let is_due = scanned.is_none_or(|at| at.elapsed() >= Duration::from_millis(SCAN_MS));
+        let scope = if is_due { Scope::All } else { Scope::New };
+        if self.folder.look(scope).await? == Before::Other || is_due {
             self.scan().await?;
             self.index.scanned_at = Some(Instant::now());
         } else {
@@ -127,9 +151,18 @@ impl<'a> Reader<'a> {
                 self.look_into(today.saturating_sub(1)).await?;
             }
             self.look_into(today).await?;
+            if self.is_untidy && self.folder.agrees_with_device().is_some() {
+                let root = self.folder.list(None).await?.unwrap_or_else(Listing::none);
+                self.tidy(&root).await?;
+            }
         }
         (self.fetches, self.fetched_bytes) = (0, 0);
-        self.look_at = Instant::now() + Duration::from_millis(self.pace.next_ms(&mut self.dice));
+        let wait_ms = match self.told {
+            Told::AtOnce => self.pace.rest_ms(&mut self.dice),
+            Told::Never => self.pace.next_ms(&mut self.dice),
+        };
+        self.looked_at = Instant::now();
+        self.look_at = self.looked_at + Duration::from_millis(wait_ms);
         Ok(())
     }
 
@@ -161,15 +194,22 @@ impl<'a> Reader<'a> {
         if gone > 0 {
             tracing::warn!(gone, "objects of a drop are gone before their time");
         }
-        self.tidy(&root, oldest).await
+        self.is_untidy = true;
+        self.tidy(&root).await
     }
 
-    /// Takes away what is over (DRP-8). Not where the server's clock is far off: it would be believed about everything.
-    async fn tidy(&mut self, root: &Listing, oldest: u32) -> Result<(), DropError> {
-        let now_ms = self.folder.now_ms();
-        if now_ms.abs_diff(unix_ms(std::time::SystemTime::now())) > DAY_MS {
+    /// Takes away what is over (DRP-8), once the server's clock is known. Not where that is far off: it would be believed about
+    /// everything.
+    async fn tidy(&mut self, root: &Listing) -> Result<(), DropError> {
+        let Some(agrees) = self.folder.agrees_with_device() else {
+            return Ok(());
+        };
+        self.is_untidy = false;
+        if !agrees {
             return Ok(());
         }
+        let now_ms = self.folder.now_ms();
+        let oldest = self.folder.today().saturating_sub(DAYS_MAX);
         let life = Duration::from_secs(u64::from(LIFE_S_MAX) + 24 * 3600);
         let dead = before(now_ms, life);
         let doors = root
@@ -224,7 +264,7 @@ impl<'a> Reader<'a> {
         say(self.events, self.link, frames).await;
         // A backlog is read on without waiting for the next look's time.
         if self.index.has_next() && (self.fetches >= FETCHES_MAX || self.fetched_bytes >= FETCH_BYTES_MAX) {
-            self.liven();
+            self.soon();
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::ids::{DoorPath, EnvelopeId};
 use tokio::sync::mpsc;
 
-use super::folder::{Folder, Over, Wrote};
+use super::folder::{Folder, Over, Removed, Wrote};
 use super::reader::Wish;
 use super::{DropError, say};
 use crate::courier::{Input, LinkId};
@@ -145,7 +145,7 @@ impl<'a> Writer<'a> {
     async fn write_once(&mut self, content: &[u8]) -> Result<((u32, ObjectName), Wrote), DropError> {
         let (day, name) = (self.folder.today(), self.name());
         if self.made != Some(day) {
-            match self.folder.make(Some(day)).await {
+            match self.folder.make(day).await {
                 Ok(()) => self.made = Some(day),
                 Err(DropError::Status(_)) => return Ok(((day, name), Wrote::NoRoom)),
                 Err(error) => return Err(error),
@@ -199,9 +199,8 @@ impl<'a> Writer<'a> {
     async fn close_door(&mut self, request: u32, path: &DoorPath) -> Result<(), DropError> {
         let name = ObjectName::of_door(path);
         let answer = match self.folder.remove(None, Some(&name)).await? {
-            200..=299 | 404 | 410 => FromRelay::DoorOpen { request },
-            401 => return Err(DropError::Denied),
-            _ => no_room(request),
+            Removed::Gone => FromRelay::DoorOpen { request },
+            Removed::Kept => no_room(request),
         };
         say(self.events, self.link, vec![answer]).await;
         Ok(())
