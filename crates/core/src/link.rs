@@ -26,6 +26,7 @@ use rusqlite::{OptionalExtension, params};
 use sha2::Sha256;
 use stonechat_wire::card::{CardRelay, DeviceChange, LOG_ENTRIES_MAX};
 use stonechat_wire::envelope::{self, Envelope};
+use stonechat_wire::exchange::NamedBy;
 use stonechat_wire::ids::{DeviceId, RelayId};
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::link::{
@@ -556,7 +557,8 @@ fn settle_down(step: &mut Step<'_, '_>, side: &NewSide, keys: ([u8; 32], [u8; 32
     let log = grant.device_log.clone();
     let me = Account::linked(step.tx, keys, &grant.name, &side.device_key, log, step.time)?;
     for (own, named) in &grant.relays {
-        let relay = meeting::use_relay(step, named)?;
+        let by = if *own { NamedBy::Person } else { NamedBy::Others };
+        let relay = meeting::use_relay(step, named, by)?;
         if *own {
             step.tx
                 .execute("UPDATE relay SET own = 1 WHERE relay = ?", [relay.as_bytes()])?;

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use stonechat_wire::address::{self, NEAR};
 use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
-use stonechat_wire::exchange::Errand;
+use stonechat_wire::exchange::{Errand, NamedBy};
 use stonechat_wire::ids::{AccountId, RelayId};
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -154,30 +154,38 @@ pub(crate) fn chat_with(step: &Step<'_, '_>, account: AccountId, hidden: bool, w
 }
 
 /// Uses a relay that a card names; one known already keeps what is known. Out: its id.
-pub(crate) fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop> {
+pub(crate) fn use_relay(step: &mut Step<'_, '_>, named: &CardRelay, by: NamedBy) -> Result<RelayId, Stop> {
     let relay = named.relay;
     if named.address == NEAR {
         return near::learn(step, named, None)?.ok_or(Stop::Refused("too many near relays"));
     }
+    // What a contact called its near relay is one like any other where an invitation of somebody else's stands.
     let added = step.tx.execute(
-        "INSERT OR IGNORE INTO relay(relay, address, secret, key, own, lan, added_at) VALUES (?, ?, ?, ?, 0, ?, ?)",
+        "INSERT INTO relay(relay, address, secret, key, own, lan, added_at) VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)
+         ON CONFLICT(relay) DO UPDATE SET address = ?2, secret = ?3, key = ?4, lan = ?5, near = 0 WHERE near = 1 AND ?7",
         params![
             relay.as_bytes(),
             named.address,
             named.secret,
             named.keys.as_ref().map(RelayKeys::as_bytes),
             named.lan,
-            step.time.0.cast_signed()
+            step.time.0.cast_signed(),
+            by == NamedBy::Person
         ],
     )?;
-    if added == 1 {
+    let is_chosen = by == NamedBy::Person
+        && step.tx.execute(
+            "UPDATE relay SET chosen = 1 WHERE relay = ? AND chosen = 0 AND address = ? AND secret IS ?",
+            params![relay.as_bytes(), named.address, named.secret],
+        )? == 1;
+    if added == 1 || is_chosen {
         let route = RelayRoute {
             address: named.address.clone(),
             relay,
             secret: named.secret,
             lan: named.lan,
         };
-        step.errand(Errand::UseRelay(route, named.keys.clone()));
+        step.errand(Errand::UseRelay(route, named.keys.clone(), by));
     }
     Ok(relay)
 }
@@ -191,7 +199,7 @@ pub(crate) fn use_all<'a>(
     for named in named {
         match named.address == NEAR {
             true => used.extend(near::learn(step, named, None)?),
-            false => used.push(use_relay(step, named)?),
+            false => used.push(use_relay(step, named, NamedBy::Others)?),
         }
     }
     Ok(used)

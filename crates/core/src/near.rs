@@ -102,7 +102,12 @@ pub(crate) fn learn(
     let sql = "SELECT near FROM relay WHERE relay = ?";
     let known: Option<u8> = step.tx.query_row(sql, [id], |row| row.get(0)).optional()?;
     match known {
-        Some(THEIRS) => {}
+        // What was said of it first holds: another one cannot give it another secret.
+        Some(THEIRS) => {
+            let known = meeting::name_relay(step, named.relay)?;
+            tell(step, &known, place, false)?;
+            return Ok(Some(named.relay));
+        }
         Some(_mine_or_ordinary) => return Ok(Some(named.relay)),
         None => {
             let sql = "SELECT count(*) FROM relay WHERE near = ?";

@@ -17,7 +17,7 @@ use crate::restore;
 use crate::safety;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::exchange::Errand;
+use stonechat_wire::exchange::{Errand, NamedBy};
 use stonechat_wire::ids::RelayId;
 use stonechat_wire::route::{RelayKeys, RelayRoute, RouteError};
 use stonechat_wire::safety::SafetyCode;
@@ -31,9 +31,11 @@ const DRAFT_MAX: usize = 4 * conversation::TEXT_MAX;
 
 /// Everything the courier must know after a start: relays, tags, what waits, doors.
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let relays: Vec<(RelayRoute, Option<RelayKeys>)> = step
+    let relays: Vec<(RelayRoute, Option<RelayKeys>, NamedBy)> = step
         .tx
-        .prepare("SELECT relay, address, secret, key, lan FROM relay WHERE near = 0 ORDER BY added_at, relay")?
+        .prepare(
+            "SELECT relay, address, secret, key, lan, own OR chosen FROM relay WHERE near = 0 ORDER BY added_at, relay",
+        )?
         .query_map([], |row| {
             let relay = RelayId::from_bytes(row.get(0)?);
             let keys: Option<Vec<u8>> = row.get(3)?;
@@ -43,11 +45,12 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
                 secret: row.get(2)?,
                 lan: row.get(4)?,
             };
-            Ok((route, keys.and_then(|keys| RelayKeys::from_slice(&keys))))
+            let by = if row.get(5)? { NamedBy::Person } else { NamedBy::Others };
+            Ok((route, keys.and_then(|keys| RelayKeys::from_slice(&keys)), by))
         })?
         .collect::<Result<_, _>>()?;
-    for (route, keys) in relays {
-        step.errand(Errand::UseRelay(route, keys));
+    for (route, keys, by) in relays {
+        step.errand(Errand::UseRelay(route, keys, by));
     }
     renewal::unreached(step, None)?;
     near::resume(step)?;
@@ -158,7 +161,7 @@ pub(crate) fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<()
             step.time.0.cast_signed()
         ],
     )?;
-    step.errand(Errand::UseRelay(route, None));
+    step.errand(Errand::UseRelay(route, None, NamedBy::Person));
     step.event(Event::StatusChanged {});
     Ok(())
 }

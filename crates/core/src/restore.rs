@@ -29,6 +29,7 @@ use stonechat_wire::address::NEAR;
 use stonechat_wire::capsule::{Capsule, KeptContact, KeptGroup};
 use stonechat_wire::card::{CardRelay, Claim, ContactCard, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
+use stonechat_wire::exchange::NamedBy;
 use stonechat_wire::group::GroupState;
 use stonechat_wire::ids::{AccountId, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError};
@@ -319,7 +320,8 @@ fn take(step: &mut Step<'_, '_>, capsule: &Capsule) -> Result<(), Stop> {
 }
 
 fn take_relay(step: &mut Step<'_, '_>, own: bool, relay: &CardRelay) -> Result<RelayId, Stop> {
-    let id = meeting::use_relay(step, relay)?;
+    let by = if own { NamedBy::Person } else { NamedBy::Others };
+    let id = meeting::use_relay(step, relay, by)?;
     if own {
         step.tx
             .execute("UPDATE relay SET own = 1 WHERE relay = ?", [id.as_bytes()])?;

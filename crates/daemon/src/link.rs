@@ -23,7 +23,7 @@ impl Link {
     /// Takes note of an errand.
     pub(crate) fn asked(&mut self, errand: &Errand) {
         match errand {
-            Errand::UseRelay(route, _) => {
+            Errand::UseRelay(route, ..) => {
                 self.near.remove(&route.relay);
                 self.used.insert(route.relay);
             }
@@ -92,6 +92,8 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use stonechat_wire::exchange::NamedBy;
+
     use super::*;
     use stonechat_wire::ids::Timestamp;
     use stonechat_wire::route::RelayRoute;
@@ -113,6 +115,7 @@ mod tests {
                 lan: false,
             },
             None,
+            NamedBy::Person,
         ));
         words.push(link.word());
         for news in [News::Offline, greeting.clone(), News::Gone { relay }, greeting] {

@@ -165,6 +165,7 @@ impl Relay {
             (outer, paths, cover),
             Forwarding::new(&config.forward, config.limits),
             config.limits,
+            config.near.is_some(),
         ));
         let also_at = others.iter().map(|(_, address)| *address).collect();
         let listeners = std::iter::once(listener).chain(others.into_iter().map(|(listener, _)| listener));
@@ -243,6 +244,8 @@ struct Hall {
     sessions: Sessions,
     forwarding: Arc<Forwarding>,
     limits: Limits,
+    /// It is for the networks that this machine is on, and answers nobody else.
+    is_near: bool,
 }
 
 impl Hall {
@@ -252,6 +255,7 @@ impl Hall {
         (outer, paths, cover): (Outer, HashSet<DoorPath>, Cover),
         forwarding: Forwarding,
         limits: Limits,
+        is_near: bool,
     ) -> Self {
         let (closing, _) = watch::channel(false);
         let (next_id, entrance) = (AtomicU64::new(1), Entrance::new(limits));
@@ -267,6 +271,7 @@ impl Hall {
             sessions: Sessions::default(),
             forwarding: Arc::new(forwarding),
             limits,
+            is_near,
         }
     }
 
@@ -351,6 +356,9 @@ async fn part(hall: &Hall, connections: &mut JoinSet<()>) {
 /// One connection, if there is room. One that finds none is closed without a word, and so is a stranger whose place another
 /// one gets.
 async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
+    if hall.is_near && !is_near(from) {
+        return tracing::debug!("a near relay is not for other networks");
+    }
     let Some((ticket, shown_out)) = hall.entrance.enter(from) else {
         return tracing::debug!("a connection found no room");
     };
@@ -376,6 +384,14 @@ async fn receive(stream: TcpStream, from: IpAddr, ticket: Ticket, hall: Arc<Hall
     }
 }
 
+/// Whether somebody is on a network of this machine's own (LAN-6).
+const fn is_near(from: IpAddr) -> bool {
+    match from {
+        IpAddr::V4(ip) => ip.is_loopback() || is_local(&ip),
+        IpAddr::V6(_) => false,
+    }
+}
+
 /// Where the relay stands: one path for each secret (RLY-41), and for a near one another (LAN-5).
 fn paths(access: AccessChoice, near: Option<[u8; 8]>, home: &Home) -> HashSet<DoorPath> {
     let id = home.keys.keys().id();
@@ -391,22 +407,34 @@ fn paths(access: AccessChoice, near: Option<[u8; 8]>, home: &Home) -> HashSet<Do
     lasting.into_iter().chain(near).collect()
 }
 
-/// This machine's address on a local network, private or link-local, if it has one: towards other networks rather than
-/// another.
+/// This machine's address on a local network, private or link-local, if it has one: the one towards other networks. Where that is
+/// a public one, this machine is on no local network, but for those that programs on it make for themselves.
 pub fn local_address() -> Option<Ipv4Addr> {
-    let is_local = |ip: &Ipv4Addr| ip.is_private() || ip.is_link_local();
-    let outward = outward_address().and_then(|ip| match ip {
-        IpAddr::V4(ip) => Some(ip).filter(is_local),
+    match outward_address() {
+        Some(IpAddr::V4(ip)) => Some(ip).filter(is_local),
+        Some(IpAddr::V6(_)) | None => own_addresses().into_iter().filter(is_local).min(),
+    }
+}
+
+/// This machine's addresses that are no local network's.
+pub fn public_addresses() -> Vec<IpAddr> {
+    let public = own_addresses()
+        .into_iter()
+        .filter(|ip| !is_local(ip) && !ip.is_loopback());
+    public.map(IpAddr::V4).collect()
+}
+
+const fn is_local(ip: &Ipv4Addr) -> bool {
+    ip.is_private() || ip.is_link_local()
+}
+
+fn own_addresses() -> Vec<Ipv4Addr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    let own = interfaces.filter_map(|interface| match interface.ip() {
+        IpAddr::V4(ip) => Some(ip),
         IpAddr::V6(_) => None,
     });
-    outward.or_else(|| {
-        let own = if_addrs::get_if_addrs().ok()?.into_iter();
-        let own = own.filter_map(|interface| match interface.ip() {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
-        });
-        own.filter(is_local).min()
-    })
+    own.collect()
 }
 
 /// Connecting a UDP socket sends nothing.
@@ -481,4 +509,19 @@ async fn asked_to_end() {
 #[cfg(not(unix))]
 async fn asked_to_end() {
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_relay_answers_its_own_networks_alone_lan_6() {
+        for near in ["127.0.0.1", "10.1.2.3", "192.168.43.7", "169.254.1.1"] {
+            assert!(is_near(near.parse().unwrap()), "{near}");
+        }
+        for far in ["192.0.2.7", "100.64.0.1", "8.8.8.8", "2001:db8::1"] {
+            assert!(!is_near(far.parse().unwrap()), "{far}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use stonechat_daemon::{Daemon, NearRelay, NearWish};
 use stonechat_relay::home::Home;
-use stonechat_relay::listen::local_address;
+use stonechat_relay::listen::{local_address, public_addresses};
 use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay};
 use stonechat_transport::lan;
 use tokio::sync::watch;
@@ -70,7 +70,7 @@ impl Host {
         getrandom::fill(&mut dice).context("no dice")?;
         let running = Relay::start(config(&self.folder, self.port, &dice)).await?;
         self.port = running.local_addr.port();
-        let announced = lan::announce(&near.relay, self.port, dice);
+        let announced = lan::announce(&near.relay, self.port, dice, &public_addresses());
         let announced = announced.inspect_err(|error| tracing::warn!(%error, "the near relay is not announced"));
         self.tell_place(near, wish).await;
         if *wish.borrow() != NearWish::Closed {

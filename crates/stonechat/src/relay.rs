@@ -98,7 +98,7 @@ fn announced(route: &str) -> Option<Announced> {
     let port = address::port(&route.address);
     let mut dice = [0; 16];
     getrandom::fill(&mut dice).ok()?;
-    let announced = lan::announce(&route.relay, port.parse().ok()?, dice);
+    let announced = lan::announce(&route.relay, port.parse().ok()?, dice, &[]);
     let announced =
         announced.inspect_err(|error| tracing::warn!(%error, "the relay is not announced on the local network"));
     announced.ok()

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use stonechat_wire::address::dialled;
 use stonechat_wire::beacon::Beacon;
-use stonechat_wire::exchange::{Arrival, Errand, Listen, NearRelay, News, Parcel, Signal};
+use stonechat_wire::exchange::{Arrival, Errand, Listen, NamedBy, NearRelay, News, Parcel, Signal};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -188,6 +188,8 @@ pub enum Output {
         path: DoorPath,
         /// Most bytes of the session that its first connection carries, each way; 0: any number.
         load_max: u32,
+        /// Who named the address.
+        by: NamedBy,
     },
     /// Have another connection take the link over. Report [`Input::Relieved`], [`Input::NotRelieved`] or [`Input::Lost`].
     Relieve {
@@ -329,7 +331,7 @@ impl Courier {
 
     fn errand(&mut self, now: Timestamp, errand: Errand) {
         match errand {
-            Errand::UseRelay(route, keys) => self.use_relay(now, route, keys),
+            Errand::UseRelay(route, keys, by) => self.use_relay(now, route, keys, by),
             Errand::UseNear(near) => self.use_near(now, near),
             Errand::ForgetRelay(relay) => self.forget_relay(relay),
             Errand::Send(parcel) => self.send(now, parcel),
@@ -362,7 +364,7 @@ impl Courier {
         Some(self.relays.entry(id).or_insert_with(|| Relay::new(id)))
     }
 
-    fn use_relay(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>) {
+    fn use_relay(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>, by: NamedBy) {
         let here = self.here.as_ref();
         let worked = here.and_then(|here| here.addresses.get(&route.relay).cloned());
         let habit = here.and_then(|here| here.habits.get(&route.relay).copied());
@@ -370,6 +372,7 @@ impl Courier {
         if let Some(relay) = self.relay(route.relay) {
             let is_new = !relay.is_wanted();
             relay.learn(now, route, keys, worked.as_deref());
+            relay.named_by(by);
             if let Some(place) = &place {
                 relay.remember_place(place);
             }
@@ -699,6 +702,7 @@ impl Courier {
             self.dice.fill_bytes(&mut dice);
             self.dice.fill_bytes(&mut session);
             let path = relay.path(&address);
+            let by = relay.by();
             let (keys, load_max) = relay.dialled(now, link, address.clone());
             self.outputs.push_back(Output::Dial {
                 link,
@@ -709,6 +713,7 @@ impl Courier {
                 session,
                 path,
                 load_max,
+                by,
             });
         }
     }

@@ -4,7 +4,7 @@
 //! Announced is one more web server among printers: its name is new at each start, and the beacon says which relay it is
 //! to those who know that relay only. Multicast DNS and DNS-SD (RFC 6762, RFC 6763) are mdns-sd's.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use mdns_sd::{IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
@@ -37,14 +37,17 @@ pub struct Announced {
     _daemon: Daemon,
 }
 
-/// Announces a relay at this port, on all networks but loopback. `dice`: random, new at each start.
-pub fn announce(relay: &RelayId, port: u16, dice: [u8; 16]) -> Result<Announced, LanError> {
+/// Announces a relay at this port, by IPv4, on all networks but loopback and those of these addresses. `dice`: random, new at
+/// each start.
+pub fn announce(relay: &RelayId, port: u16, dice: [u8; 16], not_at: &[IpAddr]) -> Result<Announced, LanError> {
     let (nonce, name) = dice.split_first_chunk::<8>().expect("16 bytes");
     let beacon = Beacon::new(relay, *nonce).to_text();
     let name: String = name.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
     let (name, host) = (format!("web-{name}"), format!("web-{name}.local."));
     let info = ServiceInfo::new(SERVICE, &name, &host, "", port, &[(KEY, beacon.as_str())][..])?;
     let daemon = Daemon::new()?;
+    let others: Vec<IfKind> = not_at.iter().copied().map(IfKind::Addr).collect();
+    daemon.0.disable_interface(others)?;
     daemon.0.register(info.enable_addr_auto())?;
     Ok(Announced { _daemon: daemon })
 }
@@ -100,9 +103,7 @@ struct Daemon(ServiceDaemon);
 impl Daemon {
     fn new() -> Result<Self, LanError> {
         let daemon = Self(ServiceDaemon::new()?);
-        daemon
-            .0
-            .disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        daemon.0.disable_interface(vec![IfKind::LoopbackV4, IfKind::IPv6])?;
         Ok(daemon)
     }
 

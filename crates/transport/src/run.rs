@@ -238,6 +238,7 @@ impl Driver {
                     session,
                     path,
                     load_max,
+                    by,
                 } => {
                     self.dial(Dial {
                         link,
@@ -251,6 +252,7 @@ impl Driver {
                             load_max,
                         },
                         trust: self.trust.clone(),
+                        by,
                     });
                 }
                 Output::Relieve {

@@ -20,7 +20,7 @@ use stonechat_transport::courier::{LinkId, Lost};
 use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::envelope::{EnvelopeKey, seal};
-use stonechat_wire::exchange::{Arrival, Class, Door, Errand, Knock, Listen, News, Parcel};
+use stonechat_wire::exchange::{Arrival, Class, Door, Errand, Knock, Listen, NamedBy, News, Parcel};
 use stonechat_wire::face::{FaceClient, FaceError, RelaySecret};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp, Token};
@@ -614,6 +614,7 @@ impl House {
                 load_max: 0,
             },
             trust: Trust::system(),
+            by: NamedBy::Person,
         }
     }
 
@@ -684,7 +685,10 @@ impl Client {
 
     async fn greet(&mut self, route: &RelayRoute) {
         self.relay = Some(route.clone());
-        self.handle.send(Errand::UseRelay(route.clone(), None)).await.unwrap();
+        self.handle
+            .send(Errand::UseRelay(route.clone(), None, NamedBy::Person))
+            .await
+            .unwrap();
         assert!(matches!(self.news().await, News::Greeting { .. }));
     }
 

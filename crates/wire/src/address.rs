@@ -7,7 +7,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::drop::Place;
 
@@ -112,7 +112,7 @@ pub(crate) fn check(address: &str) -> Option<&str> {
     let ok = address.len() <= ADDRESS_BYTES_MAX
         && first_holds(first)
         && parts.clone().count() <= PLACES_MAX
-        && parts.all(place_holds);
+        && parts.all(|place| place_holds(place, is_this_computer(first)));
     ok.then_some(address)
 }
 
@@ -125,12 +125,25 @@ fn first_holds(first: &str) -> bool {
     port_holds && host_holds(host)
 }
 
-/// A number in its one spelling, that can be dialled.
-fn place_holds(place: &str) -> bool {
+/// Whether a host is this computer by what it is called.
+fn is_this_computer(first: &str) -> bool {
+    let place = first.strip_prefix(TLS).unwrap_or(first);
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// A number in its one spelling, that can be dialled. What stands for other machines does not lead to this one, nor to all.
+fn place_holds(place: &str, may_be_this_computer: bool) -> bool {
     let number = place.parse::<SocketAddr>();
     // Without an IPv6 address's scope, which means something on one machine only.
     let spelt = |number: SocketAddr| SocketAddr::new(number.ip(), number.port()).to_string();
-    number.is_ok_and(|number| number.port() != 0 && !number.ip().is_unspecified() && spelt(number) == place)
+    number.is_ok_and(|number| {
+        let ip = number.ip().to_canonical();
+        let is_one = !ip.is_unspecified() && !ip.is_multicast() && ip != IpAddr::V4(Ipv4Addr::BROADCAST);
+        let may_be = !ip.is_loopback() || may_be_this_computer;
+        number.port() != 0 && is_one && may_be && ip == number.ip() && spelt(number) == place
+    })
 }
 
 /// `host:port` out of a link's authority part; `port` where it names none.
@@ -223,13 +236,26 @@ mod tests {
         assert!(ways.iter().all(|way| split(way) == (Around::Tls, "a.example:443")));
         assert_eq!((port(&ways[0]), port(&ways[2])), ("443", "8443"));
         assert_eq!(with_places("https://a.example:443", places(address)), address);
-        assert_eq!(check("a:1,192.0.2.7:2"), Some("a:1,192.0.2.7:2"));
+        for good in [
+            "a:1,192.0.2.7:2",
+            "localhost:1,127.0.0.1:2",
+            "https://127.0.0.1:1,[::1]:2",
+        ] {
+            assert_eq!(check(good), Some(good));
+        }
         for bad in [
             "a:1,",
             "a:1,b:2",
             "a:1,192.0.2.7",
             "a:1,192.0.2.7:0",
             "a:1,0.0.0.0:1",
+            "a:1,127.0.0.1:1",
+            "a:1,[::1]:1",
+            "a:1,[::ffff:127.0.0.1]:1",
+            "a:1,[::ffff:192.0.2.7]:1",
+            "a:1,224.0.0.251:5353",
+            "a:1,[ff02::fb]:5353",
+            "a:1,255.255.255.255:1",
             "a:1,192.0.2.7:01",
             "a:1,[2001:0db8::7]:1",
             "a:1,[fe80::1%1]:1",

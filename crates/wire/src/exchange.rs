@@ -11,11 +11,21 @@ use crate::envelope::Envelope;
 use crate::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp, Token};
 use crate::route::{RelayKeys, RelayRoute};
 
+/// Who named a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The person: by a route, or by taking up an invitation.
+    Person,
+    /// Others, in a card or a Welcome: nobody was asked, so a drop of theirs is not looked for on networks that only this
+    /// device sees (DRP-19).
+    Others,
+}
+
 /// What core wants done outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
     /// Keep a connection to this relay from now on. Keys, where core has them, spare asking.
-    UseRelay(RelayRoute, Option<RelayKeys>),
+    UseRelay(RelayRoute, Option<RelayKeys>, NamedBy),
     /// Know of a relay that is found on the local network only.
     UseNear(NearRelay),
     /// Drop the relay and everything that waits for it.

@@ -25,7 +25,7 @@ use rusqlite::{OptionalExtension, params};
 use stonechat_wire::address::NEAR;
 use stonechat_wire::card::{Answer, CardRelay, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
 use stonechat_wire::envelope::{self, Envelope};
-use stonechat_wire::exchange::{Errand, Knock};
+use stonechat_wire::exchange::{Errand, Knock, NamedBy};
 use stonechat_wire::ids::{AccountId, DoorPath, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 
@@ -297,7 +297,7 @@ fn make_offer(step: &mut Step<'_, '_>, acceptance: &Acceptance, card: &ContactCa
 /// The relay where the door stood. A near one is where the link said, for now.
 fn enter_by(step: &mut Step<'_, '_>, door: &CardRelay, link: &InviteLink) -> Result<RelayId, Stop> {
     if door.address != NEAR {
-        return super::use_relay(step, door);
+        return super::use_relay(step, door, NamedBy::Person);
     }
     let learned = near::learn(step, door, link.hints.first().cloned())?;
     learned.ok_or(Stop::Refused("too many near relays"))

@@ -54,6 +54,7 @@ CREATE TABLE relay(
   key          BLOB,                     -- static keys, 1216; NULL: fetched on first use
   own          INTEGER NOT NULL,         -- given by the user; else lent by a contact's card
   lan          INTEGER NOT NULL DEFAULT 0,
+  chosen       INTEGER NOT NULL DEFAULT 0, -- named by the person: a route, or an invitation that was taken up (DRP-19)
   near         INTEGER NOT NULL DEFAULT 0, -- 0 none of these, 1 a contact's near relay, 2 this device's own; its address is `near:`, or where mine runs at the moment
   watch        BLOB,                     -- an envelope of mine in a mailbox that I read there: the first 16 bytes of its id
   watch_at     INTEGER,                  -- since when it should have come back, device clock

@@ -26,6 +26,8 @@ pub(crate) struct Device {
     pub(crate) refused: Vec<&'static str>,
     /// Parcels handed out, in order.
     pub(crate) sent: Vec<Parcel>,
+    /// Relays that it was told of: `UseRelay` and `UseNear`.
+    pub(crate) told: Vec<Errand>,
     /// It reaches no relay: what it sends is held back.
     pub(crate) cut: bool,
     pub(crate) held: Vec<Parcel>,
@@ -86,6 +88,7 @@ impl Device {
             listening: BTreeMap::new(),
             refused: vec![],
             sent: vec![],
+            told: vec![],
             cut: false,
             held: vec![],
             key,
@@ -283,7 +286,8 @@ impl Bench {
                     },
                     _ => News::DoorSpent { id: knock.id },
                 })),
-                Errand::UseRelay(..) | Errand::UseNear(_) | Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
+                Errand::UseRelay(..) | Errand::UseNear(_) => d.told.push(errand),
+                Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
             }
         }
     }

@@ -1,11 +1,14 @@
 //! Near relays: relays that devices run for the network they are on.
 
 use crate::bench::{Bench, Device, relay_keys};
+use crate::forks::change;
+use crate::groups::account;
 use stonechat_core::Input;
 use stonechat_core::api::{self, Command, Event, Fault, MessageState, Reply};
-use stonechat_wire::exchange::{Errand, NearRelay, News, Parcel};
+use stonechat_wire::drop::drop_id;
+use stonechat_wire::exchange::{Errand, NamedBy, NearRelay, News, Parcel};
 use stonechat_wire::ids::{RelayId, Tag, Timestamp};
-use stonechat_wire::route::RelayKeys;
+use stonechat_wire::route::{RelayKeys, RelayRoute};
 
 const PLACE: &str = "192.168.43.7:5000";
 
@@ -100,17 +103,121 @@ fn contacts_are_told_once_of_a_near_relay_and_see_nothing_of_it_lan_4() {
     assert_eq!(bench.devices[0].sent.len(), sent, "once");
     assert!(bench.texts(1).is_empty());
     // Whoever is met later is told too.
+    cy_comes(&mut bench);
+    assert_eq!(near_rows(&mut bench, 2), [1]);
+}
+
+/// Cy meets Ana, with no relay of one's own.
+fn cy_comes(bench: &mut Bench) {
     bench.devices.push(Device::new(3));
     let init = api::Init {
         name: "Cy".into(),
-        relays: vec![crate::bench::route()],
+        relays: vec![],
         words: None,
     };
     bench.ask(2, Command::Init(init)).unwrap();
     let invite = bench.invite(0, api::Who::One, api::How::Plain);
     bench.accept(2, &invite.link, None).unwrap();
     bench.pass(10_000);
-    assert_eq!(near_rows(&mut bench, 2), [1]);
+}
+
+#[test]
+fn another_contact_gives_a_near_relay_no_other_secret_lan_4() {
+    let mut bench = friends();
+    cy_comes(&mut bench);
+    let false_one = NearRelay {
+        secret: [8; 16],
+        ..near(1, None)
+    };
+    errands(&mut bench, 2, Input::Near(false_one));
+    bench.pass(10_000);
+    let secrets: Vec<_> = bench.devices[0]
+        .told
+        .iter()
+        .filter_map(|errand| match errand {
+            Errand::UseNear(near) if near.relay == id(1) => Some(near.secret),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(secrets, [[9; 16]; 2], "by Bo, and by Cy without effect");
+}
+
+#[test]
+fn a_relay_that_was_called_near_by_a_contact_is_used_where_an_invitation_stands_there_lan_4() {
+    let mut bench = Bench::friends();
+    cy_comes(&mut bench);
+    let bench_relay = NearRelay {
+        relay: relay_keys().id(),
+        keys: relay_keys(),
+        ..near(0, None)
+    };
+    bench.devices.push(Device::new(4));
+    let init = |name: &str, relays| {
+        let (name, words) = (name.into(), None);
+        Command::Init(api::Init { name, relays, words })
+    };
+    bench.ask(3, init("Di", vec![])).unwrap();
+    // Before Di hears of the relay, somebody calls it a near one.
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let row = format!(
+        "INSERT INTO relay(relay, address, secret, own, lan, near, gone, added_at) VALUES (x'{}', 'near:', x'{}', 0, 1, 1, 1, 0)",
+        hex(bench_relay.relay.as_bytes()),
+        hex(&bench_relay.secret),
+    );
+    change(&mut bench, 3, &row);
+    let invite = bench.invite(0, api::Who::One, api::How::Plain);
+    bench.accept(3, &invite.link, None).unwrap();
+    bench.pass(10_000);
+    bench.say(0, 3, "hello");
+    let used = |errand: &Errand| matches!(errand, Errand::UseRelay(route, _, NamedBy::Person) if route.relay == bench_relay.relay);
+    assert!(bench.devices[3].told.iter().any(used));
+}
+
+#[test]
+fn what_others_name_is_told_from_what_the_person_chose_drp_19() {
+    let mut bench = Bench::friends();
+    cy_comes(&mut bench);
+    let by = |device: &Device, relay: RelayId| {
+        let named = device.told.iter().filter_map(move |errand| match errand {
+            Errand::UseRelay(route, _, by) if route.relay == relay => Some(*by),
+            _ => None,
+        });
+        named.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        by(&bench.devices[2], relay_keys().id()),
+        [NamedBy::Person],
+        "an invitation"
+    );
+    let secret = [6; 16];
+    let drop = RelayRoute {
+        address: "dav://127.0.0.1:8080/photos".to_owned(),
+        relay: drop_id(&secret),
+        secret: Some(secret),
+        lan: false,
+    };
+    let wish = api::RelayAdd { route: drop.to_text() };
+    bench.ask(0, Command::RelayAdd(wish)).unwrap();
+    assert_eq!(by(&bench.devices[0], drop.relay), [NamedBy::Person], "a route");
+    let wish = api::GroupCreate {
+        name: "The dacha".into(),
+        members: vec![account(&mut bench, 2)],
+        large: false,
+    };
+    bench.ask(0, Command::GroupCreate(wish)).unwrap();
+    bench.pass(10_000);
+    assert_eq!(by(&bench.devices[2], drop.relay), [NamedBy::Others], "a Welcome");
+    for (device, of, said) in [
+        (0, drop.relay, NamedBy::Person),
+        (2, drop.relay, NamedBy::Others),
+        (2, relay_keys().id(), NamedBy::Person),
+    ] {
+        bench.devices[device].told.clear();
+        let outputs = bench.devices[device].step(Input::Started);
+        bench.release(device, outputs);
+        bench.settle();
+        assert_eq!(by(&bench.devices[device], of), [said], "after a start");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use stonechat_daemon::types::{self, ById, DeviceLink, Devices, LinkState, Linking};
 use tokio::time::Instant;
 
-use super::find;
+use super::{drops, find};
 use crate::client::{Client, Place};
 use crate::failure::CommandError;
 use crate::grammar::{self, Device, DeviceAccept, DeviceConfirm, DeviceRemove, Listing};
@@ -51,6 +51,7 @@ async fn link(client: &mut Client, wish: &grammar::DeviceLink) -> Result<(), Com
     } else if wish.to.is_none() {
         show::line(&made.link)?;
     }
+    drops::note_device_password(&made.link);
     show::note(
         "on the other device: `device accept LINK`; then here: `device confirm NUMBER`, the number that it shows",
     );

@@ -3,6 +3,7 @@
 use stonechat_wire::address::is_drop;
 use stonechat_wire::drop::{Kind, Place, drop_id};
 use stonechat_wire::invite::InviteLink;
+use stonechat_wire::link::DeviceLink;
 use stonechat_wire::route::RelayRoute;
 
 use crate::failure::CommandError;
@@ -18,7 +19,7 @@ const SEEN: &str = "whoever runs that server sees this account's name and passwo
 const MAIL: &str = "nothing is sent by mail, and mails of others in that mailbox stay as they are; but whoever has the password can read \
      and send all mail of the account, and have other passwords renewed by it: use one that is for this alone";
 /// What is said before an invitation is handed over that leads to one (DRP-7).
-const PASSWORD: &str = "this invitation carries the password of the drop: whoever sees it can read names and sizes there, and delete all \
+const PASSWORD: &str = "this link carries the password of the drop: whoever sees it can read names and sizes there, and delete all \
      of it; hand it over as you would the password, and use an account at that server that is for this alone";
 
 /// A route to a drop at this address, with a secret of its own.
@@ -45,6 +46,13 @@ pub(super) fn note_what_is_seen(url: &str) {
 
 fn is_mailbox(address: &str) -> bool {
     Place::read(address).is_some_and(|place| place.kind == Kind::Mailbox)
+}
+
+/// Says so where a link to another device of one's own gives a password away.
+pub(super) fn note_device_password(link: &str) {
+    if DeviceLink::parse(link).is_ok_and(|link| is_drop(&link.route.address)) {
+        show::note(PASSWORD);
+    }
 }
 
 /// Says so where an invitation gives a password away.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use stonechat_wire::drop::{DropKey, LyingCard, ObjectName, drop_id, open as unseal};
+use stonechat_wire::exchange::NamedBy;
 use stonechat_wire::frame::{FromRelay, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, RelayId};
 use stonechat_wire::invite::proof_hash;
@@ -44,7 +45,7 @@ pub use index::{BROKEN_TRIES, OBJECTS_MAX, OWN_MAX};
 pub use listing::{LISTING_BYTES_MAX, NAMES_MAX};
 pub use mail::{LINE_MAX, MAIL_MAX};
 pub use pace::{POLL_MS_MAX, POLL_MS_MIN, SCAN_MS};
-pub use reader::{DELETIONS_MAX, FETCH_BYTES_MAX, FETCHES_MAX};
+pub use reader::{CLOCK_STEP_MS_MAX, DELETIONS_MAX, FETCH_BYTES_MAX, FETCHES_MAX};
 
 /// Why a drop is not reached (any more).
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,9 @@ pub enum DropError {
     /// The address is no drop's, or the secret is another drop's.
     #[error("not this drop")]
     NotThisDrop,
+    /// The server's clock was set: which mailboxes are read depends on it.
+    #[error("the server's clock was set")]
+    ClockMoved,
     /// The courier closed it.
     #[error("no longer wanted")]
     Unwanted,
@@ -80,7 +84,9 @@ impl DropError {
             Self::Ask(AskError::Unreachable(error)) if is_silence(error) => Lost::Silenced,
             Self::Denied | Self::NotThisDrop => Lost::WrongKeys,
             Self::Ask(AskError::Malformed | AskError::TooLong) => Lost::Malformed,
-            Self::Ask(_) | Self::Status(_) | Self::Refused | Self::NoMailbox | Self::Unwanted => Lost::Broken,
+            Self::Ask(_) | Self::Status(_) | Self::Refused | Self::NoMailbox | Self::ClockMoved | Self::Unwanted => {
+                Lost::Broken
+            }
         }
     }
 }
@@ -168,7 +174,7 @@ fn seeded(dice: &mut ChaCha20Rng) -> ChaCha20Rng {
 
 /// Whether the folder is there, and lets us look at it. A folder that is not there is made.
 async fn reach(dial: &Dial, mails: &SharedMails) -> Result<Folder, DropError> {
-    let mut folder = Folder::at(&dial.truck.address, &dial.trust, mails).ok_or(DropError::NotThisDrop)?;
+    let mut folder = Folder::at(&dial.truck.address, &dial.trust, dial.by, mails).ok_or(DropError::NotThisDrop)?;
     folder.open().await?;
     Ok(folder)
 }
@@ -244,7 +250,9 @@ pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust
 }
 
 async fn look(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
-    let mut folder = Folder::at(address, trust, &SharedMails::default()).ok_or(KnockFailure::Malformed)?;
+    // The person has taken up an invitation.
+    let mut folder =
+        Folder::at(address, trust, NamedBy::Person, &SharedMails::default()).ok_or(KnockFailure::Malformed)?;
     let name = ObjectName::of_door(&path);
     let got = folder.get(None, &name).await.map_err(not_found)?;
     let bytes = match got {
@@ -270,8 +278,10 @@ fn not_found(error: DropError) -> KnockFailure {
         DropError::Status(status) => KnockFailure::Status(status),
         DropError::NoMailbox => KnockFailure::NotFound,
         DropError::Denied => KnockFailure::Unreachable(io::ErrorKind::PermissionDenied.into()),
-        DropError::Ask(AskError::Malformed) | DropError::Refused | DropError::NotThisDrop | DropError::Unwanted => {
-            KnockFailure::Malformed
-        }
+        DropError::Ask(AskError::Malformed)
+        | DropError::Refused
+        | DropError::NotThisDrop
+        | DropError::ClockMoved
+        | DropError::Unwanted => KnockFailure::Malformed,
     }
 }

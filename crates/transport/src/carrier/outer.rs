@@ -5,12 +5,13 @@
 //! would. Who the relay is, the face proves inside; TLS is what the way sees.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use stonechat_wire::address::{Around, dialled, split};
 use stonechat_wire::drop::{Kind, Place};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -92,8 +93,39 @@ struct Silenced;
 
 /// Goes a way, in [`TCP_MAX`] and [`TLS_MAX`]: other limits are the caller's.
 pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+    connect(way, trust, TcpStream::connect(dialled(way))).await
+}
+
+/// The same, but only to where anybody could go: not to this computer, nor to a network of its own (DRP-19).
+pub async fn reach_outside(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+    let going = async {
+        let found = lookup_host(dialled(way)).await?;
+        let outside: Vec<SocketAddr> = found.filter(|place| is_outside(place.ip())).collect();
+        TcpStream::connect(&outside[..]).await
+    };
+    connect(way, trust, going).await
+}
+
+/// Whether an address is one of the internet's: the same machine for everybody.
+fn is_outside(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [first, second, ..] = ip.octets();
+            let is_shared = first == 100 && (64..128).contains(&second);
+            let is_kept = first == 0 || first >= 240 || (first, second) == (192, 0) || is_shared;
+            !(is_kept || ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_multicast())
+        }
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+async fn connect(
+    way: &str,
+    trust: &Trust,
+    going: impl Future<Output = io::Result<TcpStream>>,
+) -> io::Result<(Outer, Meter)> {
     let (around, place) = split(way);
-    let stream = timeout(TCP_MAX, TcpStream::connect(dialled(way))).await;
+    let stream = timeout(TCP_MAX, going).await;
     let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     // Frames are small and somebody waits for each.
     stream.set_nodelay(true)?;
@@ -111,5 +143,36 @@ pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Silenced))??;
             Ok((Either::Right(Box::new(stream)), meter))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_the_internet_are_outside_drp_19() {
+        let own = "127.0.0.1 10.0.0.1 172.16.3.4 192.168.1.1 169.254.0.1 100.64.0.1 0.0.0.0 224.0.0.1 255.255.255.255 192.0.0.8 \
+                   ::1 :: fe80::1 fd00::1 ff02::1 ::ffff:192.168.1.1 64:ff9b::1";
+        for ip in own.split_whitespace() {
+            assert!(!is_outside(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in "8.8.8.8 100.128.0.1 172.32.0.1 2a00:1450::1 ::ffff:8.8.8.8".split(' ') {
+            assert!(is_outside(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_name_is_not_looked_for_on_this_computer_drp_19() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["127.0.0.1", "localhost"] {
+            let way = format!("dav://{host}:{port}/photos");
+            assert!(reach_outside(&way, &Trust::system()).await.is_err());
+            assert!(reach(&way, &Trust::system()).await.is_ok());
+            listener.accept().await.unwrap();
+        }
+        let more = timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(more.is_err(), "nobody came but by one's own wish");
     }
 }

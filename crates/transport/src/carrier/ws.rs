@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::address::split;
+use stonechat_wire::exchange::NamedBy;
 use stonechat_wire::face::{FaceClient, FaceError};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId};
@@ -69,6 +70,8 @@ pub struct Dial {
     pub truck: Truck,
     /// Whose certificates are believed.
     pub trust: Trust,
+    /// Who named the address.
+    pub by: NamedBy,
 }
 
 /// One connection of a session.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat_wire::address::{Around, is_drop, split, ways};
-use stonechat_wire::exchange::{Arrival, Door, NearRelay, News};
+use stonechat_wire::exchange::{Arrival, Door, NamedBy, NearRelay, News};
 use stonechat_wire::frame::{FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute, near_path, relay_path};
@@ -78,6 +78,7 @@ pub(super) struct Relay {
     addresses: Addresses,
     secret: Option<[u8; 16]>,
     keys: Option<RelayKeys>,
+    by: NamedBy,
     link: Link,
     habit: Habit,
     failures: u32,
@@ -211,6 +212,7 @@ impl Relay {
             addresses: Addresses::default(),
             secret: None,
             keys: None,
+            by: NamedBy::Others,
             link: Link::Down { retry_at: Timestamp(0) },
             habit: Habit::default(),
             failures: 0,
@@ -332,6 +334,17 @@ impl Relay {
         if is_new && matches!(self.link, Link::Down { .. }) {
             self.link = Link::Down { retry_at: now };
         }
+    }
+
+    /// The person's word stands, whoever else names it too.
+    pub(super) fn named_by(&mut self, by: NamedBy) {
+        if by == NamedBy::Person {
+            self.by = by;
+        }
+    }
+
+    pub(super) const fn by(&self) -> NamedBy {
+        self.by
     }
 
     const fn is_in_use(&self) -> bool {

@@ -25,6 +25,12 @@ enum Mood {
     GoneAfter,
     /// It answers nothing any more, whatever is asked.
     Mute,
+    /// The folder is not there any more, nor what it lay in.
+    NoFolder,
+    /// What lies there is given later.
+    Later,
+    /// Its clock is a day ahead.
+    Ahead,
 }
 
 /// A server that keeps files in memory.
@@ -81,12 +87,20 @@ impl Odd {
 
     fn answer(&self, method: &str, target: &str, body: Vec<u8>) -> Option<Vec<u8>> {
         let mut inner = self.inner.lock().unwrap();
+        let ahead = Duration::from_secs(if inner.mood == Mood::Ahead { 86_400 } else { 0 });
         let said = |status: &str, body: &[u8]| {
-            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let date = httpdate::fmt_http_date(std::time::SystemTime::now() + ahead);
+            let head = format!(
+                "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
             Some([head.as_bytes(), body].concat())
         };
         match (method, inner.mood) {
             (_, Mood::Mute) => None,
+            ("PROPFIND", Mood::NoFolder) => said("404 Not Found", b""),
+            (_, Mood::NoFolder) => said("409 Conflict", b""),
+            ("GET", Mood::Later) => said("503 Busy", b""),
             ("PUT", Mood::Full) => said("507 Insufficient Storage", b""),
             ("PUT", Mood::Busy) => said("503 Busy", b""),
             ("PUT", Mood::Gone) => None,
@@ -126,6 +140,7 @@ fn dial(address: &str) -> Dial {
             load_max: 0,
         },
         trust: Trust::system(),
+        by: NamedBy::Person,
     }
 }
 
@@ -328,4 +343,59 @@ async fn another_drops_secret_opens_nothing_drp_2() {
             ..
         }
     ));
+}
+
+#[tokio::test]
+async fn what_is_not_given_for_a_while_is_read_later_drp_9() {
+    let odd = Odd::start(Mood::Later).await;
+    let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
+    ana.listen(0);
+    ana.put(1, "hello");
+    assert!(matches!(ana.frame().await, FromRelay::Stored { .. }));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    odd.set(Mood::Fine);
+    let later = timeout(Duration::from_secs(60), ana.events.recv()).await;
+    assert!(matches!(later, Ok(Some(Input::Frames { .. }))), "{later:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_files_that_do_not_open_hold_nobody_up_for_long_drp_9() {
+    let odd = Odd::start(Mood::Fine).await;
+    let today = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
+    let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
+    ana.put(1, "hello");
+    assert!(matches!(ana.frame().await, FromRelay::Stored { .. }));
+    for n in 0..1000_u128 {
+        let name = format!("/d/{today}/{:032x}", n * 0x0041_1040_0000_0000_0000_0000_0000_0000);
+        odd.inner.lock().unwrap().files.insert(name, vec![0; 4096]);
+    }
+    let mut bo = Bare::open(&odd.url(), &mut Drops::default()).await;
+    bo.listen(0);
+    let read = timeout(Duration::from_secs(60), bo.events.recv()).await;
+    assert!(matches!(read, Ok(Some(Input::Frames { .. }))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_taken_away_ends_the_link_and_the_next_one_makes_it_drp_6() {
+    let odd = Odd::start(Mood::Fine).await;
+    for puts in [true, false] {
+        let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
+        odd.set(Mood::NoFolder);
+        if puts {
+            ana.put(1, "hello");
+        }
+        let why = Lost::Broken;
+        assert!(matches!(ana.event().await, Input::Lost { why: lost, .. } if lost == why));
+        odd.set(Mood::Fine);
+    }
+    Bare::open(&odd.url(), &mut Drops::default()).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_ends_the_link_drp_10() {
+    let odd = Odd::start(Mood::Fine).await;
+    let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
+    odd.set(Mood::Ahead);
+    let why = Lost::Broken;
+    assert!(matches!(ana.event().await, Input::Lost { why: lost, .. } if lost == why));
 }

@@ -222,10 +222,20 @@ fn headers(uid: u32, id: &[u8]) -> String {
     let id = String::from_utf8(id.to_vec()).unwrap();
     let id = id.trim_end();
     format!(
-        "* 1 FETCH (UID {uid} INTERNALDATE \"30-Nov-2026 04:00:00 +0000\" RFC822.SIZE 6000 \
+        "* 1 FETCH (UID {uid} INTERNALDATE \"{}\" RFC822.SIZE 6000 \
          BODY[HEADER.FIELDS (MESSAGE-ID)]<0> {{{}}}\r\n{id}\r\n\r\n)\r\n",
+        now(),
         id.len() + 4
     )
+}
+
+/// As IMAP writes it.
+fn now() -> String {
+    let text = httpdate::fmt_http_date(std::time::SystemTime::now());
+    let [_, day, month, year, time, _] = text.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{text}");
+    };
+    format!("{day}-{month}-{year} {time} +0000")
 }
 
 async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {

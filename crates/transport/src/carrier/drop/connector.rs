@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stonechat_wire::address::{Around, split};
+use stonechat_wire::exchange::NamedBy;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::super::outer::{Outer, Trust, reach};
+use super::super::meter::Meter;
+use super::super::outer::{Outer, Trust, reach, reach_outside};
 use crate::courier::{HELLOS_MAX, WINDOW_MS};
 
 /// Time until the connection stands.
@@ -44,23 +46,32 @@ type Begun = Arc<Mutex<VecDeque<Instant>>>;
 pub(super) struct Connector {
     address: String,
     trust: Trust,
+    by: NamedBy,
     begun: Begun,
 }
 
 impl Connector {
-    pub(super) fn new(address: String, trust: Trust) -> Self {
+    pub(super) fn new(address: String, trust: Trust, by: NamedBy) -> Self {
         Self {
             address,
             trust,
+            by,
             begun: Begun::default(),
         }
     }
 
     pub(super) async fn connect(&self) -> Result<Outer, AskError> {
         sleep_until(self.may_begin()).await;
-        let reached = timeout(CONNECT_MAX, reach(&self.address, &self.trust)).await;
+        let reached = timeout(CONNECT_MAX, self.reach()).await;
         let (stream, _) = reached.map_err(|_| AskError::Slow)??;
         Ok(stream)
+    }
+
+    async fn reach(&self) -> io::Result<(Outer, Meter)> {
+        match self.by {
+            NamedBy::Person => reach(&self.address, &self.trust).await,
+            NamedBy::Others => reach_outside(&self.address, &self.trust).await,
+        }
     }
 
     /// When the next handshake may begin; it is counted as begun then.

@@ -9,8 +9,8 @@ use stonechat_wire::drop::{ObjectName, Place, SIZES};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::super::outer::Trust;
 use super::DropError;
+use super::connector::Connector;
 use super::connector::{ANSWER_MAX, PUT_MAX};
 use super::folder::{Clock, Got, Over, Removed, Wrote};
 use super::http::{Answer, Request, Server};
@@ -18,8 +18,11 @@ use super::listing::{self, LISTING_BYTES_MAX, Listing};
 
 /// Most bytes of an answer that is of no use but for its status.
 const SMALL: usize = 16 << 10;
+/// Headers of a question about a folder alone, and about what is in it.
+const ITSELF: &str = "Depth: 0\r\nContent-Type: application/xml; charset=\"utf-8\"\r\n";
+const WHAT_IS_IN_IT: &str = "Depth: 1\r\nContent-Type: application/xml; charset=\"utf-8\"\r\n";
 const LIST: &[u8] = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\
-    <propfind xmlns=\"DAV:\"><prop><getlastmodified/></prop></propfind>";
+    <propfind xmlns=\"DAV:\"><prop><getlastmodified/><getcontentlength/></prop></propfind>";
 
 /// The folder, and the connection to its server.
 pub(super) struct Dav {
@@ -31,7 +34,7 @@ pub(super) struct Dav {
 
 impl Dav {
     /// The folder at an address, not looked at yet.
-    pub(super) fn at(address: &str, place: &Place<'_>, trust: &Trust) -> Self {
+    pub(super) fn at(connector: Connector, place: &Place<'_>) -> Self {
         let login = place.credentials().map(|credentials| {
             let text = Zeroizing::new(STANDARD.encode(&credentials));
             Zeroizing::new(format!("Authorization: Basic {}\r\n", text.as_str()))
@@ -39,7 +42,7 @@ impl Dav {
         let login = login.as_ref().map_or("", |login| login.as_str());
         let head = format!("Host: {}\r\n{login}", place.host);
         Self {
-            server: Server::new(address.to_owned(), head, trust.clone()),
+            server: Server::new(connector, head),
             base: place.path.to_owned(),
             clock: Clock::of_device(),
         }
@@ -61,29 +64,40 @@ impl Dav {
 
     /// Looks whether the folder is there, and makes it where it is not.
     pub(super) async fn open(&mut self) -> Result<(), DropError> {
-        if self.list(None).await?.is_some() {
+        if self.is_there().await? {
             return Ok(());
         }
         self.make(None).await?;
-        let listing = self.list(None).await?;
-        listing.map(drop).ok_or(DropError::Status(404))
+        self.is_there().await?.then_some(()).ok_or(DropError::Status(404))
+    }
+
+    /// Asks for the folder alone: what is in it may take longer than a link may to begin.
+    async fn is_there(&mut self) -> Result<bool, DropError> {
+        let target = self.target(None, None);
+        Ok(self.find(&target, ITSELF).await?.is_some())
     }
 
     /// What stands in a day's folder, or in the drop's own; nothing where there is none.
     pub(super) async fn list(&mut self, day: Option<u32>) -> Result<Option<Listing>, DropError> {
         let target = self.target(day, None);
+        let answer = self.find(&target, WHAT_IS_IN_IT).await?;
+        Ok(answer.map(|answer| listing::read(&answer.body, !answer.is_whole)))
+    }
+
+    /// Nothing where there is no such folder.
+    async fn find(&mut self, target: &str, headers: &str) -> Result<Option<Answer>, DropError> {
         let answer = self
             .ask(&Request {
                 method: "PROPFIND",
-                target: &target,
-                headers: "Depth: 1\r\nContent-Type: application/xml; charset=\"utf-8\"\r\n",
+                target,
+                headers,
                 body: LIST,
                 answer_max: LISTING_BYTES_MAX,
                 within: ANSWER_MAX,
             })
             .await?;
         match answer.status {
-            207 => Ok(Some(listing::read(&answer.body, !answer.is_whole))),
+            207 => Ok(Some(answer)),
             404 => Ok(None),
             status => Err(refused(status)),
         }
@@ -143,10 +157,20 @@ impl Dav {
         }
     }
 
-    /// Takes away an object, or all of a day. That it is not there is fine, and so is a server that does not do it.
-    pub(super) async fn remove(&mut self, day: Option<u32>, name: Option<&ObjectName>) -> Result<Removed, DropError> {
-        let target = self.target(day, name);
-        match self.ask(&plain("DELETE", &target, SMALL)).await?.status {
+    /// Takes away an object. That it is not there is fine, and so is a server that does not do it.
+    pub(super) async fn remove(&mut self, day: Option<u32>, name: &ObjectName) -> Result<Removed, DropError> {
+        let target = self.target(day, Some(name));
+        self.delete(&target).await
+    }
+
+    /// Takes away a day's folder, with all that is in it.
+    pub(super) async fn remove_day(&mut self, day: u32) -> Result<Removed, DropError> {
+        let target = self.target(Some(day), None);
+        self.delete(&target).await
+    }
+
+    async fn delete(&mut self, target: &str) -> Result<Removed, DropError> {
+        match self.ask(&plain("DELETE", target, SMALL)).await?.status {
             200..=299 | 404 | 410 => Ok(Removed::Gone),
             401 => Err(DropError::Denied),
             _ => Ok(Removed::Kept),

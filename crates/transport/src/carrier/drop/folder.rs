@@ -2,13 +2,15 @@
 //!
 //! In: names and bytes. Out: listings and bytes. Objects belong to a day (UTC, by the server's clock), doors to none (DRP-6).
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use stonechat_wire::drop::{Kind, ObjectName, Place};
+use stonechat_wire::exchange::NamedBy;
 use tokio::time::Instant;
 
 use super::super::outer::Trust;
 use super::DropError;
+use super::connector::Connector;
 use super::dav::Dav;
 use super::http::unix_ms;
 use super::listing::Listing;
@@ -93,7 +95,7 @@ impl Clock {
     }
 
     /// What it shows, Unix ms.
-    fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         let since = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.ms.saturating_add(since)
     }
@@ -106,11 +108,12 @@ pub(super) enum Folder {
 
 impl Folder {
     /// The folder at an address, not looked at yet. Nothing where the address is no drop's.
-    pub(super) fn at(address: &str, trust: &Trust, mails: &SharedMails) -> Option<Self> {
+    pub(super) fn at(address: &str, trust: &Trust, by: NamedBy, mails: &SharedMails) -> Option<Self> {
         let place = Place::read(address)?;
+        let connector = Connector::new(address.to_owned(), trust.clone(), by);
         match place.kind {
-            Kind::Folder => Some(Self::Dav(Dav::at(address, &place, trust))),
-            Kind::Mailbox => Mailbox::at(address, &place, trust, mails).map(Self::Mail),
+            Kind::Folder => Some(Self::Dav(Dav::at(connector, &place))),
+            Kind::Mailbox => Mailbox::at(connector, &place, mails).map(Self::Mail),
         }
     }
 
@@ -200,8 +203,16 @@ impl Folder {
         }
     }
 
-    /// Takes away an object, or all of a day. That it is not there is fine, and so is a server that does not do it.
-    pub(super) async fn remove(&mut self, day: Option<u32>, name: Option<&ObjectName>) -> Result<Removed, DropError> {
+    /// Takes away a day's folder, with all that is in it. A mailbox has none.
+    pub(super) async fn remove_day(&mut self, day: u32) -> Result<Removed, DropError> {
+        match self {
+            Self::Dav(dav) => dav.remove_day(day).await,
+            Self::Mail(_) => Ok(Removed::Gone),
+        }
+    }
+
+    /// Takes away an object. That it is not there is fine, and so is a server that does not do it.
+    pub(super) async fn remove(&mut self, day: Option<u32>, name: &ObjectName) -> Result<Removed, DropError> {
         match self {
             Self::Dav(dav) => dav.remove(day, name).await,
             Self::Mail(mailbox) => mailbox.remove(day, name).await,
@@ -230,9 +241,4 @@ impl Folder {
 pub(super) enum Told {
     AtOnce,
     Never,
-}
-
-/// So long ago, by the server's clock.
-pub(super) fn before(now_ms: u64, ago: Duration) -> u64 {
-    now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
 }

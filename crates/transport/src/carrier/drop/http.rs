@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::super::knock::{HEAD_BYTES_MAX, HEADERS_MAX};
-use super::super::outer::{Outer, Trust};
+use super::super::outer::Outer;
 use super::connector::{AskError, Connector};
 
 /// Longest line that says how long a chunk is, and longest trailer, in bytes.
@@ -54,9 +54,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(address: String, head: String, trust: Trust) -> Self {
+    pub(super) fn new(connector: Connector, head: String) -> Self {
         Self {
-            connector: Connector::new(address, trust),
+            connector,
             head: Arc::new(Zeroizing::new(head)),
             kept: None,
         }

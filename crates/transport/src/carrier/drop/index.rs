@@ -14,12 +14,14 @@ use tokio::time::Instant;
 use super::listing::Listing;
 use super::mail::SharedMails;
 
-/// Most objects of one drop that are known; others are not read.
+/// Most objects of one drop that are known; of older days those are forgotten for which there is no room, or never read.
 pub const OBJECTS_MAX: usize = 65_536;
 /// Most of one's own objects that are looked after.
 pub const OWN_MAX: usize = 16_384;
 /// How often an object that does not open is fetched: it may be half written.
 pub const BROKEN_TRIES: u32 = 4;
+/// Pause before an object that the server did not give is asked for again, in ms.
+const REFUSED_MS: u64 = 30_000;
 /// First pause before it is fetched again, in ms; ten times as long each time.
 const BROKEN_MS: u64 = 5_000;
 
@@ -44,6 +46,7 @@ enum Entry {
 #[derive(Debug, Default)]
 pub struct Index {
     objects: BTreeMap<Spot, Entry>,
+    /// Some may not be wanted any more: those that are not in `queued`.
     queue: VecDeque<Spot>,
     queued: BTreeSet<Spot>,
     reading: BTreeSet<Tag>,
@@ -114,7 +117,7 @@ impl Index {
         let mut fresh = Vec::new();
         for listed in &listing.objects {
             let spot = (day, listed.name);
-            let has_room = self.objects.len() < OBJECTS_MAX;
+            let has_room = self.objects.contains_key(&spot) || self.make_room(day);
             match self.objects.get_mut(&spot) {
                 Some(Entry::Broken { tries, again_at_ms }) if *tries < BROKEN_TRIES && *again_at_ms <= now_ms => {
                     *again_at_ms = u64::MAX;
@@ -133,6 +136,23 @@ impl Index {
                 self.queue.push_front(spot);
             }
         }
+    }
+
+    /// Whether there is room for one more of that day: what is older gives way. Whoever fills old days hides no new ones.
+    fn make_room(&mut self, day: u32) -> bool {
+        if self.objects.len() < OBJECTS_MAX {
+            return true;
+        }
+        let oldest = self.objects.first_key_value().map(|(spot, _)| *spot);
+        let Some(older) = oldest.filter(|(of, _)| *of < day) else {
+            return false;
+        };
+        self.objects.remove(&older);
+        self.queued.remove(&older);
+        if self.queue.len() >= 2 * OBJECTS_MAX {
+            self.queue.retain(|spot| self.queued.contains(spot));
+        }
+        true
     }
 
     /// Compares a day with what was known of it. Out: how many objects are gone before their time.
@@ -179,15 +199,14 @@ impl Index {
     pub(super) fn next(&mut self) -> Option<Spot> {
         loop {
             let spot = self.queue.pop_front()?;
-            self.queued.remove(&spot);
-            if self.objects.contains_key(&spot) {
+            if self.queued.remove(&spot) && self.objects.contains_key(&spot) {
                 return Some(spot);
             }
         }
     }
 
     pub(super) fn has_next(&self) -> bool {
-        !self.queue.is_empty()
+        !self.queued.is_empty()
     }
 
     /// An object was read. Out: what is to be handed on.
@@ -226,6 +245,16 @@ impl Index {
         };
         let pause_ms = BROKEN_MS.saturating_mul(10_u64.saturating_pow(tries - 1));
         let again_at_ms = now_ms.saturating_add(pause_ms);
+        self.objects.insert(spot, Entry::Broken { tries, again_at_ms });
+    }
+
+    /// The server has not given it, whatever it is: it is asked for until it does.
+    pub(super) fn not_given(&mut self, spot: Spot, now_ms: u64) {
+        let tries = match self.objects.get(&spot) {
+            Some(Entry::Broken { tries, .. }) => *tries,
+            Some(Entry::Wanted | Entry::Read { .. }) | None => 0,
+        };
+        let again_at_ms = now_ms.saturating_add(REFUSED_MS);
         self.objects.insert(spot, Entry::Broken { tries, again_at_ms });
     }
 

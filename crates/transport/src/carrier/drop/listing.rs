@@ -1,11 +1,12 @@
 //! What a server says is in a folder: a multistatus document (RFC 4918).
 //!
-//! In: its bytes, whatever they are. Out: the last part of each path, and when it was changed. Nothing else of it is looked
-//! at, and nothing in it can make more of itself: entities are not expanded.
+//! In: its bytes, whatever they are. Out: the last part of each path, its size, and when it was changed. Nothing else of it
+//! is looked at, and nothing in it can make more of itself: entities are not expanded. What has not the name and the size of
+//! ours is somebody else's, whose folder it may be.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use stonechat_wire::drop::ObjectName;
+use stonechat_wire::drop::{ObjectName, SIZES};
 
 use super::http::unix_ms;
 
@@ -13,6 +14,8 @@ use super::http::unix_ms;
 pub const LISTING_BYTES_MAX: usize = 16 << 20;
 /// Most names of one listing.
 pub const NAMES_MAX: usize = 32_768;
+/// The first day of which there can be a folder: 1 January 2026.
+const FIRST_DAY: u32 = 20_454;
 /// Longest text of an element that is looked at, in bytes.
 const TEXT_MAX: usize = 1024;
 
@@ -23,6 +26,8 @@ pub(super) struct Listing {
     pub(super) objects: Vec<Listed>,
     /// Folders of days, by their number.
     pub(super) days: Vec<u32>,
+    /// How many names are not ours; the folder's own may be among them.
+    pub(super) others: usize,
     /// Nothing was left out.
     pub(super) is_whole: bool,
 }
@@ -40,6 +45,7 @@ pub(super) struct Listed {
 struct Response {
     href: String,
     changed: String,
+    size: String,
 }
 
 /// Which text is being read.
@@ -48,6 +54,7 @@ enum Text {
     Other,
     Href,
     Changed,
+    Size,
 }
 
 /// Reads a listing. What is no name of ours is left out; what comes after something that is no XML, too.
@@ -68,6 +75,7 @@ pub(super) fn read(bytes: &[u8], was_cut: bool) -> Listing {
                 "response" => response = Response::default(),
                 "href" if response.href.is_empty() => reading = Text::Href,
                 "getlastmodified" => reading = Text::Changed,
+                "getcontentlength" => reading = Text::Size,
                 _ => reading = Text::Other,
             },
             Ok(Event::Text(text)) => response.take(reading, &text.into_inner()),
@@ -94,6 +102,7 @@ impl Response {
             Text::Other => return,
             Text::Href => &mut self.href,
             Text::Changed => &mut self.changed,
+            Text::Size => &mut self.size,
         };
         if to.len().saturating_add(text.len()) <= TEXT_MAX {
             to.push_str(text);
@@ -107,29 +116,40 @@ impl Listing {
         Self {
             objects: Vec::new(),
             days: Vec::new(),
+            others: 0,
             is_whole: true,
         }
+    }
+
+    /// Nothing stands in a day's folder, of which this is the listing, but what it says of itself.
+    pub(super) fn is_empty_day(&self) -> bool {
+        self.is_whole && self.objects.is_empty() && self.others == 0 && self.days.len() <= 1
     }
 
     /// Out: whether there is room for more.
     fn add(&mut self, response: &Response) -> bool {
         let path = response.href.trim().trim_end_matches('/');
         let last = path.rsplit('/').next().unwrap_or_default();
-        if let Some(name) = ObjectName::from_text(last) {
+        let size: Option<usize> = response.size.trim().parse().ok();
+        let fits = size.is_none_or(|size| SIZES.contains(&size));
+        if let Some(name) = ObjectName::from_text(last).filter(|_| fits) {
             let changed = httpdate::parse_http_date(response.changed.trim());
             let changed_ms = changed.map(unix_ms).unwrap_or_default();
             self.objects.push(Listed { changed_ms, name });
         } else if let Some(day) = day_of(last) {
             self.days.push(day);
+        } else {
+            self.others += 1;
         }
         self.objects.len() + self.days.len() < NAMES_MAX
     }
 }
 
-/// Days since 1970: four to six digits, for which nobody else's folder is easily taken.
+/// Days since 1970, of a time when there are drops: no year, and few other numbers that somebody calls a folder by.
 fn day_of(text: &str) -> Option<u32> {
-    let fits = (4..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    fits.then(|| text.parse().ok()).flatten()
+    let is_number = text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    let day = is_number.then(|| text.parse().ok()).flatten();
+    day.filter(|day| *day >= FIRST_DAY)
 }
 
 #[cfg(test)]
@@ -170,6 +190,24 @@ mod tests {
             .collect();
         assert_eq!(names, [(0, other.to_lowercase()), (1_796_011_200_000, NAME.to_owned())]);
         assert_eq!((listing.days, listing.is_whole), (vec![20_787], true));
+    }
+
+    #[test]
+    fn what_has_not_the_size_of_ours_or_the_number_of_a_day_is_somebody_elses_drp_8() {
+        let sized = |size: &str| format!("<D:getcontentlength>{size}</D:getcontentlength>");
+        let of = |href: &str, size: &str| listed(&response(href, &sized(size)));
+        let ours = format!("/d/{NAME}");
+        assert_eq!(
+            (of(&ours, "4096").objects.len(), of(&ours, "4097").objects.len()),
+            (1, 0)
+        );
+        assert_eq!((of(&ours, "4097").others, of(&ours, "?").objects.len()), (1, 1));
+        for folder in ["1999", "2026", "10115", "020787", "20453", "1234567", "2078a"] {
+            let listing = listed(&response(&format!("/d/{folder}/"), ""));
+            assert!(listing.days.is_empty() && listing.others == 1, "{folder}");
+        }
+        assert!(listed(&response("/d/20787/", "")).is_empty_day());
+        assert!(!listed(&[response("/d/20787/", ""), response("/d/20787/a.jpg", "")].concat()).is_empty_day());
     }
 
     #[test]

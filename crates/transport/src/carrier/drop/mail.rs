@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stonechat_wire::drop::{ObjectName, Place};
 use zeroize::Zeroizing;
 
-use super::super::outer::Trust;
 use super::DropError;
 use super::connector::{AskError, Connector};
 use super::folder::{Before, Clock, Got, Over, Removed, Scope, Told, Wrote};
@@ -50,13 +49,13 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     /// The mailbox at an address, not looked at yet.
-    pub(super) fn at(address: &str, place: &Place<'_>, trust: &Trust, mails: &SharedMails) -> Option<Self> {
+    pub(super) fn at(connector: Connector, place: &Place<'_>, mails: &SharedMails) -> Option<Self> {
         let credentials = place.credentials()?;
         let credentials = std::str::from_utf8(&credentials).ok()?;
         let (user, password) = credentials.split_once(':')?;
         let login = format!("{} {}", quoted(user).as_str(), quoted(password).as_str());
         Some(Self {
-            connector: Connector::new(address.to_owned(), trust.clone()),
+            connector,
             login: Arc::new(Zeroizing::new(login)),
             sender: Sender::new(user, place.host),
             name: format!("\"{}\"", place.mailbox()?),
@@ -303,14 +302,9 @@ impl Mailbox {
         Ok(verdict)
     }
 
-    /// Takes away an object, or all of a day.
-    pub(super) async fn remove(&mut self, day: Option<u32>, name: Option<&ObjectName>) -> Result<Removed, DropError> {
-        let uids = match (day, name) {
-            (day, Some(name)) => self.uids((day, *name)).await?,
-            (Some(day), None) => self.mails().uids_of(day),
-            // Nobody takes everything away.
-            (None, None) => Vec::new(),
-        };
+    /// Takes away an object.
+    pub(super) async fn remove(&mut self, day: Option<u32>, name: &ObjectName) -> Result<Removed, DropError> {
+        let uids = self.uids((day, *name)).await?;
         self.delete(&uids).await
     }
 

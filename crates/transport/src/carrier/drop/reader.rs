@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
-use stonechat_wire::drop::{DropKey, LIFE_S_MAX, Object, ObjectName, open as unseal};
+use rand_core::Rng as _;
+use stonechat_wire::drop::{DropKey, LIFE_S_MAX, Object, open as unseal};
 use stonechat_wire::ids::Tag;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::folder::{Before, DAY_MS, Folder, Got, Scope, Told, before};
+use super::folder::{Before, Clock, DAY_MS, Folder, Got, Scope, Told};
 use super::index::{Index, Spot};
 use super::listing::Listing;
 use super::pace::{Pace, SCAN_MS};
@@ -25,6 +26,11 @@ pub const DELETIONS_MAX: usize = 64;
 const MIDNIGHT_MS: u64 = 3_600_000;
 /// Least time between two looks because the server says so, in ms.
 const TOLD_MS_MIN: u64 = 1_000;
+/// Old days that are tidied after one look at everything, and objects that are fetched of each for it.
+const OLD_DAYS: usize = 8;
+const OLD_OBJECTS: usize = 8;
+/// The server's clock may be so far from what was told when the link began, in ms: which mailbox it is depends on the clock.
+pub const CLOCK_STEP_MS_MAX: u64 = 10 * 60_000;
 /// Days after which nothing in a folder can be alive.
 const DAYS_MAX: u32 = LIFE_S_MAX / (24 * 3600) + 1;
 /// Days ahead of the server's clock that are looked at.
@@ -53,6 +59,8 @@ pub(super) struct Reader<'a> {
     told: Told,
     /// What is over was not taken away yet since everything was looked at.
     is_untidy: bool,
+    /// The clock that was told when the link began.
+    greeted: Clock,
     fetches: usize,
     fetched_bytes: usize,
 }
@@ -68,6 +76,10 @@ impl<'a> Reader<'a> {
     ) -> Self {
         index.begin();
         let now = Instant::now();
+        let greeted = Clock {
+            ms: folder.now_ms(),
+            at: now,
+        };
         Self {
             link,
             folder,
@@ -80,6 +92,7 @@ impl<'a> Reader<'a> {
             looked_at: now,
             told: Told::Never,
             is_untidy: true,
+            greeted,
             fetches: 0,
             fetched_bytes: 0,
         }
@@ -150,14 +163,26 @@ impl<'a> Reader<'a> {
             if self.folder.now_ms() % DAY_MS < MIDNIGHT_MS {
                 self.look_into(today.saturating_sub(1)).await?;
             }
-            self.look_into(today).await?;
+            let is_there = self.look_into(today).await?;
+            if !is_there && self.folder.list(None).await?.is_none() {
+                // The drop's own folder: the next link makes it.
+                return Err(DropError::Status(404));
+            }
             if self.is_untidy && self.folder.agrees_with_device().is_some() {
                 let root = self.folder.list(None).await?.unwrap_or_else(Listing::none);
                 self.tidy(&root).await?;
             }
         }
+        if self.folder.now_ms().abs_diff(self.greeted.now_ms()) > CLOCK_STEP_MS_MAX {
+            return Err(DropError::ClockMoved);
+        }
         (self.fetches, self.fetched_bytes) = (0, 0);
+        let has_more = self.index.has_next();
+        if has_more {
+            self.pace.liven();
+        }
         let wait_ms = match self.told {
+            Told::AtOnce if has_more => self.pace.next_ms(&mut self.dice),
             Told::AtOnce => self.pace.rest_ms(&mut self.dice),
             Told::Never => self.pace.next_ms(&mut self.dice),
         };
@@ -166,13 +191,15 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn look_into(&mut self, day: u32) -> Result<(), DropError> {
+    /// Out: whether there is such a folder.
+    async fn look_into(&mut self, day: u32) -> Result<bool, DropError> {
         self.index.look();
-        if let Some(listing) = self.folder.list(Some(day)).await? {
-            let now_ms = self.folder.now_ms();
-            self.index.found(day, &listing, now_ms);
-        }
-        Ok(())
+        let Some(listing) = self.folder.list(Some(day)).await? else {
+            return Ok(false);
+        };
+        let now_ms = self.folder.now_ms();
+        self.index.found(day, &listing, now_ms);
+        Ok(true)
     }
 
     /// Looks at everything: what quick looks miss, what is gone, and what may go. The newest days first, for there may be more
@@ -209,22 +236,36 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let now_ms = self.folder.now_ms();
-        let oldest = self.folder.today().saturating_sub(DAYS_MAX);
-        let life = Duration::from_secs(u64::from(LIFE_S_MAX) + 24 * 3600);
-        let dead = before(now_ms, life);
-        let doors = root
-            .objects
-            .iter()
-            .filter(|door| door.changed_ms > 0 && door.changed_ms < dead);
-        let doors: Vec<ObjectName> = doors.map(|door| door.name).collect();
-        for day in root.days.iter().filter(|day| **day < oldest).take(DELETIONS_MAX) {
-            self.folder.remove(Some(*day), None).await?;
-        }
-        for door in doors.iter().take(DELETIONS_MAX) {
-            self.folder.remove(None, Some(door)).await?;
-        }
         for (day, name) in self.index.over(now_ms / 1000).into_iter().take(DELETIONS_MAX) {
-            self.folder.remove(Some(day), Some(&name)).await?;
+            self.folder.remove(Some(day), &name).await?;
+        }
+        let oldest = self.folder.today().saturating_sub(DAYS_MAX);
+        let mut old: Vec<u32> = root.days.iter().copied().filter(|day| *day < oldest).collect();
+        if !old.is_empty() {
+            let some = self.dice.next_u32() as usize % old.len();
+            old.rotate_left(some);
+        }
+        for day in old.into_iter().take(OLD_DAYS) {
+            self.tidy_day(day).await?;
+        }
+        Ok(())
+    }
+
+    /// The folder may be somebody else's, whatever it is called: what does not open with this drop's secret stays, and so does
+    /// a folder in which anything is left.
+    async fn tidy_day(&mut self, day: u32) -> Result<(), DropError> {
+        let Some(listing) = self.folder.list(Some(day)).await? else {
+            return Ok(());
+        };
+        if listing.is_empty_day() {
+            self.folder.remove_day(day).await?;
+        }
+        for listed in listing.objects.iter().take(OLD_OBJECTS) {
+            let got = self.folder.get(Some(day), &listed.name).await?;
+            let Got::Bytes(bytes) = got else { continue };
+            if unseal(&self.key, &listed.name, &bytes).is_ok() {
+                self.folder.remove(Some(day), &listed.name).await?;
+            }
         }
         Ok(())
     }
@@ -246,7 +287,7 @@ impl<'a> Reader<'a> {
             }
             Got::Status(status) => {
                 tracing::debug!(status, "an object of a drop was not given");
-                self.index.broke(spot, self.folder.now_ms());
+                self.index.not_given(spot, self.folder.now_ms());
                 return Ok(());
             }
         };

@@ -147,6 +147,8 @@ impl<'a> Writer<'a> {
         if self.made != Some(day) {
             match self.folder.make(day).await {
                 Ok(()) => self.made = Some(day),
+                // The drop's own folder is gone: the next link makes it.
+                Err(error @ DropError::Status(404 | 409)) => return Err(error),
                 Err(DropError::Status(_)) => return Ok(((day, name), Wrote::NoRoom)),
                 Err(error) => return Err(error),
             }
@@ -198,7 +200,7 @@ impl<'a> Writer<'a> {
 
     async fn close_door(&mut self, request: u32, path: &DoorPath) -> Result<(), DropError> {
         let name = ObjectName::of_door(path);
-        let answer = match self.folder.remove(None, Some(&name)).await? {
+        let answer = match self.folder.remove(None, &name).await? {
             Removed::Gone => FromRelay::DoorOpen { request },
             Removed::Kept => no_room(request),
         };

@@ -23,6 +23,7 @@ fn listing(names: &[u8]) -> Listing {
     Listing {
         objects: names.iter().map(listed).collect(),
         days: Vec::new(),
+        others: 0,
         is_whole: true,
     }
 }
@@ -171,7 +172,7 @@ fn names_without_end_are_not_all_kept_in_mind_drp_9() {
         changed_ms: 0,
         name: ObjectName::from_bytes((n as u128).to_be_bytes()),
     };
-    for day in 0..8 {
+    for day in 0..20 {
         let objects = (0..10_000).map(named).collect();
         let listing = Listing {
             objects,
@@ -180,7 +181,8 @@ fn names_without_end_are_not_all_kept_in_mind_drp_9() {
         index.found(DAY + day, &listing, 0);
         index.found(DAY + day, &listing, 0);
     }
-    assert_eq!((index.objects.len(), index.queue.len()), (OBJECTS_MAX, OBJECTS_MAX));
+    assert_eq!((index.objects.len(), index.queued.len()), (OBJECTS_MAX, OBJECTS_MAX));
+    assert!(index.queue.len() <= 2 * OBJECTS_MAX);
     for n in 0..OWN_MAX + 9 {
         index.wrote((DAY, named(n).name), NOW_S);
     }
@@ -201,4 +203,46 @@ fn what_was_read_and_is_over_may_go_drp_8() {
     );
     assert_eq!(index.over(NOW_S + 999), []);
     assert_eq!(index.over(NOW_S + 1000), [spot], "and the other is not known");
+}
+
+#[test]
+fn what_the_server_did_not_give_is_asked_for_until_it_does_drp_9() {
+    let mut index = Index::default();
+    index.subscribe(&[(tag(1), 0)], &[]);
+    let mut now_ms = 0;
+    for _ in 0..100 {
+        index.found(DAY, &listing(&[1]), now_ms);
+        let spot = index.next().unwrap();
+        index.not_given(spot, now_ms);
+        index.found(DAY, &listing(&[1]), now_ms + REFUSED_MS - 1);
+        assert_eq!(index.next(), None, "not at once");
+        now_ms += REFUSED_MS;
+    }
+    index.found(DAY, &listing(&[1]), now_ms);
+    assert_eq!(fetch(&mut index, &[1]), [(1, 1)]);
+}
+
+#[test]
+fn whoever_fills_old_days_hides_no_new_ones_drp_9() {
+    let mut index = Index::default();
+    let many = |from: usize, count: usize| {
+        let listed = |n: usize| Listed {
+            changed_ms: 0,
+            name: ObjectName::from_bytes((n as u128).to_be_bytes()),
+        };
+        Listing {
+            objects: (from..from + count).map(listed).collect(),
+            ..listing(&[])
+        }
+    };
+    index.found(DAY - 1, &many(0, OBJECTS_MAX + 10), 0);
+    assert_eq!(index.objects.len(), OBJECTS_MAX);
+    index.subscribe(&[(tag(1), 0)], &[]);
+    index.found(DAY, &many(0, 3), 0);
+    for n in 1..=3 {
+        assert_eq!(fetch(&mut index, &[1]), [(1, n)], "before what is old");
+    }
+    index.found(DAY - 2, &many(0, 3), 0);
+    assert_eq!(index.objects.len(), OBJECTS_MAX);
+    assert!(index.objects.keys().all(|(day, _)| *day >= DAY - 1));
 }

@@ -109,11 +109,6 @@ impl Mails {
         self.objects.get(object).map(|(uid, _)| *uid)
     }
 
-    /// The numbers of all objects of a day.
-    pub(super) fn uids_of(&self, day: u32) -> Vec<u32> {
-        self.of_day(Some(day)).map(|(_, (uid, _))| *uid).collect()
-    }
-
     /// What there is of a day, or of none; all days.
     pub(super) fn list(&self, day: Option<u32>) -> Listing {
         let listed = |(object, (_, came_ms)): (&Where, &(u32, u64))| Listed {
@@ -126,6 +121,7 @@ impl Mails {
         Listing {
             objects,
             days: days.into_iter().collect(),
+            others: 0,
             is_whole: !self.was_cut,
         }
     }
