@@ -136,6 +136,7 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
         Peer::Stonechat => ours::Face::Tls,
         Peer::StonechatTwo => ours::Face::Two,
         Peer::StonechatDrop => ours::Face::Drop,
+        Peer::StonechatMail => ours::Face::Mail,
         Peer::StonechatPlain => ours::Face::Plain,
         Peer::TlsBlocked | Peer::TlsOwn | Peer::WebSocket | Peer::Random => {
             begin_later(router, onset);

@@ -26,12 +26,14 @@ pub enum Peer {
     StonechatTwo,
     /// The same without a relay: a dead drop at a server on a listed network, of a listed name.
     StonechatDrop,
+    /// The same with a mailbox in the place of the folder.
+    StonechatMail,
     /// The same with a relay at an address, without TLS.
     StonechatPlain,
 }
 
 /// All peers.
-pub const PEERS: [Peer; 8] = [
+pub const PEERS: [Peer; 9] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
@@ -39,6 +41,7 @@ pub const PEERS: [Peer; 8] = [
     Peer::Stonechat,
     Peer::StonechatTwo,
     Peer::StonechatDrop,
+    Peer::StonechatMail,
     Peer::StonechatPlain,
 ];
 
@@ -53,6 +56,7 @@ impl Peer {
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
             Self::StonechatDrop => "stonechat-drop",
+            Self::StonechatMail => "stonechat-mail",
             Self::StonechatPlain => "stonechat-plain",
         }
     }
@@ -79,7 +83,7 @@ pub fn hosts() -> Vec<(&'static str, Ipv4Addr)> {
 pub const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// Where somebody's relay at home stands, in a residential network.
 pub const HOME_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
-/// Where a web server stands that keeps people's files, in a listed network.
+/// Where servers stand that keep people's files and mails, in a listed network.
 pub const STORAGE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// Where the blocked messenger stands, in a hosting network too.
 pub const BLOCKED_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);

@@ -86,7 +86,12 @@ const fn port(peer: Peer) -> u16 {
     match peer {
         Peer::TlsBlocked | Peer::TlsOwn => 443,
         Peer::WebSocket => 80,
-        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatDrop | Peer::StonechatPlain => 7000,
+        Peer::Random
+        | Peer::Stonechat
+        | Peer::StonechatTwo
+        | Peer::StonechatDrop
+        | Peer::StonechatMail
+        | Peer::StonechatPlain => 7000,
     }
 }
 
@@ -130,9 +135,12 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
                 .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatDrop | Peer::StonechatPlain => {
-            Box::new(stream)
-        }
+        Peer::Random
+        | Peer::Stonechat
+        | Peer::StonechatTwo
+        | Peer::StonechatDrop
+        | Peer::StonechatMail
+        | Peer::StonechatPlain => Box::new(stream),
     };
     let mut some = [0; 16 << 10];
     loop {
@@ -219,6 +227,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
         | Peer::Stonechat
         | Peer::StonechatTwo
         | Peer::StonechatDrop
+        | Peer::StonechatMail
         | Peer::StonechatPlain => OWN_ADDRESS,
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
@@ -234,9 +243,12 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
             read_head(&mut stream)?;
             Box::new(stream)
         }
-        Peer::Random | Peer::Stonechat | Peer::StonechatTwo | Peer::StonechatDrop | Peer::StonechatPlain => {
-            Box::new(stream)
-        }
+        Peer::Random
+        | Peer::Stonechat
+        | Peer::StonechatTwo
+        | Peer::StonechatDrop
+        | Peer::StonechatMail
+        | Peer::StonechatPlain => Box::new(stream),
     })
 }
 

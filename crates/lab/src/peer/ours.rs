@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
@@ -34,6 +35,8 @@ pub enum Face {
     Two,
     /// No relay: a folder on a web server in a listed network, of a listed name.
     Drop,
+    /// No relay: a mailbox there.
+    Mail,
 }
 
 impl Face {
@@ -46,7 +49,16 @@ impl Face {
         match self {
             Self::Plain | Self::Tls => BOTH.first_chunk::<1>().expect("it has two"),
             Self::Two => BOTH,
-            Self::Drop => &[],
+            Self::Drop | Self::Mail => &[],
+        }
+    }
+
+    /// Where there is no relay, but a drop.
+    const fn drop(self) -> Option<&'static str> {
+        match self {
+            Self::Plain | Self::Tls | Self::Two => None,
+            Self::Drop => Some(DROP),
+            Self::Mail => Some(MAILBOX),
         }
     }
 }
@@ -66,6 +78,7 @@ pub struct Friends {
     ana: PathBuf,
     bo: PathBuf,
     _programs: Vec<Program>,
+    _mail: Option<Group>,
 }
 
 /// A program that is killed when this is dropped.
@@ -75,6 +88,18 @@ struct Program(Child);
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A program that is killed with all that it has started.
+#[derive(Debug)]
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.0.wait();
     }
 }
@@ -94,13 +119,14 @@ impl Friends {
         if face == Face::Drop {
             programs.push(start_storage(router, &tls, folder.path()));
         }
+        let mail = (face == Face::Mail).then(|| start_mail(router, &tls, folder.path()));
         let (ana, bo) = (folder.path().join("ana"), folder.path().join("bo"));
         let trust = Some(tls.cert.as_path());
         for (host, home, name) in [("ana", &ana, "Ana"), ("bo", &bo, "Bo")] {
             let mut words = vec!["--home", text(home), "init", "--name", name];
             if name == "Ana" {
                 words.extend(routes.iter().flat_map(|route| ["--relay", route]));
-                words.extend((face == Face::Drop).then_some(["--drop", DROP]).into_iter().flatten());
+                words.extend(face.drop().map(|drop| ["--drop", drop]).into_iter().flatten());
             }
             finish(router, host, program, &words);
             let serve = ["--home", text(home), "serve", "--port", "0"];
@@ -111,6 +137,7 @@ impl Friends {
             ana,
             bo,
             _programs: programs,
+            _mail: mail,
         }
     }
 
@@ -194,6 +221,9 @@ impl TlsFiles {
 /// A folder on a real web server that asks for no password.
 const DROP: &str = "https://mail.example/files";
 
+/// A mailbox of an account at a real mail server.
+const MAILBOX: &str = "imaps://ana:pass@mail.example/stonechat";
+
 /// An nginx that keeps files and lists them (WebDAV), inside TLS.
 fn start_storage(router: &Router, tls: &TlsFiles, folder: &Path) -> Program {
     let at = folder.join("storage");
@@ -228,6 +258,42 @@ fn start_storage(router: &Router, tls: &TlsFiles, folder: &Path) -> Program {
         process
     });
     Program(started.join().unwrap())
+}
+
+/// A Dovecot that keeps mails, inside TLS. It reads them as nobody.
+fn start_mail(router: &Router, tls: &TlsFiles, folder: &Path) -> Group {
+    let at = folder.join("mail");
+    std::fs::create_dir_all(at.join("root")).unwrap();
+    for open in [folder, &at, &at.join("root")] {
+        std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let (at, cert, key) = (text(&at), text(&tls.cert), text(&tls.key));
+    let settings = format!(
+        "base_dir = {at}/run\nstate_dir = {at}/state\nlog_path = {at}/errors\nprotocols = imap\nlisten = {STORAGE_ADDRESS}\n\
+         ssl = required\nssl_cert = <{cert}\nssl_key = <{key}\nfirst_valid_uid = 1\n\
+         passdb {{\n driver = static\n args = password=pass\n}}\n\
+         userdb {{\n driver = static\n args = uid=65534 gid=65534 home={at}/root\n}}\n\
+         mail_location = maildir:{at}/root\n\
+         service imap-login {{\n chroot =\n inet_listener imap {{\n port = 0\n }}\n}}\n"
+    );
+    let file = folder.join("mail/conf");
+    std::fs::write(&file, settings).unwrap();
+    let mut command = Command::new("dovecot");
+    command
+        .args(["-F", "-c", text(&file)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let started = router.host("storage").run(move || {
+        let process = command.spawn().expect("dovecot is installed");
+        let began = Instant::now();
+        while TcpStream::connect((STORAGE_ADDRESS, 993)).is_err() {
+            assert!(began.elapsed() < START_MAX, "dovecot does not start");
+            sleep(LOOK);
+        }
+        process
+    });
+    Group(started.join().unwrap())
 }
 
 /// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
