@@ -14,4 +14,4 @@ pub mod operate;
 pub mod route;
 
 pub use limits::Limits;
-pub use listen::{AccessChoice, Config, CoverChoice, Relay, Running, StartError, run};
+pub use listen::{AccessChoice, Config, CoverChoice, Front, Relay, Running, StartError, Telling, run};

@@ -34,6 +34,7 @@ mod engine;
 mod entrance;
 mod figures;
 mod forward;
+mod front;
 pub mod http;
 mod sessions;
 mod site;
@@ -44,11 +45,13 @@ use connection::{Seat, serve};
 use cover::Cover;
 pub use cover::CoverChoice;
 use engine::Engine;
-use entrance::{Entrance, Ticket};
+use entrance::{Entrance, ShownOut, Ticket};
 use forward::Forwarding;
+use front::FrontError;
+pub use front::{Front, NoTelling, Telling};
 use sessions::Sessions;
 pub use site::SiteError;
-use tls::Outer;
+use tls::{Outer, Stream};
 pub use tls::{TlsError, TlsFiles};
 
 /// Pause after a failed accept, for instance when the process has too many files open.
@@ -75,6 +78,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Certificate and key: the relay speaks TLS, and its route says so.
     pub tls: Option<TlsFiles>,
+    /// Who holds the certificate in the relay's place: then it listens in plain, for that one only (RLY-46).
+    pub front: Option<Front>,
     /// What stands there for everybody else.
     pub cover: CoverChoice,
     /// Who may use it.
@@ -162,7 +167,7 @@ impl Relay {
         let hall = Arc::new(Hall::new(
             engine,
             home.keys.clone(),
-            (outer, paths, cover),
+            (outer, config.front, paths, cover),
             Forwarding::new(&config.forward, config.limits),
             config.limits,
             config.near.is_some(),
@@ -236,6 +241,7 @@ struct Hall {
     engine: Engine,
     keys: RelaySecret,
     outer: Outer,
+    front: Option<Front>,
     paths: Arc<HashSet<DoorPath>>,
     cover: Arc<Cover>,
     closing: watch::Sender<bool>,
@@ -252,7 +258,7 @@ impl Hall {
     fn new(
         engine: Engine,
         keys: RelaySecret,
-        (outer, paths, cover): (Outer, HashSet<DoorPath>, Cover),
+        (outer, front, paths, cover): (Outer, Option<Front>, HashSet<DoorPath>, Cover),
         forwarding: Forwarding,
         limits: Limits,
         is_near: bool,
@@ -263,6 +269,7 @@ impl Hall {
             engine,
             keys,
             outer,
+            front,
             paths: Arc::new(paths),
             cover: Arc::new(cover),
             closing,
@@ -275,13 +282,36 @@ impl Hall {
         }
     }
 
-    fn seat(&self, ticket: Ticket, source: Source) -> Result<Seat, HomeError> {
+    /// A place for a connection from there, if there is one: the address it comes from, or its front for now.
+    fn enter(&self, from: IpAddr) -> Option<(Ticket, ShownOut)> {
+        match &self.front {
+            None => self.entrance.enter(from),
+            Some(front) if front.is_at(from) => Some(self.entrance.enter_unknown()),
+            Some(_) => None,
+        }
+    }
+
+    /// Goes through what stands around a connection: TLS, or what a front says before it.
+    async fn uncover(&self, mut stream: TcpStream, from: IpAddr) -> Result<Uncovered, FrontError> {
+        let (stream, bytes, whose) = match self.front.as_ref().map(|front| front.telling) {
+            None => (self.outer.accept(stream).await?, Vec::new(), Some(from)),
+            Some(Telling::Http) => (Stream::Left(stream), Vec::new(), None),
+            Some(Telling::ProxyProtocol) => {
+                let (whose, bytes) = front::hear(&mut stream).await?;
+                (Stream::Left(stream), bytes, Some(whose.unwrap_or(from)))
+            }
+        };
+        Ok(Uncovered { stream, bytes, whose })
+    }
+
+    fn seat(&self, ticket: Ticket, from: IpAddr, whose: Option<IpAddr>) -> Result<Seat, HomeError> {
         let face = FaceRelay::new(&self.keys, dice()?);
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (engine, stopping) = (self.engine.clone(), self.closing.subscribe());
         Ok(Seat {
             id,
-            source,
+            source: Source::of(whose.unwrap_or(from)),
+            front: whose.is_none().then_some(from),
             engine,
             sessions: self.sessions.clone(),
             forwarding: Arc::clone(&self.forwarding),
@@ -293,6 +323,15 @@ impl Hall {
             limits: self.limits,
         })
     }
+}
+
+/// A connection with what stands around it gone through.
+struct Uncovered {
+    stream: Stream,
+    /// What was read of it already.
+    bytes: Vec<u8>,
+    /// Whose it is; its first request tells where nobody stands here.
+    whose: Option<IpAddr>,
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -359,7 +398,7 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
     if hall.is_near && !is_near(from) {
         return tracing::debug!("a near relay is not for other networks");
     }
-    let Some((ticket, shown_out)) = hall.entrance.enter(from) else {
+    let Some((ticket, shown_out)) = hall.enter(from) else {
         return tracing::debug!("a connection found no room");
     };
     tokio::select! {
@@ -368,16 +407,24 @@ async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
     }
 }
 
-async fn receive(stream: TcpStream, from: IpAddr, ticket: Ticket, hall: Arc<Hall>) {
+async fn receive(stream: TcpStream, from: IpAddr, mut ticket: Ticket, hall: Arc<Hall>) {
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
     let limit = Duration::from_millis(hall.limits.hello_ms);
-    let Ok(Ok(stream)) = tokio::time::timeout(limit, hall.outer.accept(stream)).await else {
-        return tracing::debug!("a connection came to nothing before its first request");
+    let Ok(uncovered) = tokio::time::timeout(limit, hall.uncover(stream, from)).await else {
+        return tracing::debug!("a connection said nothing");
     };
-    match hall.seat(ticket, Source::of(from)) {
+    let Uncovered { stream, bytes, whose } = match uncovered {
+        Ok(uncovered) => uncovered,
+        Err(error) => return tracing::debug!(%error, "a connection came to nothing before its first request"),
+    };
+    let has_room = ticket.is_somebodys() || whose.is_none_or(|whose| ticket.is_for(whose));
+    if !has_room {
+        return tracing::debug!("a connection found no room");
+    }
+    match hall.seat(ticket, from, whose) {
         Ok(seat) => {
-            let why = serve(stream, seat).await;
+            let why = serve(stream, bytes, seat).await;
             tracing::debug!(%why, "a connection ended");
         }
         Err(error) => tracing::error!(%error, "a connection could not be served"),
@@ -449,7 +496,7 @@ fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {
         .advertise
         .clone()
         .unwrap_or_else(|| reachable(local, config.lan).to_string());
-    let address = if config.tls.is_some() {
+    let address = if config.tls.is_some() || config.front.is_some() {
         inside_tls(&address)
     } else {
         address

@@ -2,10 +2,13 @@
 //!
 //! In: the words after `stonechat`. Out: [`Line`]. What the commands do is in [`crate::commands`] and beside it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use stonechat_relay::CoverChoice;
+use stonechat_relay::listen::Telling;
+use stonechat_relay::operate::settings::HTTPS_PORT;
 use stonechat_wire::address::{self, Around};
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 not done · 2 wrong usage · 3 profile in use · 4 wrong or missing passphrase · \
@@ -891,6 +894,63 @@ pub(crate) struct RelayInit {
     /// HOST:PORT under which others reach it; the numbers that the name leads to are put behind it.
     #[arg(long, value_name = "HOST:PORT", value_parser = public)]
     pub(crate) public: Option<String>,
+    /// The same at the port of a web server with a certificate, 443: the name of the site.
+    #[arg(long, value_name = "HOST", value_parser = host, conflicts_with_all = ["public", "address"])]
+    pub(crate) name: Option<String>,
+    /// The same by a number only, where there is no name.
+    #[arg(long, value_name = "IP", conflicts_with = "public")]
+    pub(crate) address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) face: RelayFace,
+}
+
+/// What others see of a relay.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RelayFace {
+    /// File with the certificate, as PEM, its chain behind it: the relay speaks TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// File with the certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// An nginx, Caddy or the like holds the certificate and stands before the relay, which listens in plain for it only.
+    /// It tells for whom it comes: "http" in X-Forwarded-For, "proxy-protocol" in that header.
+    #[arg(
+        long,
+        value_name = "http|proxy-protocol",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "http",
+        conflicts_with = "cert"
+    )]
+    pub(crate) behind: Option<Telling>,
+    /// Folder of the site that strangers see.
+    #[arg(long, value_name = "DIR", conflicts_with = "proxy")]
+    pub(crate) site: Option<PathBuf>,
+    /// Web server behind, whose site strangers see: http://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+}
+
+impl RelayFace {
+    /// Certificate and key.
+    pub(crate) fn tls(&self) -> Option<(PathBuf, PathBuf)> {
+        self.cert.clone().zip(self.key.clone())
+    }
+
+    /// What strangers see, where it is said.
+    pub(crate) fn cover(&self) -> Option<CoverChoice> {
+        let site = self.site.clone().map(CoverChoice::Site);
+        site.or_else(|| self.proxy.clone().map(CoverChoice::Proxy))
+    }
+}
+
+/// A name without a port.
+fn host(text: &str) -> Result<String, String> {
+    if text.contains([':', ',']) {
+        return Err("a name without a port is wanted".to_owned());
+    }
+    public(&format!("{text}:{HTTPS_PORT}")).map(|_| text.to_owned())
 }
 
 /// An address that a route can hold.
@@ -911,7 +971,7 @@ pub(crate) struct RelayDisclose {
     pub(crate) tag: Option<String>,
     /// About one address.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "day")]
-    pub(crate) ip: Option<std::net::IpAddr>,
+    pub(crate) ip: Option<IpAddr>,
     /// About one day: YYYY-MM-DD.
     #[arg(long, value_name = "DAY")]
     pub(crate) day: Option<String>,
@@ -932,18 +992,8 @@ pub(crate) struct RelayRun {
     /// whom the name is not told.
     #[arg(long, value_name = "HOST:PORT", value_parser = public)]
     pub(crate) public: Option<String>,
-    /// File with the certificate, as PEM, its chain behind it: the relay speaks TLS.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub(crate) cert: Option<PathBuf>,
-    /// File with the certificate's private key, as PEM.
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
-    /// Folder of the site that strangers see.
-    #[arg(long, value_name = "DIR", conflicts_with = "proxy")]
-    pub(crate) site: Option<PathBuf>,
-    /// Web server behind, whose site strangers see: http://HOST:PORT.
-    #[arg(long, value_name = "URL")]
-    pub(crate) proxy: Option<String>,
+    #[command(flatten)]
+    pub(crate) face: RelayFace,
     /// Listening on 0.0.0.0, name this machine's address on the local network in the route.
     #[arg(long)]
     pub(crate) lan: bool,

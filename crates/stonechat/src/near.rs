@@ -124,6 +124,7 @@ fn config(folder: &Path, port: u16, dice: &[u8; 16]) -> Config {
         data: folder.to_path_buf(),
         advertise: None,
         tls: None,
+        front: None,
         cover: CoverChoice::None,
         access: AccessChoice::Secret,
         lan: true,

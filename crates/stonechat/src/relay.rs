@@ -5,7 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -16,15 +16,15 @@ use stonechat_relay::home::{Home, SETTINGS, write_durably};
 use stonechat_relay::listen::TlsFiles;
 use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_tag};
 use stonechat_relay::operate::doctor::{Health, examine};
-use stonechat_relay::operate::settings::Settings;
-use stonechat_relay::{Config, CoverChoice, Relay, route};
+use stonechat_relay::operate::settings::{Beginning, HTTPS_PORT, Settings};
+use stonechat_relay::{Config, CoverChoice, Front, Relay, route};
 use stonechat_transport::lan::{self, Announced};
 use stonechat_wire::address;
 use stonechat_wire::route::RelayRoute;
 
 use crate::client::settle;
 use crate::failure::CommandError;
-use crate::grammar::{RelayData, RelayDisclose, RelayInit, RelayRun, RelayVerb};
+use crate::grammar::{RelayData, RelayDisclose, RelayFace, RelayInit, RelayRun, RelayVerb};
 use crate::serve::told_to_end;
 use crate::show;
 
@@ -58,20 +58,14 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     } else {
         run.also_listen
     };
+    let (tls, front) = ends(&run.face, &settings)?;
     let config = Config {
         listen: run.listen.unwrap_or(settings.listen),
         also_listen,
         advertise: run.public.or_else(|| settings.public.clone()),
-        tls: run
-            .cert
-            .zip(run.key)
-            .or_else(|| settings.tls())
-            .map(|(cert, key)| TlsFiles { cert, key }),
-        cover: match (run.site, run.proxy) {
-            (Some(folder), _) => CoverChoice::Site(folder),
-            (None, Some(address)) => CoverChoice::Proxy(address),
-            (None, None) => settings.cover(),
-        },
+        tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
+        front,
+        cover: run.face.cover().unwrap_or_else(|| settings.cover()),
         access: settings.access(),
         forward: settings.forward().map_err(anyhow::Error::from)?,
         metrics: settings.metrics,
@@ -90,6 +84,19 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     told_to_end(run.while_stdin).await;
     running.stop().await;
     Ok(())
+}
+
+/// Certificate and key.
+type Pair = (PathBuf, PathBuf);
+
+/// Who holds the certificate: the relay, or what stands before it. Flags win.
+fn ends(face: &RelayFace, settings: &Settings) -> Result<(Option<Pair>, Option<Front>), CommandError> {
+    let at = settings.behind_at().map_err(anyhow::Error::from)?;
+    match (face.tls(), face.behind) {
+        (Some(tls), _) => Ok((Some(tls), None)),
+        (None, Some(telling)) => Ok((None, Some(Front { telling, at }))),
+        (None, None) => Ok((settings.tls(), settings.front().map_err(anyhow::Error::from)?)),
+    }
 }
 
 /// Says on the local network where the relay is: those who know it find it there when its address changes (LAN-1).
@@ -120,11 +127,22 @@ fn init(data: &Path, wish: &RelayInit) -> Result<(), CommandError> {
     if file.exists() {
         return Err(anyhow!("{} is there already; it is left as it is", file.display()).into());
     }
-    let public = wish.public.as_deref().map(with_numbers);
-    write_durably(data, &file, Settings::template(public.as_deref()).as_bytes())?;
+    let named = wish.name.as_ref().map(|name| format!("{name}:{HTTPS_PORT}"));
+    let numbered = wish.address.map(|ip| SocketAddr::new(ip, HTTPS_PORT).to_string());
+    let public = wish.public.clone().or(named).or(numbered);
+    let beginning = Beginning {
+        public: public.as_deref().map(with_numbers),
+        tls: wish.face.tls(),
+        behind: wish.face.behind,
+        cover: wish.face.cover().unwrap_or(CoverChoice::None),
+    };
+    write_durably(data, &file, Settings::template(&beginning).as_bytes())?;
     drop(home);
     show::line(&format!("settings: {}", file.display()))?;
     routes(data)?;
+    if wish.face.behind.is_some() {
+        show::note("What stands before it must pass everything on: docs/operate/relay.md, \"Behind nginx\".");
+    }
     show::note("Next: read the settings, then `stonechat relay doctor`, then `stonechat relay run`.");
     Ok(())
 }
@@ -161,7 +179,7 @@ fn routes(data: &Path) -> Result<(), CommandError> {
     let settings = settings(data)?;
     let (keys, secrets) = Home::look(data).map_err(anyhow::Error::from)?;
     let address = settings.public.clone().unwrap_or_else(|| settings.listen.to_string());
-    let address = if settings.tls().is_some() {
+    let address = if settings.is_inside_tls() {
         route::inside_tls(&address)
     } else {
         address

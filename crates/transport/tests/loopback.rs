@@ -34,6 +34,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+#[path = "loopback/behind.rs"]
+mod behind;
 #[path = "loopback/blobs.rs"]
 mod blobs;
 #[path = "loopback/cover.rs"]
@@ -645,6 +647,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         data,
         advertise: None,
         tls: None,
+        front: None,
         cover: CoverChoice::None,
         forward: Vec::new(),
         access,

@@ -5,7 +5,8 @@
 //! Slow, silent and malformed connections end here, and are told nothing.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -115,6 +116,8 @@ impl From<WebSocketError> for EndReason {
 pub(super) struct Seat {
     pub(super) id: ConnectionId,
     pub(super) source: Source,
+    /// Where the front stands whose requests say for whom they come, in a header (RLY-46).
+    pub(super) front: Option<IpAddr>,
     pub(super) engine: Engine,
     pub(super) sessions: Sessions,
     pub(super) forwarding: Arc<Forwarding>,
@@ -127,16 +130,38 @@ pub(super) struct Seat {
     pub(super) limits: Limits,
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve(mut stream: Stream, seat: Seat) -> EndReason {
+impl Seat {
+    /// Where a front's requests say for whom they come, it is that one's connection from now on, or the front's where it
+    /// does not say. Out: whether there is room for it.
+    fn is_known(&mut self, request: &[u8]) -> bool {
+        let Some(front) = self.front else {
+            return true;
+        };
+        let from = http::forwarded_for(request).unwrap_or_else(|| {
+            SAID_ONCE.call_once(|| tracing::warn!("the front names no source: it sends no X-Forwarded-For"));
+            front
+        });
+        self.source = Source::of(from);
+        self.ticket.is_for(from)
+    }
+}
+
+/// The front's silence is said once, not with each request.
+static SAID_ONCE: Once = Once::new();
+
+/// Serves one connection to its end; `bytes` of it were read already.
+pub(super) async fn serve(mut stream: Stream, mut bytes: Vec<u8>, mut seat: Seat) -> EndReason {
     let deadline = later(seat.limits.hello_ms);
     let mut stopping = seat.stopping.clone();
-    let mut bytes = Vec::with_capacity(1024);
+    bytes.reserve(1024);
     let request = tokio::select! {
         // In a box, like all that comes before and after the long silence: a connection idles in little memory.
         request = Box::pin(read_request(&mut stream, &mut bytes, &seat, deadline)) => request,
         _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
     };
+    if !seat.is_known(&bytes) {
+        return EndReason::TooMany;
+    }
     let error = match request {
         Ok((Asked::Relay { path, accept }, head)) if seat.paths.contains(&path) => {
             let rest = bytes.split_off(head);
@@ -172,8 +197,6 @@ async fn read_request(
     let patience = seat.cover.patience(deadline);
     let mut cleared = None;
     loop {
-        let read = timeout_at(patience, read_some(stream, bytes)).await;
-        read.map_err(|_| RequestError::Slow)??;
         match read_head(bytes)? {
             Some(found) => return Ok(found),
             None if seat.cover.is_proxy() && !could_be_ours(bytes, seat, &mut cleared).await => {
@@ -181,6 +204,8 @@ async fn read_request(
             }
             None => {}
         }
+        let read = timeout_at(patience, read_some(stream, bytes)).await;
+        read.map_err(|_| RequestError::Slow)??;
     }
 }
 

@@ -1,7 +1,9 @@
 //! Who may come in: how many connections there are, and how many of them are strangers still.
 //!
 //! In: addresses of new connections. Out: a [`Ticket`] each, or nothing. A stranger is a connection that has not said
-//! hello yet; one address can hold only some of the strangers' places, so that it cannot lock others out, and nor can several: where all are taken, a newcomer gets one of the address that has most (RLY-33).
+//! hello yet; one address can hold only some of the strangers' places, so that it cannot lock others out, and nor can
+//! several: where all are taken, a newcomer gets one of the address that has most (RLY-33). Where a front tells whose a
+//! connection is, it has a place first and an address later (RLY-46).
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -22,13 +24,16 @@ pub(super) struct Entrance {
 struct Counts {
     /// Strangers by when they came.
     strangers: BTreeMap<u64, Stranger>,
+    /// Those of them whose address is not known.
+    unknown: usize,
     came: u64,
     addresses: HashMap<IpAddr, Address>,
 }
 
 #[derive(Debug)]
 struct Stranger {
-    from: IpAddr,
+    /// Nothing while its front has not told.
+    from: Option<IpAddr>,
     /// Told when somebody else gets its place.
     place: oneshot::Sender<()>,
 }
@@ -43,7 +48,7 @@ struct Address {
 #[derive(Debug)]
 pub(super) struct Ticket {
     entrance: Entrance,
-    from: IpAddr,
+    from: Option<IpAddr>,
     /// Number among the strangers, until it has said hello.
     stranger: Option<u64>,
 }
@@ -59,29 +64,29 @@ impl Entrance {
         }
     }
 
-    /// A place for a connection from this address, if there is one. Where all of the strangers' places are taken, the address
-    /// that has most of them loses its oldest.
+    /// A place for a connection from this address, if there is one for it. Where all of the strangers' places are taken, whoever
+    /// has most of them loses the oldest.
     pub(super) fn enter(&self, from: IpAddr) -> Option<(Ticket, ShownOut)> {
+        let has_room = self.with(|counts| counts.has_room(from, &self.limits));
+        let (mut ticket, shown_out) = has_room.then(|| self.enter_unknown())?;
+        ticket.is_for(from).then_some((ticket, shown_out))
+    }
+
+    /// A place for a connection of which a front has not told yet whose it is.
+    pub(super) fn enter_unknown(&self) -> (Ticket, ShownOut) {
         let (place, shown_out) = oneshot::channel();
         let number = self.with(|counts| {
-            let address = counts.addresses.entry(from).or_default();
-            let has_room = address.strangers < self.limits.strangers_per_address
-                && address.connections < self.limits.connections_per_address;
-            if !has_room {
-                return None;
-            }
-            address.connections += 1;
             if counts.strangers.len() >= self.limits.strangers {
                 counts.show_one_out();
             }
-            Some(counts.take_in(from, place))
-        })?;
+            counts.take_in(place)
+        });
         let ticket = Ticket {
             entrance: self.clone(),
-            from,
+            from: None,
             stranger: Some(number),
         };
-        Some((ticket, shown_out))
+        (ticket, shown_out)
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Counts) -> T) -> T {
@@ -90,6 +95,27 @@ impl Entrance {
 }
 
 impl Ticket {
+    /// Whether it is known whose it is.
+    pub(super) const fn is_somebodys(&self) -> bool {
+        self.from.is_some()
+    }
+
+    /// It is that address's from now on. Out: whether there is room for it; it is to be dropped where there is none.
+    pub(super) fn is_for(&mut self, from: IpAddr) -> bool {
+        let limits = self.entrance.limits;
+        let has_room = self.entrance.with(|counts| {
+            let has_room = counts.has_room(from, &limits);
+            if has_room {
+                counts.settle(self.stranger, from);
+            }
+            has_room
+        });
+        if has_room {
+            self.from = Some(from);
+        }
+        has_room
+    }
+
     /// It has said hello: its place among the strangers is free.
     pub(super) fn greeted(&mut self) {
         if let Some(number) = self.stranger.take() {
@@ -101,28 +127,50 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.greeted();
-        self.entrance.with(|counts| counts.leave(self.from));
+        if let Some(from) = self.from {
+            self.entrance.with(|counts| counts.leave(from));
+        }
     }
 }
 
 impl Counts {
-    fn take_in(&mut self, from: IpAddr, place: oneshot::Sender<()>) -> u64 {
+    fn has_room(&self, from: IpAddr, limits: &Limits) -> bool {
+        self.addresses.get(&from).is_none_or(|address| {
+            address.strangers < limits.strangers_per_address && address.connections < limits.connections_per_address
+        })
+    }
+
+    fn take_in(&mut self, place: oneshot::Sender<()>) -> u64 {
         self.came += 1;
-        self.strangers.insert(self.came, Stranger { from, place });
-        self.addresses.entry(from).or_default().strangers += 1;
+        self.unknown += 1;
+        self.strangers.insert(self.came, Stranger { from: None, place });
         self.came
+    }
+
+    fn settle(&mut self, number: Option<u64>, from: IpAddr) {
+        let address = self.addresses.entry(from).or_default();
+        address.connections += 1;
+        if let Some(stranger) = number.and_then(|number| self.strangers.get_mut(&number)) {
+            stranger.from = Some(from);
+            address.strangers += 1;
+            self.unknown -= 1;
+        }
+    }
+
+    /// How many places the one has whose this is, as far as is known.
+    fn places_of(&self, stranger: &Stranger) -> usize {
+        match stranger.from {
+            Some(from) => self.addresses.get(&from).map_or(0, |address| address.strangers),
+            None => self.unknown,
+        }
     }
 
     /// Whoever holds most places made the crowd, and whoever came first had the longest time to say hello.
     fn show_one_out(&mut self) {
-        let holds = |stranger: &Stranger| {
-            self.addresses
-                .get(&stranger.from)
-                .map_or(0, |address| address.strangers)
-        };
-        let most = self.strangers.values().map(holds).max().unwrap_or_default();
+        let places = self.strangers.values().map(|stranger| self.places_of(stranger));
+        let most = places.max().unwrap_or_default();
         let mut strangers = self.strangers.iter();
-        let oldest = strangers.find(|(_, stranger)| holds(stranger) == most);
+        let oldest = strangers.find(|(_, stranger)| self.places_of(stranger) == most);
         let oldest = oldest.map(|(number, _)| *number);
         if let Some(stranger) = oldest.and_then(|number| self.forget_stranger(number)) {
             // It may have gone by itself.
@@ -132,8 +180,13 @@ impl Counts {
 
     fn forget_stranger(&mut self, number: u64) -> Option<Stranger> {
         let stranger = self.strangers.remove(&number)?;
-        if let Some(address) = self.addresses.get_mut(&stranger.from) {
-            address.strangers = address.strangers.saturating_sub(1);
+        match stranger.from {
+            None => self.unknown -= 1,
+            Some(from) => {
+                if let Some(address) = self.addresses.get_mut(&from) {
+                    address.strangers = address.strangers.saturating_sub(1);
+                }
+            }
         }
         Some(stranger)
     }
@@ -216,5 +269,24 @@ mod tests {
         assert!(entrance.enter(ANA).is_some());
         drop(guests);
         entrance.with(|counts| assert_eq!((counts.strangers.len(), counts.addresses.len()), (0, 0)));
+    }
+
+    #[test]
+    fn whose_a_connection_is_may_be_known_later_rly_46() {
+        let entrance = entrance();
+        let mut guests: Vec<_> = (0..3).map(|_| entrance.enter_unknown()).collect();
+        assert!(guests[0].0.is_for(ANA) && guests[1].0.is_for(ANA));
+        assert!(!guests[2].0.is_for(ANA), "one address does not take all places");
+        assert!(guests[2].0.is_for(BO));
+        let _cy = entrance.enter_unknown();
+        assert!(is_shown_out(&mut guests[0].1), "the oldest of whoever has most");
+        assert!(!is_shown_out(&mut guests[1].1) && !is_shown_out(&mut guests[2].1));
+        drop((guests, _cy));
+        entrance.with(|counts| {
+            assert_eq!(
+                (counts.strangers.len(), counts.unknown, counts.addresses.len()),
+                (0, 0, 0)
+            )
+        });
     }
 }

@@ -3,6 +3,7 @@
 //! In: the bytes of a request's head, and a door's 16 bytes of proof. Out: what is asked for. Everything that is
 //! neither the relay's path nor a door's request is answered with one and the same [`NOT_FOUND`] (RLY-30).
 
+use std::net::{IpAddr, SocketAddr};
 use std::str;
 
 use stonechat_wire::ids::DoorPath;
@@ -116,6 +117,20 @@ fn begins(bytes: &[u8], method: &[u8], at: impl Fn(DoorPath) -> Beginning) -> Op
     let line = LINE_END.get(..end.len()).unwrap_or(LINE_END);
     let path = DoorPath::from_text(str::from_utf8(path).ok()?)?;
     end.starts_with(line).then(|| at(path))
+}
+
+/// For whom a front passes a request on: the last address of its last `X-Forwarded-For`, which is the front's own word.
+/// What stands before it may be the visitor's.
+pub fn forwarded_for(bytes: &[u8]) -> Option<IpAddr> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    // What is read of a head that is not whole, or too long, counts as well.
+    let _ = request.parse(bytes);
+    let mut lines = request.headers.iter().rev();
+    let line = lines.find(|header| header.name.eq_ignore_ascii_case("x-forwarded-for"))?;
+    let last = str::from_utf8(line.value).ok()?.rsplit(',').next()?.trim();
+    let with_port = || last.parse().ok().map(|place: SocketAddr| place.ip());
+    last.parse().ok().or_else(with_port)
 }
 
 /// The answer that turns the connection into a WebSocket.
@@ -262,6 +277,28 @@ mod tests {
             let (asked, _) = read_head(knock.as_bytes()).unwrap().unwrap();
             assert_eq!(asked, Asked::Door { path, from }, "{range}");
         }
+    }
+
+    #[test]
+    fn the_last_address_is_the_fronts_own_word_rly_46() {
+        let of = |lines: &str| forwarded_for(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes());
+        let ip = |text: &str| Some(text.parse().unwrap());
+        for (lines, whom) in [
+            ("X-Forwarded-For: 192.0.2.7\r\n", ip("192.0.2.7")),
+            ("x-forwarded-for: 198.51.100.1, 192.0.2.7\r\n", ip("192.0.2.7")),
+            (
+                "X-Forwarded-For: 198.51.100.1\r\nA: b\r\nX-Forwarded-For: 2001:db8::7\r\n",
+                ip("2001:db8::7"),
+            ),
+            ("X-Forwarded-For: 192.0.2.7:5\r\n", ip("192.0.2.7")),
+            ("X-Forwarded-For: [2001:db8::7]:5\r\n", ip("2001:db8::7")),
+            ("X-Forwarded-For: 192.0.2.7, unknown\r\n", None),
+            ("X-Forwarded-For:\r\n", None),
+            ("A: b\r\n", None),
+        ] {
+            assert_eq!(of(lines), whom, "{lines}");
+        }
+        assert_eq!(forwarded_for(b"\x16\x03\x01"), None);
     }
 
     #[test]

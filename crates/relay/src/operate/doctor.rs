@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::home::{Home, HomeError};
+use crate::listen::CoverChoice;
 use crate::operate::settings::Settings;
 
 /// Files that a relay keeps open beside its connections.
@@ -51,6 +52,7 @@ pub fn examine(data: &Path, settings: &Settings) -> Vec<Finding> {
         syncs(data),
         port(data, settings.listen),
         address(settings),
+        before(settings),
     ];
     findings.extend(others.into_iter().map(|listen| port(data, listen)));
     findings
@@ -181,12 +183,35 @@ fn address(settings: &Settings) -> Finding {
     }
     let public = settings.public.as_deref().unwrap_or_default();
     let is_name = !public.is_empty() && public.split(',').all(|place| place.parse::<SocketAddr>().is_err());
-    if is_name && settings.tls().is_some() {
+    if is_name && settings.is_inside_tls() {
         let text = "`public` names no number: who is told another one for the name does not find the relay; put a comma and \
                     IP:PORT behind it";
         return finding(Health::Doubtful, text);
     }
     good("the route names where others reach it")
+}
+
+/// What stands before the relay, and whether strangers could go past it.
+fn before(settings: &Settings) -> Finding {
+    let Ok(Some(front)) = settings.front() else {
+        return good("nothing stands before the relay");
+    };
+    if settings.public.is_none() {
+        let text = "`behind` is set and no `public`: the route must name where others reach what holds the certificate";
+        return finding(Health::Bad, text);
+    }
+    if settings.cover() == CoverChoice::None {
+        let text = "what stands before the relay shows strangers a bare 404: set `proxy` to a site, or `site`";
+        return finding(Health::Doubtful, text);
+    }
+    if front.at.is_empty() && !settings.listen.ip().is_loopback() {
+        let text = format!(
+            "{} is open to others, who get nothing there but see that something listens: listen on 127.0.0.1",
+            settings.listen
+        );
+        return finding(Health::Doubtful, text);
+    }
+    good("what stands before the relay holds the certificate; nobody else is let in")
 }
 
 #[cfg(test)]
@@ -212,6 +237,26 @@ mod tests {
             .collect();
         assert_eq!(bad, [] as [&Finding; 0]);
         assert!(!folder.path().join("doctor.tmp").exists());
+    }
+
+    #[test]
+    fn what_stands_before_it_is_looked_at_rly_46() {
+        let behind = "behind = \"http\"\n";
+        for (text, health) in [
+            ("", Health::Good),
+            (behind, Health::Bad),
+            ("behind = \"http\"\npublic = \"a:443\"", Health::Doubtful),
+            (
+                "behind = \"http\"\npublic = \"a:443\"\nproxy = \"127.0.0.1:1\"",
+                Health::Good,
+            ),
+            (
+                "behind = \"http\"\npublic = \"a:443\"\nproxy = \"127.0.0.1:1\"\nlisten = \"0.0.0.0:1\"",
+                Health::Doubtful,
+            ),
+        ] {
+            assert_eq!(before(&settings(text)).health, health, "{text}");
+        }
     }
 
     #[test]

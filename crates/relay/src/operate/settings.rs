@@ -11,7 +11,7 @@ use stonechat_wire::address;
 use stonechat_wire::route::RelayRoute;
 
 use crate::limits::Limits;
-use crate::listen::{AccessChoice, CoverChoice};
+use crate::listen::{AccessChoice, CoverChoice, Front, Telling};
 
 /// What stands before a key's name in the environment.
 const PREFIX: &str = "STONECHAT_RELAY_";
@@ -21,6 +21,8 @@ const KEYS: &[&str] = &[
     "public",
     "cert",
     "key",
+    "behind",
+    "behind_at",
     "site",
     "proxy",
     "access",
@@ -33,6 +35,8 @@ const KEYS: &[&str] = &[
     "forward_to",
 ];
 
+/// Where a web server with a certificate is looked for.
+pub const HTTPS_PORT: u16 = 443;
 /// Where a relay listens when nobody says otherwise.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7481);
 
@@ -50,6 +54,10 @@ pub struct Settings {
     cert: Option<PathBuf>,
     /// File of its private key.
     key: Option<PathBuf>,
+    /// What holds the certificate before it: "http" or "proxy-protocol".
+    behind: Option<Behind>,
+    /// Where that stands, with spaces between; this machine where nothing is said.
+    behind_at: String,
     /// Folder of the site that strangers see.
     site: Option<PathBuf>,
     /// `host:port` of the web server whose site strangers see.
@@ -72,6 +80,14 @@ pub struct Settings {
     forward_to: String,
 }
 
+/// A [`Telling`] as the settings have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Behind {
+    Http,
+    ProxyProtocol,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Access {
@@ -89,6 +105,12 @@ pub enum SettingsError {
     /// One address cannot show two sites.
     #[error("site and proxy exclude each other")]
     TwoCovers,
+    /// One certificate, one holder.
+    #[error("behind and cert exclude each other: what stands before the relay holds the certificate")]
+    TwoEnds,
+    /// A word of `behind_at` that is none.
+    #[error("behind_at: {0:?} is not an address")]
+    NotAPlace(String),
     /// A word of `also_listen` that is none.
     #[error("also_listen: {0:?} is not ADDRESS:PORT")]
     NotAnAddress(String),
@@ -115,6 +137,8 @@ impl Default for Settings {
             public: None,
             cert: None,
             key: None,
+            behind: None,
+            behind_at: String::new(),
             site: None,
             proxy: None,
             access: Access::Secret,
@@ -149,6 +173,10 @@ impl Settings {
         if settings.site.is_some() && settings.proxy.is_some() {
             return Err(SettingsError::TwoCovers);
         }
+        if settings.behind.is_some() && settings.cert.is_some() {
+            return Err(SettingsError::TwoEnds);
+        }
+        settings.behind_at()?;
         settings.forward()?;
         settings.also_listen()?;
         if let Some(public) = settings.public.as_ref().filter(|public| !address::holds(public)) {
@@ -170,6 +198,27 @@ impl Settings {
     pub fn also_listen(&self) -> Result<Vec<SocketAddr>, SettingsError> {
         let address = |word: &str| word.parse().map_err(|_| SettingsError::NotAnAddress(word.to_owned()));
         self.also_listen.split_whitespace().map(address).collect()
+    }
+
+    /// What holds the certificate before it. Errors: a word of `behind_at` that is no address.
+    pub fn front(&self) -> Result<Option<Front>, SettingsError> {
+        let at = self.behind_at()?;
+        let telling = self.behind.map(|behind| match behind {
+            Behind::Http => Telling::Http,
+            Behind::ProxyProtocol => Telling::ProxyProtocol,
+        });
+        Ok(telling.map(|telling| Front { telling, at }))
+    }
+
+    /// Where what stands before it may come from; this machine where nothing is said.
+    pub fn behind_at(&self) -> Result<Vec<IpAddr>, SettingsError> {
+        let address = |word: &str| word.parse().map_err(|_| SettingsError::NotAPlace(word.to_owned()));
+        self.behind_at.split_whitespace().map(address).collect()
+    }
+
+    /// Whether its address is one of TLS, whoever holds the certificate.
+    pub const fn is_inside_tls(&self) -> bool {
+        self.behind.is_some() || self.cert.is_some()
     }
 
     /// The files of certificate and key, where it speaks TLS.
@@ -214,23 +263,28 @@ impl Settings {
     }
 
     /// A file to begin with: every key with what it means.
-    pub fn template(public: Option<&str>) -> String {
+    pub fn template(wish: &Beginning) -> String {
         let all = Self::default();
-        let public = public.map_or_else(
-            || "# public = \"relay.example:7481\"".into(),
-            |public| format!("public = {public:?}"),
-        );
+        let (cert, key) = wish.tls.clone().unzip();
+        let (cert, key) = (cert.map(as_text), key.map(as_text));
+        let (site, proxy) = match &wish.cover {
+            CoverChoice::None => (None, None),
+            CoverChoice::Site(folder) => (Some(as_text(folder.clone())), None),
+            CoverChoice::Proxy(address) => (None, Some(address.clone())),
+        };
         format!(
             "# Settings of a Stonechat relay. Each key can be overridden by STONECHAT_RELAY_ and its name in capitals.\n\n\
-             # Where to listen; 0.0.0.0 is every address of this machine.\nlisten = \"0.0.0.0:7481\"\n\
+             # Where to listen; 0.0.0.0 is every address of this machine.\nlisten = \"{}\"\n\
              # Where else, with spaces between: a second port helps those to whom the first is closed.\n\
              # also_listen = \"0.0.0.0:8443\"\n\
              # HOST:PORT under which others reach it: goes into the route. Behind it up to three times a comma and\n\
-             # IP:PORT, for those to whom the name is not told or its port is closed.\n{public}\n\
-             # Certificate (its chain behind it) and private key, as PEM: then the relay speaks TLS.\n\
-             # cert = \"/etc/stonechat/cert.pem\"\n# key = \"/etc/stonechat/key.pem\"\n\
-             # What strangers see: the files of a folder, or the site of a web server behind.\n\
-             # site = \"/srv/site\"\n# proxy = \"127.0.0.1:8080\"\n\
+             # IP:PORT, for those to whom the name is not told or its port is closed.\n{}\
+             # Certificate (its chain behind it) and private key, as PEM: then the relay speaks TLS.\n{}{}\
+             # Or another program holds the certificate and stands before this one, which listens in plain then.\n\
+             # \"http\": it passes requests on, with X-Forwarded-For. \"proxy-protocol\": bytes, with that header.\n{}\
+             # The addresses it comes from, where that is not this machine. Nobody else is let in.\n\
+             # behind_at = \"192.0.2.7\"\n\
+             # What strangers see: the files of a folder, or the site of a web server behind.\n{}{}\
              # \"secret\": whoever has the route. \"open\": everybody.\naccess = \"secret\"\n\
              # Where figures are told, for this machine only.\nmetrics = \"127.0.0.1:7482\"\n\
              # Disk for mailboxes. At 80 % no new mailbox is opened, at 90 % nothing is taken.\ndisk_gib = {}\n\
@@ -240,9 +294,67 @@ impl Settings {
              # What may be put with one secret a day.\nsecret_gib_per_day = {}\n\
              # Routes of relays that clients may reach through this one, with spaces between them; their secrets are not used.\n\
              # forward_to = \"stone:r... stone:r...\"\n",
-            all.disk_gib, all.blob_gib, all.connections, all.envelopes, all.secret_gib_per_day
+            wish.listen(),
+            line("public", wish.public.as_deref(), "relay.example:7481"),
+            line("cert", cert.as_deref(), "/etc/stonechat/cert.pem"),
+            line("key", key.as_deref(), "/etc/stonechat/key.pem"),
+            line("behind", wish.behind.map(Telling::word), "http"),
+            line("site", site.as_deref(), "/srv/site"),
+            line("proxy", proxy.as_deref(), "127.0.0.1:8080"),
+            all.disk_gib,
+            all.blob_gib,
+            all.connections,
+            all.envelopes,
+            all.secret_gib_per_day
         )
     }
+}
+
+/// What a settings file begins with, where it is not the default.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The address that goes into the route.
+    pub public: Option<String>,
+    /// Files of certificate and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// What holds the certificate before it.
+    pub behind: Option<Telling>,
+    /// What strangers see.
+    pub cover: CoverChoice,
+}
+
+impl Default for Beginning {
+    fn default() -> Self {
+        Self {
+            public: None,
+            tls: None,
+            behind: None,
+            cover: CoverChoice::None,
+        }
+    }
+}
+
+impl Beginning {
+    /// Behind another program for this machine only; with a certificate where browsers look.
+    fn listen(&self) -> SocketAddr {
+        match (self.behind, &self.tls) {
+            (Some(_), _) => LISTEN,
+            (None, Some(_)) => (Ipv4Addr::UNSPECIFIED, HTTPS_PORT).into(),
+            (None, None) => (Ipv4Addr::UNSPECIFIED, LISTEN.port()).into(),
+        }
+    }
+}
+
+/// `key = "value"`, or as a comment with an example.
+fn line(key: &str, value: Option<&str>, example: &str) -> String {
+    match value {
+        Some(value) => format!("{key} = {}\n", toml::Value::from(value)),
+        None => format!("# {key} = {example:?}\n"),
+    }
+}
+
+fn as_text(path: PathBuf) -> String {
+    path.display().to_string()
 }
 
 #[cfg(test)]
@@ -273,7 +385,11 @@ mod tests {
 
     #[test]
     fn the_template_reads_as_what_it_says() {
-        let settings = Settings::read(&Settings::template(Some("relay.example:7481")), nothing).unwrap();
+        let wish = Beginning {
+            public: Some("relay.example:7481".into()),
+            ..Beginning::default()
+        };
+        let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
         assert_eq!(settings.public.as_deref(), Some("relay.example:7481"));
         let default = Settings::default();
         assert_eq!(
@@ -286,8 +402,33 @@ mod tests {
             default
         );
         for key in KEYS {
-            assert!(Settings::template(None).contains(&format!("{key} =")), "{key}");
+            assert!(Settings::template(&wish).contains(&format!("{key} =")), "{key}");
         }
+        let wish = Beginning {
+            tls: Some(("a b".into(), "c\"d".into())),
+            cover: CoverChoice::Site("e".into()),
+            ..Beginning::default()
+        };
+        let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
+        assert_eq!((settings.tls(), settings.cover()), (wish.tls, wish.cover));
+        assert_eq!(settings.listen.to_string(), "0.0.0.0:443");
+    }
+
+    #[test]
+    fn a_file_behind_another_program_listens_for_this_machine_only_rly_46() {
+        for telling in [Telling::Http, Telling::ProxyProtocol] {
+            let wish = Beginning {
+                behind: Some(telling),
+                cover: CoverChoice::Proxy("127.0.0.1:8080".into()),
+                ..Beginning::default()
+            };
+            let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
+            assert!(settings.listen.ip().is_loopback() && settings.is_inside_tls());
+            let front = Front { telling, at: vec![] };
+            assert_eq!((settings.front().unwrap(), settings.cover()), (Some(front), wish.cover));
+        }
+        let named = Settings::read("behind = \"http\"\nbehind_at = \"192.0.2.7 ::1\"", nothing).unwrap();
+        assert_eq!(named.front().unwrap().unwrap().at.len(), 2);
     }
 
     #[test]
@@ -296,6 +437,7 @@ mod tests {
             "disc_gib = 2",
             "disk_gib = \"much\"",
             "access = \"none\"",
+            "behind = \"nginx\"",
             "listen = 5",
             "= =",
         ] {
@@ -308,6 +450,10 @@ mod tests {
             Settings::read("cert = \"a\"", nothing),
             Err(SettingsError::HalfOfTls)
         ));
+        let both = Settings::read("cert = \"a\"\nkey = \"b\"\nbehind = \"http\"", nothing);
+        assert!(matches!(both, Err(SettingsError::TwoEnds)));
+        let nowhere = Settings::read("behind_at = \"here\"", nothing);
+        assert!(matches!(nowhere, Err(SettingsError::NotAPlace(word)) if word == "here"));
         let both = Settings::read("site = \"a\"\nproxy = \"b:1\"", nothing);
         assert!(matches!(both, Err(SettingsError::TwoCovers)));
         let proxied = Settings::read("proxy = \"b:1\"", nothing).unwrap();

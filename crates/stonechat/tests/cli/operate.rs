@@ -42,6 +42,57 @@ fn a_relay_is_set_up_checked_and_run_by_its_settings() {
     assert!(bad.code != 0 && bad.err.contains("disc_gib"), "{}", bad.err);
 }
 
+#[test]
+fn a_relay_behind_a_web_server_names_its_name_and_is_run_in_plain_rly_46() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = text(&folder.path().join("relay"));
+    let words = [
+        "relay",
+        "init",
+        "--data",
+        &data,
+        "--name",
+        "relay.example",
+        "--behind",
+        "--proxy",
+        "127.0.0.1:8080",
+    ];
+    let said = run(&words).ok();
+    let route = said.lines().find_map(|line| line.strip_prefix("route: ")).unwrap();
+    let parsed = stonechat_wire::route::RelayRoute::parse(route).unwrap();
+    assert_eq!(parsed.address, "https://relay.example:443");
+    let settings = folder.path().join("relay").join("relay.toml");
+    let written = fs::read_to_string(&settings).unwrap();
+    assert!(written.contains("listen = \"127.0.0.1:7481\"\n"), "{written}");
+    fs::write(&settings, written.replace(":7481\"\n", ":0\"\n").replace(":7482", ":0")).unwrap();
+    let doctor = run(&["relay", "doctor", "--data", &data]);
+    assert!(
+        doctor.out.contains("good: what stands before the relay"),
+        "{}",
+        doctor.out
+    );
+    let relay = Process::start(&["relay", "run", "--data", &data], "route: ", &[]);
+    assert_eq!(relay.said, route);
+    let both = run(&[
+        "relay",
+        "run",
+        "--data",
+        &data,
+        "--behind=http",
+        "--cert",
+        "a",
+        "--key",
+        "b",
+    ]);
+    assert_eq!(both.code, 2, "{}", both.err);
+    let otherwise = run(&["relay", "run", "--data", &data, "--behind=nginx"]);
+    assert!(
+        otherwise.code == 2 && otherwise.err.contains("proxy-protocol"),
+        "{}",
+        otherwise.err
+    );
+}
+
 /// The figures of a relay that tells them.
 fn figure(relay: &Relay, name: &str) -> u64 {
     let stats = run(&["relay", "stats", "--data", &text(relay.dir())]).ok();

@@ -7,27 +7,43 @@ use super::*;
 /// After so much silence an answer is over.
 const QUIET: Duration = Duration::from_millis(400);
 /// Probers at work at once.
-const PROBERS: usize = 16;
+pub(super) const PROBERS: usize = 16;
 
 /// An nginx with a small site.
-struct Nginx {
-    address: SocketAddr,
+pub(super) struct Nginx {
+    pub(super) address: SocketAddr,
     process: Child,
     _folder: tempfile::TempDir,
 }
 
+/// What an nginx reads besides its own small site.
+#[derive(Default)]
+pub(super) struct More {
+    /// Before all, for instance to load a module.
+    pub(super) first: String,
+    /// Within `http`.
+    pub(super) http: String,
+    /// After all, for instance `stream`.
+    pub(super) last: String,
+}
+
 impl Nginx {
     async fn start() -> Self {
+        Self::with(&More::default()).await
+    }
+
+    pub(super) async fn with(more: &More) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let address = free_address().await;
         write_site(&folder.path().join("site"));
         let at = folder.path().display();
+        let More { first, http, last } = more;
         let settings = format!(
-            "daemon off; master_process off; worker_processes 1; pid {at}/pid; error_log /dev/null;\n\
+            "{first} daemon off; master_process off; worker_processes 1; pid {at}/pid; error_log /dev/null;\n\
              events {{}}\nhttp {{ access_log off; client_body_temp_path {at}/a; proxy_temp_path {at}/b; fastcgi_temp_path {at}/c;\n\
              uwsgi_temp_path {at}/d; scgi_temp_path {at}/e; types {{ text/html html; text/css css; }}\n\
              client_header_timeout 3s; client_body_timeout 3s; keepalive_timeout 2s;\n\
-             server {{ listen {address}; root {at}/site; }} }}"
+             server {{ listen {address}; root {at}/site; }}\n{http} }}\n{last}"
         );
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, settings).unwrap();
@@ -52,6 +68,11 @@ impl Drop for Nginx {
     }
 }
 
+/// A place on loopback that is free now.
+pub(super) async fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
 fn write_site(folder: &Path) {
     std::fs::create_dir_all(folder.join("more")).unwrap();
     std::fs::write(folder.join("index.html"), "<!doctype html><p>Bees and honey").unwrap();
@@ -67,9 +88,9 @@ fn write_site(folder: &Path) {
 }
 
 /// A relay with a live door behind its cover.
-struct Covered {
-    relay: Running,
-    path: String,
+pub(super) struct Covered {
+    pub(super) relay: Running,
+    pub(super) path: String,
     _folder: tempfile::TempDir,
 }
 
@@ -99,7 +120,14 @@ impl Covered {
 
 /// Everything that comes back, and whether the connection was closed then.
 async fn probe(address: SocketAddr, pieces: &[Vec<u8>]) -> (String, bool) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    probe_on(TcpStream::connect(address).await.unwrap(), pieces).await
+}
+
+/// The same on a connection that stands.
+pub(super) async fn probe_on(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    pieces: &[Vec<u8>],
+) -> (String, bool) {
     for (n, piece) in pieces.iter().enumerate() {
         if n > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -125,7 +153,7 @@ fn without_date(answer: &str) -> String {
 }
 
 /// What a prober says who has seen an invite's link, or only guesses. Named by what it says.
-fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
+pub(super) fn probes(door: &str, relay: &str) -> Vec<(String, Vec<Vec<u8>>)> {
     let guess = "AAAABBBBCCCCDDDD";
     let mut all = Vec::new();
     let mut add = |text: String| all.push((text.clone(), vec![text.into_bytes()]));

@@ -63,7 +63,7 @@ fn truck(address: &str, house: &House) -> Truck {
 }
 
 /// Makes an authority and a certificate of it for this host. Out: trust in the authority, and the files.
-fn certificate(folder: &Path, host: &str) -> (Trust, TlsFiles) {
+pub(super) fn certificate(folder: &Path, host: &str) -> (Trust, TlsFiles) {
     let authority_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
