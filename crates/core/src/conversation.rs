@@ -357,13 +357,10 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
     Ok(())
 }
 
-/// One more relay carries this conversation.
-pub(crate) fn join_relay(step: &Step<'_, '_>, group: Gid, relay: RelayId) -> Result<(), Stop> {
-    step.tx.execute(
-        "INSERT OR IGNORE INTO conversation_relay VALUES (?, ?)",
-        params![group, relay.as_bytes()],
-    )?;
-    Ok(())
+/// One more relay carries this conversation. Out: whether it is new there.
+pub(crate) fn join_relay(step: &Step<'_, '_>, group: Gid, relay: RelayId) -> Result<bool, Stop> {
+    let sql = "INSERT OR IGNORE INTO conversation_relay VALUES (?, ?)";
+    Ok(step.tx.execute(sql, params![group, relay.as_bytes()])? == 1)
 }
 
 /// Writes a text. Sending twice with one client id sends once.
@@ -719,13 +716,10 @@ fn shown_as(
 ) -> Result<Shown, Stop> {
     let served = match header.kind {
         _any if from.own => true,
-        Kind::KeyPackages
-        | Kind::Welcome
-        | Kind::Behind
-        | Kind::Placed
-        | Kind::Lacking
-        | Kind::Near
-        | Kind::Introduced => !from.grouped,
+        Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Placed | Kind::Lacking | Kind::Introduced => {
+            !from.grouped
+        }
+        Kind::Near => true,
         Kind::Leave | Kind::Consent | Kind::Picture => from.grouped,
         _other => false,
     };
@@ -769,7 +763,7 @@ fn told(
         Kind::Placed => group::placed::take_in(step, by.account, body),
         Kind::Introduced if !from.grouped => introduced::told(step, from, by.account, body),
         Kind::Lacking => group::apart::lacks(step, by.account, body),
-        Kind::Near if !from.grouped && !from.hidden => near::told(step, from, body),
+        Kind::Near if !from.hidden => near::told(step, from, by.account, body),
         Kind::Leave => group::leave_said(step, from, by, body),
         Kind::Consent => group::succession::said(step, from, by.account, body),
         Kind::Picture if from.grouped => group::picture::come(step, from, body),

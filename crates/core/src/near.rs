@@ -24,6 +24,10 @@ use stonechat_wire::route::RelayKeys;
 pub(crate) const KNOWN_MAX: u32 = 100;
 /// So many contacts are told of mine at once; others when it is named the next time.
 const TOLD_AT_ONCE: u32 = 32;
+/// Of these so many of whom only groups tell.
+pub(crate) const KNOWN_OF_GROUPS_MAX: u32 = KNOWN_MAX / 2;
+/// Members of a group in which they tell each other of theirs, at most (LAN-4).
+pub(crate) const TELLING_MAX: u32 = 16;
 /// Near relays of a conversation at the moment, at most (LAN-9).
 pub(crate) const HERE_MAX: u32 = 8;
 
@@ -98,6 +102,16 @@ pub(crate) fn learn(
     named: &CardRelay,
     place: Option<String>,
 ) -> Result<Option<RelayId>, Stop> {
+    learn_of(step, named, place, KNOWN_MAX)
+}
+
+/// The same, where not as many are known.
+fn learn_of(
+    step: &mut Step<'_, '_>,
+    named: &CardRelay,
+    place: Option<String>,
+    most: u32,
+) -> Result<Option<RelayId>, Stop> {
     let id = named.relay.as_bytes();
     let sql = "SELECT near FROM relay WHERE relay = ?";
     let known: Option<u8> = step.tx.query_row(sql, [id], |row| row.get(0)).optional()?;
@@ -112,7 +126,7 @@ pub(crate) fn learn(
         None => {
             let sql = "SELECT count(*) FROM relay WHERE near = ?";
             let count: u32 = step.tx.query_row(sql, [THEIRS], |row| row.get(0))?;
-            if count >= KNOWN_MAX {
+            if count >= most {
                 return Ok(None);
             }
             step.tx.execute(
@@ -160,7 +174,7 @@ pub(crate) fn mine(step: &Step<'_, '_>) -> Result<Option<(RelayId, Option<String
     Ok(found.optional()?)
 }
 
-/// Tells contacts of mine who have not heard of it (LAN-4).
+/// Tells contacts of mine who have not heard of it, and small groups (LAN-4).
 pub(crate) fn tell_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let Some((relay, _)) = mine(step)? else { return Ok(()) };
     let untold: Vec<Gid> = step
@@ -177,44 +191,69 @@ pub(crate) fn tell_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Conversations of two with contacts who were let in, the latest first.
+/// Groups, and conversations of two with contacts who were let in, the latest first.
 const UNTOLD: &str = "
     SELECT v.group_id FROM conversation v JOIN chat h ON h.id = v.chat
-    WHERE v.grouped = 0 AND v.own = 0 AND v.waiting = 0 AND v.gone = 0 AND v.near_told IS NOT ?
-      AND h.contact IS NOT NULL AND h.hidden = 0 AND h.waiting = 0
+    WHERE v.own = 0 AND v.waiting = 0 AND v.gone = 0 AND v.near_told IS NOT ?
+      AND (v.grouped = 1 OR h.contact IS NOT NULL) AND h.hidden = 0 AND h.waiting = 0
     ORDER BY h.active_at DESC, v.group_id LIMIT ?";
 
 fn tell_in(step: &mut Step<'_, '_>, group: &Gid, relay: RelayId, body: &[u8]) -> Result<(), Stop> {
     let of = conversation::load(step, group)?.ok_or(Stop::Refused("no such conversation"))?;
-    conversation::tell(step, &of, Kind::Near, body)?;
+    if is_small(&of) {
+        conversation::tell(step, &of, Kind::Near, body)?;
+    }
     step.tx
-        .prepare_cached("UPDATE conversation SET near_told = ? WHERE group_id = ?")?
+        .prepare_cached("UPDATE conversation SET near_told = ?, near_told_in = head WHERE group_id = ?")?
         .execute(params![relay.as_bytes(), group])?;
     Ok(())
 }
 
-/// A device of a contact, or another one of mine, tells of its near relay.
-pub(crate) fn told(step: &mut Step<'_, '_>, from: &Conversation, body: &[u8]) -> Result<(), Stop> {
-    let named = decode_near(body).map_err(|_| Stop::Refused("near relay"))?;
-    let Some(relay) = learn(step, &named, None)? else {
-        return Ok(());
-    };
-    if whose(step, relay)? == Whose::Theirs {
-        conversation::join_relay(step, from.group, relay)?;
-    }
-    make_room(step, &from.group)
+const fn is_small(of: &Conversation) -> bool {
+    !of.grouped || of.accounts <= TELLING_MAX as usize
 }
 
-/// A conversation of two names as many as it may use; the oldest go (LAN-9).
-fn make_room(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
+/// A device of a contact, of a member, or another one of mine, tells of its near relay.
+pub(crate) fn told(step: &mut Step<'_, '_>, from: &Conversation, by: AccountId, body: &[u8]) -> Result<(), Stop> {
+    let named = decode_near(body).map_err(|_| Stop::Refused("near relay"))?;
+    let most = if from.grouped { KNOWN_OF_GROUPS_MAX } else { KNOWN_MAX };
+    let Some(relay) = learn_of(step, &named, None, most)? else {
+        return Ok(());
+    };
+    let is_new = whose(step, relay)? == Whose::Theirs && conversation::join_relay(step, from.group, relay)?;
+    make_room(step, from)?;
+    if is_new && from.grouped {
+        tell_again(step, &from.group, by)?;
+    }
+    Ok(())
+}
+
+/// Tells a group again, if somebody is there who was not when it was told last.
+fn tell_again(step: &mut Step<'_, '_>, group: &Gid, newcomer: AccountId) -> Result<(), Stop> {
+    let sql = "SELECT near_told_in FROM conversation WHERE group_id = ?";
+    let told_in: Option<[u8; 16]> = step.tx.query_row(sql, [group], |row| row.get(0))?;
+    let has_heard = match told_in.map(EpochId::from_bytes) {
+        Some(told_in) => epochs::accounts(step, told_in)?.contains(&newcomer),
+        None => false,
+    };
+    if !has_heard {
+        let sql = "UPDATE conversation SET near_told = NULL WHERE group_id = ?";
+        step.tx.execute(sql, [group])?;
+        tell_all(step)?;
+    }
+    Ok(())
+}
+
+/// A conversation of two names as many as it may use, a group one for each member; the oldest go (LAN-9).
+fn make_room(step: &mut Step<'_, '_>, of: &Conversation) -> Result<(), Stop> {
+    let group = &of.group;
+    let most = if of.grouped { TELLING_MAX } else { HERE_MAX };
     let sql = "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay)
                WHERE c.group_id = ? AND r.near = ? ORDER BY r.added_at DESC, c.relay LIMIT -1 OFFSET ?";
     let old: Vec<RelayId> = step
         .tx
         .prepare_cached(sql)?
-        .query_map(params![group, THEIRS, HERE_MAX], |row| {
-            row.get(0).map(RelayId::from_bytes)
-        })?
+        .query_map(params![group, THEIRS, most], |row| row.get(0).map(RelayId::from_bytes))?
         .collect::<Result<_, _>>()?;
     for relay in old {
         step.tx

@@ -10,6 +10,7 @@ use crate::defence::{self, Defence};
 use crate::leaf;
 use crate::meeting;
 use crate::mls::{self, Entered, Known, Signer};
+use crate::near;
 use crate::restore;
 use crate::roles;
 use crate::step::{Step, Stop};
@@ -61,6 +62,7 @@ pub(super) fn enter(
         }
     }
     epochs::added_by(step, entered.epoch, by)?;
+    near::tell_all(step)?;
     supply::offer(step, from, by)
 }
 

@@ -173,7 +173,8 @@ CREATE TABLE conversation(
   receipt_due  INTEGER,                  -- a standalone receipt leaves then, device clock
   receipt_quiet INTEGER NOT NULL DEFAULT 0, -- what is due answers only what shows nothing
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
-  near_told    BLOB,                     -- of a conversation of two: the near relay of mine that the other side was told of (LAN-4)
+  near_told    BLOB,                     -- the near relay of mine that those who are in it were told of (LAN-4)
+  near_told_in BLOB,                     -- the head then: who came later has not heard of it
   read_told    BLOB,                     -- message id up to which "read" was told
   own_read_due INTEGER,                  -- my other devices hear then what was read here, device clock (OWN-10)
   read_awaited BLOB,                     -- message id up to which another device of mine has read; it is not here yet

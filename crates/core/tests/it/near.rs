@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, Device, relay_keys};
 use crate::forks::change;
-use crate::groups::account;
+use crate::groups::{account, chat, circle, create};
 use stonechat_core::Input;
 use stonechat_core::api::{self, Command, Event, Fault, MessageState, Reply};
 use stonechat_wire::drop::drop_id;
@@ -346,4 +346,50 @@ fn without_any_relay_an_invitation_stands_on_the_near_one_lan_6() {
     };
     assert_eq!(doors(&name(&mut bench, 0, None)), 0);
     assert_eq!(doors(&name(&mut bench, 0, Some("192.168.43.7:5001"))), 1);
+}
+
+#[test]
+fn members_of_a_small_group_who_are_no_contacts_hear_one_another_s_near_relays_lan_4() {
+    let mut bench = circle(4);
+    create(&mut bench, &[1, 2]);
+    let chat = chat(&mut bench, 0);
+    for device in 0..4 {
+        name(&mut bench, device, None);
+        bench.pass(10_000);
+    }
+    // Bo and Cy know Ana alone, and each other's near relays by the group. Di is not in it.
+    for (device, known) in [(0, 3), (1, 2), (2, 2), (3, 1)] {
+        let theirs = "SELECT count(*) FROM relay WHERE near = 1";
+        assert_eq!(bench.numbers(device, theirs), [known], "device {device}");
+    }
+    let add = api::GroupMembers {
+        chat,
+        members: vec![account(&mut bench, 3)],
+    };
+    bench.ask(0, Command::GroupAdd(add)).unwrap();
+    bench.pass(60_000);
+    for device in 0..4 {
+        let theirs = "SELECT count(*) FROM relay WHERE near = 1";
+        assert_eq!(bench.numbers(device, theirs), [3], "device {device}");
+    }
+    // Where Bo's device reaches Cy's near relay alone, it reads the group there.
+    bench.lose(1);
+    assert!(!reads(&greets(&mut bench, 1, id(2)), id(2)).is_empty());
+    // And nobody goes on telling: none is left who was not told.
+    for device in [0, 2, 3] {
+        let untold = "SELECT count(*) FROM conversation WHERE near_told IS NULL";
+        assert_eq!(bench.numbers(device, untold), [0], "device {device}");
+    }
+}
+
+#[test]
+fn in_a_larger_group_nobody_tells_of_near_relays_lan_4() {
+    let mut bench = circle(17);
+    create(&mut bench, &(1..17).collect::<Vec<_>>());
+    for device in [1, 2] {
+        name(&mut bench, device, None);
+        bench.pass(10_000);
+    }
+    assert_eq!(bench.numbers(1, "SELECT count(*) FROM relay WHERE near = 1"), [0]);
+    assert_eq!(bench.numbers(0, "SELECT count(*) FROM relay WHERE near = 1"), [2]);
 }

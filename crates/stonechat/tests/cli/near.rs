@@ -143,4 +143,16 @@ fn a_family_of_five_on_a_hotspot_talks_on_lan_7() {
             reads(person, "Family", &format!("{name} after the shutdown"));
         }
     }
+
+    // Ana goes, whom alone they all know.
+    let ana = family.remove(0);
+    drop(ana);
+    for (person, name) in family.iter().zip(&NAMES[1..]) {
+        person.run(&["send", "Family", &format!("{name} without Ana")]).ok();
+    }
+    for person in &family {
+        for name in &NAMES[1..] {
+            reads(person, "Family", &format!("{name} without Ana"));
+        }
+    }
 }
