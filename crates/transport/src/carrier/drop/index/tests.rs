@@ -240,7 +240,8 @@ fn whoever_fills_old_days_hides_no_new_ones_drp_9() {
     index.subscribe(&[(tag(1), 0)], &[]);
     index.found(DAY, &many(0, 3), 0);
     for n in 1..=3 {
-        assert_eq!(fetch(&mut index, &[1]), [(1, n)], "before what is old");
+        assert_eq!(index.queue.front().map(|spot| spot.0), Some(DAY), "before what is old");
+        assert_eq!(fetch(&mut index, &[1]), [(1, n)]);
     }
     index.found(DAY - 2, &many(0, 3), 0);
     assert_eq!(index.objects.len(), OBJECTS_MAX);
