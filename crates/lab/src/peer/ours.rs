@@ -3,7 +3,7 @@
 //! In: the program's path and a running [`Router`]. Out: when each text came to Bo, as his own daemon tells it. The
 //! daemons are asked over their local sockets, which no network namespace shuts off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -70,6 +70,9 @@ const SECOND_PORT: u16 = 8443;
 const START_MAX: Duration = Duration::from_secs(60);
 /// Time between two looks at what has come.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// So many messages may overtake one.
+const LATE_MAX: usize = 50;
 
 /// A relay and two people, running.
 #[derive(Debug)]
@@ -180,13 +183,13 @@ impl Friends {
             }
         });
         let mut came: BTreeMap<String, (Instant, usize)> = BTreeMap::new();
-        let mut after = json!(i64::MIN);
+        let mut seen = BTreeSet::new();
         while came.len() < work.texts && Instant::now() < work.end(began) {
-            look(&mut bo, &from, &mut after, &mut came);
+            look(&mut bo, &from, &mut seen, &mut came);
             sleep(LOOK);
         }
         writing.join().unwrap();
-        look(&mut bo, &from, &mut after, &mut came);
+        look(&mut bo, &from, &mut seen, &mut came);
         let texts = (0..work.texts).map(|n| {
             let due = work.due(began, n);
             let at = came
@@ -349,13 +352,15 @@ fn chat(socket: &mut Socket) -> Option<Value> {
     chats.get(0).map(|chat| chat["id"].clone())
 }
 
-fn look(bo: &mut Socket, chat: &Value, after: &mut Value, came: &mut BTreeMap<String, (Instant, usize)>) {
+/// `seen`: positions of messages. They are in the order of writing: what comes late stands before what came.
+fn look(bo: &mut Socket, chat: &Value, seen: &mut BTreeSet<i64>, came: &mut BTreeMap<String, (Instant, usize)>) {
+    let after = seen.iter().nth_back(LATE_MAX).copied().unwrap_or(i64::MIN);
     let Ok(page) = bo.ask("messages", &json!({ "chat": chat, "after": after, "limit": 500 })) else {
         return;
     };
     for message in page["messages"].as_array().into_iter().flatten() {
-        *after = message["position"].clone();
-        if message["kind"] == "text" {
+        let is_new = seen.insert(message["position"].as_i64().unwrap());
+        if is_new && message["kind"] == "text" {
             let text = message["text"].as_str().unwrap_or_default().to_owned();
             came.entry(text).or_insert_with(|| (Instant::now(), 0)).1 += 1;
         }
