@@ -99,10 +99,17 @@ impl Host {
         }
     }
 
-    pub(crate) fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
+    /// Tells it and all that it has started; after STOP it takes no step any more until it is ended.
+    pub(crate) fn signal(&self, signal: &str) {
+        if let Some(process) = &self.process {
             let group = format!("-{}", process.id());
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = Command::new("kill").args([signal, "--", &group]).status();
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.signal("-KILL");
+        if let Some(mut process) = self.process.take() {
             let _ = process.wait();
         }
         let _ = std::fs::remove_file(self.folder.path().join("pid"));

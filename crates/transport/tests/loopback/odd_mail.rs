@@ -365,41 +365,53 @@ async fn a_hundred_thousand_mails_of_others_hide_nothing_drp_16() {
     );
 }
 
-#[tokio::test]
-async fn what_comes_after_a_mailbox_was_wiped_or_brought_back_is_read_drp_12() {
-    for validity in [2, 1] {
-        let odd = Odd::start(Mood::Fine).await;
-        let (mut drops, mut others) = (Drops::default(), Drops::default());
-        let mut ana = Bare::open(&odd.url(), &mut drops).await;
-        for n in 1..=3 {
-            ana.put(n, "hello");
-            until(&mut ana, |frame| matches!(frame, FromRelay::Stored { .. })).await;
-        }
-        let mut bo = Bare::open(&odd.url(), &mut others).await;
-        bo.listen(0);
-        for _ in 0..3 {
-            until(&mut bo, |frame| matches!(frame, FromRelay::Arrived { .. })).await;
-        }
-        {
-            // An older state, whose next number is one that was given already: as another mailbox, and as the same.
-            let mut inner = odd.inner.lock().unwrap();
-            inner.mails.retain(|uid, _| *uid < 2);
-            (inner.next, inner.validity, inner.age) = (2, validity, 1);
-        }
-        let ids = vec![ana.put(9, "after that")];
-        until(
-            &mut ana,
-            |frame| matches!(frame, FromRelay::Stored { ids: stored, .. } if *stored == ids),
-        )
-        .await;
-        until(
-            &mut bo,
-            |frame| matches!(frame, FromRelay::Arrived { envelope, .. } if *envelope == ana_envelope(9, "after that")),
-        )
-        .await;
+/// A mailbox with what these requests put there.
+async fn filled(requests: std::ops::Range<u32>) -> Odd {
+    let odd = Odd::start(Mood::Fine).await;
+    let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
+    for request in requests {
+        ana.put(request, "hello");
+        until(&mut ana, |frame| matches!(frame, FromRelay::Stored { .. })).await;
     }
+    odd
 }
 
-fn ana_envelope(request: u32, text: &str) -> Vec<u8> {
-    envelope(request, text).into_bytes()
+async fn until_came(bo: &mut Bare, request: u32) {
+    let wanted = envelope(request, "hello").into_bytes();
+    until(
+        bo,
+        |frame| matches!(frame, FromRelay::Arrived { envelope, .. } if *envelope == wanted),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_after_an_older_state_was_brought_back_is_read_drp_12() {
+    let odd = filled(1..4).await;
+    let mut bo = Bare::open(&odd.url(), &mut Drops::default()).await;
+    bo.listen(0);
+    until_came(&mut bo, 3).await;
+    {
+        // The next number is one that was given already.
+        let mut inner = odd.inner.lock().unwrap();
+        inner.mails.retain(|uid, _| *uid < 2);
+        (inner.next, inner.age) = (2, 1);
+    }
+    bo.put(9, "hello");
+    until_came(&mut bo, 9).await;
+}
+
+#[tokio::test]
+async fn what_is_in_another_mailbox_of_the_same_name_is_read_drp_16() {
+    let (odd, other) = (filled(1..4).await, filled(4..7).await);
+    let mut bo = Bare::open(&odd.url(), &mut Drops::default()).await;
+    bo.listen(0);
+    until_came(&mut bo, 3).await;
+    {
+        // The same numbers mean other mails.
+        let mut inner = odd.inner.lock().unwrap();
+        inner.mails = other.inner.lock().unwrap().mails.clone();
+        (inner.validity, inner.age) = (2, 1);
+    }
+    until_came(&mut bo, 6).await;
 }

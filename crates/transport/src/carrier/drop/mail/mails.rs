@@ -111,15 +111,15 @@ impl Mails {
 
     /// What there is of a day, or of none; all days.
     pub(super) fn list(&self, day: Option<u32>) -> Listing {
-        let listed = |(object, (_, came_ms)): (&Where, &(u32, u64))| Listed {
-            changed_ms: *came_ms,
-            name: object.1,
+        let listed = |(object, (uid, came_ms)): (&Where, &(u32, u64))| {
+            let (changed_ms, name) = (*came_ms, object.1);
+            (*uid, Listed { changed_ms, name })
         };
-        let mut objects: Vec<Listed> = self.of_day(day).map(listed).collect();
-        objects.sort_unstable();
+        // Numbers tell the order within a second too.
+        let objects: BTreeMap<u32, Listed> = self.of_day(day).map(listed).collect();
         let days: BTreeSet<u32> = self.objects.keys().filter_map(|(day, _)| *day).collect();
         Listing {
-            objects,
+            objects: objects.into_values().collect(),
             days: days.into_iter().collect(),
             others: 0,
             is_whole: !self.was_cut,
