@@ -24,6 +24,8 @@ pub enum Peer {
     Stonechat,
     /// The same with a second relay, in another network.
     StonechatTwo,
+    /// The same, and the relay's name is on the list of those that censors let nobody say.
+    StonechatListed,
     /// The same without a relay: a dead drop at a server on a listed network, of a listed name.
     StonechatDrop,
     /// The same with a mailbox in the place of the folder.
@@ -33,13 +35,14 @@ pub enum Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 9] = [
+pub const PEERS: [Peer; 10] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
     Peer::Stonechat,
     Peer::StonechatTwo,
+    Peer::StonechatListed,
     Peer::StonechatDrop,
     Peer::StonechatMail,
     Peer::StonechatPlain,
@@ -55,6 +58,7 @@ impl Peer {
             Self::Random => "random",
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
+            Self::StonechatListed => "stonechat-listed",
             Self::StonechatDrop => "stonechat-drop",
             Self::StonechatMail => "stonechat-mail",
             Self::StonechatPlain => "stonechat-plain",

@@ -26,6 +26,7 @@ mod memory;
 mod near;
 mod parcels;
 mod relay;
+mod splits;
 mod truck;
 
 pub use addresses::{ADDRESSES_MAX, NEAR_MAX};
@@ -43,6 +44,8 @@ use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
 pub use relay::{FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
 use relay::{Heard, Relay};
+use splits::{Asker, Fate, Splits};
+pub use splits::{Hello, SPLIT_MS, SPLIT_MS_MAX};
 use truck::Habit;
 pub use truck::{
     PROVEN_BYTES, PROVEN_PACKETS, SHORT_LOAD_BYTES, SHORT_MS, SHORT_MS_MAX, SPENT_PACKETS, TIRED_BYTES, TIRED_PACKETS,
@@ -161,10 +164,24 @@ pub enum Lost {
     Broken,
     /// The connection stood, and after our hello came nothing: somebody in between does not like the name.
     Silenced,
+    /// The connection stood, and our hello was answered by a reset.
+    Reset,
     /// Somebody else answers there: the keys do not fit the pin.
     WrongKeys,
     /// What came is not the protocol.
     Malformed,
+}
+
+impl Lost {
+    /// What it says of a hello that was under way.
+    const fn fate(self) -> Fate {
+        match self {
+            Self::Broken => Fate::Unknown,
+            Self::Silenced => Fate::Silenced,
+            Self::Reset => Fate::Reset,
+            Self::WrongKeys | Self::Malformed => Fate::Answered,
+        }
+    }
 }
 
 /// What to do.
@@ -190,6 +207,8 @@ pub enum Output {
         load_max: u32,
         /// Who named the address.
         by: NamedBy,
+        /// How TLS says its first words.
+        hello: Hello,
     },
     /// Have another connection take the link over. Report [`Input::Relieved`], [`Input::NotRelieved`] or [`Input::Lost`].
     Relieve {
@@ -201,6 +220,8 @@ pub enum Output {
         path: DoorPath,
         /// As for a dial.
         load_max: u32,
+        /// As for a dial.
+        hello: Hello,
     },
     /// Send this frame.
     Send {
@@ -231,6 +252,8 @@ pub enum Output {
         proof: [u8; 16],
         /// The first bytes of the card, where they came before.
         have: Vec<u8>,
+        /// As for a dial.
+        hello: Hello,
     },
     /// Look around on the local network for a while. Report [`Input::Near`], any number of times.
     Look,
@@ -253,6 +276,7 @@ pub struct Courier {
     parcels: Parcels,
     knocks: Knocks,
     hellos: Hellos,
+    splits: Splits,
     looking: Looking,
     nearness: Nearness,
     remembered: Remembered,
@@ -275,6 +299,7 @@ impl Courier {
             parcels: Parcels::default(),
             knocks: Knocks::default(),
             hellos: Hellos::default(),
+            splits: Splits::default(),
             looking: Looking::default(),
             nearness: Nearness::default(),
             remembered,
@@ -299,9 +324,12 @@ impl Courier {
             Input::Frames { link, frames } => frames.into_iter().for_each(|frame| self.frame(now, link, frame)),
             Input::Heard { link } => self.with_relay(link, |relay| relay.heard(now)),
             Input::Used { link, used } => self.with_relay(link, |relay| relay.used(used)),
-            Input::Relieved { link } => self.with_relay(link, |relay| relay.relieved(now)),
+            Input::Relieved { link } => {
+                self.hello_ended(now, Asker::Link(link), Fate::Answered);
+                self.with_relay(link, |relay| relay.relieved(now));
+            }
             Input::NotRelieved { link, why } => {
-                self.note_silenced(now, link, why);
+                self.hello_ended(now, Asker::Link(link), why.fate());
                 let dice = self.dice.next_u32();
                 self.with_relay(link, |relay| relay.not_relieved(now, dice));
             }
@@ -333,7 +361,7 @@ impl Courier {
         match errand {
             Errand::UseRelay(route, keys, by) => self.use_relay(now, route, keys, by),
             Errand::UseNear(near) => self.use_near(now, near),
-            Errand::ForgetRelay(relay) => self.forget_relay(relay),
+            Errand::ForgetRelay(relay) => self.forget_relay(now, relay),
             Errand::Send(parcel) => self.send(now, parcel),
             Errand::Signal(signal) => self.signal(&signal),
             Errand::Listen(Listen { relay, add, drop }) => {
@@ -397,11 +425,11 @@ impl Courier {
         }
     }
 
-    fn forget_relay(&mut self, id: RelayId) {
+    fn forget_relay(&mut self, now: Timestamp, id: RelayId) {
         self.parcels.forget_relay(id);
         let Some(relay) = self.relays.remove(&id) else { return };
         for link in relay.links() {
-            self.end(link);
+            self.end(now, link);
         }
         if relay.is_up() {
             self.news(News::Gone { relay: id });
@@ -445,14 +473,17 @@ impl Courier {
             relay.remember_place(&led_to);
             self.remembered.led_to(relay.id(), led_to);
         }
-        if let Some((frame, losers)) = relay.opened(now, link, keys) {
-            losers.into_iter().for_each(|loser| self.end(loser));
+        let opened = relay.opened(now, link, keys);
+        self.hello_ended(now, Asker::Link(link), Fate::Answered);
+        if let Some((frame, losers)) = opened {
+            losers.into_iter().for_each(|loser| self.end(now, loser));
             self.outputs.push_back(Output::Send { link, frame });
         }
     }
 
-    fn end(&mut self, link: LinkId) {
+    fn end(&mut self, now: Timestamp, link: LinkId) {
         self.links.remove(&link);
+        self.hello_ended(now, Asker::Link(link), Fate::Unknown);
         self.outputs.push_back(Output::Close { link });
     }
 
@@ -485,6 +516,7 @@ impl Courier {
     fn arrive(&mut self, now: Timestamp) {
         let here = self.remembered.here();
         self.hellos.recall(now, here.cares.clone());
+        self.splits.recall(now, here.splits.clone());
         for (id, relay) in &mut self.relays {
             let habit = here.habits.get(id).copied().unwrap_or_default();
             relay.recall(now, habit, here.addresses.get(id).map(String::as_str));
@@ -522,6 +554,7 @@ impl Courier {
             }
         }
         here.cares = self.hellos.cares(now);
+        here.splits = self.splits.kept(now);
         if self.remembered.learn(now, here.clone()) {
             self.outputs.push_back(Output::Remember(self.remembered.clone()));
         }
@@ -554,9 +587,9 @@ impl Courier {
     }
 
     fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
-        self.note_silenced(now, link, why);
+        self.hello_ended(now, Asker::Link(link), why.fate());
         let at_least_ms = match why {
-            Lost::Broken | Lost::Silenced => 0,
+            Lost::Broken | Lost::Silenced | Lost::Reset => 0,
             Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
@@ -569,17 +602,16 @@ impl Courier {
         relay.is_some_and(|relay| relay.is_not_near(link))
     }
 
-    /// A name that was silenced rests for as long as censors are known to hold it, whoever wants it (TRK-6).
-    fn note_silenced(&mut self, now: Timestamp, link: LinkId, why: Lost) {
-        let relay = self.links.get(&link).and_then(|id| self.relays.get(id));
-        if let Some(address) = relay.and_then(|relay| relay.dialling(link))
-            && why == Lost::Silenced
-        {
-            self.hellos.silenced(now, address);
+    /// A name that was silenced rests for as long as censors are known to hold it, whoever wants it (TRK-6), where saying
+    /// it in pieces is not left to try (TRK-9).
+    fn hello_ended(&mut self, now: Timestamp, asker: Asker, fate: Fate) {
+        if let Some(way) = self.splits.ended(now, asker, fate) {
+            self.hellos.silenced(now, &way);
         }
     }
 
     fn give_up(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64) {
+        self.hello_ended(now, Asker::Link(link), Fate::Unknown);
         self.outputs.push_back(Output::Close { link });
         self.dropped(now, link, at_least_ms);
     }
@@ -614,11 +646,13 @@ impl Courier {
     }
 
     fn knocked(&mut self, now: Timestamp, id: [u8; 16], answer: Result<Vec<u8>, KnockError>) {
-        if let Some(way) = self.knocks.way(&id)
-            && answer == Err(KnockError::Silenced)
-        {
-            self.hellos.silenced(now, way);
-        }
+        let fate = match &answer {
+            Ok(_) | Err(KnockError::NotFound | KnockError::Cut(_)) => Fate::Answered,
+            Err(KnockError::Silenced) => Fate::Silenced,
+            Err(KnockError::Reset) => Fate::Reset,
+            Err(KnockError::Unreachable) => Fate::Unknown,
+        };
+        self.hello_ended(now, Asker::Knock(id), fate);
         match self.knocks.answered(now, &id, answer, self.dice.next_u32()) {
             Knocked::Nothing => {}
             Knocked::Card(card) => self.news(News::Knocked { id, card }),
@@ -704,6 +738,7 @@ impl Courier {
             let path = relay.path(&address);
             let by = relay.by();
             let (keys, load_max) = relay.dialled(now, link, address.clone());
+            let hello = self.splits.begin(now, Asker::Link(link), &address);
             self.outputs.push_back(Output::Dial {
                 link,
                 address,
@@ -714,6 +749,7 @@ impl Courier {
                 path,
                 load_max,
                 by,
+                hello,
             });
         }
     }
@@ -734,7 +770,13 @@ impl Courier {
             };
             match may {
                 Err(later) => relay.relieve_later(later),
-                Ok(address) => self.outputs.extend(relay.relieve(now, address)),
+                Ok(address) => {
+                    let Some(link) = relay.links().first().copied() else {
+                        continue;
+                    };
+                    let hello = self.splits.begin(now, Asker::Link(link), &address);
+                    self.outputs.extend(relay.relieve(now, address, hello));
+                }
             }
         }
     }
@@ -742,7 +784,10 @@ impl Courier {
     fn knock(&mut self, now: Timestamp) {
         while let Some((id, ways)) = self.knocks.next_to_ask(now) {
             match self.first_hello(now, ways) {
-                Some(Ok(way)) => self.outputs.extend(self.knocks.ask(&id, way)),
+                Some(Ok(way)) => {
+                    let hello = self.splits.begin(now, Asker::Knock(id), &way);
+                    self.outputs.extend(self.knocks.ask(&id, way, hello));
+                }
                 Some(Err(later)) => self.knocks.ask_later(&id, later),
                 None => return,
             }

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::carrier::drop::{self, Drops};
-use crate::carrier::knock::{KnockFailure, knock};
+use crate::carrier::knock::{KnockFailure, knock_saying};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Truck, carry};
-use crate::courier::{Courier, Input, LinkId, NetworkId, Output, Remembered};
+use crate::courier::{Courier, Hello, Input, LinkId, NetworkId, Output, Remembered};
 use crate::lan;
 
 /// Errands that wait for the courier.
@@ -239,6 +239,7 @@ impl Driver {
                     path,
                     load_max,
                     by,
+                    hello,
                 } => {
                     self.dial(Dial {
                         link,
@@ -250,6 +251,7 @@ impl Driver {
                             address,
                             path,
                             load_max,
+                            hello,
                         },
                         trust: self.trust.clone(),
                         by,
@@ -260,11 +262,13 @@ impl Driver {
                     address,
                     path,
                     load_max,
+                    hello,
                 } => {
                     let truck = Truck {
                         address,
                         path,
                         load_max,
+                        hello,
                     };
                     self.command(link, Command::Relieve(truck));
                 }
@@ -277,7 +281,8 @@ impl Driver {
                     path,
                     proof,
                     have,
-                } => self.knock(id, address, path, proof, have),
+                    hello,
+                } => self.knock(id, (hello, address), path, proof, have),
                 Output::Look => self.look(),
                 Output::Near(runs) => drop(self.near.send_replace(runs)),
                 Output::News(news) => self.news.push_back(news),
@@ -306,14 +311,21 @@ impl Driver {
         }
     }
 
-    fn knock(&mut self, id: [u8; 16], address: String, path: DoorPath, proof: [u8; 16], have: Vec<u8>) {
+    fn knock(
+        &mut self,
+        id: [u8; 16],
+        (hello, address): (Hello, String),
+        path: DoorPath,
+        proof: [u8; 16],
+        have: Vec<u8>,
+    ) {
         self.knocks.retain(|knock| !knock.is_finished());
         let (events, trust) = (self.events.clone(), self.trust.clone());
         let task = tokio::spawn(async move {
             let answer = if is_drop(&address) {
                 drop::knock(&address, path, proof, &trust).await
             } else {
-                knock(&address, path, proof, have, &trust).await
+                knock_saying(hello, &address, path, proof, have, &trust).await
             };
             let answer = answer.inspect_err(|error| tracing::debug!(%error, "a knock brought no card"));
             let answer = answer.map_err(KnockFailure::reason);

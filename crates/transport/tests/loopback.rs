@@ -16,7 +16,7 @@ use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay, Running}
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
 use stonechat_transport::carrier::outer::{Outer, Trust};
 use stonechat_transport::carrier::ws::{Dial, LinkError, Opened, Truck, open};
-use stonechat_transport::courier::{LinkId, Lost};
+use stonechat_transport::courier::{Hello, LinkId, Lost};
 use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::envelope::{EnvelopeKey, seal};
@@ -614,6 +614,7 @@ impl House {
                 address,
                 path: path_of(&self.relay.route),
                 load_max: 0,
+                hello: Hello::Whole,
             },
             trust: Trust::system(),
             by: NamedBy::Person,

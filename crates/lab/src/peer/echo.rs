@@ -27,6 +27,8 @@ pub const BLOCKED_NAME: &str = "chat.blocked.example";
 pub const OWN_NAME: &str = "garden.example";
 /// Name, on the list of those let through, of a server that keeps people's files.
 pub const STORAGE_NAME: &str = "mail.example";
+/// Name of a relay that is on the list too.
+pub const LISTED_NAME: &str = "talk.blocked.example";
 /// Name of a relay that somebody has at home.
 pub const HOME_NAME: &str = "orchard.example";
 
@@ -91,6 +93,7 @@ const fn port(peer: Peer) -> u16 {
         | Peer::StonechatTwo
         | Peer::StonechatDrop
         | Peer::StonechatMail
+        | Peer::StonechatListed
         | Peer::StonechatPlain => 7000,
     }
 }
@@ -140,6 +143,7 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
         | Peer::StonechatTwo
         | Peer::StonechatDrop
         | Peer::StonechatMail
+        | Peer::StonechatListed
         | Peer::StonechatPlain => Box::new(stream),
     };
     let mut some = [0; 16 << 10];
@@ -226,6 +230,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
         | Peer::Random
         | Peer::Stonechat
         | Peer::StonechatTwo
+        | Peer::StonechatListed
         | Peer::StonechatDrop
         | Peer::StonechatMail
         | Peer::StonechatPlain => OWN_ADDRESS,
@@ -248,6 +253,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
         | Peer::StonechatTwo
         | Peer::StonechatDrop
         | Peer::StonechatMail
+        | Peer::StonechatListed
         | Peer::StonechatPlain => Box::new(stream),
     })
 }
@@ -280,6 +286,7 @@ pub fn names() -> std::collections::BTreeMap<String, Ipv4Addr> {
     let names = [
         (BLOCKED_NAME, BLOCKED_ADDRESS),
         (OWN_NAME, OWN_ADDRESS),
+        (LISTED_NAME, OWN_ADDRESS),
         (HOME_NAME, HOME_ADDRESS),
         (STORAGE_NAME, STORAGE_ADDRESS),
     ];

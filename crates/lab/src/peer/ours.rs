@@ -19,7 +19,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::echo::{HOME_NAME, OWN_NAME, STORAGE_NAME};
+use super::echo::{HOME_NAME, LISTED_NAME, OWN_NAME, STORAGE_NAME};
 use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, STORAGE_ADDRESS, Work};
 use crate::files::{note, photo};
 use crate::router::Router;
@@ -33,6 +33,8 @@ pub enum Face {
     Tls,
     /// That, and a second relay like it in a residential network, at another name: Ana has both.
     Two,
+    /// As [`Face::Tls`], at a name that is on the list.
+    Listed,
     /// No relay: a folder on a web server in a listed network, of a listed name.
     Drop,
     /// No relay: a mailbox there.
@@ -49,6 +51,7 @@ impl Face {
         match self {
             Self::Plain | Self::Tls => BOTH.first_chunk::<1>().expect("it has two"),
             Self::Two => BOTH,
+            Self::Listed => &[("hosting", OWN_ADDRESS, LISTED_NAME)],
             Self::Drop | Self::Mail => &[],
         }
     }
@@ -56,7 +59,7 @@ impl Face {
     /// Where there is no relay, but a drop.
     const fn drop(self) -> Option<&'static str> {
         match self {
-            Self::Plain | Self::Tls | Self::Two => None,
+            Self::Plain | Self::Tls | Self::Two | Self::Listed => None,
             Self::Drop => Some(DROP),
             Self::Mail => Some(MAILBOX),
         }
@@ -212,7 +215,7 @@ struct TlsFiles {
 
 impl TlsFiles {
     fn make(folder: &Path) -> Self {
-        let names = [OWN_NAME, HOME_NAME, STORAGE_NAME].map(str::to_owned);
+        let names = [OWN_NAME, LISTED_NAME, HOME_NAME, STORAGE_NAME].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&cert, made.cert.pem()).unwrap();

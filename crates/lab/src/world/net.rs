@@ -133,6 +133,7 @@ impl World {
                     path,
                     proof,
                     have: _,
+                    hello: _,
                 } => {
                     let wait = self.roll.between(20, 400);
                     self.after(

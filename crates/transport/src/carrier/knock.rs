@@ -12,8 +12,8 @@ use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::outer::{Outer, Trust, is_silence, reach};
-use crate::courier::KnockError;
+use super::outer::{Outer, Trust, is_reset, is_silence, reach_saying};
+use crate::courier::{Hello, KnockError};
 
 /// Time from the first packet to the last byte of the card.
 pub const KNOCK_MAX: Duration = Duration::from_secs(15);
@@ -61,6 +61,7 @@ impl KnockFailure {
             Self::NotFound => KnockError::NotFound,
             Self::Cut(have) => KnockError::Cut(have),
             Self::Unreachable(error) if is_silence(&error) => KnockError::Silenced,
+            Self::Unreachable(error) if is_reset(&error) => KnockError::Reset,
             Self::Unreachable(_) | Self::Slow | Self::Status(_) | Self::Malformed | Self::TooLong | Self::NoCard => {
                 KnockError::Unreachable
             }
@@ -76,19 +77,32 @@ pub async fn knock(
     have: Vec<u8>,
     trust: &Trust,
 ) -> Result<Vec<u8>, KnockFailure> {
-    timeout(KNOCK_MAX, ask(address, path, proof, have, trust))
+    knock_saying(Hello::Whole, address, path, proof, have, trust).await
+}
+
+/// The same, with a hello that is said so.
+pub async fn knock_saying(
+    hello: Hello,
+    address: &str,
+    path: DoorPath,
+    proof: [u8; 16],
+    have: Vec<u8>,
+    trust: &Trust,
+) -> Result<Vec<u8>, KnockFailure> {
+    timeout(KNOCK_MAX, ask(hello, address, path, proof, have, trust))
         .await
         .map_err(|_| KnockFailure::Slow)?
 }
 
 async fn ask(
+    hello: Hello,
     address: &str,
     path: DoorPath,
     proof: [u8; 16],
     mut have: Vec<u8>,
     trust: &Trust,
 ) -> Result<Vec<u8>, KnockFailure> {
-    let (mut stream, _) = reach(address, trust).await?;
+    let (mut stream, _) = reach_saying(hello, address, trust).await?;
     stream
         .write_all(&request(split(address).1, path, proof, have.len()))
         .await?;

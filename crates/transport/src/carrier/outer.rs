@@ -20,7 +20,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
 use tokio_util::either::Either;
 
+use super::cut;
 use super::meter::{Meter, Metered};
+use crate::courier::Hello;
 
 /// A connection, plain or inside TLS.
 pub type Outer = Either<Metered, Box<TlsStream<Metered>>>;
@@ -83,17 +85,36 @@ pub const TCP_MAX: Duration = Duration::from_secs(6);
 
 /// Whether an error of [`reach`] says that a hello got no answer.
 pub fn is_silence(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Silenced>())
+    is_befallen(error, Befallen::Silenced)
 }
 
-/// The hello got no answer in time.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer to the hello")]
-struct Silenced;
+/// Whether an error of [`reach`] says that a hello was answered by a reset.
+pub fn is_reset(error: &io::Error) -> bool {
+    is_befallen(error, Befallen::Reset)
+}
+
+fn is_befallen(error: &io::Error, wanted: Befallen) -> bool {
+    let befallen = error.get_ref().and_then(|inner| inner.downcast_ref());
+    befallen == Some(&wanted)
+}
+
+/// What befell a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Befallen {
+    #[error("no answer to the hello")]
+    Silenced,
+    #[error("a reset in answer to the hello")]
+    Reset,
+}
 
 /// Goes a way, in [`TCP_MAX`] and [`TLS_MAX`]: other limits are the caller's.
 pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
-    connect(way, trust, TcpStream::connect(dialled(way))).await
+    reach_saying(Hello::Whole, way, trust).await
+}
+
+/// The same, with a hello that is said so.
+pub async fn reach_saying(hello: Hello, way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+    connect(hello, way, trust, TcpStream::connect(dialled(way))).await
 }
 
 /// The same, but only to where anybody could go: not to this computer, nor to a network of its own (DRP-19).
@@ -103,7 +124,7 @@ pub async fn reach_outside(way: &str, trust: &Trust) -> io::Result<(Outer, Meter
         let outside: Vec<SocketAddr> = found.filter(|place| is_outside(place.ip())).collect();
         TcpStream::connect(&outside[..]).await
     };
-    connect(way, trust, going).await
+    connect(Hello::Whole, way, trust, going).await
 }
 
 /// Whether an address is one of the internet's: the same machine for everybody.
@@ -120,6 +141,7 @@ fn is_outside(ip: IpAddr) -> bool {
 }
 
 async fn connect(
+    hello: Hello,
     way: &str,
     trust: &Trust,
     going: impl Future<Output = io::Result<TcpStream>>,
@@ -135,15 +157,37 @@ async fn connect(
         Around::Tls => {
             let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let name = ServerName::try_from(host).map_err(io::Error::other)?;
-            let connector = TlsConnector::from(trust.config_for(way));
-            let shaking_hands = timeout(TLS_MAX, connector.connect(name, stream));
-            let stream = shaking_hands
-                .await
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Silenced))??;
+            let shaking_hands = timeout(TLS_MAX, shake_hands(hello, host, stream, trust.config_for(way))).await;
+            let stream = shaking_hands.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Befallen::Silenced))?;
+            let stream = stream.map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionReset => io::Error::new(error.kind(), Befallen::Reset),
+                _ => error,
+            })?;
             Ok((Either::Right(Box::new(stream)), meter))
         }
     }
+}
+
+async fn shake_hands(
+    hello: Hello,
+    host: String,
+    stream: Metered,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<Metered>> {
+    let connector = TlsConnector::from(config);
+    let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+    if hello == Hello::Whole {
+        return connector.connect(name, stream).await;
+    }
+    // TLS's first words are taken from it, and said for it.
+    let mut first = Vec::new();
+    let mut taken = Ok(0);
+    let mut connecting = connector.connect_with(name, stream, |tls| taken = tls.write_tls(&mut first));
+    taken?;
+    if let Some(stream) = connecting.get_mut() {
+        cut::say(stream, &first, &host).await?;
+    }
+    connecting.await
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::meter::Meter;
-use super::outer::{Outer, Trust, is_silence, reach};
-use crate::courier::{Input, LinkId, Lost, Used};
+use super::outer::{Outer, Trust, is_reset, is_silence, reach_saying};
+use crate::courier::{Hello, Input, LinkId, Lost, Used};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -83,6 +83,8 @@ pub struct Truck {
     pub path: DoorPath,
     /// Most bytes of the session's stream that it carries, each way; 0: any number.
     pub load_max: u32,
+    /// How its hello is said, inside TLS.
+    pub hello: Hello,
 }
 
 /// Why there is no connection (any more).
@@ -133,6 +135,7 @@ impl LinkError {
     pub fn lost(&self) -> Lost {
         match self {
             Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
+            Self::Unreachable(error) if is_reset(error) => Lost::Reset,
             // A site that does not know our path, or another relay.
             Self::WebSocket(error) if matches!(**error, WebSocketError::Http(_)) => Lost::WrongKeys,
             Self::Face(FaceError::WrongKeys | FaceError::Handshake) => Lost::WrongKeys,
@@ -196,7 +199,7 @@ pub async fn open(dial: Dial) -> Result<Opened, LinkError> {
 
 /// TCP, TLS, upgrade.
 async fn connect(truck: &Truck, trust: &Trust) -> Result<(Socket, Meter), LinkError> {
-    let connecting = timeout(CONNECT_MAX, reach(&truck.address, trust)).await;
+    let connecting = timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, trust)).await;
     let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
     let url = format!("ws://{}/{}", split(&truck.address).1, truck.path.to_text());
     let upgrade = client_async_with_config(url, stream, Some(config()));

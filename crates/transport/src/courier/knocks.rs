@@ -7,7 +7,7 @@ use stonechat_wire::exchange::Knock;
 use stonechat_wire::ids::Timestamp;
 
 use super::hellos::key;
-use super::{Output, pause_ms};
+use super::{Hello, Output, pause_ms};
 
 /// Most knocks at once; the one that has waited longest makes room.
 pub const KNOCKS_MAX: usize = 64;
@@ -27,6 +27,8 @@ pub enum KnockError {
     Unreachable,
     /// The connection stood, and after our hello came nothing.
     Silenced,
+    /// The connection stood, and our hello was answered by a reset.
+    Reset,
     /// The card came in part: these are its first bytes.
     Cut(Vec<u8>),
 }
@@ -138,19 +140,13 @@ impl Knocks {
         })
     }
 
-    /// The way that is being asked.
-    pub(super) fn way(&self, id: &[u8; 16]) -> Option<&str> {
-        let state = self.knocks.get(id).filter(|state| state.is_asking)?;
-        state.knock.hints.get(state.hint).map(String::as_str)
-    }
-
     pub(super) fn ask_later(&mut self, id: &[u8; 16], later: Timestamp) {
         if let Some(state) = self.knocks.get_mut(id) {
             state.next_at = later;
         }
     }
 
-    pub(super) fn ask(&mut self, id: &[u8; 16], address: String) -> Option<Output> {
+    pub(super) fn ask(&mut self, id: &[u8; 16], address: String, hello: Hello) -> Option<Output> {
         let state = self.knocks.get_mut(id)?;
         let left = state.knock.hints.get(state.hint..)?;
         state.hint += left.iter().position(|way| *way == address)?;
@@ -161,6 +157,7 @@ impl Knocks {
             path: state.knock.path,
             proof: state.knock.proof,
             have: state.have.clone(),
+            hello,
         })
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use stonechat_wire::ids::{RelayId, Timestamp};
 
 use super::hellos::Care;
+use super::splits::Split;
 use super::truck::Habit;
 
 /// Networks that are remembered; the one not seen for longest makes room.
@@ -42,6 +43,8 @@ pub(super) struct Learned {
     pub(super) habits: BTreeMap<RelayId, Habit>,
     /// Names that want care.
     pub(super) cares: BTreeMap<String, Care>,
+    /// Names that are said in pieces.
+    pub(super) splits: BTreeMap<String, Split>,
     seen_at: Timestamp,
 }
 
@@ -129,7 +132,7 @@ impl Remembered {
 
 impl Learned {
     fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.habits.is_empty() && self.cares.is_empty()
+        self.addresses.is_empty() && self.habits.is_empty() && self.cares.is_empty() && self.splits.is_empty()
     }
 
     fn cut(&mut self) {
@@ -141,6 +144,9 @@ impl Learned {
         }
         while self.cares.len() > LEARNED_MAX {
             self.cares.pop_first();
+        }
+        while self.splits.len() > LEARNED_MAX {
+            self.splits.pop_first();
         }
     }
 
@@ -163,6 +169,11 @@ impl Learned {
                 .iter()
                 .map(|(name, care)| (name.clone(), care.parts()))
                 .collect(),
+            splits: self
+                .splits
+                .iter()
+                .map(|(name, split)| (name.clone(), split.parts()))
+                .collect(),
         }
     }
 }
@@ -182,6 +193,9 @@ struct Kept {
     addresses: BTreeMap<String, String>,
     habits: BTreeMap<String, (u64, u32)>,
     cares: BTreeMap<String, (u64, u32)>,
+    /// Not there in what was kept before there was any.
+    #[serde(default)]
+    splits: BTreeMap<String, (u64, u32, bool)>,
 }
 
 impl Kept {
@@ -202,6 +216,11 @@ impl Kept {
                 .cares
                 .into_iter()
                 .map(|(name, parts)| (name, Care::of(parts)))
+                .collect(),
+            splits: self
+                .splits
+                .into_iter()
+                .map(|(name, parts)| (name, Split::of(parts)))
                 .collect(),
             seen_at: Timestamp(self.seen_at),
         };
@@ -232,6 +251,7 @@ mod tests {
             addresses: [(relay, "https://a:443".to_owned())].into(),
             habits: [(relay, Habit::of((5, 1)))].into(),
             cares: [("https://b:443".to_owned(), Care::of((7, 2)))].into(),
+            splits: [("b".to_owned(), Split::of((8, 3, true)))].into(),
             seen_at: Timestamp(0),
         }
     }

@@ -16,7 +16,7 @@ use super::hellos::key;
 use super::parcels::Parcels;
 use super::truck::{Habit, Used};
 use super::{
-    DIAL_MS_MAX, LinkId, Output, PING_AFTER_MS, PING_SOON_MS, RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS,
+    DIAL_MS_MAX, Hello, LinkId, Output, PING_AFTER_MS, PING_SOON_MS, RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS,
     SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
 
@@ -552,7 +552,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn relieve(&mut self, now: Timestamp, address: String) -> Option<Output> {
+    pub(super) fn relieve(&mut self, now: Timestamp, address: String, hello: Hello) -> Option<Output> {
         let (path, load_max) = (self.path(&address), self.habit.load_max(now));
         let Link::Up(up) = &mut self.link else { return None };
         let failures = up.relief.failures();
@@ -566,6 +566,7 @@ impl Relay {
             address,
             path,
             load_max,
+            hello,
         })
     }
 

@@ -540,3 +540,14 @@ async fn without_its_header_a_connection_ends_without_a_word_rly_46() {
         assert_eq!(answer, b"", "{first}");
     }
 }
+
+/// An nginx that answers inside TLS, and where.
+pub(super) async fn tls_nginx(files: &TlsFiles) -> (Nginx, SocketAddr) {
+    let at = free_address().await;
+    let http = http_server(files, at, at);
+    let more = More {
+        http,
+        ..More::default()
+    };
+    (Nginx::with(&more).await, at)
+}

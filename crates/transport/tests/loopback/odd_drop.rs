@@ -138,6 +138,7 @@ fn dial(address: &str) -> Dial {
             address: address.to_owned(),
             path: DoorPath::from_bytes([0; 12]),
             load_max: 0,
+            hello: Hello::Whole,
         },
         trust: Trust::system(),
         by: NamedBy::Person,

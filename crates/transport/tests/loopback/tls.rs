@@ -2,7 +2,7 @@
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use stonechat_relay::listen::TlsFiles;
-use stonechat_transport::carrier::outer::{Trust, reach};
+use stonechat_transport::carrier::outer::{Trust, reach, reach_saying};
 use stonechat_wire::address::{Around, split};
 
 use super::*;
@@ -59,6 +59,7 @@ fn truck(address: &str, house: &House) -> Truck {
         address: address.to_owned(),
         path: path_of(&house.relay.route),
         load_max: 0,
+        hello: Hello::Whole,
     }
 }
 
@@ -225,4 +226,128 @@ async fn a_relay_is_reached_by_a_number_at_its_second_port_way_1() {
     let way = format!("https://other.invalid:443@{second}");
     assert!(reach(&way, &trust).await.is_err());
     relay.stop().await;
+}
+
+/// A way to the relay on which somebody notes what the client says first, segment by segment.
+async fn watched(to: SocketAddr) -> (SocketAddr, tokio::task::JoinHandle<Vec<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let watching = tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(to).await.unwrap();
+        let (mut seen, mut chunk) = (Vec::new(), [0; 8192]);
+        while seen.len() < 2 {
+            let count = near.read(&mut chunk).await.unwrap();
+            far.write_all(&chunk[..count]).await.unwrap();
+            seen.push(chunk[..count].to_vec());
+            // Whoever says its hello whole says more only after an answer.
+            if timeout(Duration::from_millis(200), near.readable()).await.is_err() {
+                break;
+            }
+        }
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        seen
+    });
+    (address, watching)
+}
+
+#[tokio::test]
+async fn a_split_hello_is_understood_and_no_segment_and_no_record_holds_the_name_trk_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, files) = certificate(folder.path(), "relay.invalid");
+    let nginx = behind::tls_nginx(&files).await;
+    let config = Config {
+        tls: Some(files),
+        ..config(folder.path(), "127.0.0.1:0".parse().unwrap())
+    };
+    let relay = Relay::start(config).await.unwrap();
+    for to in [relay.local_addr, nginx.1] {
+        for (hello, pieces) in [(Hello::Whole, 1), (Hello::Split, 2)] {
+            let (at, watching) = watched(to).await;
+            let way = format!("https://relay.invalid:443@{at}");
+            let (stream, _) = reach_saying(hello, &way, &trust).await.unwrap();
+            drop(stream);
+            let seen = watching.await.unwrap();
+            let says = |part: &[u8]| part.windows(13).any(|part| part == b"relay.invalid");
+            assert_eq!(seen.len(), pieces, "{hello:?}");
+            assert_eq!(seen.iter().any(|piece| says(piece)), hello == Hello::Whole);
+            // Each piece is a record of its own, so whoever puts segments together and no records reads no name.
+            for piece in &seen {
+                let size = usize::from(u16::from_be_bytes([piece[3], piece[4]]));
+                assert_eq!((piece[0], piece.len()), (22, 5 + size));
+            }
+            assert_eq!(says(&seen.concat()), hello == Hello::Whole);
+        }
+    }
+}
+
+/// Whoever resets each connection that says the name, and puts segments together before it reads.
+async fn censor(to: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let (mut said, mut chunk) = (Vec::new(), [0; 8192]);
+                while said.len() < 1000 {
+                    let count = near.read(&mut chunk).await.unwrap();
+                    said.extend_from_slice(&chunk[..count]);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if said.windows(13).any(|part| part == b"relay.invalid") {
+                    return near.set_zero_linger().unwrap();
+                }
+                let mut far = TcpStream::connect(to).await.unwrap();
+                far.write_all(&said).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn where_a_name_is_reset_people_talk_with_split_hellos_trk_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, files) = certificate(folder.path(), "relay.invalid");
+    let config = Config {
+        tls: Some(files),
+        ..config(folder.path(), "127.0.0.1:0".parse().unwrap())
+    };
+    let relay = Relay::start(config).await.unwrap();
+    let at = censor(relay.local_addr).await;
+    let address = format!("https://relay.invalid:443,{at}");
+    let route = RelayRoute {
+        address: address.clone(),
+        ..relay.route.clone()
+    };
+    let error = reach(&format!("https://relay.invalid:443@{at}"), &trust)
+        .await
+        .unwrap_err();
+    assert!(stonechat_transport::carrier::outer::is_reset(&error), "{error}");
+    let start = || {
+        Client::starting(Transport::start_trusting(
+            trust.clone(),
+            fresh_seed(),
+            Remembered::default(),
+        ))
+    };
+    let mut ana = start();
+    ana.greet(&route).await;
+    let sent = ana.put(1, "in pieces").await;
+    ana.until_stored(&[sent]).await;
+    // Doors too.
+    let secret = InviteSecret::from_bytes([5; 20]);
+    ana.open_door(&secret, card(1)).await;
+    let mut bo = start();
+    let knock = Knock {
+        id: [1; 16],
+        hints: vec![address],
+        path: secret.path(),
+        proof: secret.proof(),
+    };
+    bo.handle.send(Errand::Knock(knock)).await.unwrap();
+    let (id, card) = ([1; 16], card(1));
+    assert_eq!(bo.news().await, News::Knocked { id, card });
 }

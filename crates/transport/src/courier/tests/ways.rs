@@ -71,6 +71,9 @@ fn a_silenced_knock_goes_on_at_another_port_trk_6() {
     desk.errand(Errand::Knock(knock(1, &[ADDRESS])));
     assert_eq!(desk.knocked_at(), ["https://a.example:443"]);
     desk.answer(1, Err(KnockError::Silenced));
+    // In pieces at once (TRK-9), and then not there any more.
+    assert_eq!(desk.knocked_at(), ["https://a.example:443@192.0.2.7:443"]);
+    desk.answer(1, Err(KnockError::Silenced));
     let other_port = "https://a.example:443@192.0.2.7:8443";
     assert_eq!(desk.knocked_at(), [other_port]);
     desk.errand(use_relay(1, ADDRESS));
@@ -112,4 +115,56 @@ fn numbers_and_this_computer_are_nothing_to_remember_way_2() {
         open_at(&mut desk, link, place);
         assert_eq!(desk.courier.remembered().place(&relay(1)), None);
     }
+}
+
+/// How the next dial, or what takes a link over, says its hello.
+fn said(desk: &mut Desk, ms: u64) -> Option<(LinkId, Hello)> {
+    desk.wait(ms);
+    desk.turn().into_iter().find_map(|output| match output {
+        Output::Dial { link, hello, .. } | Output::Relieve { link, hello, .. } => Some((link, hello)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_hello_is_split_after_a_silenced_one_and_on_that_network_from_the_start_trk_9() {
+    let mut desk = Desk::new();
+    desk.errand(use_relay(1, "https://a.example:443"));
+    let (link, hello) = said(&mut desk, 0).unwrap();
+    assert_eq!(hello, Hello::Whole);
+    let why = Lost::Silenced;
+    desk.courier.handle_input(desk.now, Input::Lost { link, why });
+    let (link, hello) = said(&mut desk, RETRY_MS).expect("without a rest");
+    assert_eq!(hello, Hello::Split);
+    open_at(&mut desk, link, "192.0.2.7:443");
+    desk.turn();
+    let mut later = desk.restarted();
+    later.errand(use_relay(1, "https://a.example:443"));
+    assert_eq!(said(&mut later, 0).map(|(_, hello)| hello), Some(Hello::Split));
+    // Another network has done nothing yet.
+    let mut away = desk.restarted();
+    away.courier.handle_input(away.now, Input::Network(NetworkId([9; 16])));
+    away.errand(use_relay(1, "https://a.example:443"));
+    assert_eq!(said(&mut away, 0).map(|(_, hello)| hello), Some(Hello::Whole));
+}
+
+#[test]
+fn what_takes_over_and_a_knock_are_split_too_trk_9() {
+    let mut desk = Desk::new();
+    desk.errand(Errand::Knock(knock(1, &["https://a.example:443"])));
+    desk.knocked_at();
+    desk.answer(1, Err(KnockError::Reset));
+    desk.wait(2_000);
+    let hello = desk.turn().into_iter().find_map(|output| match output {
+        Output::Knock { hello, .. } => Some(hello),
+        _ => None,
+    });
+    assert_eq!(hello, Some(Hello::Split));
+    desk.errand(use_relay(1, "https://a.example:443"));
+    let (link, hello) = said(&mut desk, 0).unwrap();
+    assert_eq!(hello, Hello::Split);
+    open_at(&mut desk, link, "192.0.2.7:443");
+    desk.wait(PING_AFTER_MS + SIGN_MS);
+    desk.turn();
+    assert_eq!(said(&mut desk, SIGN_MS + 1_000), Some((link, Hello::Split)));
 }
