@@ -393,3 +393,36 @@ fn in_a_larger_group_nobody_tells_of_near_relays_lan_4() {
     assert_eq!(bench.numbers(1, "SELECT count(*) FROM relay WHERE near = 1"), [0]);
     assert_eq!(bench.numbers(0, "SELECT count(*) FROM relay WHERE near = 1"), [2]);
 }
+
+#[test]
+fn members_of_groups_leave_room_for_contacts_near_relays_lan_9() {
+    const THEIRS: &str = "SELECT count(*) FROM relay WHERE near = 1";
+    let known = |bench: &mut Bench, device: usize, until: u32| {
+        let rows = format!(
+            "INSERT INTO relay(relay, address, secret, own, lan, near, gone, added_at)
+             WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n + ({THEIRS}) < {until})
+             SELECT randomblob(16), 'near:', randomblob(16), 0, 1, 1, 1, 0 FROM n"
+        );
+        change(bench, device, &rows);
+        assert_eq!(bench.numbers(device, THEIRS), [u8::try_from(until).unwrap()]);
+    };
+    let mut bench = circle(3);
+    create(&mut bench, &[1, 2]);
+    known(&mut bench, 1, 50);
+    // Cy is no contact of Bo's, and Ana is.
+    name(&mut bench, 2, None);
+    bench.pass(10_000);
+    assert_eq!(bench.numbers(1, THEIRS), [50]);
+    name(&mut bench, 0, None);
+    bench.pass(10_000);
+    assert_eq!(bench.numbers(1, THEIRS), [51]);
+    known(&mut bench, 2, 100);
+    bench.pass(10_000);
+    name(&mut bench, 1, None);
+    bench.pass(10_000);
+    assert_eq!(
+        bench.numbers(2, THEIRS),
+        [100],
+        "nor is more than that known of anybody"
+    );
+}
