@@ -4,6 +4,7 @@
 
 use stonechat_wire::apart::{decode_lacking, encode_lacking};
 use stonechat_wire::beacon::Beacon;
+use stonechat_wire::brought::Brought;
 use stonechat_wire::bundle;
 use stonechat_wire::capsule::Capsule;
 use stonechat_wire::card::{Answer, Claim, ClaimSealed, ContactCard, DeviceLog, LeafIdentity};
@@ -188,9 +189,10 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 22 {
+    match choice % 23 {
         0 => texts(bytes),
         20 => same(bytes, Ask::decode(bytes).ok().map(|ask| ask.encode())),
+        22 => same(bytes, Brought::decode(bytes).ok().map(|brought| brought.encode())),
         21 => same(bytes, Word::decode(bytes).ok().map(|(id, word)| word.encode(&id))),
         1 => same(bytes, ContactCard::decode(bytes).ok().map(|card| card.encode())),
         2 => same(bytes, Claim::decode(bytes).ok().map(|claim| claim.encode())),

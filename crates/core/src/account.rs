@@ -484,6 +484,12 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     })
 }
 
+/// There is an account, and its words are here (ACC-6).
+pub(crate) fn is_home(db: &Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM account WHERE seed IS NOT NULL";
+    Ok(db.prepare_cached(sql)?.exists([])?)
+}
+
 /// The public side of the account, for safety numbers.
 pub(crate) fn load_public(db: &Connection) -> Result<Option<Person>, StoreError> {
     let mut statement = db.prepare_cached("SELECT account, ed25519 FROM account")?;

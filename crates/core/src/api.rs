@@ -182,9 +182,12 @@ pub enum Command {
     /// What to look at in a new contact has been read: [`Chat::is_new`] is said no more.
     #[serde(rename = "contact.noticed")]
     ContactNoticed(ById),
-    /// Adds a relay by its route (`stone:r...`).
+    /// Adds a relay by its route (`stone:r...`), or a dead drop by its address; contacts hear of it once it has answered.
     #[serde(rename = "relay.add")]
     RelayAdd(RelayAdd),
+    /// Takes an own relay back, by its id ([`Relay::id`]): contacts put nothing there any more.
+    #[serde(rename = "relay.remove")]
+    RelayRemove(ById),
     /// Changes the own display name (new invitations carry it).
     #[serde(rename = "profile.rename")]
     ProfileRename(ProfileRename),

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use stonechat_wire::capsule::{
     CAPSULE_BYTES_MAX, CONTACT_RELAYS_MAX, CONTACTS_MAX, Capsule, CapsuleRoot, GROUPS_MAX, KeptContact, KeptGroup,
-    RELAYS_MAX,
+    RELAYS_MAX, Whose,
 };
 use stonechat_wire::card::{CardRelay, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
@@ -68,7 +68,7 @@ macro_rules! at_home {
 
 /// Puts the capsule where that is due (CAP-4).
 pub(crate) fn put_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    if !is_home(step)? || restore::is_looking(step)? {
+    if !account::is_home(step.tx)? || restore::is_looking(step)? {
         return Ok(());
     }
     let (mut due, now) = (load(step)?, step.now.0.cast_signed());
@@ -84,12 +84,6 @@ pub(crate) fn put_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         put(step, &due)?;
     }
     Ok(())
-}
-
-/// There is an account, and its words are here (ACC-6).
-fn is_home(step: &Step<'_, '_>) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM account WHERE seed IS NOT NULL";
-    Ok(step.tx.prepare_cached(sql)?.exists([])?)
 }
 
 fn root(me: &Account) -> Result<CapsuleRoot, Stop> {
@@ -243,9 +237,9 @@ fn made(step: &Step<'_, '_>, me: &Account) -> Result<Capsule, Stop> {
     Ok(capsule)
 }
 
-fn relays(step: &Step<'_, '_>) -> Result<Vec<(bool, CardRelay)>, Stop> {
-    let sql =
-        "SELECT own, address, relay, secret, lan FROM relay WHERE near = 0 ORDER BY own DESC, added_at, relay LIMIT ?";
+fn relays(step: &Step<'_, '_>) -> Result<Vec<(Whose, CardRelay)>, Stop> {
+    let sql = "SELECT own, address, relay, secret, lan, private, brought FROM relay WHERE near = 0 AND removed = 0
+               ORDER BY own DESC, added_at, relay LIMIT ?";
     let mut rows = step.tx.prepare_cached(sql)?;
     let found = rows.query_map([u32::try_from(RELAYS_MAX).unwrap_or(u32::MAX)], |row| {
         let relay = CardRelay {
@@ -255,7 +249,13 @@ fn relays(step: &Step<'_, '_>) -> Result<Vec<(bool, CardRelay)>, Stop> {
             keys: None,
             lan: row.get(4)?,
         };
-        Ok((row.get(0)?, relay))
+        let whose = match (row.get(0)?, row.get(5)?, row.get(6)?) {
+            (true, true, _) => Whose::Private,
+            (true, false, _) => Whose::Own,
+            (false, _, true) => Whose::Brought,
+            (false, _, false) => Whose::Lent,
+        };
+        Ok((whose, relay))
     })?;
     Ok(found.collect::<Result<_, _>>()?)
 }
@@ -271,7 +271,7 @@ const CONTACTS: &str = "
     FROM chat h JOIN contact c ON c.account = h.contact LEFT JOIN coming_back b ON b.account = c.account
     WHERE h.hidden = 0 AND h.waiting = 0 ORDER BY h.active_at DESC, h.id";
 
-fn contacts(step: &Step<'_, '_>, relays: &[(bool, CardRelay)]) -> Result<Vec<KeptContact>, Stop> {
+fn contacts(step: &Step<'_, '_>, relays: &[(Whose, CardRelay)]) -> Result<Vec<KeptContact>, Stop> {
     type Found = (KeptContact, [u8; 32], Option<Gid>);
     let mut rows = step.tx.prepare_cached(CONTACTS)?;
     let found = rows.query_map([], |row| {
@@ -315,7 +315,7 @@ fn pin(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, [u8; 32])> {
     Ok((u32::try_from(log.entries.len()).unwrap_or(u32::MAX), last))
 }
 
-fn places_of(relays: &[(bool, CardRelay)], known: &[RelayId]) -> Vec<u8> {
+fn places_of(relays: &[(Whose, CardRelay)], known: &[RelayId]) -> Vec<u8> {
     let place = |relay: &RelayId| relays.iter().position(|(_, named)| named.relay == *relay);
     let places = known.iter().filter_map(place);
     places

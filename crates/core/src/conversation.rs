@@ -31,6 +31,7 @@ use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
 use crate::reach;
+use crate::relays;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
@@ -359,7 +360,7 @@ pub(crate) fn delete(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
 
 /// One more relay carries this conversation. Out: whether it is new there.
 pub(crate) fn join_relay(step: &Step<'_, '_>, group: Gid, relay: RelayId) -> Result<bool, Stop> {
-    let sql = "INSERT OR IGNORE INTO conversation_relay VALUES (?, ?)";
+    let sql = "INSERT OR IGNORE INTO conversation_relay(group_id, relay) VALUES (?, ?)";
     Ok(step.tx.execute(sql, params![group, relay.as_bytes()])? == 1)
 }
 
@@ -719,7 +720,7 @@ fn shown_as(
         Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Placed | Kind::Lacking | Kind::Introduced => {
             !from.grouped
         }
-        Kind::Near => true,
+        Kind::Near | Kind::Relays => true,
         Kind::Leave | Kind::Consent | Kind::Picture => from.grouped,
         _other => false,
     };
@@ -754,6 +755,7 @@ fn told(
     let mine = by.account == step.me()?;
     match kind {
         Kind::Own if from.own => own::take_in(step, from, body),
+        Kind::Relays if !from.hidden => relays::told(step, from, by, body),
         _other if from.own => Ok(()),
         // Another device of mine says it to somebody else.
         Kind::KeyPackages | Kind::Welcome | Kind::Behind | Kind::Placed | Kind::Lacking if mine => Ok(()),
@@ -778,6 +780,7 @@ fn told(
         | Kind::Welcome
         | Kind::Want
         | Kind::Near
+        | Kind::Relays
         | Kind::Own
         | Kind::Introduce
         | Kind::Introduced

@@ -15,6 +15,7 @@ use crate::listening;
 use crate::meeting::{accept, invite};
 use crate::outbox;
 use crate::own;
+use crate::relays;
 use crate::restore;
 use crate::step::{Step, Stop};
 use crate::store::StoreError;
@@ -93,7 +94,7 @@ impl Times {
 type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
 
 /// What time itself asks for, in this order, and when it has something to do.
-const PARTS: [(Due, &[Times]); 20] = [
+const PARTS: [(Due, &[Times]); 22] = [
     (epochs::follow_others, &[epochs::SEVERAL_ROOTS]),
     (again::do_due, &[again::TIMES]),
     (restore::take_due, &[restore::TAKE_TIMES]),
@@ -103,7 +104,9 @@ const PARTS: [(Due, &[Times]); 20] = [
     (link::expire, &[link::TIMES]),
     (own::spread_due, &[own::SPREAD_TIMES]),
     (renewal::renew_due, &[renewal::TIMES]),
+    (relays::tell_due, &[relays::TIMES]),
     (outbox::reseal_due, &[outbox::TIMES]),
+    (outbox::widen_due, &[outbox::WIDE_TIMES]),
     (receipts::flush, &[receipts::TIMES]),
     (own::tell_read, &[own::READ_TIMES]),
     (wants::ask_due, &[wants::TIMES]),
@@ -203,6 +206,7 @@ fn turn(step: &mut Step<'_, '_>, turned: Option<Slot>) -> Result<(), Stop> {
     }
     listening::turn_slots(step)?;
     outbox::turn_slot(step)?;
+    relays::turn_slot(step)?;
     capsule::turn_slot(step)
 }
 

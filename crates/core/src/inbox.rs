@@ -15,6 +15,7 @@ use crate::mls::{Gid, Read};
 use crate::near;
 use crate::outbox;
 use crate::reach;
+use crate::relays;
 use crate::restore;
 use crate::step::{CLOCK_TRUSTED_MS, Step, Stop};
 use crate::typing;
@@ -53,7 +54,10 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         News::Full { ids, .. } => outbox::full(step, &ids),
         // Refused: the message stays in the outbox and is sealed anew within a day (OUT-2).
         News::Refused { .. } => Ok(()),
-        News::Gone { relay } => renewal::unreached(step, Some(relay)),
+        News::Gone { relay } => {
+            renewal::unreached(step, Some(relay))?;
+            outbox::look_wider(step, relay)
+        }
     }
 }
 
@@ -78,6 +82,8 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
         receipts::say_again(step)?;
     }
     renewal::reached(step, relay)?;
+    relays::greeted(step, relay)?;
+    outbox::look_wider(step, relay)?;
     group::behind::relay_reached(step)?;
     group::supply::renew_old(step, time)?;
     epochs::close_old(step, time)
@@ -109,8 +115,12 @@ fn arrived(step: &mut Step<'_, '_>, arrival: Arrival) -> Result<(), Stop> {
         return Ok(());
     };
     watch::given(step, relay, envelope.id())?;
-    if envelope.tag() == tag {
-        take(step, &listening, &envelope)?;
+    if envelope.tag() != tag {
+        return Ok(());
+    }
+    let took = take(step, &listening, &envelope)?;
+    if took == Took::New && listening.purpose == Purpose::App {
+        listening::heard(step, relay, &listening.about)?;
     }
     Ok(())
 }

@@ -40,6 +40,7 @@ mod outbox;
 mod own;
 mod profile;
 mod reach;
+mod relays;
 mod restore;
 mod roles;
 mod step;
@@ -215,7 +216,8 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::DeviceRemove(wish) => own::remove(step, &wish.id),
         Command::BundleExport(wish) => bundle::export(step, wish.from),
         Command::BundleImport(wish) => bundle::import(step, &wish.data),
-        Command::RelayAdd(wish) => profile::add_relay(step, &wish.route),
+        Command::RelayAdd(wish) => profile::add_relay(step, &wish),
+        Command::RelayRemove(wish) => relays::take_back(step, &wish.id),
         Command::ProfileRename(wish) => profile::rename(step, &wish.name),
         Command::SettingsSet(wish) => profile::set_settings(step, &wish),
         Command::DraftSet(wish) => profile::set_draft(step, &wish),

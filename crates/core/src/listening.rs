@@ -61,6 +61,8 @@ const AWAY_MS: i64 = DAY_MS;
 /// So long after that, what becomes known may have waited all the time (MBX-5).
 const CATCHING_UP_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 24 * 3600 * 1000;
+/// By which it is told where somebody was heard last (OUT-3).
+const HEARD_UNIT_MS: u64 = 10 * 60 * 1000;
 
 type Changes = BTreeMap<RelayId, (Vec<(Tag, u64)>, Vec<Tag>)>;
 
@@ -131,7 +133,7 @@ pub(crate) struct Open {
 /// Reads an epoch's lanes on all relays of its conversation: commits, and the app lane in the slots of the moment, but
 /// none that passed before the epoch was made (MBX-5).
 pub(crate) fn follow_epoch(step: &mut Step<'_, '_>, open: &Open) -> Result<(), Stop> {
-    let relays = relays_of(step, &open.group)?;
+    let relays = read_relays_of(step, &open.group)?;
     follow_epoch_at(step, open, relays)
 }
 
@@ -179,7 +181,7 @@ fn oldest(step: &Step<'_, '_>, relay: RelayId, made: Timestamp) -> Result<Slot, 
 
 /// A relay has greeted: if it has not for long, this device was away (MBX-5).
 pub(crate) fn greeted(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
-    let sql = "UPDATE relay SET greeted_at = ?2,
+    let sql = "UPDATE relay SET greeted_at = ?2, answered_at = ?2,
                    away_from = CASE WHEN greeted_at < ?2 - ?3 THEN greeted_at ELSE away_from END,
                    back_at = CASE WHEN greeted_at < ?2 - ?3 THEN ?2 ELSE back_at END
                WHERE relay = ?1";
@@ -321,16 +323,59 @@ pub(crate) fn relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>
     Ok(relays)
 }
 
+/// Where it is read: those too that were taken back (REL-3).
+pub(crate) fn read_relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    let mut relays = lasting(step, group, "1")?;
+    relays.extend(near::here(step, group)?);
+    Ok(relays)
+}
+
 /// Those that stand for themselves, oldest first.
 pub(crate) fn lasting_relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    lasting(step, group, "c.taken_at IS NULL")
+}
+
+fn lasting(step: &Step<'_, '_>, group: &Gid, which: &str) -> Result<Vec<RelayId>, Stop> {
+    let mut rows = step.tx.prepare_cached(&format!(
+        "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay)
+         WHERE c.group_id = ? AND r.near = 0 AND {which} ORDER BY r.added_at, c.relay"
+    ))?;
+    let found = rows.query_map([group], |row| row.get(0).map(RelayId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Those to put to, the best first: which are reached, and where somebody else was heard last (OUT-3).
+pub(crate) fn best_relays_of(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
     let mut rows = step.tx.prepare_cached(
         "SELECT c.relay FROM conversation_relay c JOIN relay r USING (relay)
-         WHERE c.group_id = ? AND r.near = 0 ORDER BY r.added_at, c.relay",
+         WHERE c.group_id = ? AND r.near = 0 AND c.taken_at IS NULL ORDER BY r.gone, c.heard DESC, r.added_at, c.relay",
     )?;
-    let found = rows.query_map([group], |row| row.get::<_, [u8; 16]>(0))?;
-    Ok(found
-        .map(|relay| relay.map(RelayId::from_bytes))
-        .collect::<Result<_, _>>()?)
+    let found = rows.query_map([group], |row| row.get(0).map(RelayId::from_bytes))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Somebody else's envelope of this epoch has come by a relay.
+pub(crate) fn heard(step: &Step<'_, '_>, relay: RelayId, epoch: &[u8]) -> Result<(), Stop> {
+    let sql = "UPDATE conversation_relay SET heard = ?1
+               WHERE relay = ?2 AND group_id = (SELECT group_id FROM epoch WHERE epoch_id = ?3) AND heard < ?1";
+    let at = step.now.0 / HEARD_UNIT_MS;
+    step.tx
+        .prepare_cached(sql)?
+        .execute(params![at.cast_signed(), relay.as_bytes(), epoch])?;
+    Ok(())
+}
+
+/// Stops reading the account's own capsule at one relay.
+pub(crate) fn leave_capsule(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let sql = "DELETE FROM listening WHERE relay = ? AND purpose = 4 RETURNING relay, tag";
+    stop(step, sql, [relay.as_bytes()])
+}
+
+/// Stops reading a conversation at one relay.
+pub(crate) fn leave(step: &mut Step<'_, '_>, relay: RelayId, group: &Gid) -> Result<(), Stop> {
+    let sql = "DELETE FROM listening WHERE relay = ?1 AND (about = ?2 OR about IN (SELECT epoch_id FROM epoch WHERE group_id = ?2))
+               RETURNING relay, tag";
+    stop(step, sql, params![relay.as_bytes(), group])
 }
 
 /// All retained epochs.

@@ -224,11 +224,12 @@ pub(crate) fn name_relay(step: &Step<'_, '_>, relay: RelayId) -> Result<CardRela
     )?)
 }
 
-/// The relays given by the person, oldest first.
+/// The relays that may be named to anybody: those given by the person, oldest first, then those that cards have lent.
 pub(crate) fn own_relays(step: &Step<'_, '_>) -> Result<Vec<RelayId>, Stop> {
-    let mut rows = step
-        .tx
-        .prepare("SELECT relay FROM relay WHERE near = 0 ORDER BY own DESC, added_at, relay")?;
+    let mut rows = step.tx.prepare(
+        "SELECT relay FROM relay WHERE near = 0 AND private = 0 AND brought = 0 AND removed = 0
+             ORDER BY own DESC, added_at, relay",
+    )?;
     let found = rows.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
     Ok(found
         .map(|relay| relay.map(RelayId::from_bytes))

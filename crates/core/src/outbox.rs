@@ -42,6 +42,14 @@ const PLACE_WITHIN_MS: u64 = 10 * 60 * 1000;
 const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
 /// So often a revoked device is told that it is: once a day (DEV-7).
 const TOLD_REVOKED: u8 = 60;
+/// A message that nobody has confirmed after so long goes to other relays too (OUT-11); ...
+const WIDER_MS: u64 = 60 * 1000;
+/// ... so soon, where none of its relays is reached, ...
+const WIDER_UNREACHED_MS: u64 = 10 * 1000;
+/// ... and looks so often for those that were not reached then.
+const WIDER_AGAIN_MS: u64 = 10 * 60 * 1000;
+/// So many in one step.
+const WIDER_AT_ONCE: u32 = 256;
 /// A message is put to at most this many relays of its conversation (OUT-3).
 const PUT_RELAYS: usize = 2;
 /// How long a relay keeps what is put (RLY): 30 days.
@@ -135,7 +143,7 @@ pub(crate) fn put_group(
 
 /// Two relays of a conversation, or the only one; and the near ones that are reached, which push out no other (OUT-3).
 fn put_to(step: &Step<'_, '_>, group: &Gid) -> Result<Vec<RelayId>, Stop> {
-    let mut relays = listening::lasting_relays_of(step, group)?;
+    let mut relays = listening::best_relays_of(step, group)?;
     relays.truncate(PUT_RELAYS);
     relays.extend(near::here(step, group)?);
     Ok(relays)
@@ -549,7 +557,7 @@ fn put_in_next(step: &mut Step<'_, '_>, waiting: Waiting, about: &[u8]) -> Resul
         .optional()?;
     let Some(row) = row else { return Ok(()) };
     match again_inside(step, row)? {
-        Some(inside) => put_inside(step, row, &inside, inside.tries),
+        Some(inside) => put_inside(step, &inside, inside.tries),
         None => Ok(()),
     }
 }
@@ -632,6 +640,86 @@ pub(crate) const TIMES: Times = Times {
     )
 };
 
+/// When the next message goes to other relays too.
+pub(crate) const WIDE_TIMES: Times = Times::of(
+    "SELECT min(wide_at) FROM outbox WHERE wide_at IS NOT NULL",
+    "SELECT max(wide_at) FROM outbox WHERE wide_at IS NOT NULL",
+    WIDER_AGAIN_MS,
+);
+
+/// Relays of its conversation that an outbox row does not go to.
+const OTHERS: &str = "
+    SELECT c.relay, r.gone FROM outbox o JOIN conversation_relay c ON c.group_id = o.group_id JOIN relay r USING (relay)
+    WHERE o.id = ?1 AND c.taken_at IS NULL AND r.near = 0
+      AND NOT EXISTS (SELECT 1 FROM outbox_relay p WHERE p.outbox = o.id AND p.relay = c.relay) ORDER BY c.relay";
+
+/// A message that has just been put goes to other relays too before long, if there are others (OUT-11).
+fn note_wider(step: &Step<'_, '_>, row: &Row<'_>, number: i64) -> Result<(), Stop> {
+    if row.waiting != Waiting::Message || !step.tx.prepare_cached(OTHERS)?.exists([number])? {
+        return Ok(());
+    }
+    let sql = "SELECT 1 FROM outbox_relay o JOIN relay r USING (relay) WHERE o.outbox = ? AND r.gone = 0";
+    let is_reached = step.tx.prepare_cached(sql)?.exists([number])?;
+    let wait = if is_reached { WIDER_MS } else { WIDER_UNREACHED_MS };
+    look_wider_at(step, number, step.now.plus_ms(wait).0)
+}
+
+fn look_wider_at(step: &Step<'_, '_>, row: i64, at: u64) -> Result<(), Stop> {
+    step.tx
+        .prepare_cached("UPDATE outbox SET wide_at = ? WHERE id = ?")?
+        .execute(params![at.cast_signed(), row])?;
+    Ok(())
+}
+
+/// A relay is reached again or is lost: of its conversations, what no relay has stored looks for others sooner (OUT-11).
+pub(crate) fn look_wider(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let sql = "UPDATE outbox SET wide_at = min(wide_at, ?1)
+               WHERE wide_at IS NOT NULL AND group_id IN (SELECT group_id FROM conversation_relay WHERE relay = ?2)
+                 AND NOT EXISTS (SELECT 1 FROM outbox_relay o WHERE o.outbox = outbox.id AND o.stored = 1)";
+    let at = step.now.plus_ms(WIDER_UNREACHED_MS).0.cast_signed();
+    step.tx.prepare_cached(sql)?.execute(params![at, relay.as_bytes()])?;
+    Ok(())
+}
+
+/// Puts what nobody has confirmed to the other relays of its conversation that are reached (OUT-11).
+pub(crate) fn widen_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.now.0.cast_signed();
+    let sql = "SELECT id FROM outbox WHERE wide_at <= ?1 OR wide_at > ?2 ORDER BY wide_at, id LIMIT ?3";
+    let due: Vec<i64> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(
+            params![now, now.saturating_add_unsigned(WIDER_AGAIN_MS), WIDER_AT_ONCE],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    due.into_iter().try_for_each(|row| widen(step, row))
+}
+
+fn widen(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
+    let others: Vec<([u8; 16], bool)> = step
+        .tx
+        .prepare_cached(OTHERS)?
+        .query_map([row], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let (away, reached): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, gone)| *gone);
+    for (relay, _) in &reached {
+        step.tx
+            .prepare_cached("INSERT INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 0)")?
+            .execute(params![row, relay])?;
+    }
+    if !reached.is_empty() {
+        send(step, row)?;
+    }
+    if away.is_empty() {
+        step.tx
+            .prepare_cached("UPDATE outbox SET wide_at = NULL WHERE id = ?")?
+            .execute([row])?;
+        return Ok(());
+    }
+    look_wider_at(step, row, step.now.plus_ms(WIDER_AGAIN_MS).0)
+}
+
 #[derive(Clone, Copy)]
 struct Row<'a> {
     waiting: Waiting,
@@ -680,6 +768,7 @@ fn insert(
             .prepare_cached("INSERT INTO outbox_relay(outbox, relay, stored) VALUES (?, ?, 0)")?
             .execute(params![number, relay.as_bytes()])?;
     }
+    note_wider(step, row, number)?;
     see(step, id)?;
     watch::leaves(step, &relays, token.tag(), id)?;
     hand_out(step, row.waiting, envelope, token, relays);
@@ -743,11 +832,11 @@ fn reseal(step: &mut Step<'_, '_>, row: i64) -> Result<(), Stop> {
             return Ok(());
         }
     }
-    put_inside(step, row, &inside, tries.saturating_add(1))
+    put_inside(step, &inside, tries.saturating_add(1))
 }
 
-fn put_inside(step: &mut Step<'_, '_>, row: i64, inside: &Inside, tries: u8) -> Result<(), Stop> {
-    let relays = relays_to(step, row, &inside.group)?;
+fn put_inside(step: &mut Step<'_, '_>, inside: &Inside, tries: u8) -> Result<(), Stop> {
+    let relays = relays_to(step, inside.waiting, &inside.group)?;
     done(step, inside.waiting, &inside.about)?;
     let row = Row {
         waiting: inside.waiting,
@@ -777,7 +866,7 @@ pub(crate) fn put_sooner(step: &mut Step<'_, '_>, id: MessageId) -> Result<bool,
     let Some(inside) = again_inside(step, row)? else {
         return Ok(false);
     };
-    put_inside(step, row, &inside, inside.tries)?;
+    put_inside(step, &inside, inside.tries)?;
     step.tx
         .prepare_cached("UPDATE outbox SET sealed_at = min(sealed_at, ?) WHERE about = ? AND purpose = 0")?
         .execute(params![sealed_at, id.as_bytes()])?;
@@ -805,15 +894,12 @@ fn drop_row(step: &Step<'_, '_>, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The same relays as before; of the near ones those that are reached now.
-fn relays_to(step: &Step<'_, '_>, row: i64, group: &Gid) -> Result<Vec<RelayId>, Stop> {
-    let mut rows = step.tx.prepare_cached(
-        "SELECT relay FROM outbox_relay o JOIN relay r USING (relay) WHERE o.outbox = ? AND r.near = 0 ORDER BY relay",
-    )?;
-    let found = rows.query_map([row], |row| row.get(0).map(RelayId::from_bytes))?;
-    let mut relays: Vec<RelayId> = found.collect::<Result<_, _>>()?;
-    relays.extend(near::here(step, group)?);
-    Ok(relays)
+/// Where it goes anew: a commit everywhere, the rest where it is best by now (OUT-3).
+fn relays_to(step: &Step<'_, '_>, waiting: Waiting, group: &Gid) -> Result<Vec<RelayId>, Stop> {
+    match waiting.lane() {
+        Lane::Commit => listening::relays_of(step, group),
+        Lane::App => put_to(step, group),
+    }
 }
 
 fn was_stored(step: &Step<'_, '_>, makes: &[u8]) -> Result<bool, Stop> {

@@ -13,10 +13,12 @@ use crate::near;
 use crate::outbox;
 use crate::own;
 use crate::query;
+use crate::relays;
 use crate::restore;
 use crate::safety;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
+use stonechat_wire::drop::{Place, drop_id};
 use stonechat_wire::exchange::{Errand, NamedBy};
 use stonechat_wire::ids::RelayId;
 use stonechat_wire::route::{RelayKeys, RelayRoute, RouteError};
@@ -134,10 +136,26 @@ pub(crate) fn words(step: &Step<'_, '_>) -> Result<Reply, Stop> {
     }))
 }
 
-pub(crate) fn add_relay(step: &mut Step<'_, '_>, route: &str) -> Result<Reply, Stop> {
-    let route = route_of(route)?;
+/// A dead drop that is written as its address: it gets a secret of its own (DRP-2).
+fn new_drop(step: &Step<'_, '_>, text: &str) -> Option<RelayRoute> {
+    let address = Place::from_url(text.trim())?;
+    let secret: [u8; 16] = step.mls.crypto.bytes();
+    Some(RelayRoute {
+        address,
+        relay: drop_id(&secret),
+        secret: Some(secret),
+        lan: false,
+    })
+}
+
+pub(crate) fn add_relay(step: &mut Step<'_, '_>, wish: &api::RelayAdd) -> Result<Reply, Stop> {
+    let route = match new_drop(step, &wish.route) {
+        Some(route) => route,
+        None => route_of(&wish.route)?,
+    };
     let relay = route.relay;
     use_relay(step, route)?;
+    relays::added(step, relay, wish.private)?;
     restore::relay_given(step, relay)?;
     Ok(Reply::Done {})
 }

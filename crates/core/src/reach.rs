@@ -19,6 +19,7 @@ use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
+use crate::relays;
 use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -48,7 +49,7 @@ pub(crate) fn listen(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         return Ok(());
     };
     let tag = reach.request_token(account).tag();
-    for relay in listening::relays_of(step, group)? {
+    for relay in listening::read_relays_of(step, group)? {
         listening::add(step, relay, tag, Purpose::ReachRequest, group)?;
     }
     Ok(())
@@ -173,6 +174,7 @@ fn take_back(step: &mut Step<'_, '_>, of: &Conversation, card: &ContactCard, at:
     let new = conversation::load(step, &entered.group)?.ok_or(Stop::Refused("no such conversation"))?;
     conversation::note_device(step, &new, at.account)?;
     group::supply::offer(step, &new, at.account)?;
+    relays::due_in(step, &new.group)?;
     near::tell_all(step)?;
     own::spread(step, &new.group)?;
     say_timer(step, of.chat)?;

@@ -23,10 +23,11 @@ use crate::outbox::{self, Waiting};
 use crate::profile;
 use crate::query;
 use crate::reach;
+use crate::relays;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use stonechat_wire::address::NEAR;
-use stonechat_wire::capsule::{Capsule, KeptContact, KeptGroup};
+use stonechat_wire::capsule::{Capsule, KeptContact, KeptGroup, Whose};
 use stonechat_wire::card::{CardRelay, Claim, ContactCard, DeviceLog};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::NamedBy;
@@ -319,13 +320,14 @@ fn take(step: &mut Step<'_, '_>, capsule: &Capsule) -> Result<(), Stop> {
     Ok(())
 }
 
-fn take_relay(step: &mut Step<'_, '_>, own: bool, relay: &CardRelay) -> Result<RelayId, Stop> {
+fn take_relay(step: &mut Step<'_, '_>, whose: Whose, relay: &CardRelay) -> Result<RelayId, Stop> {
+    let own = matches!(whose, Whose::Own | Whose::Private);
     let by = if own { NamedBy::Person } else { NamedBy::Others };
     let id = meeting::use_relay(step, relay, by)?;
-    if own {
-        step.tx
-            .execute("UPDATE relay SET own = 1 WHERE relay = ?", [id.as_bytes()])?;
-    }
+    step.tx.execute(
+        "UPDATE relay SET own = max(own, ?2), private = ?3, brought = ?4 WHERE relay = ?1",
+        params![id.as_bytes(), own, whose == Whose::Private, whose == Whose::Brought],
+    )?;
     Ok(id)
 }
 
@@ -581,6 +583,7 @@ fn settle_down(step: &mut Step<'_, '_>, asked: &Asked, card: &ContactCard, enter
     conversation::note_began(step, &of)?;
     conversation::receipts::due(step, &entered.group)?;
     group::supply::offer(step, &of, asked.account)?;
+    relays::due_in(step, &entered.group)?;
     near::tell_all(step)?;
     if let Some(contact) = query::load_contact(step.tx, asked.account.as_bytes())? {
         step.event(Event::ContactChanged { contact });
@@ -603,7 +606,7 @@ pub(crate) fn route(step: &Step<'_, '_>, relay: RelayId) -> Result<RelayRoute, S
 
 /// The routes that this account can come back by: of its own relays.
 pub(crate) fn doors(step: &Step<'_, '_>) -> Result<Vec<String>, Stop> {
-    let sql = "SELECT address, relay, secret, lan FROM relay WHERE own = 1 ORDER BY added_at, relay";
+    let sql = "SELECT address, relay, secret, lan FROM relay WHERE own = 1 AND private = 0 ORDER BY added_at, relay";
     let mut rows = step.tx.prepare_cached(sql)?;
     let found = rows.query_map([], |row| {
         Ok(RelayRoute {

@@ -221,6 +221,14 @@ impl<'a, 't> Step<'a, 't> {
         Ok(())
     }
 
+    /// The next of the numbers that are kept by this name: it grows, whatever the clock does.
+    pub(crate) fn next_number(&self, name: &str) -> Result<u64, Stop> {
+        let last = self.setting(name)?.and_then(|last| last.parse::<u64>().ok());
+        let next = self.time.0.max(last.unwrap_or(0).saturating_add(1));
+        self.set_setting(name, Some(&next.to_string()))?;
+        Ok(next)
+    }
+
     /// A single value of the settings table.
     pub(crate) fn setting(&self, key: &str) -> Result<Option<String>, Stop> {
         Ok(self

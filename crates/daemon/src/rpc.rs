@@ -229,6 +229,7 @@ const COMMANDS: &[&str] = &[
     "introduction.answer",
     "contact.noticed",
     "relay.add",
+    "relay.remove",
     "profile.rename",
     "settings.set",
     "draft.set",

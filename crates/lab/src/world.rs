@@ -14,6 +14,7 @@ mod forks;
 pub mod groups;
 pub mod kin;
 mod media;
+pub mod moves;
 mod net;
 mod people;
 pub mod plan;
@@ -137,6 +138,7 @@ pub(crate) enum Event {
     Say(usize),
     Touch(usize),
     Deed(usize),
+    Move(usize),
     Kin(usize),
     Parts(usize),
     Trouble(Trouble),
@@ -342,6 +344,9 @@ impl World {
         for (k, deed) in self.plan.deeds.clone().into_iter().enumerate() {
             self.at(deed.at, Event::Deed(k));
         }
+        for (n, change) in self.plan.moves.clone().into_iter().enumerate() {
+            self.at(change.at, Event::Move(n));
+        }
         for met in self.plan.meetings.clone() {
             self.at(met.at, Event::Look(met.inviter));
             self.at(met.at + SECOND, Event::Look(met.taker));
@@ -422,6 +427,7 @@ impl World {
             Event::Say(k) => self.say(k),
             Event::Touch(n) => self.touch(n),
             Event::Deed(k) => self.deed(k),
+            Event::Move(n) => self.change_relays(n),
             Event::Kin(i) => self.come_to(i),
             Event::Parts(i) => self.part(i),
             Event::Trouble(trouble) => self.trouble(trouble),

@@ -30,6 +30,7 @@ use crate::store::log::SegmentLog;
 
 mod connection;
 mod cover;
+mod doors;
 mod engine;
 mod entrance;
 mod figures;

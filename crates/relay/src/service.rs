@@ -6,7 +6,7 @@
 //! Specified in `docs/protocol/03-relay.md` (RLY).
 //! Invariant: nothing is answered `stored`, and nothing is pushed or read, before it is synced (RLY-22).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use stonechat_wire::frame::forward::{ForwardAsk, ForwardTell};
@@ -116,6 +116,7 @@ pub struct Service<S> {
     has_more_to_tidy: bool,
     /// Until when nothing new is taken, because the store failed.
     paused_until: Timestamp,
+    doors_changed: bool,
 }
 
 impl<S: MailboxStore> Service<S> {
@@ -145,6 +146,7 @@ impl<S: MailboxStore> Service<S> {
             announced: 0,
             expire_at,
             has_more_to_tidy: false,
+            doors_changed: false,
             paused_until,
         }
     }
@@ -214,9 +216,14 @@ impl<S: MailboxStore> Service<S> {
         self.readers.drained(connection, bytes);
     }
 
-    /// There is a door at this path, open or not.
-    pub fn door_stands(&self, path: &DoorPath) -> bool {
-        self.store.door(path).is_ok_and(|door| door.is_some())
+    /// Where doors stand, open or not.
+    pub fn door_paths(&self) -> HashSet<DoorPath> {
+        self.store.door_paths()
+    }
+
+    /// Whether that may have changed since this was asked last.
+    pub const fn take_doors_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.doors_changed, false)
     }
 
     /// A request to a door: its card if it stands and the proof fits, else nothing (RLY-30).
@@ -514,6 +521,7 @@ impl<S: MailboxStore> Service<S> {
     }
 
     fn set_door(&mut self, path: DoorPath, door: Door, now: Timestamp) -> Result<(), Refusal> {
+        self.doors_changed = true;
         let old = self.changed(|store| store.door(&path))?;
         match old.filter(|old| old.expires_at > now) {
             Some(old) if old.proof_hash != door.proof_hash => return Err(Refusal::DoorTaken),
@@ -530,6 +538,7 @@ impl<S: MailboxStore> Service<S> {
     }
 
     fn close_door(&mut self, path: &DoorPath) -> Result<(), Refusal> {
+        self.doors_changed = true;
         self.changed(|store| store.close_door(path))
     }
 
@@ -577,8 +586,10 @@ impl<S: MailboxStore> Service<S> {
             return;
         }
         self.by_source.forget_full(now);
+        let doors = self.store.total().doors;
         match self.store.expire(now) {
             Ok(expired) => {
+                self.doors_changed |= self.store.total().doors != doors;
                 self.tally.expired += expired.envelopes as u64;
                 self.has_more_to_tidy = expired.has_more;
                 self.expire_at = if expired.has_more {
@@ -606,6 +617,7 @@ impl<S: MailboxStore> Service<S> {
         if let Err(error) = &done {
             tracing::error!(%error, "a batch was not stored; its puts are refused");
             self.tally.failed_batches += 1;
+            self.doors_changed = true;
             self.paused_until = now.plus_ms(UNSYNCED_PAUSE_MS);
             // Tidying waits too: it would only ask the disk again and again.
             self.has_more_to_tidy = false;

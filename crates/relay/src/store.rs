@@ -6,7 +6,7 @@
 //! Who may put, and how much, is the service's job. Specified in `docs/protocol/03-relay.md` (RLY).
 //! Invariant: a cursor that was shown to anybody is never given out again, also after a restart (RLY-24).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -57,6 +57,9 @@ pub trait MailboxStore: blobs::BlobStore {
 
     /// The door at a path.
     fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError>;
+
+    /// Where doors stand, unsynced ones included.
+    fn door_paths(&self) -> HashSet<DoorPath>;
 
     /// Counts that a door answered once more; no error if there is none.
     fn count_use(&mut self, path: &DoorPath) -> Result<(), StoreError>;

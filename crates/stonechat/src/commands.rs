@@ -18,6 +18,7 @@ mod meeting;
 mod polls;
 mod profile;
 mod receive;
+mod relays;
 mod restoring;
 mod talk;
 
@@ -74,6 +75,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Card(wish) => introduce::card(client, &wish).await,
         Verb::Place(wish) => introduce::place(client, &wish).await,
         Verb::Group(wish) => group::run(client, wish).await,
+        Verb::Relays(wish) => relays::run(client, wish).await,
         Verb::Device(wish) => devices::run(client, wish, place).await,
         Verb::Reply(reply) => content::reply(client, &reply).await,
         Verb::React(react) => content::react(client, &react).await,

@@ -38,6 +38,8 @@ pub(crate) enum CommandError {
              imaps://USER:PASSWORD@HOST/MAILBOX: at most 104 characters, with %40 for an @ and %3A for a colon in the user's name or the password"
     )]
     NoDrop,
+    #[error("no own relay, or more than one, has this address or id: `relays` shows them")]
+    NoSuchRelay,
     #[error("no account is being looked for here")]
     NotLooking,
     #[error("these are one and the same contact")]
@@ -100,6 +102,7 @@ impl CommandError {
             | Self::NoPassphrase(_)
             | Self::NoChoice
             | Self::NoDrop
+            | Self::NoSuchRelay
             | Self::SameContact
             | Self::NoPicture
             | Self::NotForwarded

@@ -70,6 +70,8 @@ pub(crate) enum Verb {
     /// Makes another device one of this account's, lists them, takes one away.
     #[command(subcommand)]
     Device(Device),
+    /// Lists the relays that are used; adds one, takes one back.
+    Relays(Relays),
     /// Writes what waits into a file that somebody carries, or takes such a file in: messages with no network at all.
     #[command(subcommand)]
     Bundle(Bundle),
@@ -187,6 +189,43 @@ pub(crate) struct Restore {
     /// One JSON object: id, name, state, madeAt, people, groups, leftOut.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Relays {
+    #[command(subcommand)]
+    pub(crate) wish: Option<RelaysWish>,
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RelaysWish {
+    /// Adds a relay, or a dead drop. Contacts hear of it, once it has answered.
+    Add(RelaysAdd),
+    /// Takes one's own relay back: contacts put nothing there any more.
+    Remove(RelaysRemove),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelaysAdd {
+    /// Route of a relay (stone:r...).
+    #[arg(required_unless_present = "drop", conflicts_with = "drop")]
+    pub(crate) route: Option<String>,
+    /// A folder on a WebDAV server, or a mailbox, as `init --drop` takes it. STONECHAT_DROP says the same.
+    #[arg(long, value_name = "URL", env = "STONECHAT_DROP", hide_env_values = true)]
+    pub(crate) drop: Option<String>,
+    /// It is named in no invitation and no group, and given to contacts only, to each one of the private ones: where it is
+    /// blocked, it is seen who had it.
+    #[arg(long)]
+    pub(crate) private: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelaysRemove {
+    /// Its address, or its id or the beginning of it, as `relays` shows them.
+    pub(crate) relay: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -1057,6 +1096,10 @@ mod tests {
             "card Bo Cy --json",
             "place House -33.44556 151.2 --within 12 --label pier --json",
             "words-of Bo --json",
+            "relays --json",
+            "relays add stone:ra --private",
+            "relays add --drop davs://a:b@c/d",
+            "relays remove 12ab34cd",
             "group create House Bo Cy --large --json",
             "group succeed House Bo --json",
             "group list --json",

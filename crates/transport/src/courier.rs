@@ -74,6 +74,8 @@ pub const RETRY_MS: u64 = 400;
 pub const RETRY_MS_MAX: u64 = 60_000;
 /// Pause after an answer that will not change soon (wrong keys, wrong secret), in ms.
 pub const HOPELESS_RETRY_MS: u64 = 60_000;
+/// Longest pause after a password that was not taken, in ms: it doubles with each further time (DRP-20).
+pub const DENIED_RETRY_MS_MAX: u64 = 4 * 3_600_000;
 /// Most relays at once.
 pub const RELAYS_MAX: usize = 256;
 /// Most of them near ones (LAN-4): ordinary ones always find room.
@@ -166,6 +168,10 @@ pub enum Lost {
     Silenced,
     /// The connection stood, and our hello was answered by a reset.
     Reset,
+    /// The connection stood, and our hello was answered by an alert, or by its end.
+    Refused,
+    /// The server of a drop does not take the password: asked often, it locks the account.
+    Denied,
     /// Somebody else answers there: the keys do not fit the pin.
     WrongKeys,
     /// What came is not the protocol.
@@ -179,7 +185,8 @@ impl Lost {
             Self::Broken => Fate::Unknown,
             Self::Silenced => Fate::Silenced,
             Self::Reset => Fate::Reset,
-            Self::WrongKeys | Self::Malformed => Fate::Answered,
+            Self::Refused => Fate::Refused,
+            Self::Denied | Self::WrongKeys | Self::Malformed => Fate::Answered,
         }
     }
 }
@@ -589,11 +596,18 @@ impl Courier {
     fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
         self.hello_ended(now, Asker::Link(link), why.fate());
         let at_least_ms = match why {
-            Lost::Broken | Lost::Silenced | Lost::Reset => 0,
+            Lost::Broken | Lost::Silenced | Lost::Reset | Lost::Refused => 0,
+            Lost::Denied => self.denied(link),
             Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
         self.dropped(now, link, at_least_ms);
+    }
+
+    /// Out: how long to leave that server alone.
+    fn denied(&mut self, link: LinkId) -> u64 {
+        let relay = self.links.get(&link).and_then(|id| self.relays.get_mut(id));
+        relay.map_or(HOPELESS_RETRY_MS, Relay::denied)
     }
 
     /// Somebody else says that it is the relay: the address is dropped, and the relay's own ones wait for nothing.
@@ -650,6 +664,7 @@ impl Courier {
             Ok(_) | Err(KnockError::NotFound | KnockError::Cut(_)) => Fate::Answered,
             Err(KnockError::Silenced) => Fate::Silenced,
             Err(KnockError::Reset) => Fate::Reset,
+            Err(KnockError::Refused) => Fate::Refused,
             Err(KnockError::Unreachable) => Fate::Unknown,
         };
         self.hello_ended(now, Asker::Knock(id), fate);

@@ -86,14 +86,40 @@ pub struct Capsule {
     pub name: String,
     /// The account's devices.
     pub device_log: DeviceLog,
-    /// Relays of the account and of its conversations; own ones are marked.
-    pub relays: Vec<(bool, CardRelay)>,
+    /// Relays of the account and of its conversations, and whose they are.
+    pub relays: Vec<(Whose, CardRelay)>,
     /// The newest activity first.
     pub contacts: Vec<KeptContact>,
     /// The newest activity first.
     pub groups: Vec<KeptGroup>,
     /// Contacts and groups that did not fit.
     pub left_out: u16,
+}
+
+/// Whose a relay of a capsule is (CAP-2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Whose {
+    /// Named by somebody's card: it may be named to others.
+    Lent = 0,
+    /// The account's own.
+    Own = 1,
+    /// The account's own, for contacts alone (REL-5).
+    Private = 2,
+    /// Brought into a conversation by somebody else: for that one alone (REL-2).
+    Brought = 3,
+}
+
+impl Whose {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            0 => Self::Lent,
+            1 => Self::Own,
+            2 => Self::Private,
+            3 => Self::Brought,
+            _ => return Err(DecodeError::Value("whose relay")),
+        })
+    }
 }
 
 /// A person, and how to reach them again.
@@ -212,8 +238,8 @@ impl Capsule {
         out.put_bytes(self.name.as_bytes());
         self.device_log.write(&mut out);
         out.put_count(self.relays.len());
-        for (own, relay) in &self.relays {
-            out.push(u8::from(*own));
+        for (whose, relay) in &self.relays {
+            out.push(*whose as u8);
             relay.write(&mut out);
         }
         out.put_count(self.contacts.len());
@@ -237,7 +263,7 @@ impl Capsule {
         let (generation, made_at_s) = (reader.u64()?, reader.u64()?);
         let (name, device_log) = (read_name(&mut reader)?, DeviceLog::read(&mut reader)?);
         let relays = reader.list("relays", RELAYS_MAX, |reader| {
-            Ok((reader.bool("own")?, CardRelay::read(reader)?))
+            Ok((Whose::read(reader)?, CardRelay::read(reader)?))
         })?;
         let contacts = reader.list("contacts", CONTACTS_MAX, |reader| {
             KeptContact::read(reader, relays.len())

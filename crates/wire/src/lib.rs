@@ -45,6 +45,7 @@ pub mod post;
 
 pub mod apart;
 pub mod blob;
+pub mod brought;
 pub mod bundle;
 pub mod capsule;
 pub mod card;

@@ -54,6 +54,8 @@ pub enum Kind {
     Lacking,
     /// The near relay of the sender's device (LAN-4).
     Near,
+    /// The relays that the sender's account brings into the conversation (REL-1).
+    Relays,
     /// A text that answers a message (CON-1).
     Reply,
     /// The sender's emojis on a message (CON-3).
@@ -99,6 +101,7 @@ impl Kind {
             40 => Self::Own,
             41 => Self::Lacking,
             42 => Self::Near,
+            43 => Self::Relays,
             6 => Self::Reply,
             7 => Self::Reaction,
             8 => Self::Edit,
@@ -130,6 +133,7 @@ impl Kind {
             Self::Own => 40,
             Self::Lacking => 41,
             Self::Near => 42,
+            Self::Relays => 43,
             Self::Reply => 6,
             Self::Reaction => 7,
             Self::Edit => 8,

@@ -87,8 +87,11 @@ pub struct Restoring {
 #[derive(Clone, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayAdd {
-    /// `stone:r...`
+    /// `stone:r...`, or where a dead drop is: `davs://USER:PASSWORD@HOST/FOLDER`, `imaps://USER:PASSWORD@HOST/MAILBOX`.
     pub route: String,
+    /// It is named in no invitation and no group, and dealt to contacts, one each.
+    #[serde(default)]
+    pub private: bool,
 }
 
 impl core::fmt::Debug for RelayAdd {
@@ -151,6 +154,8 @@ pub enum Connection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Relay {
+    /// Its id, hex (32 characters).
+    pub id: String,
     /// `host:port`; a drop's without user and password.
     pub address: String,
     /// Own (given by the user), or lent by a contact's card.
@@ -159,6 +164,12 @@ pub struct Relay {
     pub connected: bool,
     /// Calls envelopes stored and does not give them.
     pub withholds: bool,
+    /// Own, and for contacts alone, one each.
+    pub private: bool,
+    /// When it answered last; absent: never yet.
+    pub answered_at: Option<u64>,
+    /// Contacts who were dealt it as their entrance, by name.
+    pub dealt_to: Vec<String>,
 }
 
 /// Language and looks of the interface.

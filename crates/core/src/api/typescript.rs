@@ -65,6 +65,7 @@ export type Answers = {
   "introduction.answer": Done,
   "contact.noticed": Done,
   "relay.add": Done,
+  "relay.remove": Done,
   "profile.rename": Done,
   "settings.set": Done,
   "draft.set": Done,

@@ -148,16 +148,19 @@ fn is_out_of_reach(step: &Step<'_, '_>, group: &Gid) -> Result<bool, Stop> {
 pub(crate) fn unreached(step: &Step<'_, '_>, relay: Option<RelayId>) -> Result<(), Stop> {
     let relay = relay.as_ref().map(RelayId::as_bytes);
     step.tx
-        .prepare_cached("UPDATE relay SET gone = 1 WHERE relay = coalesce(?, relay) AND gone = 0")?
-        .execute([relay])?;
+        .prepare_cached(
+            "UPDATE relay SET gone = 1, gone_at = ?2, answered_at = iif(?1 IS NULL, answered_at, ?2)
+             WHERE relay = coalesce(?1, relay) AND gone = 0",
+        )?
+        .execute(params![relay, step.time.0.cast_signed()])?;
     Ok(())
 }
 
 /// No relay but near ones is reached.
 pub(crate) fn offline(step: &Step<'_, '_>) -> Result<(), Stop> {
     step.tx
-        .prepare_cached("UPDATE relay SET gone = 1 WHERE near = 0 AND gone = 0")?
-        .execute([])?;
+        .prepare_cached("UPDATE relay SET gone = 1, gone_at = ? WHERE near = 0 AND gone = 0")?
+        .execute([step.time.0.cast_signed()])?;
     Ok(())
 }
 

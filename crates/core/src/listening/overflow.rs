@@ -5,7 +5,7 @@
 //! Whoever fills a mailbox fills it before the eyes of all who read it: from a quarter on they read the next one too, so no
 //! reader depends on being told.
 
-use super::{Changes, Purpose, insert, relays_of, tell};
+use super::{Changes, Purpose, insert, read_relays_of, tell};
 use crate::mls::Gid;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -111,7 +111,7 @@ fn read_to(step: &mut Step<'_, '_>, epoch: EpochId, (lane, slot): (Lane, Slot), 
     };
     let tag = mailbox::token(&root, lane, slot, k).tag();
     let mut changes = Changes::new();
-    for relay in relays_of(step, &group)? {
+    for relay in read_relays_of(step, &group)? {
         if insert(step, relay, tag, purpose, epoch.as_bytes(), (Slot(of(lane, slot)), k))? {
             changes.entry(relay).or_default().0.push((tag, 0));
         }

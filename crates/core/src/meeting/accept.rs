@@ -18,6 +18,7 @@ use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
+use crate::relays;
 use crate::restore;
 use crate::step::{Step, Stop};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -414,6 +415,7 @@ fn accepted(step: &mut Step<'_, '_>, id: &[u8; 16], verified: bool) -> Result<()
     let account = AccountId::from_bytes(account);
     let to = conversation::with_contact(step, account)?;
     group::supply::offer(step, &to, account)?;
+    relays::due_in(step, &to.group)?;
     near::tell_all(step)?;
     own::spread(step, &to.group)?;
     ended(step, id, AcceptanceState::Accepted)

@@ -19,6 +19,7 @@ use crate::near;
 use crate::outbox::{self, Waiting};
 use crate::own;
 use crate::query;
+use crate::relays;
 use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
@@ -609,6 +610,7 @@ fn approve_claim(step: &mut Step<'_, '_>, claim: &[u8; 32]) -> Result<ChatId, St
     conversation::receipts::due(step, &group)?;
     conversation::note_began(step, &of)?;
     group::supply::offer(step, &of, card.account_id())?;
+    relays::due_in(step, &group)?;
     near::tell_all(step)?;
     own::spread(step, &group)?;
     if invite.is_last() {

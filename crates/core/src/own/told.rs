@@ -276,13 +276,12 @@ pub(super) fn welcome_device(
     };
     let relays = listening::relays_of(step, &of.group)?;
     let named = relays.into_iter().take(meeting::RELAYS_NAMED + 1);
-    let number = step.time.0.max(1);
     let seq: u32 = step
         .tx
         .prepare_cached("SELECT seq FROM conversation WHERE group_id = ?")?
         .query_row([of.group], |row| row.get(0))?;
     let told = OwnWelcome {
-        number: next_number(step, number)?,
+        number: step.next_number("welcome_number")?,
         seq,
         contact: contact_of(step, of.chat)?,
         relays: named
@@ -292,15 +291,6 @@ pub(super) fn welcome_device(
         timer: vanish::said(step, of.chat)?,
     };
     tell(step, &to, &Own::Welcome(told))
-}
-
-/// Grows whatever the clock does.
-fn next_number(step: &Step<'_, '_>, time: u64) -> Result<u64, Stop> {
-    let last: Option<String> = step.setting("welcome_number")?;
-    let last = last.and_then(|last| last.parse::<u64>().ok()).unwrap_or(0);
-    let next = time.max(last.saturating_add(1));
-    step.set_setting("welcome_number", Some(&next.to_string()))?;
-    Ok(next)
 }
 
 fn contact_of(step: &Step<'_, '_>, chat: i64) -> Result<Option<OwnContact>, Stop> {

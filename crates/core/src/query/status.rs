@@ -7,6 +7,7 @@ use super::{Live, hex_at, number_at};
 use crate::api::{Me, Relay, Status};
 use crate::store::StoreError;
 use stonechat_wire::address::shown;
+use stonechat_wire::ids::RelayId;
 
 /// A clock that is off by less is not worth a word.
 const CLOCK_OFF_MS: u64 = 24 * 60 * 60 * 1000;
@@ -76,18 +77,32 @@ fn account(db: &Connection) -> Result<Option<(Me, bool, bool, bool)>, StoreError
 
 fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT relay, address, own, withheld FROM relay WHERE near = 0 ORDER BY own DESC, added_at, relay",
+        "SELECT relay, address, own, withheld, private, answered_at FROM relay WHERE near = 0 AND removed = 0
+         ORDER BY own DESC, added_at, relay",
     )?;
     let relays = statement.query_map([], |row| {
-        let relay = row.get::<_, [u8; 16]>("relay")?.into();
+        let relay: RelayId = row.get::<_, [u8; 16]>("relay")?.into();
         Ok(Relay {
+            id: hex_at(row, "relay")?,
             address: shown(&row.get::<_, String>("address")?),
             own: row.get("own")?,
             connected: live.connected.contains(&relay),
             withholds: row.get::<_, u32>("withheld")? >= crate::watch::WITHHOLDS,
+            private: row.get("private")?,
+            answered_at: row.get::<_, Option<i64>>("answered_at")?.map(i64::unsigned_abs),
+            dealt_to: dealt_to(db, relay)?,
         })
     })?;
     Ok(relays.collect::<Result<_, _>>()?)
+}
+
+/// The contacts who were dealt this entrance.
+fn dealt_to(db: &Connection, relay: RelayId) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT coalesce(c.alias, c.own_name) AS name FROM entrance e JOIN contact c ON c.account = e.contact
+               WHERE e.relay = ? ORDER BY name, c.account";
+    let mut rows = db.prepare_cached(sql)?;
+    let names = rows.query_map([relay.as_bytes()], |row| row.get(0))?;
+    names.collect()
 }
 
 /// Median of relay clock minus device clock, where it is more than a day.

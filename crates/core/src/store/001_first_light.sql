@@ -55,11 +55,17 @@ CREATE TABLE relay(
   own          INTEGER NOT NULL,         -- given by the user; else lent by a contact's card
   lan          INTEGER NOT NULL DEFAULT 0,
   chosen       INTEGER NOT NULL DEFAULT 0, -- named by the person: a route, or an invitation that was taken up (DRP-19)
+  private      INTEGER NOT NULL DEFAULT 0, -- own: named to contacts alone, one each (REL-5)
+  brought      INTEGER NOT NULL DEFAULT 0, -- somebody else brought it into a conversation: named nowhere else (REL-2)
+  removed      INTEGER NOT NULL DEFAULT 0, -- the person took it back: own no more (REL-3)
+  fresh        INTEGER NOT NULL DEFAULT 1, -- has not greeted since the person added it: nobody is told of it (REL-4)
   near         INTEGER NOT NULL DEFAULT 0, -- 0 none of these, 1 a contact's near relay, 2 this device's own; its address is `near:`, or where mine runs at the moment
   watch        BLOB,                     -- an envelope of mine in a mailbox that I read there: the first 16 bytes of its id
   watch_at     INTEGER,                  -- since when it should have come back, device clock
   watch_next   INTEGER NOT NULL DEFAULT 0, -- device clock: the next one is watched from then on
   gone         INTEGER NOT NULL DEFAULT 0, -- its connection was lost, and it has not greeted since
+  gone_at      INTEGER,                  -- since when, or since the program's start, slot clock
+  answered_at  INTEGER,                  -- when it was connected last, as far as is known, slot clock
   withheld     INTEGER NOT NULL DEFAULT 0, -- watched ones that it called stored and did not give, one after the other
   offset_ms    INTEGER,                  -- relay clock minus device clock at the last greeting
   clock        INTEGER,                  -- relay clock at the last greeting
@@ -173,6 +179,7 @@ CREATE TABLE conversation(
   receipt_due  INTEGER,                  -- a standalone receipt leaves then, device clock
   receipt_quiet INTEGER NOT NULL DEFAULT 0, -- what is due answers only what shows nothing
   receipt_at   INTEGER NOT NULL DEFAULT -9000000000000000, -- last standalone receipt, device clock
+  relays_due   INTEGER,                  -- what relays I bring is looked at then, device clock (REL-4)
   near_told    BLOB,                     -- the near relay of mine that those who are in it were told of (LAN-4)
   near_told_in BLOB,                     -- the head then: who came later has not heard of it
   read_told    BLOB,                     -- message id up to which "read" was told
@@ -194,14 +201,35 @@ CREATE INDEX conversation_by_chat ON conversation(chat);
 CREATE INDEX conversation_renew ON conversation(renew_at);
 CREATE INDEX conversation_again ON conversation(again_at) WHERE again_at IS NOT NULL;
 CREATE INDEX conversation_silent ON conversation(ask_at) WHERE silent > 0;
+CREATE INDEX conversation_relays_due ON conversation(relays_due) WHERE relays_due IS NOT NULL;
 CREATE INDEX conversation_due ON conversation(receipt_due) WHERE receipt_due IS NOT NULL;
 CREATE INDEX conversation_own_read ON conversation(own_read_due) WHERE own_read_due IS NOT NULL;
 
 CREATE TABLE conversation_relay(
   group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
   relay        BLOB NOT NULL REFERENCES relay(relay),
+  by           BLOB,                     -- the account that brought it (REL-1); NULL: named at the beginning
+  taken_at     INTEGER,                  -- taken back then, slot clock: read, and put to no more (REL-3)
+  heard        INTEGER NOT NULL DEFAULT 0, -- when something of somebody else's came here last: ten minutes since 1970, device clock (OUT-3)
   PRIMARY KEY(group_id, relay)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX conversation_relay_taken ON conversation_relay(taken_at) WHERE taken_at IS NOT NULL;
+-- The last word of each account on what it brings.
+CREATE TABLE relays_said(
+  group_id     BLOB NOT NULL REFERENCES conversation(group_id) ON DELETE CASCADE,
+  account      BLOB NOT NULL,
+  number       INTEGER NOT NULL,
+  PRIMARY KEY(group_id, account)
+) STRICT, WITHOUT ROWID;
+-- Private relays of mine, and who was dealt which (REL-5).
+CREATE TABLE entrance(
+  contact      BLOB NOT NULL REFERENCES contact(account) ON DELETE CASCADE,
+  relay        BLOB NOT NULL,
+  dealt_at     INTEGER NOT NULL,         -- slot clock
+  past         INTEGER NOT NULL DEFAULT 0, -- another one was dealt since
+  PRIMARY KEY(contact, relay)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entrance_by_relay ON entrance(relay);
 
 -- Other devices of this account: those linked here, or the home device. One that I do not talk to has no conversation.
 CREATE TABLE own_device(
@@ -706,8 +734,10 @@ CREATE TABLE outbox(
   envelope     BLOB NOT NULL,
   envelope_id  BLOB NOT NULL,            -- SHA-256 of it
   token        BLOB NOT NULL,
-  sealed_at    INTEGER NOT NULL            -- device clock
+  sealed_at    INTEGER NOT NULL,           -- device clock
+  wide_at      INTEGER                     -- purpose 0: goes to other relays too then, device clock (OUT-11)
 ) STRICT;
+CREATE INDEX outbox_wide ON outbox(wide_at) WHERE wide_at IS NOT NULL;
 CREATE INDEX outbox_by_envelope ON outbox(envelope_id);
 CREATE INDEX outbox_by_about ON outbox(about);
 CREATE INDEX outbox_by_age ON outbox(sealed_at);

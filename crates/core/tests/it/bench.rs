@@ -261,6 +261,12 @@ impl Bench {
                     }
                 }
                 Errand::Signal(signal) => self.signal(device, &signal),
+                // The bench's relay stands for all others too.
+                Errand::Listen(listen) if listen.relay != relay => {
+                    for (tag, cursor) in listen.add {
+                        d.listening.entry(tag).or_insert(cursor);
+                    }
+                }
                 Errand::Listen(listen) => {
                     for (tag, cursor) in listen.add {
                         d.listening.insert(tag, cursor);

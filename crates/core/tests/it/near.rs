@@ -196,7 +196,10 @@ fn what_others_name_is_told_from_what_the_person_chose_drp_19() {
         secret: Some(secret),
         lan: false,
     };
-    let wish = api::RelayAdd { route: drop.to_text() };
+    let wish = api::RelayAdd {
+        route: drop.to_text(),
+        private: false,
+    };
     bench.ask(0, Command::RelayAdd(wish)).unwrap();
     assert_eq!(by(&bench.devices[0], drop.relay), [NamedBy::Person], "a route");
     let wish = api::GroupCreate {

@@ -241,7 +241,10 @@ fn what_is_no_entrance_is_told_apart_cap_6() {
     let spent = come_back(&mut bench, &words, &invite.link);
     assert_eq!(count(&mut bench, spent, "SELECT state FROM restore"), 3);
     // A relay may still be named.
-    let wish = api::RelayAdd { route: route() };
+    let wish = api::RelayAdd {
+        route: route(),
+        private: false,
+    };
     bench.ask(spent, Command::RelayAdd(wish)).unwrap();
     bench.pass(30 * SECOND);
     assert_eq!(count(&mut bench, spent, "SELECT count(*) FROM contact"), 3);

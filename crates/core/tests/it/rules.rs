@@ -67,13 +67,16 @@ fn a_message_goes_to_two_relays_of_three_out_3() {
             secret: None,
             lan: false,
         };
-        let wish = stonechat_core::api::RelayAdd { route: route.to_text() };
+        let wish = stonechat_core::api::RelayAdd {
+            route: route.to_text(),
+            private: false,
+        };
         bench.ask(0, Command::RelayAdd(wish)).unwrap();
     }
     change(
         &mut bench,
         0,
-        "INSERT OR IGNORE INTO conversation_relay SELECT group_id, relay FROM conversation, relay",
+        "INSERT OR IGNORE INTO conversation_relay(group_id, relay) SELECT group_id, relay FROM conversation, relay",
     );
     bench.say(0, 1, "twice");
     let parcel = bench.devices[0].sent.last().unwrap();
@@ -373,7 +376,10 @@ fn a_card_opens_one_door_meet_13() {
     bench
         .ask(
             0,
-            Command::RelayAdd(stonechat_core::api::RelayAdd { route: route.to_text() }),
+            Command::RelayAdd(stonechat_core::api::RelayAdd {
+                route: route.to_text(),
+                private: false,
+            }),
         )
         .unwrap();
     let invite = bench.invite(0, Who::One, How::Plain);
@@ -424,7 +430,10 @@ fn a_relay_that_is_run_for_the_local_network_reaches_no_further_meet_15() {
         bench
             .ask(
                 0,
-                Command::RelayAdd(stonechat_core::api::RelayAdd { route: route.to_text() }),
+                Command::RelayAdd(stonechat_core::api::RelayAdd {
+                    route: route.to_text(),
+                    private: false,
+                }),
             )
             .unwrap();
         assert_eq!(bench.invite(0, Who::One, How::Plain).reach, reach);

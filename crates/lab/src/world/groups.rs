@@ -69,6 +69,7 @@ impl Plan {
             deeds: deeds(roll, people, heals_at),
             touches: vec![],
             kin: vec![],
+            moves: vec![],
             odds: odds(roll),
             devices,
             relays,

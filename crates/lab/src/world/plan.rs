@@ -33,6 +33,8 @@ pub struct Plan {
     pub deeds: Vec<super::groups::Deed>,
     /// Other devices of the same people.
     pub kin: Vec<super::kin::Kin>,
+    /// What is done about relays.
+    pub moves: Vec<super::moves::Move>,
     /// What happens at set times.
     pub troubles: Vec<(u64, Trouble)>,
     /// What happens by chance, until everything heals.
@@ -164,12 +166,13 @@ impl Plan {
             touches: vec![],
             deeds: vec![],
             kin: vec![],
+            moves: vec![],
             troubles,
             odds: odds(roll),
             heals_at,
         };
         plan.give_inviters_a_relay(roll);
-        plan.touched(seed)
+        plan.touched(seed).moved(seed)
     }
 
     /// Whoever invites needs a place to be found at.

@@ -52,6 +52,7 @@ fn plan(away: u64, clock_ms: i64) -> Plan {
         deeds,
         touches: vec![],
         kin: vec![],
+        moves: vec![],
         troubles: vec![(3 * DAY, Trouble::CutDevice(GOES, away))],
         odds: Odds::default(),
         heals_at,

@@ -50,6 +50,7 @@ fn plan(inviter_ms: i64, taker_ms: i64) -> Plan {
         texts: (0..8).map(text).collect(),
         touches: vec![],
         kin: vec![],
+        moves: vec![],
         deeds: vec![],
         troubles: vec![],
         odds: Odds::default(),

@@ -49,6 +49,7 @@ fn eight_weeks() -> Plan {
         texts: (0..(WEEKS * 7 - 3) * 24 / 9).map(text).collect(),
         touches: vec![],
         kin: vec![],
+        moves: vec![],
         deeds: vec![],
         troubles: vec![],
         odds: Odds::default(),

@@ -180,6 +180,10 @@ pub(super) async fn serve(mut stream: Stream, mut bytes: Vec<u8>, mut seat: Seat
         Ok((Asked::Relay { .. }, _)) => RequestError::NotProven,
         Err(error) => error,
     };
+    if seat.cover.is_proxy() {
+        // From here on it is the web server's visitor, for as long as that one likes: others get its place among the strangers.
+        seat.ticket.greeted();
+    }
     Box::pin(seat.cover.answer(stream, &bytes, error)).await;
     error.into()
 }
@@ -199,7 +203,7 @@ async fn read_request(
     loop {
         match read_head(bytes)? {
             Some(found) => return Ok(found),
-            None if seat.cover.is_proxy() && !could_be_ours(bytes, seat, &mut cleared).await => {
+            None if seat.cover.is_proxy() && !could_be_ours(bytes, seat, &mut cleared) => {
                 return Err(RequestError::Slow);
             }
             None => {}
@@ -210,14 +214,14 @@ async fn read_request(
 }
 
 /// The rest may make it a request to this relay, or to a door that stands; that is asked once of a connection.
-async fn could_be_ours(bytes: &[u8], seat: &Seat, cleared: &mut Option<Beginning>) -> bool {
+fn could_be_ours(bytes: &[u8], seat: &Seat, cleared: &mut Option<Beginning>) -> bool {
     let begins = http::read_beginning(bytes);
     let is_ours = match begins {
         None => false,
         same if same == *cleared => true,
         Some(Beginning::Any) => true,
         Some(Beginning::Relay(path)) => seat.paths.contains(&path),
-        Some(Beginning::Door(path)) => seat.engine.stands(path).await.unwrap_or_default(),
+        Some(Beginning::Door(path)) => seat.engine.doors().stand(&path),
     };
     *cleared = begins;
     is_ours
@@ -231,8 +235,11 @@ async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), Reque
 }
 
 /// The card behind a door, for the right proof. A proof that did not come with the head is none.
+///
+/// Where no door stands nobody is asked: it would take longer than for any other path of the site.
 async fn knock(engine: &Engine, path: DoorPath, proof: Option<&[u8; PROOF_SIZE]>) -> Option<Arc<[u8]>> {
-    engine.knock(path, *proof?).await.unwrap_or_default()
+    let proof = proof.filter(|_| engine.doors().stand(&path))?;
+    engine.knock(path, *proof).await.unwrap_or_default()
 }
 
 /// Shows a card, or what is left of it from a place on; a place behind its end is as good as none.

@@ -14,6 +14,7 @@ use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::doors::Doors;
 use crate::limits::{REQUEST_BYTES_WAITING_MAX, REQUESTS_WAITING_MAX};
 use crate::operate::metrics::Metrics;
 use crate::service::{Closed, ConnectionId, Output, Service, Source};
@@ -57,10 +58,6 @@ enum Request {
         proof: [u8; 16],
         card: oneshot::Sender<Option<Arc<[u8]>>>,
     },
-    Stands {
-        path: DoorPath,
-        answer: oneshot::Sender<bool>,
-    },
     /// Tells everybody when to come back.
     Part([u8; 8]),
     Tick,
@@ -72,6 +69,7 @@ enum Request {
 pub(crate) struct Engine {
     requests: mpsc::Sender<Request>,
     waiting_bytes: Arc<Semaphore>,
+    doors: Doors,
 }
 
 /// The engine has ended: the relay is going down.
@@ -87,10 +85,14 @@ impl Engine {
     {
         let (requests, inbox) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (ended, has_ended) = oneshot::channel();
+        let doors = Doors::default();
+        doors.are(service.door_paths());
+        let shown = doors.clone();
         thread::Builder::new().name("relay-store".into()).spawn(move || {
             Room {
                 service,
                 metrics,
+                doors: shown,
                 outboxes: HashMap::new(),
             }
             .run(inbox);
@@ -102,6 +104,7 @@ impl Engine {
             Self {
                 requests,
                 waiting_bytes,
+                doors,
             },
             has_ended,
         ))
@@ -154,11 +157,9 @@ impl Engine {
         answer.await.map_err(|_| Ended)
     }
 
-    /// There is a door at this path.
-    pub(crate) async fn stands(&self, path: DoorPath) -> Result<bool, Ended> {
-        let (answer, stands) = oneshot::channel();
-        self.ask(Request::Stands { path, answer }).await?;
-        stands.await.map_err(|_| Ended)
+    /// Where doors stand.
+    pub(crate) const fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     /// Tells all connections to come back later and closes them; `dice` spread them.
@@ -190,6 +191,7 @@ async fn tick(requests: mpsc::WeakSender<Request>) {
 struct Room<S> {
     service: Service<S>,
     metrics: Metrics,
+    doors: Doors,
     outboxes: HashMap<ConnectionId, mpsc::UnboundedSender<Outgoing>>,
 }
 
@@ -199,6 +201,9 @@ impl<S: MailboxStore> Room<S> {
             let began = Instant::now();
             let goes_on = self.batch(first, &mut inbox);
             self.service.settle(now());
+            if self.service.take_doors_changed() {
+                self.doors.are(self.service.door_paths());
+            }
             self.deliver();
             self.metrics.batch(began.elapsed(), self.service.snapshot());
             if !goes_on {
@@ -261,9 +266,6 @@ impl<S: MailboxStore> Room<S> {
             }
             Request::Knock { path, proof, card } => {
                 let _ = card.send(self.service.knock(&path, &proof, now()));
-            }
-            Request::Stands { path, answer } => {
-                let _ = answer.send(self.service.door_stands(&path));
             }
             Request::Part(dice) => self.service.part(dice),
             Request::Tick | Request::Stop => {}

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,6 +18,8 @@ const OTHER_FILES: u64 = 1024;
 /// A sync slower than this makes people wait.
 const SLOW_SYNC: Duration = Duration::from_millis(50);
 const SYNCS: u32 = 10;
+/// How long the web server behind may take to let one in.
+const WEB_SERVER_MAX: Duration = Duration::from_secs(2);
 /// A clock before this is wrong: 2026.
 const CLOCK_MIN_S: u64 = 1_767_225_600;
 
@@ -53,6 +55,7 @@ pub fn examine(data: &Path, settings: &Settings) -> Vec<Finding> {
         port(data, settings.listen),
         address(settings),
         before(settings),
+        cover(settings),
     ];
     findings.extend(others.into_iter().map(|listen| port(data, listen)));
     findings
@@ -191,6 +194,46 @@ fn address(settings: &Settings) -> Finding {
     good("the route names where others reach it")
 }
 
+/// What strangers are shown, and whether it is there.
+fn cover(settings: &Settings) -> Finding {
+    match settings.cover() {
+        CoverChoice::None => good("strangers are shown a 404"),
+        CoverChoice::Site(folder) if folder.is_dir() => good("the site's folder is there"),
+        CoverChoice::Site(folder) => finding(
+            Health::Bad,
+            format!("there is no folder {} for the site", folder.display()),
+        ),
+        CoverChoice::Proxy(place) => web_server(settings, &place),
+    }
+}
+
+fn web_server(settings: &Settings, place: &str) -> Finding {
+    if place.starts_with("https://") {
+        return finding(
+            Health::Bad,
+            "`proxy` must be http://HOST:PORT: the relay speaks to the web server in plain",
+        );
+    }
+    let place = place.strip_prefix("http://").unwrap_or(place).trim_end_matches('/');
+    let found = place.to_socket_addrs().ok().and_then(|mut all| all.next());
+    let Some(address) = found else {
+        return finding(
+            Health::Bad,
+            format!("`proxy` names no place: {place} (host:port is wanted)"),
+        );
+    };
+    if address == settings.listen {
+        return finding(Health::Bad, "`proxy` leads to the relay itself");
+    }
+    match TcpStream::connect_timeout(&address, WEB_SERVER_MAX) {
+        Ok(_) => good(format!("the web server at {place} answers")),
+        Err(error) => finding(
+            Health::Bad,
+            format!("the web server at {place} does not answer ({error}): strangers see nothing"),
+        ),
+    }
+}
+
 /// What stands before the relay, and whether strangers could go past it.
 fn before(settings: &Settings) -> Finding {
     let Ok(Some(front)) = settings.front() else {
@@ -237,6 +280,29 @@ mod tests {
             .collect();
         assert_eq!(bad, [] as [&Finding; 0]);
         assert!(!folder.path().join("doctor.tmp").exists());
+    }
+
+    #[test]
+    fn a_cover_that_is_not_there_is_found_rly_42() {
+        let site = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = site.local_addr().unwrap();
+        let of = |text: String| cover(&settings(&text)).health;
+        assert_eq!(of(String::new()), Health::Good);
+        assert_eq!(of(format!("proxy = \"http://{place}/\"")), Health::Good);
+        assert_eq!(of(format!("proxy = \"https://{place}\"")), Health::Bad);
+        assert_eq!(
+            of(format!("proxy = \"{place}\"\nlisten = \"{place}\"")),
+            Health::Bad,
+            "itself"
+        );
+        assert_eq!(of("proxy = \"nonsense\"".into()), Health::Bad);
+        drop(site);
+        assert_eq!(
+            of(format!("proxy = \"http://{place}\"")),
+            Health::Bad,
+            "nobody is there"
+        );
+        assert_eq!(of("site = \"/nowhere/at/all\"".into()), Health::Bad);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! byte: `docs/decisions/2026-11-25-segment-log.md`.
 //! Invariant: index, doors and blobs say what the segments say, up to what waits in `undo` for the next sync.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -399,6 +399,10 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
         self.segments.count(at.segment, head.record_len());
         self.put_door(path, Standing::read(&head, at, &body));
         Ok(())
+    }
+
+    fn door_paths(&self) -> HashSet<DoorPath> {
+        self.doors.keys().copied().collect()
     }
 
     fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError> {

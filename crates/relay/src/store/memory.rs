@@ -3,7 +3,7 @@
 //! In, out: as [`MailboxStore`]. [`MemoryStore::crash`] drops what was unsynced, as a power loss would;
 //! [`MemoryStore::fail_next_sync`] makes a disk run full. Everything in it is ordered, so worlds replay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use stonechat_wire::blob::ChunkSet;
@@ -149,6 +149,10 @@ impl MailboxStore for MemoryStore {
     fn set_door(&mut self, path: DoorPath, door: &Door) -> Result<(), StoreError> {
         self.change(Change::SetDoor(path, door.clone()));
         Ok(())
+    }
+
+    fn door_paths(&self) -> HashSet<DoorPath> {
+        self.live.doors.keys().copied().collect()
     }
 
     fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError> {

@@ -33,3 +33,4 @@ mod operate;
 mod restore;
 mod supervise;
 mod talk;
+mod untouched;

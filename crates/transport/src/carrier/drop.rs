@@ -41,7 +41,7 @@ mod reader;
 mod writer;
 
 pub use connector::{ANSWER_MAX, CONNECT_MAX, PUT_MAX};
-pub use index::{BROKEN_TRIES, OBJECTS_MAX, OWN_MAX};
+pub use index::{BROKEN_TRIES, OBJECTS_MAX, OWN_MAX, REFUSED_MS};
 pub use listing::{LISTING_BYTES_MAX, NAMES_MAX};
 pub use mail::{LINE_MAX, MAIL_MAX};
 pub use pace::{POLL_MS_MAX, POLL_MS_MIN, SCAN_MS};
@@ -82,7 +82,8 @@ impl DropError {
     fn lost(&self) -> Lost {
         match self {
             Self::Ask(AskError::Unreachable(error)) if is_silence(error) => Lost::Silenced,
-            Self::Denied | Self::NotThisDrop => Lost::WrongKeys,
+            Self::Denied => Lost::Denied,
+            Self::NotThisDrop => Lost::WrongKeys,
             Self::Ask(AskError::Malformed | AskError::TooLong) => Lost::Malformed,
             Self::Ask(_) | Self::Status(_) | Self::Refused | Self::NoMailbox | Self::ClockMoved | Self::Unwanted => {
                 Lost::Broken

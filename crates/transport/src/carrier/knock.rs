@@ -12,7 +12,7 @@ use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::outer::{Outer, Trust, is_reset, is_silence, reach_saying};
+use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying};
 use crate::courier::{Hello, KnockError};
 
 /// Time from the first packet to the last byte of the card.
@@ -62,6 +62,7 @@ impl KnockFailure {
             Self::Cut(have) => KnockError::Cut(have),
             Self::Unreachable(error) if is_silence(&error) => KnockError::Silenced,
             Self::Unreachable(error) if is_reset(&error) => KnockError::Reset,
+            Self::Unreachable(error) if is_refusal(&error) => KnockError::Refused,
             Self::Unreachable(_) | Self::Slow | Self::Status(_) | Self::Malformed | Self::TooLong | Self::NoCard => {
                 KnockError::Unreachable
             }

@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
@@ -93,6 +94,11 @@ pub fn is_reset(error: &io::Error) -> bool {
     is_befallen(error, Befallen::Reset)
 }
 
+/// Whether an error of [`reach`] says that a hello was answered by an alert, or by the end of the connection.
+pub fn is_refusal(error: &io::Error) -> bool {
+    is_befallen(error, Befallen::Refused)
+}
+
 fn is_befallen(error: &io::Error, wanted: Befallen) -> bool {
     let befallen = error.get_ref().and_then(|inner| inner.downcast_ref());
     befallen == Some(&wanted)
@@ -105,6 +111,8 @@ enum Befallen {
     Silenced,
     #[error("a reset in answer to the hello")]
     Reset,
+    #[error("a no to the hello")]
+    Refused,
 }
 
 /// Goes a way, in [`TCP_MAX`] and [`TLS_MAX`]: other limits are the caller's.
@@ -159,13 +167,22 @@ async fn connect(
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             let shaking_hands = timeout(TLS_MAX, shake_hands(hello, host, stream, trust.config_for(way))).await;
             let stream = shaking_hands.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, Befallen::Silenced))?;
-            let stream = stream.map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionReset => io::Error::new(error.kind(), Befallen::Reset),
-                _ => error,
-            })?;
+            let stream = stream.map_err(befallen)?;
             Ok((Either::Right(Box::new(stream)), meter))
         }
     }
+}
+
+/// What a failed handshake says of the hello; of a certificate that is not believed, nothing.
+fn befallen(error: io::Error) -> io::Error {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let what = match (error.kind(), tls) {
+        (io::ErrorKind::ConnectionReset, _) => Befallen::Reset,
+        (_, Some(rustls::Error::InvalidCertificate(_))) => return error,
+        (_, _alert_or_end) => Befallen::Refused,
+    };
+    tracing::debug!(%error, "a handshake failed");
+    io::Error::new(error.kind(), what)
 }
 
 async fn shake_hands(

@@ -19,12 +19,13 @@ use stonechat_wire::route::RelayKeys;
 use stonechat_wire::session::{Opening, Session, SessionError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::meter::Meter;
-use super::outer::{Outer, Trust, is_reset, is_silence, reach_saying};
+use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying};
 use crate::courier::{Hello, Input, LinkId, Lost, Used};
 
 /// Time until the TCP connection, and TLS in it, stands.
@@ -130,17 +131,27 @@ impl From<WebSocketError> for LinkError {
     }
 }
 
+/// A front says that what is behind it does not answer now, or that there is too much.
+fn is_later(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
 impl LinkError {
     /// What the courier makes of it.
     pub fn lost(&self) -> Lost {
         match self {
             Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
             Self::Unreachable(error) if is_reset(error) => Lost::Reset,
-            // A site that does not know our path, or another relay.
-            Self::WebSocket(error) if matches!(**error, WebSocketError::Http(_)) => Lost::WrongKeys,
+            Self::Unreachable(error) if is_refusal(error) => Lost::Refused,
+            // A site that does not know our path, or another relay; but one that has no time, or whose relay is away, says so.
+            Self::WebSocket(error) => match &**error {
+                WebSocketError::Http(answer) if is_later(answer.status()) => Lost::Broken,
+                WebSocketError::Http(_) => Lost::WrongKeys,
+                _ => Lost::Broken,
+            },
             Self::Face(FaceError::WrongKeys | FaceError::Handshake) => Lost::WrongKeys,
             Self::Face(_) | Self::Session(_) | Self::Frame(_) | Self::Text => Lost::Malformed,
-            Self::Unreachable(_) | Self::Slow | Self::WebSocket(_) | Self::Closed | Self::Unwanted => Lost::Broken,
+            Self::Unreachable(_) | Self::Slow | Self::Closed | Self::Unwanted => Lost::Broken,
         }
     }
 

@@ -29,6 +29,8 @@ pub enum KnockError {
     Silenced,
     /// The connection stood, and our hello was answered by a reset.
     Reset,
+    /// The connection stood, and our hello was answered by an alert, or by its end.
+    Refused,
     /// The card came in part: these are its first bytes.
     Cut(Vec<u8>),
 }

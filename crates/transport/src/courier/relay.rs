@@ -16,8 +16,8 @@ use super::hellos::key;
 use super::parcels::Parcels;
 use super::truck::{Habit, Used};
 use super::{
-    DIAL_MS_MAX, Hello, LinkId, Output, PING_AFTER_MS, PING_SOON_MS, RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS,
-    SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
+    DENIED_RETRY_MS_MAX, DIAL_MS_MAX, HOPELESS_RETRY_MS, Hello, LinkId, Output, PING_AFTER_MS, PING_SOON_MS,
+    RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS, SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
 
 mod saying;
@@ -82,6 +82,8 @@ pub(super) struct Relay {
     link: Link,
     habit: Habit,
     failures: u32,
+    /// So often, one after the other, its password was not taken.
+    denials: u32,
     listening: BTreeMap<Tag, Reading>,
     listen_order: u64,
     /// Mailboxes to say on this connection, in the order core named them.
@@ -216,6 +218,7 @@ impl Relay {
             link: Link::Down { retry_at: Timestamp(0) },
             habit: Habit::default(),
             failures: 0,
+            denials: 0,
             signals: 0,
             signals_since: Timestamp(0),
             listening: BTreeMap::new(),
@@ -666,6 +669,13 @@ impl Relay {
         }
     }
 
+    /// Its password was not taken. Out: how long to leave it alone, so that its server does not lock the account (DRP-20).
+    pub(super) fn denied(&mut self) -> u64 {
+        let pause = HOPELESS_RETRY_MS.saturating_mul(2_u64.saturating_pow(self.denials));
+        self.denials = self.denials.saturating_add(1);
+        pause.min(DENIED_RETRY_MS_MAX)
+    }
+
     /// The connection or a dial is over. While others are in the race, or may still start, that is all.
     pub(super) fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64, dice: u32) {
         if let Link::Dialling(race) = &mut self.link {
@@ -849,6 +859,7 @@ impl Relay {
         match &mut self.link {
             Link::Up(up) if !up.is_greeted => {
                 up.is_greeted = true;
+                self.denials = 0;
                 Heard::Greeting(time)
             }
             Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => Heard::Nothing,

@@ -47,6 +47,8 @@ pub(super) enum Fate {
     Silenced,
     /// A reset.
     Reset,
+    /// Another no: an alert, or an end. To a hello in pieces that may be the answer; to a whole one it says nothing.
+    Refused,
     /// It says nothing about the name: nobody was reached, or nobody waits for it any more.
     Unknown,
 }
@@ -101,7 +103,7 @@ impl Splits {
     /// What came of it. Out: the way whose name must rest (TRK-6), where it must.
     pub(super) fn ended(&mut self, now: Timestamp, asker: Asker, fate: Fate) -> Option<String> {
         let begun = self.begun.remove(&asker)?;
-        let failed = matches!(fate, Fate::Silenced | Fate::Reset);
+        let failed = matches!(fate, Fate::Silenced | Fate::Reset) || (fate == Fate::Refused && begun.is_split);
         let must_rest = match name(&begun.way) {
             Some(name) if failed => self.failed(now, name, begun.is_split),
             Some(name) if fate == Fate::Answered => {
@@ -226,6 +228,34 @@ mod tests {
         // A reset makes nobody wait.
         assert_eq!(one(&mut splits, NOW, WAY, Fate::Reset), (false, false));
         assert_eq!(one(&mut splits, NOW, WAY, Fate::Reset), (true, false));
+    }
+
+    #[test]
+    fn a_name_that_is_refused_in_pieces_is_said_whole_again_trk_9() {
+        let mut splits = Splits::default();
+        // Whoever stands before a server that is away for a while resets what comes: hours of pieces, by and by.
+        let mut now = NOW;
+        for failed in 0..5 {
+            assert_eq!(one(&mut splits, now, WAY, Fate::Reset), (false, false));
+            now = now.plus_ms(SPLIT_MS.saturating_mul(4_u64.saturating_pow(failed)));
+        }
+        assert_eq!(one(&mut splits, now, WAY, Fate::Reset), (false, false));
+        assert_eq!(
+            one(&mut splits, now, WAY, Fate::Refused),
+            (true, false),
+            "by one that knows no pieces"
+        );
+        assert_eq!(
+            one(&mut splits, now, WAY, Fate::Answered),
+            (false, false),
+            "whole at once"
+        );
+        assert_eq!(one(&mut splits, now, WAY, Fate::Refused), (false, false));
+        assert_eq!(
+            one(&mut splits, now, WAY, Fate::Answered),
+            (false, false),
+            "that says nothing of the name"
+        );
     }
 
     #[test]

@@ -459,6 +459,38 @@ async fn stands(relay: &Running, first: &str) -> Option<TcpStream> {
 }
 
 #[tokio::test]
+async fn visitors_of_the_site_behind_take_no_strangers_places_rly_33() {
+    // A site whose answers take long.
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = site.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let mut visits = Vec::new();
+        while let Ok((stream, _)) = site.accept().await {
+            visits.push(stream);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        strangers_per_address: 1,
+        ..Limits::default()
+    };
+    let relay = Relay::start(Config {
+        cover: CoverChoice::Proxy(place),
+        limits,
+        ..config(folder.path(), "127.0.0.1:0".parse().unwrap())
+    })
+    .await
+    .unwrap();
+    let slow = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+    let first = stands(&relay, slow).await;
+    let second = stands(&relay, slow).await;
+    assert!(
+        first.is_some() && second.is_some(),
+        "a site has as many visitors as it likes"
+    );
+}
+
+#[tokio::test]
 async fn limits_count_those_for_whom_a_front_comes_rly_46() {
     let (relay, _folder) = alone_behind(Telling::ProxyProtocol, vec![]).await;
     let from = |address: &str| format!("PROXY TCP4 {address} 127.0.0.1 5 443\r\nGET /");

@@ -217,7 +217,7 @@ impl Bare {
             .unwrap();
     }
 
-    fn say(&self, frame: ToRelay) {
+    pub(super) fn say(&self, frame: ToRelay) {
         self.commands.send(Command::Send(frame)).unwrap();
     }
 

@@ -32,6 +32,10 @@ enum Mood {
     Giant,
     /// It says much that nobody asked for.
     Chatty,
+    /// Whatever it is asked to search for, it finds everything.
+    Sloppy,
+    /// It gives the text of no mail, though it has it.
+    Stingy,
 }
 
 /// A server that keeps mails in memory.
@@ -144,7 +148,10 @@ impl Odd {
             if mood == Mood::Gone && mail.is_some() {
                 return None;
             }
-            let said = self.inner.lock().unwrap().answer(command, mail);
+            let said = match mood {
+                Mood::Stingy if command.contains("BODY.PEEK[TEXT]") => String::new(),
+                _ => self.inner.lock().unwrap().answer(command, mail),
+            };
             if mood == Mood::GoneAfter && command.starts_with("APPEND") {
                 return None;
             }
@@ -162,6 +169,23 @@ impl Odd {
 }
 
 impl Inner {
+    fn headers_of(&mut self, range: &str) -> String {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().unwrap(), last.parse().unwrap_or(u32::MAX));
+        let mut said = String::new();
+        for uid in first..=self.foreign.min(last) {
+            self.asked += 1;
+            said += &headers(uid, b"Message-ID: <somebody@else>");
+        }
+        for (uid, mail) in self.mails.range(first..).filter(|(uid, _)| **uid <= last) {
+            let id = mail
+                .split(|byte| *byte == b'\n')
+                .find(|line| line.starts_with(b"Message-ID"));
+            said += &headers(*uid, id.unwrap());
+        }
+        said
+    }
+
     fn answer(&mut self, command: &str, mail: Option<Vec<u8>>) -> String {
         self.said.push(command.split('(').next().unwrap().to_owned());
         let exists = self.foreign + u32::try_from(self.mails.len()).unwrap();
@@ -196,21 +220,11 @@ impl Inner {
                 let (_, text) = std::str::from_utf8(mail).unwrap().split_once("\r\n\r\n").unwrap();
                 format!("* 1 FETCH (UID {uid} BODY[TEXT]<0> {{{}}}\r\n{text})\r\n", text.len())
             }
-            ["UID", "FETCH", range, ..] => {
-                let (first, last) = range.split_once(':').unwrap();
-                let (first, last): (u32, u32) = (first.parse().unwrap(), last.parse().unwrap_or(u32::MAX));
-                let mut said = String::new();
-                for uid in first..=self.foreign.min(last) {
-                    self.asked += 1;
-                    said += &headers(uid, b"Message-ID: <somebody@else>");
-                }
-                for (uid, mail) in self.mails.range(first..).filter(|(uid, _)| **uid <= last) {
-                    let id = mail
-                        .split(|byte| *byte == b'\n')
-                        .find(|line| line.starts_with(b"Message-ID"));
-                    said += &headers(*uid, id.unwrap());
-                }
-                said
+            ["UID", "FETCH", set, ..] => set.split(',').map(|range| self.headers_of(range)).collect(),
+            ["UID", "SEARCH", ..] if self.mood == Mood::Sloppy => {
+                let uids = (1..=self.foreign).chain(self.mails.keys().copied());
+                let uids: Vec<String> = uids.map(|uid| uid.to_string()).collect();
+                format!("* SEARCH {}\r\n", uids.join(" "))
             }
             _ if command == "CAPABILITY" => "* CAPABILITY IMAP4rev1 UIDPLUS\r\n".into(),
             _ => String::new(),
@@ -363,6 +377,50 @@ async fn a_hundred_thousand_mails_of_others_hide_nothing_drp_16() {
         said.iter()
             .all(|command| !command.contains("STORE") && !command.contains("EXPUNGE"))
     );
+}
+
+#[tokio::test]
+async fn where_a_search_finds_too_much_no_other_mail_is_taken_away_drp_16() {
+    let odd = filled(1..4).await;
+    odd.inner.lock().unwrap().foreign = 20;
+    odd.set(Mood::Sloppy);
+    let mut ana = Bare::open(&odd.url(), &mut Drops::default()).await;
+    for request in 7..9 {
+        ana.say(ToRelay::Door {
+            request,
+            path: DoorPath::from_bytes([4; 12]),
+            proof_hash: [5; 32],
+            expires_s: u64::MAX / 4,
+            card: vec![6; CARD_BUCKET],
+        });
+        until(&mut ana, |frame| matches!(frame, FromRelay::DoorOpen { .. })).await;
+    }
+    let said = odd.inner.lock().unwrap().said.clone();
+    let stored: Vec<&String> = said.iter().filter(|line| line.starts_with("UID STORE")).collect();
+    // The first door's mail, in whose place the second one is.
+    assert_eq!(stored, ["UID STORE 24 +FLAGS.SILENT "], "{said:?}");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_not_given_is_asked_for_again_drp_9() {
+    let odd = filled(1..2).await;
+    odd.set(Mood::Stingy);
+    let mut bo = Bare::open(&odd.url(), &mut Drops::default()).await;
+    bo.listen(0);
+    // Until it was asked for and not given.
+    let asked = || {
+        let said = &odd.inner.lock().unwrap().said;
+        said.iter().any(|line| line.starts_with("NOOP"))
+    };
+    while !asked() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    odd.set(Mood::Fine);
+    let again = Duration::from_millis(stonechat_transport::carrier::drop::REFUSED_MS + 10_000);
+    timeout(again, until_came(&mut bo, 1))
+        .await
+        .expect("it is asked for again");
 }
 
 /// A mailbox with what these requests put there.

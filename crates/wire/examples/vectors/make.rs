@@ -5,8 +5,9 @@ use stonechat_wire::address::NEAR;
 use stonechat_wire::apart::{Apart, encode_lacking};
 use stonechat_wire::beacon::Beacon;
 use stonechat_wire::blob::{CHUNK_BYTES, ChunkList, ChunkSet, DeletionToken};
+use stonechat_wire::brought::Brought;
 use stonechat_wire::bundle::{Item, seal_file};
-use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup};
+use stonechat_wire::capsule::{Capsule, CapsuleRoot, KeptContact, KeptGroup, Whose};
 use stonechat_wire::card::{
     Answer, CardRelay, Claim, ClaimSealed, ContactCard, DeviceChange, DeviceEntry, DeviceLog, DeviceLogEntry,
     HOW_SPOKEN, Verdict, WHO_FAMILY, WHO_GROUP, encode_near,
@@ -1194,6 +1195,7 @@ fn meeting() -> Value {
             "path": hex(near_path(&route().relay, &bytes(80), &bytes(90)).as_bytes()) },
         "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
             "account": hex(card().account_id().as_bytes()) },
+        "relays": { "rule": "REL-1", "encoded": hex(brought().encode()) },
         "near relay": { "rule": "LAN-4", "encoded": hex(encode_near(&near_relay())) },
         "card with a near relay": { "rule": "CARD-1, LAN-4", "encoded": hex(near_card().encode()) },
         "card into a group": { "rule": "CARD-1, GLK-1", "encoded": hex(group_card().encode()) },
@@ -1206,6 +1208,14 @@ fn meeting() -> Value {
     })
 }
 
+fn brought() -> Brought {
+    Brought {
+        number: 1_790_000_000_000,
+        relays: card().relays,
+        taken_back: vec![RelayId::from_bytes(bytes(95))],
+    }
+}
+
 fn capsule() -> Capsule {
     let relay = CardRelay {
         keys: None,
@@ -1216,7 +1226,7 @@ fn capsule() -> Capsule {
         made_at_s: 1_796_000_000,
         name: "Ана".into(),
         device_log: card().device_log,
-        relays: vec![(true, relay)],
+        relays: vec![(Whose::Own, relay)],
         contacts: vec![KeptContact {
             ed25519: bytes(40),
             mldsa_hash: bytes(41),
@@ -1266,7 +1276,7 @@ fn grant() -> Grant {
     Grant {
         name: "Ана".into(),
         device_log: card().device_log,
-        relays: capsule().relays,
+        relays: card().relays.into_iter().map(|relay| (true, relay)).collect(),
         package: bytes::<64>(52).to_vec(),
         home_name: "Phone".into(),
         signature: bytes(53),

@@ -25,7 +25,7 @@ fn capsule() -> Capsule {
         name: "Ana".into(),
         device_log: DeviceLog::default(),
         relays: vec![(
-            true,
+            Whose::Own,
             CardRelay {
                 address: "192.0.2.7:7481".into(),
                 relay: RelayId::from_bytes([5; 16]),

@@ -21,7 +21,7 @@ pub const OWN_MAX: usize = 16_384;
 /// How often an object that does not open is fetched: it may be half written.
 pub const BROKEN_TRIES: u32 = 4;
 /// Pause before an object that the server did not give is asked for again, in ms.
-const REFUSED_MS: u64 = 30_000;
+pub const REFUSED_MS: u64 = 10_000;
 /// First pause before it is fetched again, in ms; ten times as long each time.
 const BROKEN_MS: u64 = 5_000;
 

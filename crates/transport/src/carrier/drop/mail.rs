@@ -33,6 +33,10 @@ pub(super) type SharedMails = Arc<Mutex<Mails>>;
 
 /// So many more mails are listed anew.
 const NEW_MAX: u32 = 4096;
+/// Most mails that a search for a door may bring; of more the newest are looked at.
+const FOUND_MAX: usize = 16;
+/// A mail that the server does not give, as a status: it has none of its own.
+const NOT_GIVEN: u16 = 503;
 /// Most mails that are named in one command.
 const NAMED_MAX: usize = 256;
 
@@ -159,6 +163,10 @@ impl Mailbox {
 
     /// Finds out what is new, or what is gone too.
     pub(super) async fn look(&mut self, scope: Scope) -> Result<Before, DropError> {
+        if let (Scope::All, Some(session)) = (scope, &mut self.session) {
+            // Selected anew: what is selected may have another name by now.
+            session.is_selected = false;
+        }
         self.ask("NOOP", Size::Words).await?;
         let news = self
             .session
@@ -203,9 +211,7 @@ impl Mailbox {
 
     /// The names of mails from this number on.
     async fn read_headers(&mut self, from: u32, to: &str) -> Result<(), DropError> {
-        let command = format!(
-            "UID FETCH {from}:{to} (UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]<0.{HEADER_MAX}>)"
-        );
+        let command = headers_of(&format!("{from}:{to}"));
         let (verdict, said) = self.ask(&command, Size::Headers).await?;
         if verdict != Verdict::Ok {
             return Err(DropError::Refused);
@@ -232,14 +238,15 @@ impl Mailbox {
             .mails
             .into_iter()
             .find(|mail| mail.uid == uid && mail.part.is_some());
-        let Some(text) = mail.and_then(|mail| mail.part) else {
-            self.mails().forget(uid);
-            return Ok(Got::Nothing);
-        };
-        Ok(Got::Bytes(read_object(&text)))
+        // Whether it is still there the next listing says: some servers say no, or nothing, where they are busy.
+        Ok(match mail.and_then(|mail| mail.part) {
+            Some(text) => Got::Bytes(read_object(&text)),
+            None => Got::Status(NOT_GIVEN),
+        })
     }
 
-    /// The numbers of an object's mails. Doors are searched for: who knocks knows of nothing else.
+    /// The numbers of an object's mails. Doors are searched for: who knocks knows of nothing else. What is found is looked at,
+    /// for servers find more than they were asked for.
     async fn uids(&mut self, (day, name): Where) -> Result<Vec<u32>, DropError> {
         if day.is_some() {
             return Ok(self.mails().uid(&(day, name)).into_iter().collect());
@@ -249,7 +256,23 @@ impl Mailbox {
         if verdict != Verdict::Ok {
             return Err(DropError::Refused);
         }
-        Ok(said.found)
+        let mut found = said.found;
+        found.sort_unstable();
+        let newest = found.split_off(found.len().saturating_sub(FOUND_MAX));
+        self.only(&newest, (day, name)).await
+    }
+
+    /// Those of these mails that are this object by their own head.
+    async fn only(&mut self, uids: &[u32], object: Where) -> Result<Vec<u32>, DropError> {
+        if uids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (verdict, said) = self.ask(&headers_of(&set_of(uids)), Size::Headers).await?;
+        if verdict != Verdict::Ok {
+            return Err(DropError::Refused);
+        }
+        let is_it = |mail: &&answer::Mail| uids.contains(&mail.uid) && mails::object(mail) == Some(object);
+        Ok(said.mails.iter().filter(is_it).map(|mail| mail.uid).collect())
     }
 
     /// Appends it. A door that has its name already is taken away after that.
@@ -298,7 +321,10 @@ impl Mailbox {
             self.create(&mut session).await?;
             verdict = session.append(&self.name, mail).await?;
         }
-        self.session = Some(session);
+        // Some servers go on saying no to a connection whose mailbox was renamed: the next try is on a new one.
+        if verdict == Verdict::Ok {
+            self.session = Some(session);
+        }
         Ok(verdict)
     }
 
@@ -358,6 +384,11 @@ fn quoted(text: &str) -> Zeroizing<String> {
     }
     out.push('"');
     out
+}
+
+/// Asks for the names of these mails.
+fn headers_of(set: &str) -> String {
+    format!("UID FETCH {set} (UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]<0.{HEADER_MAX}>)")
 }
 
 fn set_of(uids: &[u32]) -> String {

@@ -38,6 +38,12 @@ pub(in crate::carrier::drop) struct Mails {
     clock: Option<Clock>,
 }
 
+/// Which object a mail is, by its head and size.
+pub(super) fn object(mail: &Mail) -> Option<Where> {
+    let fits = usize::try_from(mail.size).is_ok_and(|size| size <= MAIL_MAX);
+    mail.part.as_deref().filter(|_| fits).and_then(read_name)
+}
+
 impl Mails {
     /// A mailbox was selected, whose next mail will have that number.
     pub(super) fn selected(&mut self, validity: u32, next: Option<u32>) {
@@ -81,8 +87,7 @@ impl Mails {
 
     /// What the server says of a mail.
     pub(super) fn add(&mut self, mail: &Mail) {
-        let fits = usize::try_from(mail.size).is_ok_and(|size| size <= MAIL_MAX);
-        let object = mail.part.as_deref().filter(|_| fits).and_then(read_name);
+        let object = object(mail);
         self.known.insert(mail.uid, object);
         if let Some(object) = object {
             let newest = self.objects.entry(object).or_default();
