@@ -1,5 +1,6 @@
 //! Carriers: how bytes reach a relay. The courier says where and when; a carrier knows nothing of parcels.
 
+pub mod channel;
 mod cut;
 pub mod drop;
 pub mod knock;

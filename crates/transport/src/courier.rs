@@ -20,6 +20,7 @@ use stonechat_wire::route::{RelayKeys, RelayRoute};
 
 mod addresses;
 mod hellos;
+mod hops;
 mod knocks;
 mod looking;
 mod memory;
@@ -32,6 +33,9 @@ mod truck;
 pub use addresses::{ADDRESSES_MAX, NEAR_MAX};
 use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
+use hops::Vain;
+pub(crate) use hops::helper;
+pub use hops::{HELPED_MAX, HELPERS_MAX, Hop, NOT_PASSED_ON_MS};
 pub use knocks::{KNOCKS_MAX, KnockError};
 use knocks::{Knocked, Knocks};
 use looking::Looking;
@@ -42,7 +46,7 @@ use near::Nearness;
 pub use near::{NEAR_AFTER_MS, NEAR_LINGER_MS};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
-pub use relay::{FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
+pub use relay::{BACK_MS, BACK_MS_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
 use relay::{Heard, Relay};
 use splits::{Asker, Fate, Splits};
 pub use splits::{Hello, SPLIT_MS, SPLIT_MS_MAX};
@@ -176,13 +180,15 @@ pub enum Lost {
     WrongKeys,
     /// What came is not the protocol.
     Malformed,
+    /// The relay that should pass it on does not know the other one, or does not reach it.
+    NotPassedOn,
 }
 
 impl Lost {
     /// What it says of a hello that was under way.
     const fn fate(self) -> Fate {
         match self {
-            Self::Broken => Fate::Unknown,
+            Self::Broken | Self::NotPassedOn => Fate::Unknown,
             Self::Silenced => Fate::Silenced,
             Self::Reset => Fate::Reset,
             Self::Refused => Fate::Refused,
@@ -216,6 +222,8 @@ pub enum Output {
         by: NamedBy,
         /// How TLS says its first words.
         hello: Hello,
+        /// The channel, where the way leads through another relay.
+        hop: Option<Hop>,
     },
     /// Have another connection take the link over. Report [`Input::Relieved`], [`Input::NotRelieved`] or [`Input::Lost`].
     Relieve {
@@ -229,6 +237,8 @@ pub enum Output {
         load_max: u32,
         /// As for a dial.
         hello: Hello,
+        /// As for a dial.
+        hop: Option<Hop>,
     },
     /// Send this frame.
     Send {
@@ -286,6 +296,7 @@ pub struct Courier {
     splits: Splits,
     looking: Looking,
     nearness: Nearness,
+    vain: Vain,
     remembered: Remembered,
     /// What was learned here; nothing until the first input tells the time.
     here: Option<Learned>,
@@ -309,6 +320,7 @@ impl Courier {
             splits: Splits::default(),
             looking: Looking::default(),
             nearness: Nearness::default(),
+            vain: Vain::default(),
             remembered,
             here: None,
             next_link: 1,
@@ -334,8 +346,10 @@ impl Courier {
             Input::Relieved { link } => {
                 self.hello_ended(now, Asker::Link(link), Fate::Answered);
                 self.with_relay(link, |relay| relay.relieved(now));
+                self.keep_way(link);
             }
             Input::NotRelieved { link, why } => {
+                self.was_in_vain(now, link, why);
                 self.hello_ended(now, Asker::Link(link), why.fate());
                 let dice = self.dice.next_u32();
                 self.with_relay(link, |relay| relay.not_relieved(now, dice));
@@ -411,8 +425,8 @@ impl Courier {
             if let Some(place) = &place {
                 relay.remember_place(place);
             }
-            if let Some(habit) = habit.filter(|_| is_new) {
-                relay.recall(now, habit, worked.as_deref());
+            if is_new && (habit.is_some() || worked.is_some()) {
+                relay.recall(now, habit.unwrap_or_default(), worked.as_deref());
             }
         }
         self.watch_offline(now);
@@ -435,6 +449,7 @@ impl Courier {
     fn forget_relay(&mut self, now: Timestamp, id: RelayId) {
         self.parcels.forget_relay(id);
         let Some(relay) = self.relays.remove(&id) else { return };
+        self.helper_left(now, id);
         for link in relay.links() {
             self.end(now, link);
         }
@@ -513,9 +528,19 @@ impl Courier {
             self.offline_at = None;
         }
         self.news(News::Greeting { relay: id, time });
-        let address = self.relays.get(&id).and_then(Relay::address);
-        if let (Some(address), Some(here)) = (address, &mut self.here) {
-            here.addresses.insert(id, address);
+        self.links_of(id).into_iter().for_each(|link| self.keep_way(link));
+    }
+
+    fn links_of(&self, id: RelayId) -> Vec<LinkId> {
+        self.relays.get(&id).map(Relay::links).unwrap_or_default()
+    }
+
+    /// The way that a link has come to is the one to begin with next time.
+    fn keep_way(&mut self, link: LinkId) {
+        let relay = self.links.get(&link).and_then(|id| self.relays.get(id));
+        let way = relay.and_then(|relay| Some((relay.id(), relay.address()?)));
+        if let (Some((id, way)), Some(here)) = (way, &mut self.here) {
+            here.addresses.insert(id, way);
         }
     }
 
@@ -538,6 +563,7 @@ impl Courier {
             self.remembered.network = network;
             self.relays.values_mut().for_each(Relay::forget_near);
             self.looking.begin_again();
+            self.vain.forget();
             self.arrive(now);
         }
     }
@@ -596,11 +622,12 @@ impl Courier {
     fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
         self.hello_ended(now, Asker::Link(link), why.fate());
         let at_least_ms = match why {
-            Lost::Broken | Lost::Silenced | Lost::Reset | Lost::Refused => 0,
+            Lost::Broken | Lost::Silenced | Lost::Reset | Lost::Refused | Lost::NotPassedOn => 0,
             Lost::Denied => self.denied(link),
-            Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) => 0,
+            Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) || self.is_helped(link) => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
+        self.was_in_vain(now, link, why);
         self.dropped(now, link, at_least_ms);
     }
 
@@ -639,6 +666,7 @@ impl Courier {
         relay.dropped(now, link, at_least_ms, self.dice.next_u32());
         if was_up {
             self.parcels.forget_flights(id);
+            self.helper_left(now, id);
         }
         if was_up {
             self.news(News::Gone { relay: id });
@@ -683,6 +711,7 @@ impl Courier {
         self.check_silence(now);
         self.look(now);
         self.run_near(now);
+        self.offer_help(now);
         self.dial(now);
         self.relieve(now);
         for relay in self.relays.values_mut() {
@@ -754,6 +783,7 @@ impl Courier {
             let by = relay.by();
             let (keys, load_max) = relay.dialled(now, link, address.clone());
             let hello = self.splits.begin(now, Asker::Link(link), &address);
+            let hop = self.hop(id, &address);
             self.outputs.push_back(Output::Dial {
                 link,
                 address,
@@ -765,6 +795,7 @@ impl Courier {
                 load_max,
                 by,
                 hello,
+                hop,
             });
         }
     }
@@ -790,7 +821,10 @@ impl Courier {
                         continue;
                     };
                     let hello = self.splits.begin(now, Asker::Link(link), &address);
-                    self.outputs.extend(relay.relieve(now, address, hello));
+                    let hop = self.hop(id, &address);
+                    if let Some(relay) = self.relays.get_mut(&id) {
+                        self.outputs.extend(relay.relieve(now, address, hello, hop));
+                    }
                 }
             }
         }
@@ -821,8 +855,9 @@ impl Courier {
         soonest.map(Err)
     }
 
-    /// Whether a handshake with this address may begin (TRK-5).
+    /// Whether a handshake with this address may begin (TRK-5, FWD-8).
     fn hello(&mut self, now: Timestamp, address: &str) -> Result<(), Timestamp> {
+        self.has_channel(now, address)?;
         let relays = self.relays.values().map(|relay| relay.shaking_hands_with(address));
         let under_way = relays.sum::<usize>() + self.knocks.asking(address);
         self.hellos.begin(now, address, under_way)

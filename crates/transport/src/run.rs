@@ -13,11 +13,12 @@ use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::carrier::channel::{Channels, Through};
 use crate::carrier::drop::{self, Drops};
 use crate::carrier::knock::{KnockFailure, knock_saying};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Truck, carry};
-use crate::courier::{Courier, Hello, Input, LinkId, NetworkId, Output, Remembered};
+use crate::courier::{Courier, Hello, Hop, Input, LinkId, NetworkId, Output, Remembered};
 use crate::lan;
 
 /// Errands that wait for the courier.
@@ -174,6 +175,7 @@ struct Driver {
 /// A connection's task: told what to do until the courier closes it.
 struct Link {
     commands: mpsc::UnboundedSender<Command>,
+    channels: Channels,
 }
 
 impl Driver {
@@ -240,7 +242,9 @@ impl Driver {
                     load_max,
                     by,
                     hello,
+                    hop,
                 } => {
+                    let through = self.through(hop);
                     self.dial(Dial {
                         link,
                         relay,
@@ -252,6 +256,7 @@ impl Driver {
                             path,
                             load_max,
                             hello,
+                            through,
                         },
                         trust: self.trust.clone(),
                         by,
@@ -263,12 +268,15 @@ impl Driver {
                     path,
                     load_max,
                     hello,
+                    hop,
                 } => {
+                    let through = self.through(hop);
                     let truck = Truck {
                         address,
                         path,
                         load_max,
                         hello,
+                        through,
                     };
                     self.command(link, Command::Relieve(truck));
                 }
@@ -293,14 +301,25 @@ impl Driver {
 
     fn dial(&mut self, dial: Dial) {
         let (commands, commands_in) = mpsc::unbounded_channel();
-        self.links.insert(dial.link, Link { commands });
+        let channels = Channels::new(&commands);
+        let link = Link {
+            commands,
+            channels: channels.clone(),
+        };
+        self.links.insert(dial.link, link);
         let events = self.events.clone();
         if is_drop(&dial.truck.address) {
             let known = self.drops.of(dial.relay);
             tokio::spawn(drop::carry(dial, known, commands_in, events));
         } else {
-            tokio::spawn(carry(dial, commands_in, events));
+            tokio::spawn(carry(dial, channels, commands_in, events));
         }
+    }
+
+    fn through(&self, hop: Option<Hop>) -> Option<Through> {
+        let Hop { link, relay } = hop?;
+        let channels = self.links.get(&link)?.channels.clone();
+        Some(Through { channels, relay })
     }
 
     /// What is under way on a connection is bounded by the courier (puts in flight, subscriptions, doors).

@@ -50,6 +50,8 @@ mod drop_host;
 mod forward;
 #[path = "loopback/hints.rs"]
 mod hints;
+#[path = "loopback/hops.rs"]
+mod hops;
 #[path = "loopback/odd_drop.rs"]
 mod odd_drop;
 #[path = "loopback/odd_mail.rs"]
@@ -615,6 +617,7 @@ impl House {
                 path: path_of(&self.relay.route),
                 load_max: 0,
                 hello: Hello::Whole,
+                through: None,
             },
             trust: Trust::system(),
             by: NamedBy::Person,

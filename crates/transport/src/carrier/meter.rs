@@ -12,7 +12,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
+use super::channel::Channel;
 use crate::courier::Used;
 
 /// Bytes of data that one packet carries at most, on most ways.
@@ -61,18 +63,28 @@ fn add(count: &AtomicU32, more: u64) {
     count.store(u32::try_from(sum).unwrap_or(u32::MAX), Ordering::Relaxed);
 }
 
-/// A TCP connection that is counted.
+/// A connection that is counted: TCP, or a channel through another relay.
 #[derive(Debug)]
 pub struct Metered {
-    stream: TcpStream,
+    stream: Either<TcpStream, Channel>,
     meter: Meter,
 }
 
 impl Metered {
     pub(super) fn new(stream: TcpStream) -> (Self, Meter) {
+        let place = stream.peer_addr().ok();
+        Self::of(Either::Left(stream), place)
+    }
+
+    /// A channel leads to no number that is known here.
+    pub(super) fn through(channel: Channel) -> (Self, Meter) {
+        Self::of(Either::Right(channel), None)
+    }
+
+    fn of(stream: Either<TcpStream, Channel>, place: Option<SocketAddr>) -> (Self, Meter) {
         let meter = Meter {
             counts: Arc::default(),
-            place: stream.peer_addr().ok(),
+            place,
         };
         let metered = Self {
             stream,

@@ -1,4 +1,4 @@
-//! The outer layer: a TCP connection, inside TLS 1.3 where the address says so.
+//! The outer layer: a TCP connection, or a channel through another relay, inside TLS 1.3 where the address says so.
 //!
 //! In: a way. Out: a stream of bytes, and a meter of what the way sees of it. The certificate must be valid for the address's host by the system's
 //! authorities (`SSL_CERT_FILE` names others): whoever stands in between with another one is refused, as a browser
@@ -21,9 +21,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
 use tokio_util::either::Either;
 
+use super::channel::Through;
 use super::cut;
 use super::meter::{Meter, Metered};
-use crate::courier::Hello;
+use crate::courier::{Hello, helper};
 
 /// A connection, plain or inside TLS.
 pub type Outer = Either<Metered, Box<TlsStream<Metered>>>;
@@ -84,6 +85,9 @@ pub const TLS_MAX: Duration = Duration::from_secs(8);
 /// How long a TCP connection may take: three tries of the system.
 pub const TCP_MAX: Duration = Duration::from_secs(6);
 
+/// How long a channel may take: the relay in between gives up a dial after as long.
+pub const CHANNEL_MAX: Duration = Duration::from_secs(10);
+
 /// Whether an error of [`reach`] says that a hello got no answer.
 pub fn is_silence(error: &io::Error) -> bool {
     is_befallen(error, Befallen::Silenced)
@@ -122,7 +126,18 @@ pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
 
 /// The same, with a hello that is said so.
 pub async fn reach_saying(hello: Hello, way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+    if helper(way).is_some() {
+        return Err(io::ErrorKind::NotConnected.into());
+    }
     connect(hello, way, trust, TcpStream::connect(dialled(way))).await
+}
+
+/// The same through another relay, in [`CHANNEL_MAX`] and [`TLS_MAX`].
+pub async fn reach_through(through: &Through, way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+    let opening = through.channels.open(through.relay);
+    let channel = timeout(CHANNEL_MAX, opening).await;
+    let channel = channel.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    wrap(Hello::Whole, way, trust, Metered::through(channel)).await
 }
 
 /// The same, but only to where anybody could go: not to this computer, nor to a network of its own (DRP-19).
@@ -154,12 +169,16 @@ async fn connect(
     trust: &Trust,
     going: impl Future<Output = io::Result<TcpStream>>,
 ) -> io::Result<(Outer, Meter)> {
-    let (around, place) = split(way);
     let stream = timeout(TCP_MAX, going).await;
     let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     // Frames are small and somebody waits for each.
     stream.set_nodelay(true)?;
-    let (stream, meter) = Metered::new(stream);
+    wrap(hello, way, trust, Metered::new(stream)).await
+}
+
+/// TLS around it, where the way says so.
+async fn wrap(hello: Hello, way: &str, trust: &Trust, (stream, meter): (Metered, Meter)) -> io::Result<(Outer, Meter)> {
+    let (around, place) = split(way);
     match around {
         Around::Plain => Ok((Either::Left(stream), meter)),
         Around::Tls => {

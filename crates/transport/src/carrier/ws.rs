@@ -24,12 +24,15 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::channel::{Channels, Through, is_not_passed_on};
 use super::meter::Meter;
-use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying};
+use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying, reach_through};
 use crate::courier::{Hello, Input, LinkId, Lost, Used};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// The same where it goes over a channel, which somebody else dials for.
+pub const CONNECT_THROUGH_MAX: Duration = Duration::from_secs(18);
 /// Time from there until the face is open.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Longest WebSocket message that is taken, in bytes (RLY-35).
@@ -76,7 +79,7 @@ pub struct Dial {
 }
 
 /// One connection of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Truck {
     /// `host:port`, or `https://host:port`.
     pub address: String,
@@ -86,6 +89,8 @@ pub struct Truck {
     pub load_max: u32,
     /// How its hello is said, inside TLS.
     pub hello: Hello,
+    /// The channel that it goes over, where the way leads through another relay.
+    pub through: Option<Through>,
 }
 
 /// Why there is no connection (any more).
@@ -140,6 +145,7 @@ impl LinkError {
     /// What the courier makes of it.
     pub fn lost(&self) -> Lost {
         match self {
+            Self::Unreachable(error) if is_not_passed_on(error) => Lost::NotPassedOn,
             Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
             Self::Unreachable(error) if is_reset(error) => Lost::Reset,
             Self::Unreachable(error) if is_refusal(error) => Lost::Refused,
@@ -161,8 +167,14 @@ impl LinkError {
     }
 }
 
-/// Dials, reports [`Input::Open`], carries frames both ways, and reports [`Input::Lost`] at the end.
-pub async fn carry(dial: Dial, mut commands: mpsc::UnboundedReceiver<Command>, events: mpsc::Sender<Input>) {
+/// Dials, reports [`Input::Open`], carries frames both ways, and reports [`Input::Lost`] at the end. What comes for
+/// channels is theirs.
+pub async fn carry(
+    dial: Dial,
+    channels: Channels,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::Sender<Input>,
+) {
     let (link, id, trust) = (dial.link, dial.session, dial.trust.clone());
     let opened = tokio::select! {
         opened = open(dial) => opened,
@@ -170,7 +182,11 @@ pub async fn carry(dial: Dial, mut commands: mpsc::UnboundedReceiver<Command>, e
         _ = commands.recv() => Err(LinkError::Unwanted),
     };
     let error = match opened {
-        Ok(opened) => Talk::new(link, opened, &events).run(id, &trust, &mut commands).await,
+        Ok(opened) => {
+            Talk::new(link, opened, channels, &events)
+                .run(id, &trust, &mut commands)
+                .await
+        }
         Err(error) => error,
     };
     tracing::debug!(%error, "a link ended");
@@ -210,7 +226,10 @@ pub async fn open(dial: Dial) -> Result<Opened, LinkError> {
 
 /// TCP, TLS, upgrade.
 async fn connect(truck: &Truck, trust: &Trust) -> Result<(Socket, Meter), LinkError> {
-    let connecting = timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, trust)).await;
+    let connecting = match &truck.through {
+        None => timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, trust)).await,
+        Some(through) => timeout(CONNECT_THROUGH_MAX, reach_through(through, &truck.address, trust)).await,
+    };
     let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
     let url = format!("ws://{}/{}", split(&truck.address).1, truck.path.to_text());
     let upgrade = client_async_with_config(url, stream, Some(config()));
@@ -285,6 +304,7 @@ struct Talk<'a> {
     session: Session,
     face: FaceClient,
     events: &'a mpsc::Sender<Input>,
+    channels: Channels,
     is_flushed: bool,
     /// The connection is lost, and another is under way.
     is_stranded: bool,
@@ -296,7 +316,7 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(link: LinkId, opened: Opened, events: &'a mpsc::Sender<Input>) -> Self {
+    fn new(link: LinkId, opened: Opened, channels: Channels, events: &'a mpsc::Sender<Input>) -> Self {
         let (sink, stream) = opened.socket.split();
         let (is_stranded, is_boarding, has_more) = (false, false, false);
         Self {
@@ -307,6 +327,7 @@ impl<'a> Talk<'a> {
             session: opened.session,
             face: opened.face,
             events,
+            channels,
             is_flushed: true,
             is_stranded,
             is_boarding,
@@ -413,15 +434,31 @@ impl<'a> Talk<'a> {
             self.report(Input::Relieved { link: self.link }).await;
         }
         let messages = self.face.receive(&came.bytes)?;
-        if messages.is_empty() {
+        let mut is_told = false;
+        for message in messages {
+            let frames = self.pass_on(FromRelay::decode_all(&message)?).await;
+            let link = self.link;
+            if !frames.is_empty() {
+                is_told = true;
+                self.report(Input::Frames { link, frames }).await;
+            }
+        }
+        if !is_told {
             self.report(Input::Heard { link: self.link }).await;
         }
-        for message in messages {
-            let frames = FromRelay::decode_all(&message)?;
-            let link = self.link;
-            self.report(Input::Frames { link, frames }).await;
-        }
         self.write_next().await
+    }
+
+    /// Gives the channels what is theirs. Out: the rest.
+    async fn pass_on(&self, frames: Vec<FromRelay>) -> Vec<FromRelay> {
+        let mut rest = Vec::with_capacity(frames.len());
+        for frame in frames {
+            match frame {
+                FromRelay::Forward(tell) => self.channels.take(tell).await,
+                other => rest.push(other),
+            }
+        }
+        rest
     }
 
     /// Seals frames, several into one message, and begins to write them.

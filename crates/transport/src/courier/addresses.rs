@@ -4,6 +4,8 @@
 //! In: ways as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of routes,
 //! one from before (WAY-2) and [`NEAR_MAX`] near ones; the oldest of its kind makes room, but never one that is in use.
 
+use stonechat_wire::address::{Around, is_drop, split};
+
 /// Most ways to one relay that routes name.
 pub const ADDRESSES_MAX: usize = 8;
 /// Most addresses of one relay on the local network.
@@ -52,7 +54,8 @@ impl Addresses {
         self.all.len()
     }
 
-    pub(super) fn current(&self) -> Option<String> {
+    #[cfg(test)]
+    fn current(&self) -> Option<String> {
         self.all.get(self.current).map(|address| address.place.clone())
     }
 
@@ -62,6 +65,14 @@ impl Addresses {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|address| address.place.as_str())
+    }
+
+    /// The one that a relay which passes on has most likely: of a route, inside TLS where there is one.
+    pub(super) fn named(&self) -> Option<&str> {
+        let named = |address: &&Address| address.source == Source::Route && !is_drop(&address.place);
+        let mut all = self.all.iter().filter(named).map(|address| address.place.as_str());
+        let tls = all.clone().find(|place| split(place).0 == Around::Tls);
+        tls.or_else(|| all.next())
     }
 
     fn position(&self, place: &str) -> Option<usize> {

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use stonechat_wire::address::{Around, port, split};
 use stonechat_wire::ids::Timestamp;
 
+use super::hops::helper;
+
 /// Most handshakes with one address that begin within [`WINDOW_MS`].
 pub const HELLOS_MAX: usize = 3;
 /// See [`HELLOS_MAX`]; in ms. Some censors count four within 10 s.
@@ -28,6 +30,11 @@ pub const CAREFUL_MS: u64 = 600_000;
 /// What handshakes are counted by: the name that is said in them, and the port that is dialled.
 pub(super) fn key(way: &str) -> String {
     format!("{}|{}", split(way).1, port(way))
+}
+
+/// Whether nobody sees a name on this way: there is none, or another relay passes it on (FWD-7).
+fn is_unseen(way: &str) -> bool {
+    split(way).0 == Around::Plain || helper(way).is_some()
 }
 
 /// The name of a [`key`].
@@ -84,7 +91,7 @@ impl Hellos {
 
     /// Begins a handshake, `under_way` of which are so with this address. Errors: too early, and when to ask again.
     pub(super) fn begin(&mut self, now: Timestamp, address: &str, under_way: usize) -> Result<(), Timestamp> {
-        if split(address).0 == Around::Plain {
+        if is_unseen(address) {
             return Ok(());
         }
         if under_way >= UNDER_WAY_MAX {
@@ -114,7 +121,7 @@ impl Hellos {
 
     /// A handshake with this address was silenced: it rests, and is treated with care afterwards (TRK-6).
     pub(super) fn silenced(&mut self, now: Timestamp, address: &str) {
-        if split(address).0 == Around::Plain {
+        if is_unseen(address) {
             return;
         }
         let care = self.cares.entry(key(address)).or_insert(Care {

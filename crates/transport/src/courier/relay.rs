@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat_wire::address::{Around, is_drop, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, NamedBy, NearRelay, News};
-use stonechat_wire::frame::{FromRelay, Refusal, ToRelay, VERSION};
+use stonechat_wire::frame::{FORWARDS, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute, near_path, relay_path};
 
 use super::addresses::Addresses;
 use super::hellos::key;
+use super::hops::{Hop, helper};
 use super::parcels::Parcels;
 use super::truck::{Habit, Used};
 use super::{
@@ -20,7 +21,11 @@ use super::{
     RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS, SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
 
+mod helped;
 mod saying;
+
+pub use helped::{BACK_MS, BACK_MS_MAX};
+use helped::{Help, in_turn};
 
 /// Most mailboxes read on one relay.
 pub const LISTENING_MAX: usize = 32_768;
@@ -76,6 +81,7 @@ pub(super) struct Relay {
     signals: u32,
     signals_since: Timestamp,
     addresses: Addresses,
+    help: Help,
     secret: Option<[u8; 16]>,
     keys: Option<RelayKeys>,
     by: NamedBy,
@@ -134,8 +140,12 @@ struct Racer {
 #[derive(Debug)]
 struct Up {
     link: LinkId,
+    /// The way that is in use.
+    way: String,
     since: Timestamp,
     is_greeted: bool,
+    /// It passes on channels to others (FWD-6).
+    forwards: bool,
     heard_at: Timestamp,
     /// Since when a request waits for its answer.
     waiting_since: Option<Timestamp>,
@@ -212,6 +222,7 @@ impl Relay {
             id,
             near: None,
             addresses: Addresses::default(),
+            help: Help::default(),
             secret: None,
             keys: None,
             by: NamedBy::Others,
@@ -315,9 +326,12 @@ impl Relay {
         }
     }
 
-    /// The address in use.
+    /// The way in use.
     pub(super) fn address(&self) -> Option<String> {
-        self.addresses.current()
+        match &self.link {
+            Link::Up(up) => Some(up.way.clone()),
+            Link::Down { .. } | Link::Dialling(_) => None,
+        }
     }
 
     /// Takes a route; one with a new secret or address is tried at once.
@@ -411,6 +425,7 @@ impl Relay {
     /// What was learned of it on this network. Where it is not connected it is tried at once.
     pub(super) fn recall(&mut self, now: Timestamp, habit: Habit, worked: Option<&str>) {
         self.habit = habit.recalled(now);
+        self.help = Help::recalled(worked);
         if let Link::Down { retry_at } = &mut self.link {
             *retry_at = now;
             self.addresses.turn_to(worked.unwrap_or_default());
@@ -465,14 +480,23 @@ impl Relay {
     /// The addresses to dial, if a dial is due: the first that may be dialled is.
     pub(super) fn to_dial(&self, now: Timestamp) -> Vec<String> {
         match &self.link {
-            Link::Down { retry_at } if *retry_at <= now => self.addresses.from(0),
+            Link::Down { retry_at } if *retry_at <= now => self.ways(0),
             Link::Dialling(race) if race.next_at <= now => {
-                let mut addresses = self.addresses.from(0);
+                let mut addresses = self.ways(0);
                 addresses.retain(|address| !race.tried.contains(address));
                 addresses
             }
             Link::Down { .. } | Link::Dialling(_) | Link::Up(_) => Vec::new(),
         }
+    }
+
+    fn ways(&self, skipped: usize) -> Vec<String> {
+        in_turn(&self.addresses, &self.help, skipped)
+    }
+
+    /// How much a connection that way may carry: what is learned of short ones is of the relay's own ways.
+    fn load_max(&self, now: Timestamp, way: &str) -> u32 {
+        helper(way).map_or_else(|| self.habit.load_max(now), |_| 0)
     }
 
     pub(super) fn dial_later(&mut self, later: Timestamp) {
@@ -485,7 +509,7 @@ impl Relay {
 
     /// A dial has begun. Out: the keys if known, and how much the connection may carry.
     pub(super) fn dialled(&mut self, now: Timestamp, link: LinkId, address: String) -> (Option<RelayKeys>, u32) {
-        let load_max = self.habit.load_max(now);
+        let load_max = self.load_max(now, &address);
         if !matches!(self.link, Link::Dialling(_)) {
             let (racers, tried) = (Vec::new(), BTreeSet::new());
             self.link = Link::Dialling(Race {
@@ -541,8 +565,12 @@ impl Relay {
         };
         let is_tired = up.load_max > 0 && up.used.is_tired();
         let is_wanted = up.is_greeted && (up.frozen_at.is_some() || is_tired);
-        if is_wanted && not_before <= now {
-            self.addresses.from(failures as usize)
+        if !up.is_greeted || not_before > now {
+            Vec::new()
+        } else if is_wanted {
+            self.ways(failures as usize + usize::from(self.helper().is_some()))
+        } else if self.goes_back_at().is_some_and(|at| at <= now) {
+            self.addresses.from(0)
         } else {
             Vec::new()
         }
@@ -555,8 +583,14 @@ impl Relay {
         }
     }
 
-    pub(super) fn relieve(&mut self, now: Timestamp, address: String, hello: Hello) -> Option<Output> {
-        let (path, load_max) = (self.path(&address), self.habit.load_max(now));
+    pub(super) fn relieve(
+        &mut self,
+        now: Timestamp,
+        address: String,
+        hello: Hello,
+        hop: Option<Hop>,
+    ) -> Option<Output> {
+        let (path, load_max) = (self.path(&address), self.load_max(now, &address));
         let Link::Up(up) = &mut self.link else { return None };
         let failures = up.relief.failures();
         up.relief = Relief::UnderWay {
@@ -570,6 +604,7 @@ impl Relay {
             path,
             load_max,
             hello,
+            hop,
         })
     }
 
@@ -578,7 +613,9 @@ impl Relay {
         if let Link::Up(up) = &mut self.link {
             if let Relief::UnderWay { address, load_max, .. } = std::mem::replace(&mut up.relief, Relief::FRESH) {
                 up.load_max = load_max;
+                up.way.clone_from(&address);
                 self.addresses.turn_to(&address);
+                self.help.turned_to(now, &address);
             }
             up.used = Used {
                 packets: 0,
@@ -591,7 +628,13 @@ impl Relay {
     }
 
     pub(super) fn not_relieved(&mut self, now: Timestamp, dice: u32) {
+        let stays = self.goes_back_at().is_some();
         if let Link::Up(up) = &mut self.link {
+            if stays {
+                up.relief = Relief::FRESH;
+                self.help.stays(now);
+                return;
+            }
             let failures = up.relief.failures();
             let not_before = now.plus_ms(pause_ms(RETRY_MS, failures, RETRY_MS_MAX, dice));
             let failures = failures.saturating_add(1);
@@ -602,7 +645,9 @@ impl Relay {
     pub(super) fn used(&mut self, used: Used) {
         if let Link::Up(up) = &mut self.link {
             up.used = used;
-            self.habit.carried(used);
+            if helper(&up.way).is_none() {
+                self.habit.carried(used);
+            }
         }
     }
 
@@ -614,7 +659,9 @@ impl Relay {
             && up.pinged_at.is_some_and(|at| at.plus_ms(patience_ms) <= now)
         {
             up.frozen_at = Some(now);
-            self.habit.froze(now, up.used);
+            if helper(&up.way).is_none() {
+                self.habit.froze(now, up.used);
+            }
         }
     }
 
@@ -641,11 +688,14 @@ impl Relay {
             .filter(|other| *other != link);
         let losers: Vec<_> = losers.collect();
         self.addresses.turn_to(&address);
+        self.help.turned_to(now, &address);
         self.keys = keys.or_else(|| self.keys.take());
         self.link = Link::Up(Up {
             link,
+            way: address,
             since: now,
             is_greeted: false,
+            forwards: false,
             heard_at: now,
             waiting_since: None,
             is_lively: true,
@@ -680,18 +730,20 @@ impl Relay {
     pub(super) fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64, dice: u32) {
         if let Link::Dialling(race) = &mut self.link {
             race.racers.retain(|racer| racer.link != link);
-            let has_more = self.addresses.iter().any(|address| !race.tried.contains(address));
+            let ways = in_turn(&self.addresses, &self.help, 0);
+            let has_more = ways.iter().any(|way| !race.tried.contains(way));
             if !race.racers.is_empty() || has_more {
                 race.next_at = race.next_at.min(now);
                 return;
             }
         }
         let was_up = matches!(&self.link, Link::Up(_));
+        self.note_missed();
         let was_good = matches!(&self.link, Link::Up(up) if up.is_greeted && now.since_ms(up.since) >= GOOD_AFTER_MS);
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
         let rounds = self.failures.saturating_sub(1);
         let pause = pause_ms(RETRY_MS, rounds, RETRY_MS_MAX, dice).max(at_least_ms);
-        if was_up && !was_good {
+        if was_up && !was_good && self.helper().is_none() {
             // It let us in and then broke off: others first.
             self.addresses.turn_on();
         }
@@ -752,7 +804,7 @@ impl Relay {
                 .into_iter()
                 .flatten()
                 .min(),
-            Link::Dialling(race) if race.tried.len() < self.addresses.len() => {
+            Link::Dialling(race) if self.ways(0).iter().any(|way| !race.tried.contains(way)) => {
                 [self.dead_at(), Some(race.next_at)].into_iter().flatten().min()
             }
             Link::Dialling(_) | Link::Up(_) => self.dead_at(),
@@ -772,7 +824,8 @@ impl Relay {
 
     fn relief_due_at(&self, up: &Up) -> Option<Timestamp> {
         match up.relief {
-            Relief::None { not_before, .. } => (!self.to_relieve(not_before).is_empty()).then_some(not_before),
+            Relief::None { not_before, .. } if !self.to_relieve(not_before).is_empty() => Some(not_before),
+            Relief::None { not_before, .. } => self.goes_back_at().map(|at| at.max(not_before)),
             Relief::UnderWay { .. } => None,
         }
     }
@@ -799,7 +852,7 @@ impl Relay {
 
     fn take_frame(&mut self, now: Timestamp, relay: RelayId, frame: FromRelay, parcels: &mut Parcels) -> Heard {
         match frame {
-            FromRelay::Hello { time_ms, .. } => self.greeted(Timestamp(time_ms)),
+            FromRelay::Hello { time_ms, features, .. } => self.greeted(Timestamp(time_ms), features),
             FromRelay::Stored { request, ids } => self.stored(request, ids, parcels),
             FromRelay::Full { request, ids } => {
                 for id in &ids {
@@ -855,11 +908,12 @@ impl Relay {
         })
     }
 
-    const fn greeted(&mut self, time: Timestamp) -> Heard {
+    const fn greeted(&mut self, time: Timestamp, features: u32) -> Heard {
         match &mut self.link {
             Link::Up(up) if !up.is_greeted => {
                 up.is_greeted = true;
                 self.denials = 0;
+                up.forwards = features & FORWARDS != 0;
                 Heard::Greeting(time)
             }
             Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => Heard::Nothing,

@@ -7,7 +7,7 @@ use tokio::io::DuplexStream;
 use super::*;
 
 /// A relay that forwards to these.
-async fn forwarding(to: &[&RelayRoute], limits: Limits) -> House {
+pub(super) async fn forwarding(to: &[&RelayRoute], limits: Limits) -> House {
     let folder = tempfile::tempdir().unwrap();
     let anywhere = "127.0.0.1:0".parse().unwrap();
     let config = Config {

@@ -8,13 +8,13 @@ use stonechat_wire::address::{Around, split};
 use super::*;
 
 /// An authority, and a relay at 127.0.0.1 with a certificate of it.
-struct Guarded {
-    house: House,
-    trust: Trust,
+pub(super) struct Guarded {
+    pub(super) house: House,
+    pub(super) trust: Trust,
 }
 
 impl Guarded {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(Limits::default()).await
     }
 
@@ -60,6 +60,7 @@ fn truck(address: &str, house: &House) -> Truck {
         path: path_of(&house.relay.route),
         load_max: 0,
         hello: Hello::Whole,
+        through: None,
     }
 }
 
