@@ -135,6 +135,7 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
     let face = match cell.peer {
         Peer::Stonechat => ours::Face::Tls,
         Peer::StonechatTwo => ours::Face::Two,
+        Peer::StonechatHop => ours::Face::Hop,
         Peer::StonechatListed => ours::Face::Listed,
         Peer::StonechatDrop => ours::Face::Drop,
         Peer::StonechatMail => ours::Face::Mail,

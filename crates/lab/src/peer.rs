@@ -24,7 +24,9 @@ pub enum Peer {
     Stonechat,
     /// The same with a second relay, in another network.
     StonechatTwo,
-    /// The same, and the relay's name is on the list of those that censors let nobody say.
+    /// The same, and the two talk by the first one alone; the second one passes on to it.
+    StonechatHop,
+    /// As [`Peer::Stonechat`], and the relay's name is on the list of those that censors let nobody say.
     StonechatListed,
     /// The same without a relay: a dead drop at a server on a listed network, of a listed name.
     StonechatDrop,
@@ -35,13 +37,14 @@ pub enum Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 10] = [
+pub const PEERS: [Peer; 11] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
     Peer::Stonechat,
     Peer::StonechatTwo,
+    Peer::StonechatHop,
     Peer::StonechatListed,
     Peer::StonechatDrop,
     Peer::StonechatMail,
@@ -58,6 +61,7 @@ impl Peer {
             Self::Random => "random",
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
+            Self::StonechatHop => "stonechat-hop",
             Self::StonechatListed => "stonechat-listed",
             Self::StonechatDrop => "stonechat-drop",
             Self::StonechatMail => "stonechat-mail",

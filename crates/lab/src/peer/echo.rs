@@ -91,6 +91,7 @@ const fn port(peer: Peer) -> u16 {
         Peer::Random
         | Peer::Stonechat
         | Peer::StonechatTwo
+        | Peer::StonechatHop
         | Peer::StonechatDrop
         | Peer::StonechatMail
         | Peer::StonechatListed
@@ -141,6 +142,7 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
         Peer::Random
         | Peer::Stonechat
         | Peer::StonechatTwo
+        | Peer::StonechatHop
         | Peer::StonechatDrop
         | Peer::StonechatMail
         | Peer::StonechatListed
@@ -230,6 +232,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
         | Peer::Random
         | Peer::Stonechat
         | Peer::StonechatTwo
+        | Peer::StonechatHop
         | Peer::StonechatListed
         | Peer::StonechatDrop
         | Peer::StonechatMail
@@ -251,6 +254,7 @@ fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
         Peer::Random
         | Peer::Stonechat
         | Peer::StonechatTwo
+        | Peer::StonechatHop
         | Peer::StonechatDrop
         | Peer::StonechatMail
         | Peer::StonechatListed

@@ -33,6 +33,8 @@ pub enum Face {
     Tls,
     /// That, and a second relay like it in a residential network, at another name: Ana has both.
     Two,
+    /// Both of them, and the second passes on to the first: the two meet by the first alone, and use the second from then on.
+    Hop,
     /// As [`Face::Tls`], at a name that is on the list.
     Listed,
     /// No relay: a folder on a web server in a listed network, of a listed name.
@@ -50,7 +52,7 @@ impl Face {
         ];
         match self {
             Self::Plain | Self::Tls => BOTH.first_chunk::<1>().expect("it has two"),
-            Self::Two => BOTH,
+            Self::Two | Self::Hop => BOTH,
             Self::Listed => &[("hosting", OWN_ADDRESS, LISTED_NAME)],
             Self::Drop | Self::Mail => &[],
         }
@@ -59,7 +61,7 @@ impl Face {
     /// Where there is no relay, but a drop.
     const fn drop(self) -> Option<&'static str> {
         match self {
-            Self::Plain | Self::Tls | Self::Two | Self::Listed => None,
+            Self::Plain | Self::Tls | Self::Two | Self::Hop | Self::Listed => None,
             Self::Drop => Some(DROP),
             Self::Mail => Some(MAILBOX),
         }
@@ -83,6 +85,8 @@ pub struct Friends {
     _folder: tempfile::TempDir,
     ana: PathBuf,
     bo: PathBuf,
+    /// The route of a relay that both use once they have met.
+    helper: Option<String>,
     _programs: Vec<Program>,
     _mail: Option<Group>,
 }
@@ -118,6 +122,9 @@ impl Friends {
         let (mut programs, mut routes) = (Vec::new(), Vec::new());
         for (host, at, name) in face.relays() {
             let data = folder.path().join(host);
+            if face == Face::Hop {
+                pass_on(&data, &routes);
+            }
             let (relay, route) = start_relay(router, program, face, &tls, (host, *at, name), &data);
             programs.push(relay);
             routes.push(route);
@@ -125,6 +132,7 @@ impl Friends {
         if face == Face::Drop {
             programs.push(start_storage(router, &tls, folder.path()));
         }
+        let helper = (face == Face::Hop).then(|| routes.pop()).flatten();
         let mail = (face == Face::Mail).then(|| start_mail(router, &tls, folder.path()));
         let (ana, bo) = (folder.path().join("ana"), folder.path().join("bo"));
         let trust = Some(tls.cert.as_path());
@@ -142,6 +150,7 @@ impl Friends {
             _folder: folder,
             ana,
             bo,
+            helper,
             _programs: programs,
             _mail: mail,
         }
@@ -164,11 +173,35 @@ impl Friends {
         while started.elapsed() < patience {
             let accepted = bo.ask("acceptances", &json!({})).ok()?;
             if chat(&mut ana).is_some() && accepted[0]["state"] == "accepted" {
-                return Some(started.elapsed());
+                let met = started.elapsed();
+                self.use_helper([&mut ana, &mut bo], started + patience)?;
+                return Some(met);
             }
             sleep(LOOK);
         }
         None
+    }
+
+    /// Both use the relay that passes on, and are connected to it; nothing if it does not come to that.
+    fn use_helper(&self, both: [&mut Socket; 2], end: Instant) -> Option<()> {
+        let Some(route) = &self.helper else { return Some(()) };
+        for one in both {
+            one.ask("relay.add", &json!({ "route": route })).ok()?;
+            let is_up = |relay: &Value| relay["connected"] == true;
+            while one.ask("status", &json!({})).ok()?["relays"]
+                .as_array()?
+                .iter()
+                .filter(|relay| is_up(relay))
+                .count()
+                < 2
+            {
+                if Instant::now() > end {
+                    return None;
+                }
+                sleep(LOOK);
+            }
+        }
+        Some(())
     }
 
     /// Ana writes, Bo reads. `began`: when the work began.
@@ -300,6 +333,14 @@ fn start_mail(router: &Router, tls: &TlsFiles, folder: &Path) -> Group {
         process
     });
     Group(started.join().unwrap())
+}
+
+/// A relay that will begin with these settings passes on to these.
+fn pass_on(data: &Path, routes: &[String]) {
+    std::fs::create_dir_all(data).unwrap();
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let settings = format!("forward_to = \"{}\"\n", routes.join(" "));
+    std::fs::write(data.join("relay.toml"), settings).unwrap();
 }
 
 /// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
