@@ -25,6 +25,6 @@ export default defineConfig({
   projects: [
     { name: 'mock', testMatch: 'mock/**/*.spec.ts', testIgnore: '**/pictures.spec.ts', use: { launchOptions: { executablePath: headless } } },
     { name: 'pictures', testMatch: 'mock/pictures.spec.ts' },
-    { name: 'real', testMatch: 'real.spec.ts', timeout: 120_000 },
+    { name: 'real', testMatch: ['real.spec.ts', 'dialer.spec.ts'], timeout: 120_000 },
   ],
 });

@@ -8,11 +8,14 @@ pub mod launch;
 
 mod assets;
 mod converse;
+pub(crate) mod dialer;
 mod guard;
 mod http;
 #[cfg(unix)]
 mod socket;
 mod websocket;
+
+pub(crate) use guard::DIALER_NAME;
 
 pub use assets::is_built as interface_is_built;
 pub use converse::{Caller, converse_lines};

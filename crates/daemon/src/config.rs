@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::api::DIALER_NAME;
+
 /// What one source wishes; absent: ask the next source.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +100,11 @@ impl Config {
             .log
             .as_deref()
             .map_or_else(|| Ok(LogLevel::default()), LogLevel::parse)?;
-        if let Some(name) = wishes.name.as_deref().filter(|name| !is_host_label(name)) {
+        if let Some(name) = wishes
+            .name
+            .as_deref()
+            .filter(|name| !is_host_label(name) || *name == DIALER_NAME)
+        {
             return Err(ConfigError::BadValue {
                 name: "name",
                 value: name.to_owned(),
@@ -242,6 +248,11 @@ mod tests {
         ));
         assert!(matches!(
             settle(Wishes::default(), &[], "name = \"a.b\""),
+            Err(ConfigError::BadValue { name: "name", .. })
+        ));
+        // Under that name stands another origin (DIAL-2).
+        assert!(matches!(
+            settle(Wishes::default(), &[("STONECHAT_NAME", "dialer")], ""),
             Err(ConfigError::BadValue { name: "name", .. })
         ));
         assert!(matches!(

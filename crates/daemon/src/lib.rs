@@ -41,7 +41,10 @@ pub use stonechat_wire::bundle;
 /// A relay that a device runs for the network it is on.
 pub use stonechat_wire::exchange::NearRelay;
 
+use stonechat_transport::carrier::dialer::Dialer;
+
 use crate::api::Caller;
+use crate::api::dialer::Tickets;
 use crate::api::launch::Launch;
 use crate::config::Config;
 use crate::engine::{Control, Engine, Shared};
@@ -60,6 +63,7 @@ pub struct Daemon {
     engine: Engine,
     shared: Shared,
     launch: Launch,
+    tickets: Tickets,
     address: OnceLock<String>,
     version: String,
     ending: watch::Sender<bool>,
@@ -88,6 +92,7 @@ impl Daemon {
             live: Arc::new(Mutex::new(live)),
             unconfirmed: watch::Sender::new(0),
             near: NearLine::default(),
+            dialer: Dialer::default(),
         };
         let engine = Engine::start(
             Arc::clone(&home),
@@ -101,6 +106,7 @@ impl Daemon {
             engine,
             shared,
             launch,
+            tickets: Tickets::default(),
             address: OnceLock::new(),
             version: version.to_owned(),
             ending: watch::Sender::new(false),
@@ -138,6 +144,23 @@ impl Daemon {
         Some(format!("{base}#launch={}", self.launch.mint(Instant::now())))
     }
 
+    /// A fresh one-time address of the dialer's page; `None` where the interface is not served (DIAL-2).
+    pub fn dialer_url(&self) -> Option<String> {
+        let port = self.address.get()?.trim_end_matches('/').rsplit_once(':')?.1;
+        let host = api::dialer::host(port.parse().ok()?);
+        Some(format!("http://{host}/#{}", self.tickets.mint(Instant::now())))
+    }
+
+    /// Tickets of the dialer's page.
+    pub(crate) fn tickets(&self) -> &Tickets {
+        &self.tickets
+    }
+
+    /// The pages that dial.
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.shared.dialer
+    }
+
     pub(crate) fn events(&self) -> &Arc<Events> {
         &self.shared.events
     }
@@ -158,6 +181,7 @@ impl Daemon {
             Call::Open if caller == Caller::Program => ready(self.open()),
             // A page that could mint addresses could hand its rights on; events are the connection's own job.
             Call::Open | Call::Subscribe { .. } => ready(Err(Fault::NoMethod.into())),
+            Call::Dialer => ready(self.dialer_page()),
             Call::Version => ready(Ok(json!({ "version": self.version }))),
         }
     }
@@ -216,6 +240,13 @@ impl Daemon {
     fn open(&self) -> Result<Value, Failure> {
         let url = self
             .open_url()
+            .ok_or_else(|| Failure::new(Fault::BadParams, "no interface is served here"))?;
+        Ok(json!({ "url": url }))
+    }
+
+    fn dialer_page(&self) -> Result<Value, Failure> {
+        let url = self
+            .dialer_url()
             .ok_or_else(|| Failure::new(Fault::BadParams, "no interface is served here"))?;
         Ok(json!({ "url": url }))
     }

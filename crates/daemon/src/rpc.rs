@@ -42,6 +42,8 @@ pub enum Call {
     Wipe,
     /// A fresh one-time address of the interface.
     Open,
+    /// The address of the dialer's page, good once.
+    Dialer,
     /// Version and commit of the program.
     Version,
 }
@@ -171,6 +173,7 @@ pub fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "unlock" => fit(params).map(|Unlock { passphrase }| Call::Unlock { passphrase }),
         "wipe" => fit(params).map(|Wipe { confirm: Confirm::Wipe }| Call::Wipe),
         "open" => fit(params).map(|Nothing {}| Call::Open),
+        "dialer" => fit(params).map(|Nothing {}| Call::Dialer),
         "version" => fit(params).map(|Nothing {}| Call::Version),
         _ if COMMANDS.contains(&method) => tagged(method, params).map(Call::Command),
         _ if QUERIES.contains(&method) => tagged(method, params).map(Call::Query),

@@ -6,6 +6,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use stonechat_transport::carrier::dialer::Dialer;
+use stonechat_transport::carrier::outer::Trust;
+use stonechat_transport::carrier::ws::Means;
 use stonechat_transport::{Handle, NetworkId, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::{DoorPath, EnvelopeId};
@@ -28,11 +31,13 @@ pub(crate) struct Ways {
 
 impl Ways {
     /// Starts a courier without relays, with what the last one learned. Out: itself, and its news.
-    pub(crate) fn start(runtime: &runtime::Handle, learned: &str) -> (Self, mpsc::Receiver<News>) {
+    pub(crate) fn start(runtime: &runtime::Handle, learned: &str, dialer: &Dialer) -> (Self, mpsc::Receiver<News>) {
         let _here = runtime.enter();
+        let (trust, dialer) = (Trust::system(), dialer.clone());
+        let means = Means { trust, dialer };
         let mut remembered = Remembered::from_text(learned);
         remembered.network = network::here().unwrap_or_default();
-        let (courier, news) = Transport::start(random::bytes(), remembered);
+        let (courier, news) = Transport::start_with(means, random::bytes(), remembered);
         tokio::spawn(watch_network(courier.network()));
         let ways = Self {
             learned: courier.remembered(),

@@ -2,6 +2,7 @@
 
 pub mod channel;
 mod cut;
+pub mod dialer;
 pub mod drop;
 pub mod knock;
 pub mod meter;

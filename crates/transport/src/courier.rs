@@ -19,6 +19,7 @@ use stonechat_wire::ids::{DoorPath, RelayId, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 
 mod addresses;
+mod browser;
 mod hellos;
 mod hops;
 mod knocks;
@@ -30,7 +31,8 @@ mod relay;
 mod splits;
 mod truck;
 
-pub use addresses::{ADDRESSES_MAX, NEAR_MAX};
+pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX};
+pub use browser::{by_browser, is_by_browser};
 use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
 use hops::Vain;
@@ -159,6 +161,8 @@ pub enum Input {
         /// Where: `host:port` each.
         addresses: Vec<String>,
     },
+    /// A page in a browser dials from now on, or none does (DIAL-1).
+    Browser(bool),
     /// The time of [`Output::Wait`] has come, or any other.
     Wake,
 }
@@ -297,6 +301,7 @@ pub struct Courier {
     looking: Looking,
     nearness: Nearness,
     vain: Vain,
+    has_browser: bool,
     remembered: Remembered,
     /// What was learned here; nothing until the first input tells the time.
     here: Option<Learned>,
@@ -321,6 +326,7 @@ impl Courier {
             looking: Looking::default(),
             nearness: Nearness::default(),
             vain: Vain::default(),
+            has_browser: false,
             remembered,
             here: None,
             next_link: 1,
@@ -356,6 +362,7 @@ impl Courier {
             }
             Input::Lost { link, why } => self.lost(now, link, why),
             Input::Knocked { id, answer } => self.knocked(now, id, answer),
+            Input::Browser(is_there) => self.browser(now, is_there),
             Input::Wake => {}
         }
     }
@@ -418,6 +425,7 @@ impl Courier {
         let worked = here.and_then(|here| here.addresses.get(&route.relay).cloned());
         let habit = here.and_then(|here| here.habits.get(&route.relay).copied());
         let place = self.remembered.place(&route.relay).map(str::to_owned);
+        let has_browser = self.has_browser;
         if let Some(relay) = self.relay(route.relay) {
             let is_new = !relay.is_wanted();
             relay.learn(now, route, keys, worked.as_deref());
@@ -428,6 +436,7 @@ impl Courier {
             if is_new && (habit.is_some() || worked.is_some()) {
                 relay.recall(now, habit.unwrap_or_default(), worked.as_deref());
             }
+            relay.browser(now, has_browser, worked.as_deref());
         }
         self.watch_offline(now);
     }

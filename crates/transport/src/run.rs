@@ -17,7 +17,7 @@ use crate::carrier::channel::{Channels, Through};
 use crate::carrier::drop::{self, Drops};
 use crate::carrier::knock::{KnockFailure, knock_saying};
 use crate::carrier::outer::Trust;
-use crate::carrier::ws::{Command, Dial, Truck, carry};
+use crate::carrier::ws::{Command, Dial, Means, Truck, carry};
 use crate::courier::{Courier, Hello, Hop, Input, LinkId, NetworkId, Output, Remembered};
 use crate::lan;
 
@@ -53,18 +53,23 @@ impl Transport {
     /// Starts the courier on the tokio runtime this is called on. `seed`: 32 random bytes; the handshakes' keys come
     /// of it. Out: the handle, and the news.
     pub fn start(seed: [u8; 32], remembered: Remembered) -> (Handle, mpsc::Receiver<News>) {
-        Self::start_trusting(Trust::system(), seed, remembered)
+        Self::start_with(Means::default(), seed, remembered)
     }
 
     /// The same, believing other certificates than the system does.
     pub fn start_trusting(trust: Trust, seed: [u8; 32], remembered: Remembered) -> (Handle, mpsc::Receiver<News>) {
+        Self::start_with(trust.into(), seed, remembered)
+    }
+
+    /// The same, by these means.
+    pub fn start_with(means: Means, seed: [u8; 32], remembered: Remembered) -> (Handle, mpsc::Receiver<News>) {
         let (errands, errands_in) = mpsc::channel(ERRANDS_WAITING_MAX);
         let (news, news_out) = mpsc::channel(NEWS_WAITING_MAX);
         let (keep, kept) = watch::channel(remembered.clone());
         let (network, networks) = watch::channel(remembered.network);
         let (near, nears) = watch::channel(false);
         let told = Told { news, keep, near };
-        let task = tokio::spawn(run((errands_in, networks), told, trust, seed, remembered));
+        let task = tokio::spawn(run((errands_in, networks), told, means, seed, remembered));
         (
             Handle {
                 errands,
@@ -131,12 +136,14 @@ pub struct Told {
 pub async fn run(
     (mut errands, mut networks): (mpsc::Receiver<Errand>, watch::Receiver<NetworkId>),
     Told { news, keep, near }: Told,
-    trust: Trust,
+    means: Means,
     seed: [u8; 32],
     remembered: Remembered,
 ) {
     let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
-    let mut driver = Driver::new(Courier::new(seed, remembered), trust, events, (keep, near));
+    let mut browser = means.dialer.is_there();
+    let mut driver = Driver::new(Courier::new(seed, remembered), means, events, (keep, near));
+    driver.input(Input::Browser(*browser.borrow_and_update()));
     loop {
         let wake_at = driver.drain();
         tokio::select! {
@@ -153,6 +160,10 @@ pub async fn run(
                 let network = *networks.borrow_and_update();
                 driver.input(Input::Network(network));
             }
+            Ok(()) = browser.changed() => {
+                let is_there = *browser.borrow_and_update();
+                driver.input(Input::Browser(is_there));
+            }
             () = driver.clock.sleep_until(wake_at) => driver.input(Input::Wake),
         }
     }
@@ -160,7 +171,7 @@ pub async fn run(
 
 struct Driver {
     courier: Courier,
-    trust: Trust,
+    means: Means,
     clock: Clock,
     links: HashMap<LinkId, Link>,
     drops: Drops,
@@ -181,14 +192,14 @@ struct Link {
 impl Driver {
     fn new(
         courier: Courier,
-        trust: Trust,
+        means: Means,
         events: mpsc::Sender<Input>,
         (keep, near): (watch::Sender<Remembered>, watch::Sender<bool>),
     ) -> Self {
         let (links, knocks, news) = (HashMap::new(), Vec::new(), VecDeque::new());
         Self {
             courier,
-            trust,
+            means,
             clock: Clock::start(),
             links,
             drops: Drops::default(),
@@ -258,7 +269,7 @@ impl Driver {
                             hello,
                             through,
                         },
-                        trust: self.trust.clone(),
+                        means: self.means.clone(),
                         by,
                     });
                 }
@@ -339,7 +350,7 @@ impl Driver {
         have: Vec<u8>,
     ) {
         self.knocks.retain(|knock| !knock.is_finished());
-        let (events, trust) = (self.events.clone(), self.trust.clone());
+        let (events, trust) = (self.events.clone(), self.means.trust.clone());
         let task = tokio::spawn(async move {
             let answer = if is_drop(&address) {
                 drop::knock(&address, path, proof, &trust).await

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use futures_util::{SinkExt, StreamExt};
 use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay, Running};
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
@@ -44,6 +45,8 @@ mod cover;
 #[path = "loopback/dead_drop.rs"]
 mod dead_drop;
 #[cfg(unix)]
+#[path = "loopback/dialer.rs"]
+mod dialer;
 #[path = "loopback/drop_host.rs"]
 mod drop_host;
 #[path = "loopback/forward.rs"]
@@ -619,7 +622,7 @@ impl House {
                 hello: Hello::Whole,
                 through: None,
             },
-            trust: Trust::system(),
+            means: Trust::system().into(),
             by: NamedBy::Person,
         }
     }
@@ -821,6 +824,9 @@ impl Peer {
         let Opened {
             socket, session, face, ..
         } = open(house.dial_as(id)).await.unwrap();
+        let Either::Left(socket) = socket else {
+            panic!("no browser is there")
+        };
         Self {
             id,
             socket,

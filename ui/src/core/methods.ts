@@ -6,6 +6,7 @@ import type { Answers, Command, Done, Query } from './gen/api';
 interface DaemonCalls {
   subscribe: { params: { since?: number }; answer: { seq: number; reset: boolean } };
   'passphrase.set': { params: { old?: string; new?: string }; answer: Done };
+  dialer: { params: Record<string, never>; answer: { url: string } };
   lock: { params: Record<string, never>; answer: Done };
   unlock: { params: { passphrase: string }; answer: Done };
   wipe: { params: { confirm: 'wipe' }; answer: Done };

@@ -42,6 +42,8 @@ class App implements Lists {
   /** The pipe to the daemon stands. */
   attached = $state(false);
   diskFull = $state(false);
+  /** The page that dials for the daemon, where it has one: an origin of its own, in a hidden frame. */
+  dialer = $state<string | null>(null);
   readonly chats = new SvelteMap<number, Chat>();
   readonly contacts = new SvelteMap<string, Contact>();
   readonly requests = new SvelteMap<string, Request>();
@@ -135,10 +137,20 @@ class App implements Lists {
 
   async #attached(reset: boolean): Promise<void> {
     this.attached = true;
+    void this.#openDialer();
     if (this.phase.kind === 'wiped') return; // it stays said until the page is opened anew
     if (!reset && this.phase.kind !== 'starting') return this.#readStatusSoon();
     await this.load();
     for (const listener of this.#listeners) listener.reload();
+  }
+
+  /** A ticket is good once: each time the pipe stands there is a new frame. */
+  async #openDialer(): Promise<void> {
+    try {
+      this.dialer = (await this.call('dialer', {})).url;
+    } catch {
+      this.dialer = null;
+    }
   }
 
   #event(event: Event): void {

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     hosts: Vec<String>,
+    dialer: String,
 }
 
 /// Why a request is not answered.
@@ -42,14 +43,50 @@ pub(crate) enum Kind {
     Write,
 }
 
+/// The name under which the dialer's page is served, and nothing else.
+pub(crate) const DIALER_NAME: &str = "dialer";
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The host of the dialer's page.
+pub(crate) fn dialer_host(port: u16) -> String {
+    format!("{DIALER_NAME}.localhost:{port}")
+}
 
 impl Guard {
     /// Answers as 127.0.0.1, localhost and, where there is one, `NAME.localhost`, all with the port.
     pub(crate) fn new(port: u16, name: Option<&str>) -> Self {
         let mut hosts = vec![format!("127.0.0.1:{port}"), format!("localhost:{port}")];
         hosts.extend(name.map(|name| format!("{name}.localhost:{port}")));
-        Self { hosts }
+        let dialer = dialer_host(port);
+        Self { hosts, dialer }
+    }
+
+    /// Whether the dialer's page is asked for: another origin, under which nothing else answers (DIAL-2).
+    pub(crate) fn is_for_dialer(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let host = only(headers, &HOST).ok().flatten();
+        host == Some(self.dialer.as_str()) && uri.authority().is_none_or(|named| named.as_str() == self.dialer)
+    }
+
+    /// Judges the dialer page's WebSocket. A page in a sandbox has no origin to show, and nor have others' sandboxes: the
+    /// ticket is what tells them apart.
+    ///
+    /// Errors: the refusal to answer with.
+    pub(crate) fn check_dialer(headers: &HeaderMap) -> Result<(), Refusal> {
+        match only(headers, &ORIGIN)? {
+            Some("null") => Ok(()),
+            Some(_) | None => Err(Refusal::Foreign),
+        }
+    }
+
+    /// The host of the dialer's page.
+    pub(crate) fn dialer(&self) -> &str {
+        &self.dialer
+    }
+
+    /// The origins of the interface, which may hold the dialer's page in a frame.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = String> {
+        self.hosts.iter().map(|host| format!("http://{host}"))
     }
 
     /// Judges one request.

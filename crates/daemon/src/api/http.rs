@@ -13,7 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State, WebSocketUpgrade};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, post};
 use serde::Deserialize;
@@ -22,8 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::assets::{self, Asset, Cache};
-use super::guard::{Guard, Kind};
-use super::websocket;
+use super::guard::{Guard, Kind, dialer_host};
+use super::{dialer, websocket};
 use crate::Daemon;
 use crate::config::DEFAULT_PORT;
 
@@ -34,9 +34,10 @@ const FIRST_WORD_WAIT: Duration = Duration::from_secs(10);
 /// The largest body is a launch token in JSON.
 const BODY_BYTES_MAX: usize = 1024;
 
-/// Nothing but our own files; no inline code; no page may frame us; no text becomes markup.
+/// Nothing but our own files, and the dialer's page in a frame (DIAL-3); no inline code; no page may frame us; no text becomes
+/// markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; font-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    connect-src 'self'; frame-src http://DIALER; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The bound server; [`HttpServer::serve`] runs it.
@@ -95,6 +96,7 @@ impl HttpServer {
     pub async fn serve(self, daemon: Arc<Daemon>) {
         let app = router(App {
             daemon,
+            policy: policy(self.port),
             guard: Arc::new(self.guard),
         });
         let listener = Limited {
@@ -119,7 +121,13 @@ async fn bind(port: u16) -> Result<TcpListener, HttpError> {
 #[derive(Clone, Debug)]
 struct App {
     daemon: Arc<Daemon>,
+    policy: HeaderValue,
     guard: Arc<Guard>,
+}
+
+fn policy(port: u16) -> HeaderValue {
+    let policy = POLICY.replace("DIALER", &dialer_host(port));
+    HeaderValue::from_str(&policy).expect("a host and a port are plain text")
 }
 
 fn router(app: App) -> Router {
@@ -129,8 +137,17 @@ fn router(app: App) -> Router {
         .fallback(file)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(app.clone(), check))
-        .layer(map_response(with_strict_headers))
+        .layer(map_response_with_state(app.clone(), with_strict_headers))
+        .layer(from_fn_with_state(app.clone(), by_name))
         .with_state(app)
+}
+
+/// The dialer's page is another origin, with rules and headers of its own.
+async fn by_name(State(app): State<App>, request: Request, next: Next) -> Response {
+    if app.guard.is_for_dialer(request.uri(), request.headers()) {
+        return dialer::answer(&app.daemon, &app.guard, request).await;
+    }
+    next.run(request).await
 }
 
 async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -149,10 +166,10 @@ async fn check(State(app): State<App>, request: Request, next: Next) -> Response
     }
 }
 
-async fn with_strict_headers(mut response: Response) -> Response {
+async fn with_strict_headers(State(app): State<App>, mut response: Response) -> Response {
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, app.policy);
     for (name, value) in [
-        ("content-security-policy", POLICY),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
         (

@@ -11,6 +11,7 @@
 
 mod harness;
 
+mod dialer;
 mod local_security;
 mod profile;
 mod requests;

@@ -175,7 +175,8 @@ fn seeded(dice: &mut ChaCha20Rng) -> ChaCha20Rng {
 
 /// Whether the folder is there, and lets us look at it. A folder that is not there is made.
 async fn reach(dial: &Dial, mails: &SharedMails) -> Result<Folder, DropError> {
-    let mut folder = Folder::at(&dial.truck.address, &dial.trust, dial.by, mails).ok_or(DropError::NotThisDrop)?;
+    let mut folder =
+        Folder::at(&dial.truck.address, &dial.means.trust, dial.by, mails).ok_or(DropError::NotThisDrop)?;
     folder.open().await?;
     Ok(folder)
 }

@@ -50,6 +50,16 @@ impl Meter {
         }
     }
 
+    /// So many bytes came, and are not seen by [`Metered`].
+    pub(super) fn came(&self, size: usize) {
+        self.count(&self.counts.bytes_in, size);
+    }
+
+    /// So many went.
+    pub(super) fn went(&self, size: usize) {
+        self.count(&self.counts.bytes_out, size);
+    }
+
     fn count(&self, bytes: &AtomicU32, size: usize) {
         let (size, packets) = (size as u64, size.div_ceil(PACKET_BYTES) as u64);
         add(bytes, size);

@@ -1,5 +1,5 @@
-//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, in its binary messages a session,
-//! and in that the face.
+//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, or a browser that does all of this;
+//! in its binary messages a session, and in that the face.
 //!
 //! In: an address, the relay's pin or keys, frames. Out: frames, or why there is no link. One task per link, which goes
 //! over from one connection to the next when told to; it ends when its commands end, and reports nothing after that.
@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::address::split;
@@ -25,9 +26,10 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::channel::{Channels, Through, is_not_passed_on};
+use super::dialer::{Dialer, Line};
 use super::meter::Meter;
 use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying, reach_through};
-use crate::courier::{Hello, Input, LinkId, Lost, Used};
+use crate::courier::{Hello, Input, LinkId, Lost, Used, is_by_browser};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -72,10 +74,26 @@ pub struct Dial {
     pub session: [u8; 16],
     /// Its first connection.
     pub truck: Truck,
-    /// Whose certificates are believed.
-    pub trust: Trust,
+    /// By what it is reached.
+    pub means: Means,
     /// Who named the address.
     pub by: NamedBy,
+}
+
+/// By what relays are reached.
+#[derive(Clone, Debug, Default)]
+pub struct Means {
+    /// Whose certificates are believed.
+    pub trust: Trust,
+    /// The pages in a browser that dial (DIAL-1).
+    pub dialer: Dialer,
+}
+
+impl From<Trust> for Means {
+    fn from(trust: Trust) -> Self {
+        let dialer = Dialer::default();
+        Self { trust, dialer }
+    }
 }
 
 /// One connection of a session.
@@ -175,7 +193,7 @@ pub async fn carry(
     mut commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<Input>,
 ) {
-    let (link, id, trust) = (dial.link, dial.session, dial.trust.clone());
+    let (link, id, means) = (dial.link, dial.session, dial.means.clone());
     let opened = tokio::select! {
         opened = open(dial) => opened,
         // Nothing is said before it is open: this is the end of the commands.
@@ -184,7 +202,7 @@ pub async fn carry(
     let error = match opened {
         Ok(opened) => {
             Talk::new(link, opened, channels, &events)
-                .run(id, &trust, &mut commands)
+                .run(id, &means, &mut commands)
                 .await
         }
         Err(error) => error,
@@ -201,7 +219,8 @@ pub async fn carry(
     }
 }
 
-type Socket = WebSocketStream<Outer>;
+/// A WebSocket of ours, or one that a browser holds.
+type Socket = Either<WebSocketStream<Outer>, Line>;
 
 /// A link whose face is open.
 #[derive(Debug)]
@@ -218,23 +237,28 @@ pub struct Opened {
 
 /// TCP, TLS, upgrade, face.
 pub async fn open(dial: Dial) -> Result<Opened, LinkError> {
-    let (socket, meter) = connect(&dial.truck, &dial.trust).await?;
+    let (socket, meter) = connect(&dial.truck, &dial.means).await?;
     timeout(HANDSHAKE_MAX, shake_hands(socket, meter, dial))
         .await
         .map_err(|_| LinkError::Slow)?
 }
 
 /// TCP, TLS, upgrade.
-async fn connect(truck: &Truck, trust: &Trust) -> Result<(Socket, Meter), LinkError> {
+async fn connect(truck: &Truck, means: &Means) -> Result<(Socket, Meter), LinkError> {
+    let place = format!("{}/{}", split(&truck.address).1, truck.path.to_text());
+    if is_by_browser(&truck.address) {
+        let (line, meter) = means.dialer.connect(&format!("wss://{place}")).await?;
+        return Ok((Either::Right(line), meter));
+    }
     let connecting = match &truck.through {
-        None => timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, trust)).await,
-        Some(through) => timeout(CONNECT_THROUGH_MAX, reach_through(through, &truck.address, trust)).await,
+        None => timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, &means.trust)).await,
+        Some(through) => timeout(CONNECT_THROUGH_MAX, reach_through(through, &truck.address, &means.trust)).await,
     };
     let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
-    let url = format!("ws://{}/{}", split(&truck.address).1, truck.path.to_text());
+    let url = format!("ws://{place}");
     let upgrade = client_async_with_config(url, stream, Some(config()));
     let (socket, _) = timeout(HANDSHAKE_MAX, upgrade).await.map_err(|_| LinkError::Slow)??;
-    Ok((socket, meter))
+    Ok((Either::Left(socket), meter))
 }
 
 async fn shake_hands(mut socket: Socket, meter: Meter, dial: Dial) -> Result<Opened, LinkError> {
@@ -336,14 +360,14 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn run(mut self, id: [u8; 16], trust: &Trust, commands: &mut mpsc::UnboundedReceiver<Command>) -> LinkError {
+    async fn run(mut self, id: [u8; 16], means: &Means, commands: &mut mpsc::UnboundedReceiver<Command>) -> LinkError {
         if let Some(keys) = self.face.keys().cloned() {
             let (link, keys, place) = (self.link, Some(keys), self.meter.place());
             self.report(Input::Open { link, keys, place }).await;
         }
         let mut relief: Option<Relief<'_>> = None;
         let error = loop {
-            match self.turn(id, trust, commands, &mut relief).await {
+            match self.turn(id, means, commands, &mut relief).await {
                 Ok(()) => {}
                 Err(error) if error.is_of_the_socket() && relief.is_some() => self.is_stranded = true,
                 Err(error) => break error,
@@ -358,7 +382,7 @@ impl<'a> Talk<'a> {
     async fn turn<'t>(
         &mut self,
         id: [u8; 16],
-        trust: &'t Trust,
+        means: &'t Means,
         commands: &mut mpsc::UnboundedReceiver<Command>,
         relief: &mut Option<Relief<'t>>,
     ) -> Result<(), LinkError> {
@@ -378,7 +402,7 @@ impl<'a> Talk<'a> {
                 self.write_next().await
             }
             Event::Commands(commands) if commands.is_empty() => Err(LinkError::Unwanted),
-            Event::Commands(commands) => self.obey(commands, trust, relief).await,
+            Event::Commands(commands) => self.obey(commands, means, relief).await,
             Event::Relief(relieved, load_max) => {
                 *relief = None;
                 self.relieved(id, *relieved, load_max).await
@@ -465,7 +489,7 @@ impl<'a> Talk<'a> {
     async fn obey<'t>(
         &mut self,
         commands: Vec<Command>,
-        trust: &'t Trust,
+        means: &'t Means,
         relief: &mut Option<Relief<'t>>,
     ) -> Result<(), LinkError> {
         let mut message = Vec::new();
@@ -474,7 +498,7 @@ impl<'a> Talk<'a> {
                 Command::Ping => self.session.ping(),
                 Command::Relieve(truck) => {
                     let load_max = truck.load_max;
-                    *relief = Some((Box::pin(async move { connect(&truck, trust).await }), load_max));
+                    *relief = Some((Box::pin(async move { connect(&truck, means).await }), load_max));
                 }
                 Command::Send(frame) => frame.encode(&mut message),
             }

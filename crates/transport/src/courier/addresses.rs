@@ -1,8 +1,8 @@
-//! The ways to one relay: those that routes name, one that its name led to before, and those where it announced itself
-//! on this network (LAN-3).
+//! The ways to one relay: those that routes name, one that its name led to before, those where it announced itself
+//! on this network (LAN-3), and those that a browser dials (DIAL-1).
 //!
 //! In: ways as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of routes,
-//! one from before (WAY-2) and [`NEAR_MAX`] near ones; the oldest of its kind makes room, but never one that is in use.
+//! one from before (WAY-2), [`NEAR_MAX`] near ones and [`BROWSER_MAX`] by a browser; the oldest of its kind makes room, but never one that is in use.
 
 use stonechat_wire::address::{Around, is_drop, split};
 
@@ -11,12 +11,16 @@ pub const ADDRESSES_MAX: usize = 8;
 /// Most addresses of one relay on the local network.
 pub const NEAR_MAX: usize = 2;
 
+/// Most ways to one relay that a browser dials.
+pub const BROWSER_MAX: usize = 2;
+
 /// Where a way is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Route,
     Before,
     Near,
+    Browser,
 }
 
 impl Source {
@@ -25,6 +29,7 @@ impl Source {
             Self::Route => ADDRESSES_MAX,
             Self::Before => 1,
             Self::Near => NEAR_MAX,
+            Self::Browser => BROWSER_MAX,
         }
     }
 }
@@ -134,6 +139,15 @@ impl Addresses {
         }
     }
 
+    /// One that a browser dials. Out: whether it is new.
+    pub(super) fn add_browser(&mut self, place: String, in_use: bool) -> bool {
+        let is_new = !self.contains(&place);
+        if is_new {
+            self.push(place, Source::Browser, in_use);
+        }
+        is_new
+    }
+
     fn push(&mut self, place: String, source: Source, in_use: bool) {
         let alike = |address: &Address| address.source == source;
         if self.all.iter().filter(|address| alike(address)).count() >= source.most() {
@@ -165,7 +179,16 @@ impl Addresses {
 
     /// Another network: what was near is not here.
     pub(super) fn forget_near(&mut self) {
-        while let Some(at) = self.all.iter().position(|address| address.source == Source::Near) {
+        self.forget(Source::Near);
+    }
+
+    /// No browser is there.
+    pub(super) fn forget_browser(&mut self) {
+        self.forget(Source::Browser);
+    }
+
+    fn forget(&mut self, source: Source) {
+        while let Some(at) = self.all.iter().position(|address| address.source == source) {
             self.remove(at);
         }
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use stonechat_wire::address::{Around, port, split};
 use stonechat_wire::ids::Timestamp;
 
+use super::browser::is_by_browser;
 use super::hops::helper;
 
 /// Most handshakes with one address that begin within [`WINDOW_MS`].
@@ -103,8 +104,9 @@ impl Hellos {
         });
         self.cares.retain(|_, care| now < care.ends_at());
         let key = key(address);
-        let resting = self.cares.get(&key).filter(|care| now < care.rests_until);
-        if let Some(care) = resting {
+        // A browser's hello is another one (DIAL-1).
+        let is_resting = |care: &&Care| now < care.rests_until && !is_by_browser(address);
+        if let Some(care) = self.cares.get(&key).filter(is_resting) {
             return Err(care.rests_until);
         }
         let is_careful = self.cares.keys().any(|other| name_of(other) == name_of(&key));

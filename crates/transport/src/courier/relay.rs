@@ -21,6 +21,7 @@ use super::{
     RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS, SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
 
+mod browser;
 mod helped;
 mod saying;
 

@@ -10,6 +10,7 @@ use stonechat_wire::address::{Around, is_drop, split};
 use stonechat_wire::ids::Timestamp;
 
 use super::LinkId;
+use super::browser::is_by_browser;
 use super::hops::helper;
 
 /// How long a name is said in pieces after the first hello that was silenced or reset, in ms; four times as long after each
@@ -170,13 +171,13 @@ impl Splits {
 }
 
 /// The name that a handshake on this way says; nothing where it says none, nobody sees it (FWD-7), or it is not ours to cut: a
-/// drop's.
+/// drop's, a browser's.
 fn name(way: &str) -> Option<&str> {
     let (around, place) = split(way);
     let (host, _) = place.rsplit_once(':')?;
     let is_number = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
     let is_seen = helper(way).is_none();
-    (around == Around::Tls && !is_number && is_seen && !is_drop(way)).then_some(host)
+    (around == Around::Tls && !is_number && is_seen && !is_drop(way) && !is_by_browser(way)).then_some(host)
 }
 
 #[cfg(test)]

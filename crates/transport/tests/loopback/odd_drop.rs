@@ -141,7 +141,7 @@ fn dial(address: &str) -> Dial {
             hello: Hello::Whole,
             through: None,
         },
-        trust: Trust::system(),
+        means: Trust::system().into(),
         by: NamedBy::Person,
     }
 }

@@ -38,7 +38,7 @@ impl Guarded {
     fn dial(&self) -> Dial {
         Dial {
             truck: truck(&self.house.relay.route.address, &self.house),
-            trust: self.trust.clone(),
+            means: self.trust.clone().into(),
             ..self.house.dial()
         }
     }
@@ -117,7 +117,7 @@ async fn a_certificate_of_a_strange_authority_is_refused_rly_40() {
     let elsewhere = tempfile::tempdir().unwrap();
     let (stranger, _) = certificate(elsewhere.path(), "127.0.0.1");
     let dial = Dial {
-        trust: stranger,
+        means: stranger.into(),
         ..guarded.dial()
     };
     assert!(matches!(open(dial).await, Err(LinkError::Unreachable(_))));

@@ -748,6 +748,9 @@ export class Backend {
       this.emit({ kind: 'statusChanged' });
       return {};
     },
+    dialer: () => {
+      throw new CallError('noMethod');
+    },
     lock: () => {
       this.locked = true;
       this.emit({ kind: 'locked' });
