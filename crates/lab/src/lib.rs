@@ -2,7 +2,7 @@
 //!
 //! In: a seed. Out: what happened, and every promise that was broken. Nothing here is shipped.
 //! [`world`] is virtual: see `docs/lab-world.md`. [`censor`] and what stands on it run real programs over real packets: see
-//! `docs/lab.md`.
+//! `docs/lab.md`; so does [`flows`], which records what an onlooker sees.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,6 +12,7 @@
 
 pub mod censor;
 mod files;
+pub mod flows;
 pub mod matrix;
 pub mod packet;
 pub mod peer;

@@ -1,8 +1,9 @@
-//! The lab on the command line: one cell, or a matrix of them. `cargo xtask lab` builds and runs it.
+//! The lab on the command line: one cell, or a matrix of them; or what flows look like from outside. `cargo xtask lab` builds and runs it.
 //!
 //! In: words. Out: rows on standard output or in a file, progress on standard error, and whether all went as it must.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program of the command line")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
 use stonechat_lab::censor::Censor;
+use stonechat_lab::flows::features::{GROUPS, Group, named};
+use stonechat_lab::flows::judge::{Verdict, alone, judge};
+use stonechat_lab::flows::stage::{Recorded, Wish, record};
+use stonechat_lab::flows::tap::Flow;
 use stonechat_lab::matrix::{Cell, Row, Rows, SMOKE, SMOKE_PEERS, measure};
 use stonechat_lab::peer::{Load, PEERS, Peer, Work};
 use stonechat_lab::router::Link;
@@ -22,6 +27,9 @@ enum Line {
     Run(Run),
     /// Censors × peers × seeds, into a file.
     Matrix(Matrix),
+    /// Records flows of a Chromium's page, of the dialer and of rustls, prints their fingerprints, and how well a classifier
+    /// tells them apart.
+    Flows(Flows),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +69,28 @@ struct Matrix {
     out: PathBuf,
     #[command(flatten)]
     amount: Amount,
+}
+
+#[derive(Debug, Args)]
+struct Flows {
+    /// So many of each kind.
+    #[arg(long, default_value_t = 500)]
+    flows: usize,
+    /// Pairs of people of each kind: more are faster, and make the machine busier.
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+    /// Give up after so many minutes.
+    #[arg(long, default_value_t = 30)]
+    minutes: u64,
+    /// Seeds of the halves that are learned from and judged; each figure is the middle of so many.
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// The Chromium.
+    #[arg(long, default_value = "/usr/bin/chromium-headless-shell")]
+    chromium: PathBuf,
+    /// What was recorded; judged again, and nothing recorded, if it is there.
+    #[arg(long)]
+    out: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -141,6 +171,7 @@ fn main() -> ExitCode {
     let done = match Line::parse() {
         Line::Run(run) => one(&run),
         Line::Matrix(matrix) => all(&matrix),
+        Line::Flows(wish) => flows(&wish),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -157,6 +188,95 @@ fn one(run: &Run) -> anyhow::Result<bool> {
     let row = measure(&run.amount.cell(censor, run.peer, run.seed)?)?;
     println!("{}", serde_json::to_string(&row)?);
     Ok(true)
+}
+
+fn flows(wish: &Flows) -> anyhow::Result<bool> {
+    if !wish.out.exists() {
+        let patience = Duration::from_secs(wish.minutes * 60);
+        let (flows, pairs) = (wish.flows, wish.pairs);
+        let wanted = Wish { flows, pairs, patience };
+        let recorded = record(&program()?, &wish.chromium, wanted)?;
+        std::fs::write(&wish.out, serde_json::to_vec(&recorded)?)?;
+    }
+    let recorded: Recorded = serde_json::from_slice(&std::fs::read(&wish.out)?)?;
+    let kinds = [
+        ("page", &recorded.page),
+        ("page again", &recorded.again),
+        ("dialer", &recorded.dialer),
+        ("rustls", &recorded.rustls),
+    ];
+    println!("| flows | JA4 | of a hundred |\n|---|---|---|");
+    for (name, flows) in kinds {
+        for (ja4, share) in fingerprints(flows) {
+            println!("| {name} ({}) | `{ja4}` | {share:.0} |", flows.len());
+        }
+    }
+    println!("\n| told from the page | by | logistic: found, area | nearest: found, area |\n|---|---|---|---|");
+    for (name, flows) in &kinds[1..] {
+        for group in GROUPS {
+            let (logistic, nearest) = judged(group, flows, &recorded.page, wish.seeds);
+            let cell = |(found, area): (f64, f64)| format!("{found:.1} %, {area:.3}");
+            println!("| {name} | {} | {} | {} |", group.name(), cell(logistic), cell(nearest));
+        }
+    }
+    println!("\n| told from the page | by one number alone | found |\n|---|---|---|");
+    for (name, flows) in &kinds[1..] {
+        for (number, found) in strongest(flows, &recorded.page) {
+            println!("| {name} | {number} | {found:.0} % |");
+        }
+    }
+    Ok(true)
+}
+
+/// The five numbers that tell most by themselves.
+fn strongest(one: &[Flow], other: &[Flow]) -> Vec<(String, f64)> {
+    let numbers = |flows: &[Flow]| flows.iter().map(named).collect::<Vec<_>>();
+    let (one, other) = (numbers(one), numbers(other));
+    let names = one
+        .first()
+        .map(|flow| flow.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    let column = |flows: &[Vec<(String, f64)>], at: usize| {
+        flows
+            .iter()
+            .filter_map(|flow| Some(flow.get(at)?.1))
+            .collect::<Vec<_>>()
+    };
+    let judged = |(at, name)| (name, alone(&column(&one, at), &column(&other, at)));
+    let mut found: Vec<(String, f64)> = names.unwrap_or_default().into_iter().enumerate().map(judged).collect();
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    found.truncate(5);
+    found
+}
+
+/// Fingerprints by how often they were seen, in percent.
+fn fingerprints(flows: &[Flow]) -> Vec<(String, f64)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for flow in flows {
+        *counts.entry(&flow.ja4).or_default() += 1;
+    }
+    let share = |count: usize| 100.0 * count as f64 / flows.len().max(1) as f64;
+    let mut shares: Vec<_> = counts
+        .iter()
+        .map(|(ja4, count)| ((*ja4).to_owned(), share(*count)))
+        .collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
+}
+
+/// The middle of all seeds: found and area, of both classifiers.
+fn judged(group: Group, one: &[Flow], other: &[Flow], seeds: u64) -> ((f64, f64), (f64, f64)) {
+    let numbers = |flows: &[Flow]| flows.iter().map(|flow| group.of(flow)).collect::<Vec<_>>();
+    let (one, other) = (numbers(one), numbers(other));
+    let verdicts: Vec<_> = (1..=seeds.max(1)).map(|seed| judge(&one, &other, seed)).collect();
+    let middle = |value: &dyn Fn(&Verdict) -> f64| {
+        let mut all: Vec<f64> = verdicts.iter().map(value).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or_default()
+    };
+    (
+        (middle(&|v| v.logistic.0), middle(&|v| v.logistic.1)),
+        (middle(&|v| v.nearest.0), middle(&|v| v.nearest.1)),
+    )
 }
 
 fn all(matrix: &Matrix) -> anyhow::Result<bool> {

@@ -93,7 +93,7 @@ pub struct Friends {
 
 /// A program that is killed when this is dropped.
 #[derive(Debug)]
-struct Program(Child);
+pub(crate) struct Program(pub(crate) Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -391,7 +391,7 @@ fn nothing(work: Work) -> Outcome {
     }
 }
 
-fn chat(socket: &mut Socket) -> Option<Value> {
+pub(crate) fn chat(socket: &mut Socket) -> Option<Value> {
     let chats = socket.ask("chats", &json!({ "limit": 1 })).ok()?;
     chats.get(0).map(|chat| chat["id"].clone())
 }
@@ -453,7 +453,7 @@ fn finish(router: &Router, host: &str, program: &Path, words: &[&str]) {
 }
 
 /// The program, with nothing of this process's environment that it would listen to.
-fn command(program: &Path, words: &[&str]) -> Command {
+pub(crate) fn command(program: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STONECHAT_")) {
         command.env_remove(name);
@@ -467,19 +467,19 @@ fn command(program: &Path, words: &[&str]) -> Command {
     command
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path of ours")
 }
 
 /// JSON-RPC over a daemon's socket.
-struct Socket {
+pub(crate) struct Socket {
     write: UnixStream,
     read: BufReader<UnixStream>,
     last_id: u64,
 }
 
 impl Socket {
-    fn open(home: &Path) -> io::Result<Self> {
+    pub(crate) fn open(home: &Path) -> io::Result<Self> {
         let write = UnixStream::connect(home.join("socket"))?;
         write.set_read_timeout(Some(START_MAX))?;
         let read = BufReader::new(write.try_clone()?);
@@ -490,7 +490,7 @@ impl Socket {
         })
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> io::Result<Value> {
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) -> io::Result<Value> {
         self.last_id += 1;
         let request = json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params });
         writeln!(self.write, "{request}")?;

@@ -252,7 +252,13 @@ async fn connect(truck: &Truck, means: &Means) -> Result<(Socket, Meter), LinkEr
     }
     let connecting = match &truck.through {
         None => timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, &means.trust)).await,
-        Some(through) => timeout(CONNECT_THROUGH_MAX, reach_through(through, &truck.address, &means.trust)).await,
+        Some(through) => {
+            timeout(
+                CONNECT_THROUGH_MAX,
+                reach_through(through, &truck.address, &means.trust),
+            )
+            .await
+        }
     };
     let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
     let url = format!("ws://{place}");
