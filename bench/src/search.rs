@@ -25,6 +25,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
         has_passphrase: false,
         connection: Connection::Connected,
         connected: vec![],
+        through: vec![],
     };
     let mut rows = vec![];
     for (what, words, hits) in [

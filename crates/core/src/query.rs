@@ -43,6 +43,8 @@ pub struct Live {
     pub connection: Link,
     /// Relays that answer now.
     pub connected: Vec<RelayId>,
+    /// Those of them that are reached through another one.
+    pub through: Vec<RelayId>,
 }
 
 /// Why a query has no answer.

@@ -244,7 +244,10 @@ impl Loop {
                     let _ = answer.send(self.control(control));
                 }
                 Next::News(news) => self.news(news),
-                Next::Learned => self.learned(),
+                Next::Learned => {
+                    self.learned();
+                    self.tell_connection();
+                }
                 Next::Time => self.time(),
                 Next::End => return self.close(Fault::Internal),
             }
@@ -428,12 +431,15 @@ impl Loop {
 
     /// Tells the way to the relays where it changed.
     fn tell_connection(&self) {
-        let (connection, connected) = match &self.state {
-            State::Open(open) => (open.link.word(), open.link.answering()),
-            State::Closed => (Connection::NoRelay, Vec::new()),
+        let (connection, connected, through) = match &self.state {
+            State::Open(open) => {
+                let connected = open.link.answering();
+                (open.link.word(), connected.clone(), open.ways.through(connected))
+            }
+            State::Closed => (Connection::NoRelay, Vec::new(), Vec::new()),
         };
         let mut live = self.shared.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.connected = connected;
+        (live.connected, live.through) = (connected, through);
         if live.connection != connection {
             tracing::info!(?connection, "the way to the relays changed");
             live.connection = connection;

@@ -85,6 +85,7 @@ impl Daemon {
             has_passphrase: false,
             connection: Connection::NoRelay,
             connected: Vec::new(),
+            through: Vec::new(),
         };
         let shared = Shared {
             events: Events::new(engine::now().0),

@@ -11,7 +11,7 @@ use stonechat_transport::carrier::outer::Trust;
 use stonechat_transport::carrier::ws::Means;
 use stonechat_transport::{Handle, NetworkId, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
-use stonechat_wire::ids::{DoorPath, EnvelopeId};
+use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 
@@ -87,6 +87,13 @@ impl Ways {
     /// What the courier has learned, as text to be kept.
     pub(crate) fn learned(&self) -> String {
         self.learned.borrow().to_text()
+    }
+
+    /// Those of these relays that are reached through another one.
+    pub(crate) fn through(&self, mut relays: Vec<RelayId>) -> Vec<RelayId> {
+        let learned = self.learned.borrow();
+        relays.retain(|relay| learned.is_through(relay));
+        relays
     }
 
     /// Whether this device's near relay is to run; changes are seen on it.

@@ -610,6 +610,7 @@ export const en = {
     },
     relays: 'Relays',
     relayConnected: 'answers',
+    relayThrough: 'answers, through another relay',
     relayAway: 'does not answer',
     relayAwaySince: (when: string) => `answered last ${when}`,
     relayNever: 'has never answered',

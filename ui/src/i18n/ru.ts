@@ -607,6 +607,7 @@ export const ru: Dict = {
     },
     relays: 'Узлы связи',
     relayConnected: 'отвечает',
+    relayThrough: 'отвечает через другой узел связи',
     relayAway: 'не отвечает',
     relayAwaySince: (when) => `последний раз отвечал ${when}`,
     relayNever: 'ещё не отвечал',

@@ -162,6 +162,8 @@ pub struct Relay {
     pub own: bool,
     /// Answers now.
     pub connected: bool,
+    /// It does so through another relay only.
+    pub through: bool,
     /// Calls envelopes stored and does not give them.
     pub withholds: bool,
     /// Own, and for contacts alone, one each.

@@ -87,6 +87,7 @@ fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
             address: shown(&row.get::<_, String>("address")?),
             own: row.get("own")?,
             connected: live.connected.contains(&relay),
+            through: live.through.contains(&relay),
             withholds: row.get::<_, u32>("withheld")? >= crate::watch::WITHHOLDS,
             private: row.get("private")?,
             answered_at: row.get::<_, Option<i64>>("answered_at")?.map(i64::unsigned_abs),

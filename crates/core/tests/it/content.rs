@@ -19,6 +19,7 @@ fn live() -> Live {
         has_passphrase: false,
         connection: Connection::Connected,
         connected: vec![],
+        through: vec![],
     }
 }
 

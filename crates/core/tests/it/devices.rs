@@ -63,6 +63,7 @@ fn live() -> Live {
         has_passphrase: false,
         connection: api::Connection::Connected,
         connected: vec![],
+        through: vec![],
     }
 }
 

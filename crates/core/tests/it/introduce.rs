@@ -592,6 +592,7 @@ fn ask(bench: &mut Bench, device: usize, query: Query) -> api::Answer {
         has_passphrase: false,
         connection: api::Connection::Connected,
         connected: vec![],
+        through: vec![],
     };
     let reader = bench.devices[device].store.reader().unwrap();
     reader.query(query, &live).unwrap()

@@ -36,6 +36,7 @@ pub(crate) fn query(bench: &Bench, device: usize, query: Query) -> Option<Answer
         has_passphrase: false,
         connection: Connection::Connected,
         connected: vec![],
+        through: vec![],
     };
     bench.devices[device].store.reader().unwrap().query(query, &live).ok()
 }

@@ -22,6 +22,7 @@ fn query(bench: &Bench, device: usize, query: Query) -> Answer {
         has_passphrase: false,
         connection: Connection::Connected,
         connected: vec![],
+        through: vec![],
     };
     bench.devices[device]
         .store

@@ -274,6 +274,7 @@ fn live() -> Live {
         has_passphrase: false,
         connection: Connection::Connected,
         connected: vec![],
+        through: vec![],
     }
 }
 

@@ -89,6 +89,7 @@ pub(super) const fn whose(relay: &Relay) -> &'static str {
 pub(super) fn state(relay: &Relay) -> String {
     match (relay.withholds, relay.connected, relay.answered_at) {
         (true, ..) => "keeps messages back".to_owned(),
+        (false, true, _) if relay.through => "connected through another relay".to_owned(),
         (false, true, _) => "connected".to_owned(),
         (false, false, Some(at)) => format!("not connected, answered last {}", show::time(at)),
         (false, false, None) => "not connected, never answered".to_owned(),

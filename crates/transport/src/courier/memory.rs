@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use stonechat_wire::ids::{RelayId, Timestamp};
 
 use super::hellos::Care;
+use super::hops::helper;
 use super::splits::Split;
 use super::truck::Habit;
 
@@ -53,6 +54,11 @@ impl Remembered {
     pub fn address(&self, relay: &RelayId) -> Option<&str> {
         let here = self.networks.get(&self.network)?;
         here.addresses.get(relay).map(String::as_str)
+    }
+
+    /// Whether that relay answered last through another one, on the network that the device is on (FWD-7).
+    pub fn is_through(&self, relay: &RelayId) -> bool {
+        self.address(relay).and_then(helper).is_some()
     }
 
     /// What one of that relay's names led to before, as a way.

@@ -2090,6 +2090,10 @@ own: boolean,
  */
 connected: boolean, 
 /**
+ * It does so through another relay only.
+ */
+through: boolean, 
+/**
  * Calls envelopes stored and does not give them.
  */
 withholds: boolean, 
