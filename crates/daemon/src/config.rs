@@ -27,6 +27,8 @@ pub struct Wishes {
     pub lan: Option<bool>,
     /// Whether a near relay runs for the local network while no other is reached.
     pub near: Option<bool>,
+    /// Whether it runs always, and passes on to the relays that this device reaches.
+    pub lend: Option<bool>,
 }
 
 /// Settled settings.
@@ -46,6 +48,8 @@ pub struct Config {
     pub lan: bool,
     /// As in [`Wishes`]; absent: yes.
     pub near: bool,
+    /// As in [`Wishes`]; what `stonechat lend` says counts more.
+    pub lend: bool,
 }
 
 /// Tried first when nobody asked for a port.
@@ -118,6 +122,7 @@ impl Config {
             passphrase_file: wishes.passphrase_file,
             lan: wishes.lan.unwrap_or(false),
             near: wishes.near.unwrap_or(true),
+            lend: wishes.lend.unwrap_or(false),
         })
     }
 }
@@ -132,6 +137,7 @@ impl Wishes {
             passphrase_file: self.passphrase_file.or(next.passphrase_file),
             lan: self.lan.or(next.lan),
             near: self.near.or(next.near),
+            lend: self.lend.or(next.lend),
         }
     }
 }
@@ -168,6 +174,7 @@ fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Wishes,
         passphrase_file: variable("STONECHAT_PASSPHRASE_FILE").map(PathBuf::from),
         lan: variable("STONECHAT_LAN").map(is_yes),
         near: variable("STONECHAT_NEAR").map(is_yes),
+        lend: variable("STONECHAT_LEND").map(is_yes),
     })
 }
 
@@ -230,7 +237,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = Config::settle(dir.path(), Wishes::default(), |_| None).unwrap();
         assert_eq!((config.port, config.log), (None, LogLevel::Info));
-        assert_eq!((config.lan, config.near), (false, true));
+        assert_eq!((config.lan, config.near, config.lend), (false, true, false));
     }
 
     #[test]

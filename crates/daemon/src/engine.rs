@@ -546,7 +546,9 @@ impl Loop {
         self.shared.readers.open(readers);
         self.take_in();
         if let State::Open(open) = &self.state {
-            self.shared.near.follow(&self.runtime, open.ways.near());
+            self.shared
+                .near
+                .follow(&self.runtime, open.ways.near(), open.ways.reached());
         }
         // Where that fails, core hears of it when it is told the next time.
         let _ = self.tell_near();

@@ -7,6 +7,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What was said of lending the connection.
+const LEND: &str = "lend";
+
 /// A home folder that this process alone has.
 #[derive(Debug)]
 pub struct Home {
@@ -65,6 +68,22 @@ impl Home {
     /// Hashes of the browser sessions that are open (0600).
     pub fn sessions_file(&self) -> PathBuf {
         self.dir.join("sessions")
+    }
+
+    /// Whether the device lends its connection, where that was said.
+    pub fn lends(&self) -> Option<bool> {
+        match fs::read_to_string(self.dir.join(LEND)).ok()?.trim() {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Keeps what was said of it.
+    ///
+    /// Errors: the file cannot be written.
+    pub fn keep_lending(&self, on: bool) -> io::Result<()> {
+        write_private(&self.dir.join(LEND), if on { b"on" } else { b"off" })
     }
 
     /// The number that tells this profile's cookie from another's: 16 hex digits, made once.

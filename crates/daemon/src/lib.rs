@@ -36,6 +36,8 @@ use tokio::sync::watch;
 
 /// The types that calls and answers are made of.
 pub use stonechat_core::api as types;
+/// Relays, and the numbers at which they answer.
+pub use stonechat_transport::Reached;
 /// The shape of files that people carry.
 pub use stonechat_wire::bundle;
 /// A relay that a device runs for the network it is on.
@@ -95,6 +97,7 @@ impl Daemon {
             near: NearLine::default(),
             dialer: Dialer::default(),
         };
+        shared.near.lends.send_replace(home.lends().unwrap_or(config.lend));
         let engine = Engine::start(
             Arc::clone(&home),
             passphrase,
@@ -178,10 +181,11 @@ impl Daemon {
             Call::Lock => self.control(Control::Lock).await,
             Call::Unlock { passphrase } => self.control(Control::Unlock(passphrase)).await,
             Call::Wipe => self.control(Control::Wipe).await,
+            Call::Lend { on } if caller == Caller::Program => ready(self.lend(on)),
             Call::Query(query) => self.query(query),
             Call::Open if caller == Caller::Program => ready(self.open()),
             // A page that could mint addresses could hand its rights on; events are the connection's own job.
-            Call::Open | Call::Subscribe { .. } => ready(Err(Fault::NoMethod.into())),
+            Call::Open | Call::Lend { .. } | Call::Subscribe { .. } => ready(Err(Fault::NoMethod.into())),
             Call::Dialer => ready(self.dialer_page()),
             Call::Version => ready(Ok(json!({ "version": self.version }))),
         }
@@ -238,6 +242,21 @@ impl Daemon {
         }
     }
 
+    /// Lends the connection from now on, or does not: kept in the home, for the next start.
+    fn lend(&self, on: bool) -> Result<Value, Failure> {
+        // Off is off at once, whatever can be written.
+        self.shared
+            .near
+            .lends
+            .send_if_modified(|lends| std::mem::replace(lends, *lends && on) && !on);
+        self.home.keep_lending(on).map_err(|_| Fault::Internal)?;
+        self.shared
+            .near
+            .lends
+            .send_if_modified(|lends| std::mem::replace(lends, on) != on);
+        Ok(json!({}))
+    }
+
     fn open(&self) -> Result<Value, Failure> {
         let url = self
             .open_url()
@@ -263,6 +282,16 @@ impl Daemon {
     /// What is wanted of the near relay; changes are seen on it.
     pub fn near_wish(&self) -> watch::Receiver<NearWish> {
         self.shared.near.wish.subscribe()
+    }
+
+    /// The relays that the device may lend (FWD-12), and where they are; changes are seen on it.
+    pub fn lent(&self) -> watch::Receiver<Reached> {
+        self.shared.near.lent.subscribe()
+    }
+
+    /// Whether the device lends its connection; changes are seen on it.
+    pub fn lends(&self) -> watch::Receiver<bool> {
+        self.shared.near.lends.subscribe()
     }
 
     /// The near relay runs from now on, or does not: a profile that is destroyed waits for its end.

@@ -40,6 +40,11 @@ pub enum Call {
     },
     /// Destroys the profile.
     Wipe,
+    /// Lends the connection to those who know the near relay, or does not any more.
+    Lend {
+        /// Whether it does.
+        on: bool,
+    },
     /// A fresh one-time address of the interface.
     Open,
     /// The address of the dialer's page, good once.
@@ -172,6 +177,7 @@ pub fn call(method: &str, params: Value) -> Result<Call, Fault> {
         "lock" => fit(params).map(|Nothing {}| Call::Lock),
         "unlock" => fit(params).map(|Unlock { passphrase }| Call::Unlock { passphrase }),
         "wipe" => fit(params).map(|Wipe { confirm: Confirm::Wipe }| Call::Wipe),
+        "lend" => fit(params).map(|Lend { on }| Call::Lend { on }),
         "open" => fit(params).map(|Nothing {}| Call::Open),
         "dialer" => fit(params).map(|Nothing {}| Call::Dialer),
         "version" => fit(params).map(|Nothing {}| Call::Version),
@@ -287,6 +293,12 @@ struct PassphraseSet {
 #[serde(deny_unknown_fields)]
 struct Unlock {
     passphrase: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lend {
+    on: bool,
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use stonechat_transport::carrier::dialer::Dialer;
 use stonechat_transport::carrier::outer::Trust;
 use stonechat_transport::carrier::ws::Means;
-use stonechat_transport::{Handle, NetworkId, Remembered, Transport};
+use stonechat_transport::{Handle, NetworkId, Reached, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId};
 use tokio::runtime;
@@ -99,6 +99,11 @@ impl Ways {
     /// Whether this device's near relay is to run; changes are seen on it.
     pub(crate) fn near(&self) -> watch::Receiver<bool> {
         self.courier.near()
+    }
+
+    /// The relays that are reached on their own ways, and where; changes are seen on it.
+    pub(crate) fn reached(&self) -> watch::Receiver<Reached> {
+        self.courier.reached()
     }
 
     /// How much no relay has confirmed.

@@ -69,6 +69,8 @@ pub struct Limits {
     pub forward_bytes_per_s: u64,
     /// Bytes that one source may have passed on at once (FWD-5).
     pub forward_bytes_max: u64,
+    /// Bytes a day that are passed on, all sources together (FWD-13); beyond them no channel goes on.
+    pub forward_bytes_per_day: u64,
     /// Bytes of all that a connection was sent and has not confirmed, beyond which nothing is read for its channels (FWD-3).
     pub forward_unconfirmed_bytes: u64,
     /// Bytes of one answer to a fetch; the first envelope may exceed them.
@@ -108,6 +110,7 @@ impl Default for Limits {
             forwards_per_connection: 4,
             forward_bytes_per_s: 1 << 20,
             forward_bytes_max: 64 << 20,
+            forward_bytes_per_day: u64::MAX,
             forward_unconfirmed_bytes: 256 << 10,
             fetch_bytes: 256 << 10,
         }
@@ -133,6 +136,17 @@ impl Limits {
             blob_bytes: 0,
             forwards: 0,
             ..Self::default()
+        }
+    }
+
+    /// The same where the device lends its connection (FWD-13): somebody's line at home, and not all of it.
+    pub fn lending() -> Self {
+        Self {
+            forwards: 16,
+            forward_bytes_per_s: 256 << 10,
+            forward_bytes_max: 8 << 20,
+            forward_bytes_per_day: 1 << 30,
+            ..Self::near()
         }
     }
 }

@@ -98,6 +98,13 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// A near relay that passes on, to relays that it is told of while it runs (FWD-12).
+    const fn lends(&self) -> bool {
+        self.near.is_some() && self.limits.forwards > 0
+    }
+}
+
 /// Who may use a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessChoice {
@@ -154,7 +161,7 @@ impl Relay {
             AccessChoice::Open => Access::Open,
         };
         let mut service = Service::new(store, access, config.limits);
-        if !config.forward.is_empty() {
+        if !config.forward.is_empty() || config.lends() {
             service.announce(FORWARDS);
         }
         let metrics = Metrics::default();
@@ -165,11 +172,12 @@ impl Relay {
         let telling = figures.map(|listener| tokio::spawn(figures::tell(listener, metrics)));
         let (stop, asked_to_stop) = watch::channel(false);
         let paths = paths(config.access, config.near, &home);
+        let forwarding = Arc::new(Forwarding::new(&config.forward, config.limits));
         let hall = Arc::new(Hall::new(
             engine,
             home.keys.clone(),
             (outer, config.front, paths, cover),
-            Forwarding::new(&config.forward, config.limits),
+            Arc::clone(&forwarding),
             config.limits,
             config.near.is_some(),
         ));
@@ -183,6 +191,7 @@ impl Relay {
             metrics_addr,
             telling,
             route,
+            forwarding,
             stop,
             accepting,
             ended,
@@ -212,6 +221,7 @@ pub struct Running {
     telling: Option<JoinHandle<()>>,
     /// How to reach it. Whoever has it may use the relay.
     pub route: RelayRoute,
+    forwarding: Arc<Forwarding>,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     ended: oneshot::Receiver<()>,
@@ -222,6 +232,11 @@ impl Running {
     /// The route as text, `stone:r...`.
     pub fn route_text(&self) -> String {
         self.route.to_text()
+    }
+
+    /// From now on bytes are passed on to these relays alone; channels to others, or to where these were, end.
+    pub fn forward_to(&self, routes: &[RelayRoute]) {
+        self.forwarding.lead_to(routes);
     }
 
     /// Takes no more connections, ends those there are, finishes what is in hand, closes the store.
@@ -260,7 +275,7 @@ impl Hall {
         engine: Engine,
         keys: RelaySecret,
         (outer, front, paths, cover): (Outer, Option<Front>, HashSet<DoorPath>, Cover),
-        forwarding: Forwarding,
+        forwarding: Arc<Forwarding>,
         limits: Limits,
         is_near: bool,
     ) -> Self {
@@ -277,7 +292,7 @@ impl Hall {
             next_id,
             entrance,
             sessions: Sessions::default(),
-            forwarding: Arc::new(forwarding),
+            forwarding,
             limits,
             is_near,
         }

@@ -24,7 +24,7 @@ mod talk;
 
 use crate::client::{Client, IfMissing, Place};
 use crate::failure::CommandError;
-use crate::grammar::Verb;
+use crate::grammar::{Switch, Verb};
 use stonechat_daemon::types::MediaKind;
 
 /// Does one command against the profile at `place`.
@@ -37,6 +37,7 @@ pub(crate) async fn run(verb: Verb, place: &Place) -> Result<(), CommandError> {
     match verb {
         Verb::Open => return profile::open(place).await,
         Verb::Lock => return profile::lock(place).await,
+        Verb::Lend { to } => return profile::lend(place, to == Switch::On).await,
         Verb::Wipe => return profile::wipe(place).await,
         _ => {}
     }
@@ -97,8 +98,13 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Verify(wish) => talk::verify(client, &wish).await,
         Verb::Compare(of) => talk::compare(client, &of).await,
         Verb::Search(search) => talk::search(client, &search).await,
-        Verb::Open | Verb::Lock | Verb::Wipe | Verb::Serve(_) | Verb::Relay(_) | Verb::Run(_) | Verb::Demo(_) => {
-            Err(anyhow::anyhow!("this command is done elsewhere").into())
-        }
+        Verb::Open
+        | Verb::Lock
+        | Verb::Lend { .. }
+        | Verb::Wipe
+        | Verb::Serve(_)
+        | Verb::Relay(_)
+        | Verb::Run(_)
+        | Verb::Demo(_) => Err(anyhow::anyhow!("this command is done elsewhere").into()),
     }
 }

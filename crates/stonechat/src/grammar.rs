@@ -16,7 +16,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done · 1 not done · 2 wrong usage · 3
 
 const SETTINGS: &str = "Settings: flag, else environment, else config.toml in the home: port (STONECHAT_PORT), \
 name (STONECHAT_NAME), relays (STONECHAT_RELAY), log (STONECHAT_LOG), passphrase_file (STONECHAT_PASSPHRASE_FILE), \
-lan (STONECHAT_LAN), near (STONECHAT_NEAR)";
+lan (STONECHAT_LAN), near (STONECHAT_NEAR), lend (STONECHAT_LEND)";
 
 /// A private messenger.
 #[derive(Debug, Parser)]
@@ -123,6 +123,11 @@ pub(crate) enum Verb {
     Open,
     /// Locks the running profile behind its passphrase.
     Lock,
+    /// Lends this connection to contacts on the same network who reach no relay, or does not any more.
+    Lend {
+        /// `off` is at once.
+        to: Switch,
+    },
     /// Destroys the profile at once: its key first.
     Wipe,
     /// Runs the profile and its interface in the foreground.
@@ -824,6 +829,15 @@ pub(crate) struct OfRequest {
     pub(crate) json: bool,
 }
 
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Switch {
+    /// From now on.
+    On,
+    /// Not any more.
+    Off,
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Allowed {
     /// Adding people.
@@ -1156,6 +1170,8 @@ mod tests {
             "status --json",
             "open",
             "lock",
+            "lend on",
+            "lend off",
             "wipe",
             "serve --port 0 --name ana --relay stone:ra",
             "relay --listen 127.0.0.1:0 --data d",

@@ -89,6 +89,9 @@ pub const NEAR_RELAYS_MAX: usize = 128;
 /// Most arrivals in one news.
 pub const ARRIVALS_MAX: usize = 256;
 
+/// Relays, and the numbers at which they answer.
+pub type Reached = BTreeMap<RelayId, SocketAddr>;
+
 /// Names one dial and the connection that may come of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
@@ -280,6 +283,8 @@ pub enum Output {
     Look,
     /// This device's near relay is to run, or to end (LAN-6).
     Near(bool),
+    /// These relays are reached on their own ways, and there: what a device may lend (FWD-12).
+    Reached(Reached),
     /// Tell core.
     News(News),
     /// What works has changed: keep it.
@@ -302,6 +307,7 @@ pub struct Courier {
     nearness: Nearness,
     vain: Vain,
     has_browser: bool,
+    reached: Reached,
     remembered: Remembered,
     /// What was learned here; nothing until the first input tells the time.
     here: Option<Learned>,
@@ -327,6 +333,7 @@ impl Courier {
             nearness: Nearness::default(),
             vain: Vain::default(),
             has_browser: false,
+            reached: Reached::new(),
             remembered,
             here: None,
             next_link: 1,
@@ -504,7 +511,7 @@ impl Courier {
             relay.remember_place(&led_to);
             self.remembered.led_to(relay.id(), led_to);
         }
-        let opened = relay.opened(now, link, keys);
+        let opened = relay.opened(now, link, keys, place);
         self.hello_ended(now, Asker::Link(link), Fate::Answered);
         if let Some((frame, losers)) = opened {
             losers.into_iter().for_each(|loser| self.end(now, loser));
@@ -728,6 +735,15 @@ impl Courier {
         }
         self.knock(now);
         self.remember(now);
+        self.tell_reached();
+    }
+
+    fn tell_reached(&mut self) {
+        let reached: Reached = self.relays.values().filter_map(Relay::reached).collect();
+        if reached != self.reached {
+            self.reached.clone_from(&reached);
+            self.outputs.push_back(Output::Reached(reached));
+        }
     }
 
     fn tell_offline(&mut self, now: Timestamp) {

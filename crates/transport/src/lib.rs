@@ -9,5 +9,5 @@ pub mod carrier;
 pub mod lan;
 mod run;
 
-pub use courier::{Courier, NetworkId, Remembered};
+pub use courier::{Courier, NetworkId, Reached, Remembered};
 pub use run::{ERRANDS_WAITING_MAX, Ended, Handle, NEWS_WAITING_MAX, Transport, run};

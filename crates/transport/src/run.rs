@@ -18,7 +18,7 @@ use crate::carrier::drop::{self, Drops};
 use crate::carrier::knock::{KnockFailure, knock_saying};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Means, Truck, carry};
-use crate::courier::{Courier, Hello, Hop, Input, LinkId, NetworkId, Output, Remembered};
+use crate::courier::{Courier, Hello, Hop, Input, LinkId, NetworkId, Output, Reached, Remembered};
 use crate::lan;
 
 /// Errands that wait for the courier.
@@ -46,6 +46,7 @@ pub struct Handle {
     network: watch::Sender<NetworkId>,
     remembered: watch::Receiver<Remembered>,
     near: watch::Receiver<bool>,
+    reached: watch::Receiver<Reached>,
     task: JoinHandle<()>,
 }
 
@@ -68,7 +69,13 @@ impl Transport {
         let (keep, kept) = watch::channel(remembered.clone());
         let (network, networks) = watch::channel(remembered.network);
         let (near, nears) = watch::channel(false);
-        let told = Told { news, keep, near };
+        let (reached, reaches) = watch::channel(Reached::new());
+        let told = Told {
+            news,
+            keep,
+            near,
+            reached,
+        };
         let task = tokio::spawn(run((errands_in, networks), told, means, seed, remembered));
         (
             Handle {
@@ -76,6 +83,7 @@ impl Transport {
                 network,
                 remembered: kept,
                 near: nears,
+                reached: reaches,
                 task,
             },
             news_out,
@@ -114,6 +122,11 @@ impl Handle {
         self.near.clone()
     }
 
+    /// The relays that are reached on their own ways, and where (FWD-12); changes are seen on it.
+    pub fn reached(&self) -> watch::Receiver<Reached> {
+        self.reached.clone()
+    }
+
     /// Ends the courier; connections say their goodbyes by themselves.
     pub async fn stop(self) {
         drop(self.errands);
@@ -130,19 +143,26 @@ pub struct Told {
     pub keep: watch::Sender<Remembered>,
     /// Whoever runs the near relay.
     pub near: watch::Sender<bool>,
+    /// The same: what it may pass on to.
+    pub reached: watch::Sender<Reached>,
 }
 
 /// Runs until every sender of errands, or the receiver of news, is gone.
 pub async fn run(
     (mut errands, mut networks): (mpsc::Receiver<Errand>, watch::Receiver<NetworkId>),
-    Told { news, keep, near }: Told,
+    Told {
+        news,
+        keep,
+        near,
+        reached,
+    }: Told,
     means: Means,
     seed: [u8; 32],
     remembered: Remembered,
 ) {
     let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
     let mut browser = means.dialer.is_there();
-    let mut driver = Driver::new(Courier::new(seed, remembered), means, events, (keep, near));
+    let mut driver = Driver::new(Courier::new(seed, remembered), means, events, (keep, near, reached));
     driver.input(Input::Browser(*browser.borrow_and_update()));
     loop {
         let wake_at = driver.drain();
@@ -181,6 +201,7 @@ struct Driver {
     news: VecDeque<News>,
     keep: watch::Sender<Remembered>,
     near: watch::Sender<bool>,
+    reached: watch::Sender<Reached>,
 }
 
 /// A connection's task: told what to do until the courier closes it.
@@ -194,7 +215,7 @@ impl Driver {
         courier: Courier,
         means: Means,
         events: mpsc::Sender<Input>,
-        (keep, near): (watch::Sender<Remembered>, watch::Sender<bool>),
+        (keep, near, reached): (watch::Sender<Remembered>, watch::Sender<bool>, watch::Sender<Reached>),
     ) -> Self {
         let (links, knocks, news) = (HashMap::new(), Vec::new(), VecDeque::new());
         Self {
@@ -209,6 +230,7 @@ impl Driver {
             news,
             keep,
             near,
+            reached,
         }
     }
 
@@ -304,6 +326,7 @@ impl Driver {
                 } => self.knock(id, (hello, address), path, proof, have),
                 Output::Look => self.look(),
                 Output::Near(runs) => drop(self.near.send_replace(runs)),
+                Output::Reached(reached) => drop(self.reached.send_replace(reached)),
                 Output::News(news) => self.news.push_back(news),
                 Output::Remember(remembered) => drop(self.keep.send(remembered)),
             }

@@ -55,6 +55,8 @@ mod forward;
 mod hints;
 #[path = "loopback/hops.rs"]
 mod hops;
+#[path = "loopback/lend.rs"]
+mod lend;
 #[path = "loopback/odd_drop.rs"]
 mod odd_drop;
 #[path = "loopback/odd_mail.rs"]

@@ -18,12 +18,12 @@ use stonechat_wire::route::RelayRoute;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::engine::now;
-use crate::limits::Limits;
+use crate::limits::{DAY_S, Limits};
 use crate::service::Source;
 use crate::service::buckets::{Buckets, Rate};
 
@@ -38,25 +38,56 @@ const WAITING: usize = 4;
 #[derive(Debug)]
 pub(super) struct Forwarding {
     /// `host:port`, by relay.
-    relays: BTreeMap<RelayId, String>,
+    relays: watch::Sender<BTreeMap<RelayId, String>>,
     permits: Arc<Semaphore>,
     by_source: Mutex<Buckets<Source>>,
+    /// One bucket for all, a day deep.
+    by_day: Mutex<Buckets<()>>,
     limits: Limits,
 }
 
 impl Forwarding {
     pub(super) fn new(routes: &[RelayRoute], limits: Limits) -> Self {
-        let address = |route: &RelayRoute| (route.relay, split(&route.address).1.to_owned());
         let rate = Rate {
             bytes_per_s: limits.forward_bytes_per_s,
             bytes_max: limits.forward_bytes_max,
         };
+        let day = Rate {
+            bytes_per_s: limits.forward_bytes_per_day / DAY_S,
+            bytes_max: limits.forward_bytes_per_day,
+        };
         Self {
-            relays: routes.iter().map(address).collect(),
+            relays: watch::Sender::new(addresses(routes)),
             permits: Arc::new(Semaphore::new(limits.forwards)),
             by_source: Mutex::new(Buckets::new(rate, limits.sources)),
+            by_day: Mutex::new(Buckets::new(day, 1)),
             limits,
         }
+    }
+
+    /// Only these are led to from now on.
+    pub(super) fn lead_to(&self, routes: &[RelayRoute]) {
+        let relays = addresses(routes);
+        self.relays.send_if_modified(|known| {
+            *known != relays && {
+                *known = relays;
+                true
+            }
+        });
+    }
+
+    /// Waits until that relay is not to be led to there any more.
+    async fn is_over(&self, relay: RelayId, address: &str) {
+        let mut relays = self.relays.subscribe();
+        let is_other = |relays: &BTreeMap<RelayId, String>| relays.get(&relay).is_none_or(|now| now != address);
+        // It is not dropped before its channels.
+        let _ = relays.wait_for(is_other).await;
+    }
+
+    /// Takes so many bytes from what may be passed on in a day. Out: whether they were left.
+    fn spend(&self, bytes: usize) -> bool {
+        let mut by_day = self.by_day.lock().unwrap_or_else(PoisonError::into_inner);
+        by_day.take((), bytes as u64, now()).is_ok()
     }
 
     /// Waits until a source may pass on so many more bytes (FWD-5).
@@ -74,13 +105,18 @@ impl Forwarding {
     }
 }
 
+fn addresses(routes: &[RelayRoute]) -> BTreeMap<RelayId, String> {
+    let address = |route: &RelayRoute| (route.relay, split(&route.address).1.to_owned());
+    routes.iter().map(address).collect()
+}
+
 /// What a channel's task tells its connection.
 #[derive(Debug)]
 pub(super) enum Told {
     Open(u32),
     Took(u32, usize),
     Came(u32, Vec<u8>),
-    Shut(u32),
+    Shut(u32, Refusal),
 }
 
 /// The channels of one connection.
@@ -150,7 +186,8 @@ impl Channels {
     }
 
     fn open(&mut self, channel: u32, relay: RelayId) -> Result<(), Refusal> {
-        let address = self.forwarding.relays.get(&relay).ok_or(Refusal::NotHere)?.clone();
+        let address = self.forwarding.relays.borrow().get(&relay).cloned();
+        let address = address.ok_or(Refusal::NotHere)?;
         let is_new = self.newest.is_none_or(|newest| newest < channel);
         if !is_new || self.all.len() >= self.forwarding.limits.forwards_per_connection {
             return Err(Refusal::Limit);
@@ -161,6 +198,7 @@ impl Channels {
         let (up, from_client) = mpsc::unbounded_channel();
         let run = Run {
             channel,
+            relay,
             source: self.source,
             forwarding: Arc::clone(&self.forwarding),
             told: self.news.get_or_insert_with(|| mpsc::channel(WAITING)).0.clone(),
@@ -205,9 +243,8 @@ impl Channels {
                 self.all.get(&channel)?;
                 ForwardTell::Pass(Passed { channel, bytes })
             }
-            Told::Shut(channel) => {
+            Told::Shut(channel, why) => {
                 self.all.remove(&channel)?;
-                let why = Refusal::NotHere;
                 ForwardTell::Shut { channel, why }
             }
         })
@@ -218,6 +255,7 @@ impl Channels {
 #[derive(Debug)]
 struct Run {
     channel: u32,
+    relay: RelayId,
     source: Source,
     forwarding: Arc<Forwarding>,
     told: mpsc::Sender<Told>,
@@ -225,39 +263,56 @@ struct Run {
 
 impl Run {
     async fn run(self, address: String, from_client: mpsc::UnboundedReceiver<Vec<u8>>) {
-        if let Ok(Ok(stream)) = timeout(DIAL, TcpStream::connect(address)).await
-            && self.told.send(Told::Open(self.channel)).await.is_ok()
-        {
-            let _ = stream.set_nodelay(true);
-            let (down, up) = stream.into_split();
-            tokio::select! {
-                () = self.up(up, from_client) => {}
-                () = self.down(down) => {}
-            }
-        }
-        let _ = self.told.send(Told::Shut(self.channel)).await;
+        let why = tokio::select! {
+            why = self.talk(&address, from_client) => why,
+            () = self.forwarding.is_over(self.relay, &address) => Refusal::NotHere,
+        };
+        let _ = self.told.send(Told::Shut(self.channel, why)).await;
     }
 
-    async fn up(&self, mut socket: OwnedWriteHalf, mut from_client: mpsc::UnboundedReceiver<Vec<u8>>) {
+    /// Dials, and carries until either side ends. Out: why it is over.
+    async fn talk(&self, address: &str, from_client: mpsc::UnboundedReceiver<Vec<u8>>) -> Refusal {
+        let Ok(Ok(stream)) = timeout(DIAL, TcpStream::connect(address)).await else {
+            return Refusal::NotHere;
+        };
+        if self.told.send(Told::Open(self.channel)).await.is_err() {
+            return Refusal::NotHere;
+        }
+        let _ = stream.set_nodelay(true);
+        let (down, up) = stream.into_split();
+        tokio::select! {
+            why = self.up(up, from_client) => why,
+            why = self.down(down) => why,
+        }
+    }
+
+    async fn up(&self, mut socket: OwnedWriteHalf, mut from_client: mpsc::UnboundedReceiver<Vec<u8>>) -> Refusal {
         while let Some(bytes) = from_client.recv().await {
+            if !self.forwarding.spend(bytes.len()) {
+                return Refusal::Quota;
+            }
             self.forwarding.pace(self.source, bytes.len()).await;
             let took = Told::Took(self.channel, bytes.len());
             if socket.write_all(&bytes).await.is_err() || self.told.send(took).await.is_err() {
-                return;
+                break;
             }
         }
+        Refusal::NotHere
     }
 
-    async fn down(&self, mut socket: OwnedReadHalf) {
+    async fn down(&self, mut socket: OwnedReadHalf) -> Refusal {
         let mut chunk = vec![0; READ_BYTES];
         loop {
             let count = socket.read(&mut chunk).await.unwrap_or_default();
             let Some(bytes) = chunk.get(..count).filter(|bytes| !bytes.is_empty()) else {
-                return;
+                return Refusal::NotHere;
             };
+            if !self.forwarding.spend(count) {
+                return Refusal::Quota;
+            }
             self.forwarding.pace(self.source, count).await;
             if self.told.send(Told::Came(self.channel, bytes.to_vec())).await.is_err() {
-                return;
+                return Refusal::NotHere;
             }
         }
     }

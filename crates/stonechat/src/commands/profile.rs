@@ -1,4 +1,4 @@
-//! `open`, `lock`, `wipe`: what concerns the profile as a whole.
+//! `open`, `lock`, `lend`, `wipe`: what concerns the profile as a whole.
 
 use serde_json::{Value, json};
 use stonechat_daemon::home::{Home, HomeError};
@@ -25,6 +25,18 @@ pub(super) async fn lock(place: &Place) -> Result<(), CommandError> {
             show::note("no daemon runs: there is nothing to lock");
             Ok(())
         }
+    }
+}
+
+/// Lends the connection or not: at once where a daemon runs, else from the next start on.
+pub(super) async fn lend(place: &Place, on: bool) -> Result<(), CommandError> {
+    if let Some(mut client) = running(place).await? {
+        return client.call::<Value>("lend", json!({ "on": on })).await.map(drop);
+    }
+    match Home::claim(&place.dir) {
+        Ok(home) => Ok(home.keep_lending(on)?),
+        Err(HomeError::InUse) => Err(CommandError::InUse),
+        Err(HomeError::Io(error)) => Err(error.into()),
     }
 }
 

@@ -151,7 +151,7 @@ pub async fn reach_outside(way: &str, trust: &Trust) -> io::Result<(Outer, Meter
 }
 
 /// Whether an address is one of the internet's: the same machine for everybody.
-fn is_outside(ip: IpAddr) -> bool {
+pub fn is_outside(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [first, second, ..] = ip.octets();

@@ -4,6 +4,7 @@
 //! [`Parcels`], and said again on the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use stonechat_wire::address::{Around, is_drop, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, NamedBy, NearRelay, News};
@@ -143,6 +144,8 @@ struct Up {
     link: LinkId,
     /// The way that is in use.
     way: String,
+    /// The number that it led to, as far as that is known.
+    place: Option<SocketAddr>,
     since: Timestamp,
     is_greeted: bool,
     /// It passes on channels to others (FWD-6).
@@ -614,6 +617,7 @@ impl Relay {
         if let Link::Up(up) = &mut self.link {
             if let Relief::UnderWay { address, load_max, .. } = std::mem::replace(&mut up.relief, Relief::FRESH) {
                 up.load_max = load_max;
+                up.place = up.place.filter(|_| up.way == address);
                 up.way.clone_from(&address);
                 self.addresses.turn_to(&address);
                 self.help.turned_to(now, &address);
@@ -678,6 +682,7 @@ impl Relay {
         now: Timestamp,
         link: LinkId,
         keys: Option<RelayKeys>,
+        place: Option<SocketAddr>,
     ) -> Option<(ToRelay, Vec<LinkId>)> {
         let Link::Dialling(race) = &self.link else { return None };
         let winner = race.racers.iter().find(|racer| racer.link == link)?;
@@ -694,6 +699,7 @@ impl Relay {
         self.link = Link::Up(Up {
             link,
             way: address,
+            place,
             since: now,
             is_greeted: false,
             forwards: false,

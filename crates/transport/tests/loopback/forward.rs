@@ -19,30 +19,30 @@ pub(super) async fn forwarding(to: &[&RelayRoute], limits: Limits) -> House {
     House { relay, folder }
 }
 
-async fn greeted(house: &House) -> Peer {
+pub(super) async fn greeted(house: &House) -> Peer {
     let mut peer = Peer::open(house).await;
     peer.hello(house.relay.route.secret).await;
     peer
 }
 
-async fn open_channel(peer: &mut Peer, channel: u32, to: &RelayRoute) -> ForwardTell {
+pub(super) async fn open_channel(peer: &mut Peer, channel: u32, to: &RelayRoute) -> ForwardTell {
     let relay = to.relay;
     peer.send(ToRelay::Forward(ForwardAsk::Open { channel, relay })).await;
     told(peer).await
 }
 
-async fn told(peer: &mut Peer) -> ForwardTell {
+pub(super) async fn told(peer: &mut Peer) -> ForwardTell {
     match peer.receive().await {
         Some(FromRelay::Forward(tell)) => tell,
         other => panic!("{other:?}"),
     }
 }
 
-fn pass(channel: u32, bytes: Vec<u8>) -> ToRelay {
+pub(super) fn pass(channel: u32, bytes: Vec<u8>) -> ToRelay {
     ToRelay::Forward(ForwardAsk::Pass(Passed { channel, bytes }))
 }
 
-fn shut(channel: u32, why: Refusal) -> ForwardTell {
+pub(super) const fn shut(channel: u32, why: Refusal) -> ForwardTell {
     ForwardTell::Shut { channel, why }
 }
 

@@ -7,14 +7,14 @@ use super::tls::Guarded;
 use super::*;
 
 /// A place before a relay that lets nobody through until it is opened.
-struct Gate {
+pub(super) struct Gate {
     address: SocketAddr,
     is_open: Arc<AtomicBool>,
     came: Arc<AtomicUsize>,
 }
 
 impl Gate {
-    async fn before(target: SocketAddr) -> Self {
+    pub(super) async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (is_open, came) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
@@ -34,7 +34,7 @@ impl Gate {
         Self { address, is_open, came }
     }
 
-    fn route(&self, of: &RelayRoute) -> RelayRoute {
+    pub(super) fn route(&self, of: &RelayRoute) -> RelayRoute {
         let scheme = if of.address.starts_with("https://") {
             "https://"
         } else {
@@ -47,13 +47,13 @@ impl Gate {
 
 impl Client {
     /// Uses another relay too: from now on it is the one meant.
-    async fn also(&mut self, route: &RelayRoute) {
+    pub(super) async fn also(&mut self, route: &RelayRoute) {
         self.relay = Some(route.clone());
         let errand = Errand::UseRelay(route.clone(), None, NamedBy::Person);
         self.handle.send(errand).await.unwrap();
     }
 
-    async fn greeted_by(&mut self, wanted: &RelayRoute) {
+    pub(super) async fn greeted_by(&mut self, wanted: &RelayRoute) {
         while !matches!(self.news().await, News::Greeting { relay, .. } if relay == wanted.relay) {}
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! In: what came of its own ways, and who offers to pass on. Out: the ways to dial, in turn.
 
+use std::net::SocketAddr;
+
+use stonechat_wire::address::is_drop;
 use stonechat_wire::ids::{RelayId, Timestamp};
 
 use super::{Link, Relay, Relief};
@@ -82,6 +85,13 @@ impl Relay {
             Link::Up(up) => helper(&up.way),
             Link::Down { .. } | Link::Dialling(_) => None,
         }
+    }
+
+    /// The number at which it answers, where it is one that stands for itself and is reached on its own ways.
+    pub(in crate::courier) fn reached(&self) -> Option<(RelayId, SocketAddr)> {
+        let Link::Up(up) = &self.link else { return None };
+        let is_own = up.is_greeted && self.is_ordinary() && helper(&up.way).is_none() && !is_drop(&up.way);
+        up.place.filter(|_| is_own).map(|place| (self.id(), place))
     }
 
     /// Whether others may be reached through it: it says so, answers, and is reached on its own ways (FWD-8).

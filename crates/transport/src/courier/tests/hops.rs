@@ -380,3 +380,33 @@ fn an_own_way_that_does_not_last_is_tried_less_often_fwd_11() {
     }
     assert_eq!(pauses, [5, 10, 20, 40]);
 }
+
+#[test]
+fn what_is_reached_on_its_own_ways_may_be_lent_and_nothing_else_fwd_12() {
+    let mut desk = Desk::new();
+    let place = |n: u8| Some(SocketAddr::from(([8, 8, 8, n], 443)));
+    let told = |desk: &mut Desk| {
+        let told = desk.turn().into_iter().rev().find_map(|output| match output {
+            Output::Reached(reached) => Some(reached),
+            _ => None,
+        });
+        told.map(|reached| reached.into_keys().collect::<Vec<_>>())
+    };
+    let up = |desk: &mut Desk, link: LinkId, place| {
+        let keys = Some(RelayKeys::from_bytes([1; RelayKeys::SIZE]));
+        desk.courier.handle_input(desk.now, Input::Open { link, keys, place });
+        greet_helper(desk, link);
+    };
+    desk.errand(use_relay(9, "helper9:1"));
+    let link = desk.dialled("helper9:1");
+    up(&mut desk, link, place(9));
+    assert_eq!(told(&mut desk), Some(vec![relay(9)]));
+    // One that is reached through it, and one of which no number is known.
+    desk.errand(use_relay(1, "a:1"));
+    let gone = first_helped(&mut desk, 60_000).unwrap();
+    up(&mut desk, gone.link, place(1));
+    desk.up(2, "b:1");
+    assert_eq!(told(&mut desk), None, "nothing new");
+    desk.lose_relay(9);
+    assert_eq!(told(&mut desk), Some(vec![]), "nothing any more");
+}
