@@ -183,7 +183,8 @@ async fn a_page_that_sleeps_is_asked_after_one_that_is_awake_dial_6() {
     assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
     assert_eq!(asleep.told().await.0, 1);
     assert_eq!(asleep.told().await.0, 3, "and not left behind");
-    awake.line(&dialer).await;
+    let asked = timeout(Duration::from_secs(5), awake.line(&dialer)).await;
+    assert!(asked.is_ok());
 }
 
 #[tokio::test]
