@@ -18,6 +18,7 @@ use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, Params, params};
 use std::collections::BTreeSet;
 use stonechat_wire::brought::{BROUGHT_MAX, Brought, TAKEN_BACK_MAX};
+use stonechat_wire::card::CardRelay;
 use stonechat_wire::exchange::{Errand, NamedBy};
 use stonechat_wire::group::Role;
 use stonechat_wire::ids::{AccountId, RelayId};
@@ -179,6 +180,7 @@ fn tell_in(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         number: step.next_number("relays_number")?,
     };
     conversation::tell(step, &of, Kind::Relays, &brought.encode())?;
+    is_newest(step, &of, me, brought.number)?;
     take_in(step, &of, me, &brought, &wanted)
 }
 
@@ -281,6 +283,9 @@ pub(crate) fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, bod
             return Ok(());
         }
     }
+    if !is_newest(step, from, by.account, brought.number)? {
+        return Ok(());
+    }
     let mut used = Vec::new();
     for named in &brought.relays {
         if room_for(step, named.relay)? {
@@ -301,7 +306,7 @@ fn room_for(step: &Step<'_, '_>, relay: RelayId) -> Result<bool, Stop> {
     Ok(others < BROUGHT_KNOWN_MAX || step.tx.prepare_cached(sql)?.exists([relay.as_bytes()])?)
 }
 
-fn use_brought(step: &mut Step<'_, '_>, named: &stonechat_wire::card::CardRelay) -> Result<RelayId, Stop> {
+fn use_brought(step: &mut Step<'_, '_>, named: &CardRelay) -> Result<RelayId, Stop> {
     let sql = "SELECT 1 FROM relay WHERE relay = ?";
     let is_known = step.tx.prepare_cached(sql)?.exists([named.relay.as_bytes()])?;
     let relay = meeting::use_relay(step, named, NamedBy::Others)?;
@@ -320,9 +325,6 @@ fn take_in(
     brought: &Brought,
     used: &[RelayId],
 ) -> Result<(), Stop> {
-    if !is_newest(step, of, by, brought.number)? {
-        return Ok(());
-    }
     let mut new = Vec::new();
     for relay in used {
         if carries_now(step, of, by, *relay)? {
@@ -338,6 +340,7 @@ fn take_in(
     drop_over(step, of)
 }
 
+/// Whether it is the newest word of this account here; from now on it is.
 fn is_newest(step: &Step<'_, '_>, of: &Conversation, by: AccountId, number: u64) -> Result<bool, Stop> {
     let sql = "INSERT INTO relays_said(group_id, account, number) VALUES (?1, ?2, ?3)
                ON CONFLICT(group_id, account) DO UPDATE SET number = ?3 WHERE number < ?3";

@@ -243,6 +243,7 @@ fn an_older_word_has_no_effect_rel_1() {
     brings(&mut bench, 0, 9);
     assert!(reads(&mut bench, 0, other(9)) > 0);
     assert_eq!(reads(&mut bench, 1, other(9)), 0);
+    assert!(told_of(&bench.devices[1], other(9)).is_empty(), "nor is it called");
 }
 
 #[test]
