@@ -557,3 +557,24 @@ async fn arrival(relief: &mut Option<Relief<'_>>) -> (Result<(Socket, Meter), Li
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::http::Response;
+
+    use super::*;
+
+    #[test]
+    fn a_front_whose_relay_is_away_is_asked_again_soon_rly_46() {
+        let lost = |status: u16| {
+            let answer = Response::builder().status(status).body(None).unwrap();
+            LinkError::WebSocket(Box::new(WebSocketError::Http(answer.into()))).lost()
+        };
+        for status in [429, 500, 502, 503, 504] {
+            assert_eq!(lost(status), Lost::Broken, "{status}");
+        }
+        for status in [200, 301, 400, 404] {
+            assert_eq!(lost(status), Lost::WrongKeys, "{status}");
+        }
+    }
+}

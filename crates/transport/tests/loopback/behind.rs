@@ -490,6 +490,49 @@ async fn visitors_of_the_site_behind_take_no_strangers_places_rly_33() {
     );
 }
 
+/// So many knocks the service has answered with nothing.
+async fn knocks_missed(relay: &Running) -> String {
+    let mut stream = TcpStream::connect(relay.metrics_addr.unwrap()).await.unwrap();
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.contains("knocks_missed_total "))
+        .expect("the figure");
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn where_no_door_stands_the_service_is_not_asked_rly_42() {
+    let folder = tempfile::tempdir().unwrap();
+    let anywhere = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::start(Config {
+        metrics: Some(anywhere),
+        ..config(folder.path(), anywhere)
+    })
+    .await
+    .unwrap();
+    let secret = InviteSecret::from_bytes([5; 20]);
+    let post = async || {
+        let mut stream = TcpStream::connect(relay.local_addr).await.unwrap();
+        let path = secret.path().to_text();
+        let head = format!("POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Length: 16\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &[7; 16]].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    };
+    post().await;
+    assert_eq!(knocks_missed(&relay).await, "0");
+    let mut ana = Client::new(&relay.route).await;
+    ana.open_door(&secret, card(1)).await;
+    post().await;
+    assert_eq!(knocks_missed(&relay).await, "1", "a wrong proof at one that stands");
+}
+
 #[tokio::test]
 async fn limits_count_those_for_whom_a_front_comes_rly_46() {
     let (relay, _folder) = alone_behind(Telling::ProxyProtocol, vec![]).await;
