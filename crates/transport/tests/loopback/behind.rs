@@ -499,10 +499,8 @@ async fn knocks_missed(relay: &Running) -> String {
         .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    let line = text
-        .lines()
-        .find(|line| line.contains("knocks_missed_total "))
-        .expect("the figure");
+    let is_it = |line: &&str| !line.starts_with('#') && line.contains("knocks_missed_total ");
+    let line = text.lines().find(is_it).expect("the figure");
     line.rsplit(' ').next().unwrap().to_owned()
 }
 
