@@ -149,11 +149,14 @@ pub(crate) fn tell_due(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A private relay has just been added.
+/// A private relay has just been added. One from the future was added under a clock that was wrong.
 fn deals_later(step: &Step<'_, '_>) -> Result<bool, Stop> {
-    let sql = "SELECT 1 FROM relay WHERE own = 1 AND private = 1 AND added_at > ?";
-    let since = step.time.0.saturating_sub(DEAL_AFTER_MS).cast_signed();
-    Ok(step.tx.prepare_cached(sql)?.exists([since])?)
+    let sql = "SELECT 1 FROM relay WHERE own = 1 AND private = 1 AND added_at > ? AND added_at <= ?";
+    let (since, time) = (step.time.0.saturating_sub(DEAL_AFTER_MS), step.time.0);
+    Ok(step
+        .tx
+        .prepare_cached(sql)?
+        .exists([since.cast_signed(), time.cast_signed()])?)
 }
 
 /// Says in a conversation what this account brings, if that is news there.

@@ -49,12 +49,14 @@ impl Plan {
     }
 
     fn one_move(&self, roll: &mut Roll) -> Move {
-        Move {
-            by: roll.index(self.devices.len()),
-            relay: roll.index(self.relays.len()),
-            change: *roll.pick(&[Change::Add, Change::Add, Change::AddPrivate, Change::TakeBack]),
-            at: roll.below(self.heals_at),
+        let (by, relay) = (roll.index(self.devices.len()), roll.index(self.relays.len()));
+        let mut change = *roll.pick(&[Change::Add, Change::Add, Change::AddPrivate, Change::TakeBack]);
+        // Whoever has no relay that others may be told of can invite nobody.
+        if self.devices[by].relays.iter().all(|own| *own == relay) {
+            change = Change::Add;
         }
+        let at = roll.below(self.heals_at);
+        Move { by, relay, change, at }
     }
 }
 
