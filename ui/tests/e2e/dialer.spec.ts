@@ -158,7 +158,6 @@ test('where only a browser is let through, a text goes over one (DIAL-1)', async
     await bo.locator('textarea').fill('and back');
     await bo.getByRole('button', { name: en.chat.send, exact: true }).click();
     await expect(ana.getByRole('article', { name: /and back/ })).toBeVisible({ timeout: 30_000 });
-    expect(front.reset, 'our own hellos were tried, and reset').toBeGreaterThan(0);
     expect(front.passed.browser, 'each of them dials by the browser').toBeGreaterThanOrEqual(2);
     expect(dialled.filter((protocol) => protocol === 'wss:').length).toBeGreaterThanOrEqual(2);
   });

@@ -14,16 +14,16 @@ for (const lang of ['en', 'ru'] as const) {
       await open({ scenario: 'talk', hash: '#/settings', lang });
       await page.getByRole('button', { name: words.settings.addRelay }).tap();
       await expect(page.getByText(words.settings.dropSeen)).toHaveCount(0);
-      await page.getByLabel(words.settings.route).fill('davs://ana:pass@dav.example/photos');
+      await page.getByLabel(words.settings.route).fill('davs://ana:sesame@dav.example/photos');
       await expect(page.getByText(words.settings.dropSeen)).toBeVisible();
       await expect(page.getByText(words.settings.dropMail)).toHaveCount(0);
-      await page.getByLabel(words.settings.route).fill('imaps://ana:pass@mail.example/stones');
+      await page.getByLabel(words.settings.route).fill('imaps://ana:sesame@mail.example/stones');
       await expect(page.getByText(words.settings.dropMail)).toBeVisible();
       await expectAccessibleIn(page, lang);
       await page.getByRole('button', { name: words.settings.add, exact: true }).tap();
       await expect(page.getByText(words.settings.relayAdded)).toBeVisible();
       await expect(page.getByText('mail.example/stones')).toBeVisible();
-      await expect(page.getByText('pass')).toHaveCount(0);
+      await expect(page.getByText('sesame')).toHaveCount(0);
     });
 
     test('a private relay says to whom it was given, and is taken back', async ({ page, open }) => {
@@ -33,7 +33,7 @@ for (const lang of ['en', 'ru'] as const) {
       await page.getByLabel(words.settings.private).check();
       await page.getByRole('button', { name: words.settings.add, exact: true }).tap();
       await expect(page.getByText(words.connection.relayPrivate)).toBeVisible();
-      await expect(page.getByText(words.connection.relayNever)).toBeVisible();
+      await expect(page.getByText(words.connection.relayNever).last()).toBeVisible();
       await page.evaluate(() => {
         window.mock!.backend.relays.at(-1)!.dealtTo = ['Bo', 'Cy'];
         window.mock!.backend.emit({ kind: 'statusChanged' });
