@@ -119,7 +119,7 @@ async function begin(page: Page): Promise<void> {
 
 /** The dialer's frame. */
 async function dialerOf(page: Page): Promise<Frame> {
-  await expect.poll(() => page.frames().length).toBe(2);
+  await expect.poll(() => page.frames().length, { timeout: 20_000 }).toBe(2);
   return page.frames()[1]!;
 }
 
