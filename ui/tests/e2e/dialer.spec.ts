@@ -7,6 +7,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
+import { connect as connectTls } from 'node:tls';
 import { join } from 'node:path';
 import { en } from '../../src/i18n/en';
 import { BIN, Program } from './program';
@@ -40,6 +41,17 @@ class Front {
   async listen(): Promise<number> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Another program than a Chromium begins TLS here. Out: whether it is reset. */
+  async resetsOthers(): Promise<boolean> {
+    const before = this.reset;
+    const port = (this.#server.address() as AddressInfo).port;
+    await new Promise<void>((resolve) => {
+      const socket = connectTls({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false }, () => socket.end());
+      socket.on('error', () => {}).on('close', () => resolve());
+    });
+    return this.reset > before;
   }
 
   /** All connections break off. */
@@ -151,6 +163,7 @@ test('where only a browser is let through, a text goes over one (DIAL-1)', async
 
   await test.step('rustls is shut out, and all connections are cut', async () => {
     front.isStrict = true;
+    expect(await front.resetsOthers(), 'only a Chromium is let through').toBe(true);
     front.cut();
     await ana.locator('textarea').fill('over the browser');
     await ana.getByRole('button', { name: en.chat.send, exact: true }).click();
