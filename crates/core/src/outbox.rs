@@ -44,8 +44,8 @@ const ENCRYPTED_AGAIN: [u8; 2] = [2, 4];
 const TOLD_REVOKED: u8 = 60;
 /// A message that nobody has confirmed after so long goes to other relays too (OUT-11); ...
 const WIDER_MS: u64 = 60 * 1000;
-/// ... so soon, where none of its relays is reached, ...
-const WIDER_UNREACHED_MS: u64 = 10 * 1000;
+/// ... so soon after one of its relays is reached or lost, where none has stored it, ...
+const WIDER_SOON_MS: u64 = 10 * 1000;
 /// ... and looks so often for those that were not reached then.
 const WIDER_AGAIN_MS: u64 = 10 * 60 * 1000;
 /// So many in one step.
@@ -658,10 +658,7 @@ fn note_wider(step: &Step<'_, '_>, row: &Row<'_>, number: i64) -> Result<(), Sto
     if row.waiting != Waiting::Message || !step.tx.prepare_cached(OTHERS)?.exists([number])? {
         return Ok(());
     }
-    let sql = "SELECT 1 FROM outbox_relay o JOIN relay r USING (relay) WHERE o.outbox = ? AND r.gone = 0";
-    let is_reached = step.tx.prepare_cached(sql)?.exists([number])?;
-    let wait = if is_reached { WIDER_MS } else { WIDER_UNREACHED_MS };
-    look_wider_at(step, number, step.now.plus_ms(wait).0)
+    look_wider_at(step, number, step.now.plus_ms(WIDER_MS).0)
 }
 
 fn look_wider_at(step: &Step<'_, '_>, row: i64, at: u64) -> Result<(), Stop> {
@@ -676,7 +673,7 @@ pub(crate) fn look_wider(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop
     let sql = "UPDATE outbox SET wide_at = min(wide_at, ?1)
                WHERE wide_at IS NOT NULL AND group_id IN (SELECT group_id FROM conversation_relay WHERE relay = ?2)
                  AND NOT EXISTS (SELECT 1 FROM outbox_relay o WHERE o.outbox = outbox.id AND o.stored = 1)";
-    let at = step.now.plus_ms(WIDER_UNREACHED_MS).0.cast_signed();
+    let at = step.now.plus_ms(WIDER_SOON_MS).0.cast_signed();
     step.tx.prepare_cached(sql)?.execute(params![at, relay.as_bytes()])?;
     Ok(())
 }

@@ -126,6 +126,15 @@ fn a_relay_that_is_added_is_told_of_once_it_has_greeted_rel_4() {
 }
 
 #[test]
+fn one_that_never_greeted_is_not_told_of_beside_another_rel_4() {
+    let mut bench = Bench::friends();
+    adds(&mut bench, 0, 8, false);
+    brings(&mut bench, 0, 9);
+    assert_eq!(told_of(&bench.devices[1], other(9)), [NamedBy::Others]);
+    assert!(told_of(&bench.devices[1], other(8)).is_empty());
+}
+
+#[test]
 fn an_ordinary_conversation_says_nothing_of_relays_rel_4() {
     let mut bench = Bench::friends();
     bench.pass(10 * MINUTE);
@@ -356,6 +365,11 @@ fn another_entrance_is_dealt_after_a_month_and_only_for_a_dead_one_rel_5() {
     // Blocked within the month: nothing else is given away.
     is_gone(&mut bench, 0, other(8));
     assert_eq!(later(&mut bench, 20), 0);
+    brings(&mut bench, 0, 7);
+    assert!(
+        told_of(&bench.devices[1], other(9)).is_empty(),
+        "nor where something else is said"
+    );
     // A month later it lives.
     greets(&mut bench, 0, other(8));
     assert_eq!(later(&mut bench, 11), 0);
@@ -419,8 +433,17 @@ fn a_message_goes_where_a_relay_is_reached_and_the_other_side_was_heard_out_3() 
     bench.say(1, 1, "heard at the bench's");
     bench.pass(MINUTE);
     assert_eq!(says(&mut bench, 0, "a")[0], relay_keys().id());
+    let first = format!("UPDATE relay SET added_at = relay = x'{}'", id(relay_keys().id()));
+    change(&mut bench, 0, &first);
+    assert_eq!(
+        says(&mut bench, 0, "a")[0],
+        relay_keys().id(),
+        "though others are older"
+    );
     is_gone(&mut bench, 0, relay_keys().id());
-    assert_eq!(says(&mut bench, 0, "b"), [other(8), other(9)]);
+    let mut both = says(&mut bench, 0, "b");
+    both.sort_by_key(|relay| *relay == other(9));
+    assert_eq!(both, [other(8), other(9)]);
     is_gone(&mut bench, 0, other(8));
     let to = says(&mut bench, 0, "c");
     assert_eq!(to[0], other(9), "the one that is reached");
@@ -462,7 +485,7 @@ fn where_none_of_its_relays_is_reached_another_one_is_looked_for_soon_out_11() {
     bench.devices[0].cut = true;
     let first = says(&mut bench, 0, "to nobody");
     let third = all.into_iter().find(|relay| !first.contains(relay)).unwrap();
-    bench.pass(30 * MINUTE);
+    bench.pass(33 * MINUTE);
     assert!(
         bench.devices[0]
             .sent
@@ -473,5 +496,20 @@ fn where_none_of_its_relays_is_reached_another_one_is_looked_for_soon_out_11() {
     );
     greets(&mut bench, 0, third);
     bench.pass(11_000);
+    assert!(last(&bench, 0).relays.contains(&third));
+}
+
+#[test]
+fn what_no_relay_has_stored_goes_elsewhere_soon_after_one_is_lost_out_11() {
+    let mut bench = three();
+    bench.devices[0].cut = true;
+    let first = says(&mut bench, 0, "to nobody");
+    let third = [relay_keys().id(), other(8), other(9)];
+    let third = third.into_iter().find(|relay| !first.contains(relay)).unwrap();
+    let sent = bench.devices[0].sent.len();
+    is_gone(&mut bench, 0, first[0]);
+    bench.pass(9_000);
+    assert_eq!(bench.devices[0].sent.len(), sent, "it may be back in a moment");
+    bench.pass(2_000);
     assert!(last(&bench, 0).relays.contains(&third));
 }

@@ -2,6 +2,7 @@
 
 use stonechat_wire::frame::FORWARDS;
 
+use super::near::near_relay;
 use super::*;
 
 /// A dial or a relief: whose link, the way, and the channel.
@@ -178,16 +179,12 @@ fn what_worked_through_another_is_begun_with_as_soon_as_that_one_is_there_fwd_7(
 
 #[test]
 fn never_through_one_that_is_reached_through_another_fwd_8() {
-    let mut desk = helped();
-    // It passes on itself, and so does the one behind it.
-    let link = desk.link(1);
-    let hello = FromRelay::Hello {
-        version: 1,
-        features: FORWARDS,
-        time_ms: 77,
-    };
-    let frames = vec![hello];
-    desk.courier.handle_input(desk.now, Input::Frames { link, frames });
+    let mut desk = Desk::new();
+    helper_up(&mut desk, 9);
+    desk.errand(use_relay(1, "https://a:443"));
+    let gone = first_helped(&mut desk, 60_000).expect("a way through the helper");
+    // It passes on itself, and so does the one before it.
+    greet_helper(&mut desk, gone.link);
     desk.errand(use_relay(2, "b:1"));
     for _ in 0..20 {
         for gone in failing(&mut desk, 3_000, Lost::Broken) {
@@ -201,11 +198,30 @@ fn never_through_one_that_is_reached_through_another_fwd_8() {
 }
 
 #[test]
+fn never_through_the_relay_of_this_device_fwd_8() {
+    let mut desk = Desk::new();
+    desk.errand(near_relay(9, Some("127.0.0.1:9"), true));
+    let link = desk.dialled("127.0.0.1:9");
+    greet_helper(&mut desk, link);
+    desk.errand(use_relay(1, "a:1"));
+    for _ in 0..20 {
+        let gone = failing(&mut desk, 3_000, Lost::Broken);
+        assert!(gone.iter().all(|gone| gone.hop.is_none()), "{gone:?}");
+        alive(&mut desk, 9);
+    }
+}
+
+#[test]
 fn who_passes_on_to_others_is_not_reached_through_others_fwd_8() {
     let mut desk = helped();
     helper_up(&mut desk, 8);
     desk.freeze(9);
-    let gone = failing_reliefs(&mut desk, 9, 20_000);
+    let mut gone = Vec::new();
+    for _ in 0..40 {
+        alive(&mut desk, 8);
+        gone.extend(failing_reliefs(&mut desk, 9, 500));
+    }
+    assert!(desk.courier.relays[&relay(8)].can_help());
     assert!(
         !gone.is_empty() && gone.iter().all(|gone| gone.hop.is_none()),
         "{gone:?}"
@@ -283,6 +299,8 @@ fn a_helper_that_does_not_reach_it_is_left_alone_for_a_while_fwd_9() {
         }
         assert_eq!(soon, 1, "{why:?}");
         assert_eq!(count(&mut desk, 180_000), 1, "{why:?}: then once more");
+        desk.courier.handle_input(desk.now, Input::Network(NetworkId([9; 16])));
+        assert_eq!(count(&mut desk, 180_000), 1, "{why:?}: another network, another answer");
     }
 }
 

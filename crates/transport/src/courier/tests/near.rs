@@ -109,7 +109,7 @@ fn whoever_repeats_a_beacon_with_other_keys_is_dropped_and_delays_nothing_lan_3(
 }
 
 /// Another device's near relay, or this one's.
-fn near_relay(n: u8, place: Option<&str>, mine: bool) -> Errand {
+pub(super) fn near_relay(n: u8, place: Option<&str>, mine: bool) -> Errand {
     Errand::UseNear(NearRelay {
         relay: relay(n),
         secret: [n; 16],
