@@ -9,6 +9,7 @@ pub mod launch;
 mod assets;
 mod converse;
 pub(crate) mod dialer;
+mod give;
 mod guard;
 mod http;
 #[cfg(unix)]
@@ -19,6 +20,7 @@ pub(crate) use guard::DIALER_NAME;
 
 pub use assets::is_built as interface_is_built;
 pub use converse::{Caller, converse_lines};
+pub use give::{GIVEN_AT_ONCE_MAX, Gift, Giving};
 pub use http::{HttpError, HttpServer};
 #[cfg(unix)]
 pub use socket::{connect, listen};

@@ -10,6 +10,7 @@ mod content;
 mod devices;
 mod drops;
 mod find;
+mod give;
 mod group;
 mod introduce;
 mod links;
@@ -75,6 +76,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Meet(wish) => introduce::meet(client, &wish).await,
         Verb::Card(wish) => introduce::card(client, &wish).await,
         Verb::Place(wish) => introduce::place(client, &wish).await,
+        Verb::Give(wish) => give::run(client, &wish).await,
         Verb::Group(wish) => group::run(client, wish).await,
         Verb::Relays(wish) => relays::run(client, wish).await,
         Verb::Device(wish) => devices::run(client, wish, place).await,

@@ -54,6 +54,10 @@ pub(crate) enum CommandError {
     NoRequest(String),
     #[error("no daemon runs for this profile: start it with `stonechat serve`")]
     NotRunning,
+    #[error("this computer is on no local network")]
+    NoNetwork,
+    #[error("an invitation of this profile would give away the password of its dead drop")]
+    NoGift,
     #[error("the file {0} cannot be read: {1}")]
     File(String, io::Error),
     #[error("the folder {0} cannot be made: {1}")]
@@ -97,6 +101,8 @@ impl CommandError {
             | Self::NoRequest(_) => 6,
             Self::Unheard => 141,
             Self::NotRunning
+            | Self::NoNetwork
+            | Self::NoGift
             | Self::File(..)
             | Self::Folder(..)
             | Self::NoPassphrase(_)

@@ -128,6 +128,8 @@ pub(crate) enum Verb {
         /// `off` is at once.
         to: Switch,
     },
+    /// Gives this program and an invitation to whoever is on the same network, by a page in their browser.
+    Give(Give),
     /// Destroys the profile at once: its key first.
     Wipe,
     /// Runs the profile and its interface in the foreground.
@@ -157,6 +159,14 @@ pub(crate) struct BundleFile {
     /// One JSON object: of `export` items and bytes; of `import` taken, known and others.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `stonechat give`
+#[derive(Debug, Args)]
+pub(crate) struct Give {
+    /// How long it is given.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1440), value_name = "MINUTES")]
+    pub(crate) minutes: u64,
 }
 
 #[derive(Debug, Args)]

@@ -99,10 +99,7 @@ impl HttpServer {
             policy: policy(self.port),
             guard: Arc::new(self.guard),
         });
-        let listener = Limited {
-            listener: self.listener,
-            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-        };
+        let listener = Limited::new(self.listener, CONNECTIONS_MAX);
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!(error = %error.kind(), "the interface is no longer served");
         }
@@ -270,9 +267,17 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// A listener that takes no more connections than there is room for.
 #[derive(Debug)]
-struct Limited {
+pub(super) struct Limited {
     listener: TcpListener,
     room: Arc<Semaphore>,
+}
+
+impl Limited {
+    /// With room for so many.
+    pub(super) fn new(listener: TcpListener, connections_max: usize) -> Self {
+        let room = Arc::new(Semaphore::new(connections_max));
+        Self { listener, room }
+    }
 }
 
 impl axum::serve::Listener for Limited {

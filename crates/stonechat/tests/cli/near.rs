@@ -156,3 +156,46 @@ fn a_family_of_five_on_a_hotspot_talks_on_lan_7() {
         }
     }
 }
+
+/// What is there at an address, asked from a host.
+fn fetched(host: &Host, url: &str) -> Vec<u8> {
+    let script = "import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1]).read())";
+    let output = host.command("python3").args(["-c", script, url]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+/// No internet, no relay, and Bo has nothing but a browser.
+#[test]
+fn who_has_nothing_gets_the_program_and_an_invitation_from_somebody_near_lan_10() {
+    let (ana_s, bo_s) = on_a_wire();
+    let (mut ana, mut bo) = (Person::new("Ana", None), Person::nobody());
+    assert!(ana.run(&["give"]).err.contains("no daemon runs"));
+    ana.serve_near_on(&ana_s);
+    let home = text(&ana.home());
+    let giving = Process::start_on(&ana_s, &["--home", &home, "give"], "http://");
+    assert!(giving.said.starts_with("10.77.1.2:"), "{}", giving.said);
+    let url = format!("http://{}", giving.said);
+
+    let page = String::from_utf8(fetched(&bo_s, &url)).unwrap();
+    let given = fetched(&bo_s, &format!("{url}stonechat"));
+    assert!(
+        given == std::fs::read(crate::harness::PROGRAM).unwrap(),
+        "the very program"
+    );
+    let link = page
+        .split("<code dir=\"ltr\">")
+        .find(|part| part.starts_with("http://"));
+    let link = link.and_then(|part| part.split('<').next()).expect("an invitation");
+
+    bo.run(&["init", "--name", "Bo"]).ok();
+    bo.serve_near_on(&bo_s);
+    bo.run(&["accept", link]).ok();
+    let id = eventually("Bo asks", || {
+        let waiting = ana.run(&["requests", "--json"]).json();
+        waiting.first().map(|one| one["id"].as_str().unwrap().to_owned())
+    });
+    ana.run(&["approve", &id]).ok();
+    ana.run(&["send", "Bo", "with nothing but us"]).ok();
+    reads(&bo, "Ana", "with nothing but us");
+}
