@@ -4,6 +4,7 @@ use crate::crowd::Crowd;
 use crate::row::{self, Row};
 use anyhow::{Result, bail, ensure};
 use rusqlite::params;
+use std::collections::BTreeMap;
 use stonechat_core::api::{Answer, Connection, Query, Search};
 use stonechat_core::query::Live;
 
@@ -26,6 +27,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
         connection: Connection::Connected,
         connected: vec![],
         through: vec![],
+        tried: BTreeMap::new(),
     };
     let mut rows = vec![];
     for (what, words, hits) in [

@@ -16,10 +16,12 @@ mod search;
 mod settings;
 mod status;
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row};
 use stonechat_wire::ids::RelayId;
 
-use crate::api::{Answer, Connection as Link, Fault, Page, Query};
+use crate::api::{Answer, Connection as Link, Fault, Missed, Page, Query};
 use crate::store::{Reader, StoreError};
 
 pub use format::load_name;
@@ -45,6 +47,21 @@ pub struct Live {
     pub connected: Vec<RelayId>,
     /// Those of them that are reached through another one.
     pub through: Vec<RelayId>,
+    /// Of those that do not answer: which ways were tried last, and what came of them.
+    pub tried: BTreeMap<RelayId, Vec<LiveTry>>,
+}
+
+/// A way to a relay that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveTry {
+    /// `host:port`.
+    pub place: String,
+    /// The relay in between.
+    pub through: Option<RelayId>,
+    /// A page in a browser dialled.
+    pub by_browser: bool,
+    /// What befell it.
+    pub why: Missed,
 }
 
 /// Why a query has no answer.

@@ -6,6 +6,7 @@
 
 mod intake;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +30,7 @@ use crate::near::NearLine;
 use crate::random;
 use crate::readers::{READERS, Readers};
 use crate::rpc::Secret;
-use crate::ways::Ways;
+use crate::ways::{Change, Ways};
 
 /// OpenMLS recurses deeply while it decodes.
 const STACK_BYTES: usize = 8 << 20;
@@ -207,7 +208,7 @@ struct Open {
 }
 
 enum Next {
-    Learned,
+    Changed(Change),
     Ask(Ask),
     News(News),
     Time,
@@ -244,9 +245,13 @@ impl Loop {
                     let _ = answer.send(self.control(control));
                 }
                 Next::News(news) => self.news(news),
-                Next::Learned => {
+                Next::Changed(Change::Learned) => {
                     self.learned();
                     self.tell_connection();
+                }
+                Next::Changed(Change::Tried) => {
+                    self.tell_connection();
+                    self.publish(vec![Event::StatusChanged {}]);
                 }
                 Next::Time => self.time(),
                 Next::End => return self.close(Fault::Internal),
@@ -266,7 +271,7 @@ impl Loop {
             ask = asks.recv() => ask.map_or(Next::End, Next::Ask),
             () = tokio::time::sleep(nap) => Next::Time,
             Some(news) = open.news.recv(), if takes_news => Next::News(news),
-            () = open.ways.learns(), if open.keep_at.is_none() => Next::Learned,
+            change = open.ways.changes(open.keep_at.is_none()) => Next::Changed(change),
         }
     }
 
@@ -431,15 +436,16 @@ impl Loop {
 
     /// Tells the way to the relays where it changed.
     fn tell_connection(&self) {
-        let (connection, connected, through) = match &self.state {
+        let (connection, connected, through, tried) = match &self.state {
             State::Open(open) => {
                 let connected = open.link.answering();
-                (open.link.word(), connected.clone(), open.ways.through(connected))
+                let through = open.ways.through(connected.clone());
+                (open.link.word(), connected, through, open.ways.tried())
             }
-            State::Closed => (Connection::NoRelay, Vec::new(), Vec::new()),
+            State::Closed => (Connection::NoRelay, Vec::new(), Vec::new(), BTreeMap::new()),
         };
         let mut live = self.shared.live.lock().unwrap_or_else(PoisonError::into_inner);
-        (live.connected, live.through) = (connected, through);
+        (live.connected, live.through, live.tried) = (connected, through, tried);
         if live.connection != connection {
             tracing::info!(?connection, "the way to the relays changed");
             live.connection = connection;

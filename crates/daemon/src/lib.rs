@@ -23,6 +23,7 @@ mod random;
 mod readers;
 mod ways;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -88,6 +89,7 @@ impl Daemon {
             connection: Connection::NoRelay,
             connected: Vec::new(),
             through: Vec::new(),
+            tried: BTreeMap::new(),
         };
         let shared = Shared {
             events: Events::new(engine::now().0),

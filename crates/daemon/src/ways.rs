@@ -3,12 +3,15 @@
 //! In: errands after their commit. Out: news into the engine's queue. It also counts what no relay has confirmed, so
 //! that a command that ends soon knows when it may. The courier itself is `stonechat_transport`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use stonechat_core::api;
+use stonechat_core::query::LiveTry;
 use stonechat_transport::carrier::dialer::Dialer;
 use stonechat_transport::carrier::outer::Trust;
 use stonechat_transport::carrier::ws::Means;
+use stonechat_transport::courier::{Missed, Tries, Try};
 use stonechat_transport::{Handle, NetworkId, Reached, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId};
@@ -25,8 +28,18 @@ const NETWORK_EVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Ways {
     courier: Handle,
     learned: watch::Receiver<Remembered>,
+    tried: watch::Receiver<Tries>,
     envelopes: BTreeSet<EnvelopeId>,
     doors: BTreeSet<DoorPath>,
+}
+
+/// What has changed with the courier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    /// It has learned something that is worth keeping.
+    Learned,
+    /// It has tried other ways, or some answer.
+    Tried,
 }
 
 impl Ways {
@@ -41,6 +54,7 @@ impl Ways {
         tokio::spawn(watch_network(courier.network()));
         let ways = Self {
             learned: courier.remembered(),
+            tried: courier.tried(),
             courier,
             envelopes: BTreeSet::new(),
             doors: BTreeSet::new(),
@@ -77,11 +91,28 @@ impl Ways {
         }
     }
 
-    /// Waits until the courier has learned something.
-    pub(crate) async fn learns(&mut self) {
-        if self.learned.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// Waits until something came of another try, or, where that is asked for, until the courier has learned something.
+    pub(crate) async fn changes(&mut self, learns: bool) -> Change {
+        tokio::select! {
+            Ok(()) = self.learned.changed(), if learns => Change::Learned,
+            Ok(()) = self.tried.changed() => Change::Tried,
+            else => std::future::pending().await,
         }
+    }
+
+    /// What came of the ways to relays that do not answer.
+    pub(crate) fn tried(&self) -> BTreeMap<RelayId, Vec<LiveTry>> {
+        let tries = self.tried.borrow();
+        let shown = |of: &Try| LiveTry {
+            place: of.place.clone(),
+            through: of.through,
+            by_browser: of.by_browser,
+            why: shown(of.why),
+        };
+        tries
+            .iter()
+            .map(|(relay, tries)| (*relay, tries.iter().map(shown).collect()))
+            .collect()
     }
 
     /// What the courier has learned, as text to be kept.
@@ -109,6 +140,26 @@ impl Ways {
     /// How much no relay has confirmed.
     pub(crate) fn unconfirmed(&self) -> usize {
         self.envelopes.len().saturating_add(self.doors.len())
+    }
+}
+
+/// The courier's word for what befell a way, in the API's.
+const fn shown(why: Missed) -> api::Missed {
+    match why {
+        Missed::NoName => api::Missed::NoName,
+        Missed::Closed => api::Missed::Closed,
+        Missed::Silent => api::Missed::Silent,
+        Missed::Cut => api::Missed::Cut,
+        Missed::Frozen => api::Missed::Frozen,
+        Missed::Ended => api::Missed::Ended,
+        Missed::CertificateTime => api::Missed::CertificateTime,
+        Missed::Certificate => api::Missed::Certificate,
+        Missed::Stranger => api::Missed::Stranger,
+        Missed::Secret => api::Missed::Secret,
+        Missed::Password => api::Missed::Password,
+        Missed::NoFolder => api::Missed::NoFolder,
+        Missed::Busy => api::Missed::Busy,
+        Missed::NotPassedOn => api::Missed::NotPassedOn,
     }
 }
 

@@ -29,6 +29,7 @@ mod near;
 mod parcels;
 mod relay;
 mod splits;
+mod tries;
 mod truck;
 
 pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX};
@@ -52,6 +53,8 @@ pub use relay::{BACK_MS, BACK_MS_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LIST
 use relay::{Heard, Relay};
 use splits::{Asker, Fate, Splits};
 pub use splits::{Hello, SPLIT_MS, SPLIT_MS_MAX};
+use tries::Told;
+pub use tries::{Missed, TRIES_MAX, Tries, Try};
 use truck::Habit;
 pub use truck::{
     PROVEN_BYTES, PROVEN_PACKETS, SHORT_LOAD_BYTES, SHORT_MS, SHORT_MS_MAX, SPENT_PACKETS, TIRED_BYTES, TIRED_PACKETS,
@@ -147,6 +150,13 @@ pub enum Input {
         link: LinkId,
         /// Why.
         why: Lost,
+    },
+    /// What befell the way that a link was on, told before its end: for the person (WAY-4).
+    Missed {
+        /// Which link.
+        link: LinkId,
+        /// What.
+        why: Missed,
     },
     /// A door answered, or did not.
     Knocked {
@@ -285,6 +295,8 @@ pub enum Output {
     Near(bool),
     /// These relays are reached on their own ways, and there: what a device may lend (FWD-12).
     Reached(Reached),
+    /// What came of the ways to relays that do not answer (WAY-4).
+    Tried(Tries),
     /// Tell core.
     News(News),
     /// What works has changed: keep it.
@@ -308,6 +320,7 @@ pub struct Courier {
     vain: Vain,
     has_browser: bool,
     reached: Reached,
+    tries: Told,
     remembered: Remembered,
     /// What was learned here; nothing until the first input tells the time.
     here: Option<Learned>,
@@ -334,6 +347,7 @@ impl Courier {
             vain: Vain::default(),
             has_browser: false,
             reached: Reached::new(),
+            tries: Told::default(),
             remembered,
             here: None,
             next_link: 1,
@@ -358,6 +372,9 @@ impl Courier {
             Input::Used { link, used } => self.with_relay(link, |relay| relay.used(used)),
             Input::Relieved { link } => {
                 self.hello_ended(now, Asker::Link(link), Fate::Answered);
+                if let Some(id) = self.links.get(&link) {
+                    self.tries.over(id);
+                }
                 self.with_relay(link, |relay| relay.relieved(now));
                 self.keep_way(link);
             }
@@ -367,6 +384,7 @@ impl Courier {
                 let dice = self.dice.next_u32();
                 self.with_relay(link, |relay| relay.not_relieved(now, dice));
             }
+            Input::Missed { link, why } => self.missed(link, why),
             Input::Lost { link, why } => self.lost(now, link, why),
             Input::Knocked { id, answer } => self.knocked(now, id, answer),
             Input::Browser(is_there) => self.browser(now, is_there),
@@ -465,6 +483,7 @@ impl Courier {
     fn forget_relay(&mut self, now: Timestamp, id: RelayId) {
         self.parcels.forget_relay(id);
         let Some(relay) = self.relays.remove(&id) else { return };
+        self.tries.over(&id);
         self.helper_left(now, id);
         for link in relay.links() {
             self.end(now, link);
@@ -535,7 +554,10 @@ impl Courier {
             Heard::Greeting(time) => self.greeted(id, time),
             Heard::Arrival(arrival) => self.arrived(arrival),
             Heard::News(news) => self.news(news),
-            Heard::Hopeless => self.give_up(now, link, HOPELESS_RETRY_MS),
+            Heard::Hopeless => {
+                self.missed(link, Missed::Secret);
+                self.give_up(now, link, HOPELESS_RETRY_MS);
+            }
         }
     }
 
@@ -543,6 +565,7 @@ impl Courier {
         if self.relays.get(&id).is_some_and(Relay::is_ordinary) {
             self.offline_at = None;
         }
+        self.tries.over(&id);
         self.news(News::Greeting { relay: id, time });
         self.links_of(id).into_iter().for_each(|link| self.keep_way(link));
     }
@@ -736,6 +759,7 @@ impl Courier {
         self.knock(now);
         self.remember(now);
         self.tell_reached();
+        self.tell_tries();
     }
 
     fn tell_reached(&mut self) {
@@ -772,6 +796,7 @@ impl Courier {
     fn check_silence(&mut self, now: Timestamp) {
         let dead: BTreeSet<LinkId> = self.relays.values().filter_map(|relay| relay.dead_link(now)).collect();
         for link in dead {
+            self.fell_silent(link);
             self.give_up(now, link, 0);
         }
         for relay in self.relays.values_mut() {

@@ -18,7 +18,7 @@ use crate::carrier::drop::{self, Drops};
 use crate::carrier::knock::{KnockFailure, knock_saying};
 use crate::carrier::outer::Trust;
 use crate::carrier::ws::{Command, Dial, Means, Truck, carry};
-use crate::courier::{Courier, Hello, Hop, Input, LinkId, NetworkId, Output, Reached, Remembered};
+use crate::courier::{Courier, Hello, Hop, Input, LinkId, NetworkId, Output, Reached, Remembered, Tries};
 use crate::lan;
 
 /// Errands that wait for the courier.
@@ -47,6 +47,7 @@ pub struct Handle {
     remembered: watch::Receiver<Remembered>,
     near: watch::Receiver<bool>,
     reached: watch::Receiver<Reached>,
+    tried: watch::Receiver<Tries>,
     task: JoinHandle<()>,
 }
 
@@ -70,11 +71,13 @@ impl Transport {
         let (network, networks) = watch::channel(remembered.network);
         let (near, nears) = watch::channel(false);
         let (reached, reaches) = watch::channel(Reached::new());
+        let (tries, tried) = watch::channel(Tries::new());
         let told = Told {
             news,
             keep,
             near,
             reached,
+            tried: tries,
         };
         let task = tokio::spawn(run((errands_in, networks), told, means, seed, remembered));
         (
@@ -84,6 +87,7 @@ impl Transport {
                 remembered: kept,
                 near: nears,
                 reached: reaches,
+                tried,
                 task,
             },
             news_out,
@@ -127,6 +131,11 @@ impl Handle {
         self.reached.clone()
     }
 
+    /// What came of the ways to relays that do not answer (WAY-4); changes are seen on it.
+    pub fn tried(&self) -> watch::Receiver<Tries> {
+        self.tried.clone()
+    }
+
     /// Ends the courier; connections say their goodbyes by themselves.
     pub async fn stop(self) {
         drop(self.errands);
@@ -145,24 +154,22 @@ pub struct Told {
     pub near: watch::Sender<bool>,
     /// The same: what it may pass on to.
     pub reached: watch::Sender<Reached>,
+    /// Whoever shows the person why a relay does not answer.
+    pub tried: watch::Sender<Tries>,
 }
 
 /// Runs until every sender of errands, or the receiver of news, is gone.
 pub async fn run(
     (mut errands, mut networks): (mpsc::Receiver<Errand>, watch::Receiver<NetworkId>),
-    Told {
-        news,
-        keep,
-        near,
-        reached,
-    }: Told,
+    told: Told,
     means: Means,
     seed: [u8; 32],
     remembered: Remembered,
 ) {
     let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
     let mut browser = means.dialer.is_there();
-    let mut driver = Driver::new(Courier::new(seed, remembered), means, events, (keep, near, reached));
+    let news = told.news.clone();
+    let mut driver = Driver::new(Courier::new(seed, remembered), means, events, told);
     driver.input(Input::Browser(*browser.borrow_and_update()));
     loop {
         let wake_at = driver.drain();
@@ -199,9 +206,7 @@ struct Driver {
     look: Option<AbortHandle>,
     events: mpsc::Sender<Input>,
     news: VecDeque<News>,
-    keep: watch::Sender<Remembered>,
-    near: watch::Sender<bool>,
-    reached: watch::Sender<Reached>,
+    told: Told,
 }
 
 /// A connection's task: told what to do until the courier closes it.
@@ -211,12 +216,7 @@ struct Link {
 }
 
 impl Driver {
-    fn new(
-        courier: Courier,
-        means: Means,
-        events: mpsc::Sender<Input>,
-        (keep, near, reached): (watch::Sender<Remembered>, watch::Sender<bool>, watch::Sender<Reached>),
-    ) -> Self {
+    fn new(courier: Courier, means: Means, events: mpsc::Sender<Input>, told: Told) -> Self {
         let (links, knocks, news) = (HashMap::new(), Vec::new(), VecDeque::new());
         Self {
             courier,
@@ -228,9 +228,7 @@ impl Driver {
             look: None,
             events,
             news,
-            keep,
-            near,
-            reached,
+            told,
         }
     }
 
@@ -325,10 +323,11 @@ impl Driver {
                     hello,
                 } => self.knock(id, (hello, address), path, proof, have),
                 Output::Look => self.look(),
-                Output::Near(runs) => drop(self.near.send_replace(runs)),
-                Output::Reached(reached) => drop(self.reached.send_replace(reached)),
+                Output::Near(runs) => drop(self.told.near.send_replace(runs)),
+                Output::Reached(reached) => drop(self.told.reached.send_replace(reached)),
+                Output::Tried(tries) => drop(self.told.tried.send_replace(tries)),
                 Output::News(news) => self.news.push_back(news),
-                Output::Remember(remembered) => drop(self.keep.send(remembered)),
+                Output::Remember(remembered) => drop(self.told.keep.send(remembered)),
             }
         }
     }

@@ -63,6 +63,8 @@ mod odd_drop;
 mod odd_mail;
 #[path = "loopback/tls.rs"]
 mod tls;
+#[path = "loopback/tries.rs"]
+mod tries;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NO_END: Timestamp = Timestamp(u64::MAX);

@@ -172,6 +172,56 @@ pub struct Relay {
     pub answered_at: Option<u64>,
     /// Contacts who were dealt it as their entrance, by name.
     pub dealt_to: Vec<String>,
+    /// Where it does not answer: which ways were tried last, the newest first.
+    pub tried: Vec<Tried>,
+}
+
+/// A way to a relay that was tried, and what befell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Tried {
+    /// `host:port` that was dialled; a drop's without user and password.
+    pub place: String,
+    /// The address of the relay in between, where it led through one.
+    pub through: Option<String>,
+    /// A page in a browser dialled.
+    pub by_browser: bool,
+    /// What befell it.
+    pub why: Missed,
+}
+
+/// What befell a way to a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum Missed {
+    /// The name leads nowhere.
+    NoName,
+    /// Nobody listens there.
+    Closed,
+    /// Nothing comes back.
+    Silent,
+    /// It was cut off while hands were shaken.
+    Cut,
+    /// It stood, and then nothing came any more.
+    Frozen,
+    /// It stood, and ended.
+    Ended,
+    /// The certificate is not valid at this device's time.
+    CertificateTime,
+    /// The certificate is not believed for another reason.
+    Certificate,
+    /// Somebody else answers there: another relay, or no relay at all.
+    Stranger,
+    /// The relay's secret is not taken.
+    Secret,
+    /// The drop's password is not taken.
+    Password,
+    /// The drop's folder or mailbox is not there.
+    NoFolder,
+    /// Who answers has no time or no room for it now.
+    Busy,
+    /// The relay in between does not reach it.
+    NotPassedOn,
 }
 
 /// Language and looks of the interface.

@@ -241,6 +241,8 @@ fn typescript() -> String {
         SafetyNumber,
         Connection,
         Relay,
+        Tried,
+        Missed,
         Settings,
         Status,
     );

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::people::request_count;
-use super::{Live, hex_at, number_at};
-use crate::api::{Me, Relay, Status};
+use super::{Live, LiveTry, hex_at, number_at};
+use crate::api::{Me, Relay, Status, Tried};
 use crate::store::StoreError;
 use stonechat_wire::address::shown;
 use stonechat_wire::ids::RelayId;
@@ -92,9 +92,33 @@ fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
             private: row.get("private")?,
             answered_at: row.get::<_, Option<i64>>("answered_at")?.map(i64::unsigned_abs),
             dealt_to: dealt_to(db, relay)?,
+            tried: tried(db, live, relay)?,
         })
     })?;
     Ok(relays.collect::<Result<_, _>>()?)
+}
+
+/// Which ways to a relay that does not answer were tried last.
+fn tried(db: &Connection, live: &Live, relay: RelayId) -> rusqlite::Result<Vec<Tried>> {
+    let tries = live.tried.get(&relay).filter(|_| !live.connected.contains(&relay));
+    let shown = |of: &LiveTry| {
+        Ok(Tried {
+            place: of.place.clone(),
+            through: of.through.map(|helper| address(db, helper)).transpose()?,
+            by_browser: of.by_browser,
+            why: of.why,
+        })
+    };
+    tries.into_iter().flatten().map(shown).collect()
+}
+
+fn address(db: &Connection, relay: RelayId) -> rusqlite::Result<String> {
+    let sql = "SELECT address FROM relay WHERE relay = ?";
+    let address: Option<String> = db
+        .prepare_cached(sql)?
+        .query_row([relay.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(address.map(|address| shown(&address)).unwrap_or_default())
 }
 
 /// The contacts who were dealt this entrance.

@@ -20,6 +20,7 @@ fn live() -> Live {
         connection: Connection::Connected,
         connected: vec![],
         through: vec![],
+        tried: std::collections::BTreeMap::new(),
     }
 }
 

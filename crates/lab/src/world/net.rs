@@ -153,7 +153,7 @@ impl World {
                 Output::News(one) => news.push(one),
                 Output::Remember(remembered) => self.nodes[d].remembered = remembered,
                 // No world has a local network.
-                Output::Look | Output::Near(_) | Output::Reached(_) => {}
+                Output::Look | Output::Near(_) | Output::Reached(_) | Output::Tried(_) => {}
             }
         }
         for (name, frames) in frames {

@@ -1,10 +1,10 @@
 //! `init`, `words`, `status`.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{self, Acceptance, AcceptanceState, Connection, Invite, Me, Relay, Status, Words};
+use stonechat_daemon::types::{self, Acceptance, AcceptanceState, Connection, Invite, Me, Status, Words};
 use tokio::time::Instant;
 
-use super::drops;
+use super::{drops, relays};
 use crate::client::{Client, PATIENCE, Place};
 use crate::failure::CommandError;
 use crate::grammar::{self, Init, Listing};
@@ -76,26 +76,6 @@ pub(super) async fn status(client: &mut Client, listing: &Listing) -> Result<(),
     print_invitations(client).await
 }
 
-/// Whose a relay is.
-pub(super) const fn whose(relay: &Relay) -> &'static str {
-    match (relay.own, relay.private) {
-        (true, true) => "own, private",
-        (true, false) => "own",
-        (false, _) => "lent",
-    }
-}
-
-/// How a relay is, and since when.
-pub(super) fn state(relay: &Relay) -> String {
-    match (relay.withholds, relay.connected, relay.answered_at) {
-        (true, ..) => "keeps messages back".to_owned(),
-        (false, true, _) if relay.through => "connected through another relay".to_owned(),
-        (false, true, _) => "connected".to_owned(),
-        (false, false, Some(at)) => format!("not connected, answered last {}", show::time(at)),
-        (false, false, None) => "not connected, never answered".to_owned(),
-    }
-}
-
 fn print(status: &Status) -> Result<(), CommandError> {
     match &status.me {
         Some(me) => show::line(&format!("{}  {}", show::tame(&me.name), me.id))?,
@@ -113,8 +93,8 @@ fn print(status: &Status) -> Result<(), CommandError> {
         show::line(&clock)?;
     }
     for relay in &status.relays {
-        let (whose, state) = (whose(relay), state(relay));
-        show::line(&format!("relay: {} ({whose}, {state})", show::tame(&relay.address)))?;
+        show::line(&format!("relay: {}", relays::words(relay)))?;
+        relays::tries(relay).iter().try_for_each(|line| show::line(line))?;
     }
     show::line(&format!(
         "queued: {}  unread: {}  requests: {}",

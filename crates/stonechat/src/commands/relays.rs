@@ -1,10 +1,10 @@
 //! `relays`: which relays the profile uses, and adding and taking back one's own.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{ById, Relay, RelayAdd, Status};
+use stonechat_daemon::types::{ById, Missed, Relay, RelayAdd, Status, Tried};
 use tokio::time::Instant;
 
-use super::{account, drops};
+use super::drops;
 use crate::client::{Client, PATIENCE};
 use crate::failure::CommandError;
 use crate::grammar::{Relays, RelaysAdd, RelaysWish};
@@ -28,6 +28,7 @@ async fn list(client: &mut Client, as_json: bool) -> Result<(), CommandError> {
             show::json_line(&relay)?;
         } else {
             show::line(&line(&relay))?;
+            tries(&relay).iter().try_for_each(|line| show::line(line))?;
         }
     }
     Ok(())
@@ -46,12 +47,65 @@ fn line(relay: &Relay) -> String {
         true => String::new(),
         false => format!("  given to: {}", dealt.join(", ")),
     };
-    format!(
-        "{id}  {} ({}, {}){dealt}",
-        show::tame(&relay.address),
-        account::whose(relay),
-        account::state(relay)
-    )
+    format!("{id}  {}{dealt}", words(relay))
+}
+
+/// Address, whose it is, and how it is.
+pub(super) fn words(relay: &Relay) -> String {
+    format!("{} ({}, {})", show::tame(&relay.address), whose(relay), state(relay))
+}
+
+/// Whose a relay is.
+const fn whose(relay: &Relay) -> &'static str {
+    match (relay.own, relay.private) {
+        (true, true) => "own, private",
+        (true, false) => "own",
+        (false, _) => "lent",
+    }
+}
+
+/// How a relay is, and since when.
+fn state(relay: &Relay) -> String {
+    match (relay.withholds, relay.connected, relay.answered_at) {
+        (true, ..) => "keeps messages back".to_owned(),
+        (false, true, _) if relay.through => "connected through another relay".to_owned(),
+        (false, true, _) => "connected".to_owned(),
+        (false, false, Some(at)) => format!("not connected, answered last {}", show::time(at)),
+        (false, false, None) => "not connected, never answered".to_owned(),
+    }
+}
+
+/// What came of the ways to a relay that does not answer, a line each.
+pub(super) fn tries(relay: &Relay) -> Vec<String> {
+    let line = |of: &Tried| {
+        let by = match (&of.through, of.by_browser) {
+            (Some(helper), _) => format!(", through {}", show::tame(helper)),
+            (None, true) => ", by the browser".to_owned(),
+            (None, false) => String::new(),
+        };
+        format!("  tried {}{by}: {}", show::tame(&of.place), befell(of.why))
+    };
+    relay.tried.iter().map(line).collect()
+}
+
+/// What befell a way, in words.
+const fn befell(why: Missed) -> &'static str {
+    match why {
+        Missed::NoName => "its name leads nowhere",
+        Missed::Closed => "nobody listens there",
+        Missed::Silent => "nothing comes back",
+        Missed::Cut => "cut off in the handshake",
+        Missed::Frozen => "connected, then nothing came any more",
+        Missed::Ended => "the connection ended",
+        Missed::CertificateTime => "its certificate is not valid at this computer's time",
+        Missed::Certificate => "its certificate is not believed",
+        Missed::Stranger => "somebody else answers there, or a relay that does not know this route any more",
+        Missed::Secret => "the relay does not take the secret of its route",
+        Missed::Password => "the server does not take the password",
+        Missed::NoFolder => "the folder or mailbox is not there",
+        Missed::Busy => "it has no time or room now",
+        Missed::NotPassedOn => "the relay in between does not reach it",
+    }
 }
 
 async fn add(client: &mut Client, add: &RelaysAdd) -> Result<(), CommandError> {

@@ -71,7 +71,14 @@ fn without_a_relay_messages_queue_and_leave_later() {
     assert_eq!((lines.len(), lines[1]), (2, "queued"), "{done:?}");
     assert!(done.err.contains("no relay"), "{done:?}");
     assert_eq!(ana.state_of("Bo", lines[0]), "queued");
+    // proves: WAY-4
+    let status = ana.run(&["status"]).ok();
+    let why = format!("tried {}: nobody listens there", relay.address());
+    assert!(status.contains(&why), "{status}");
     relay.restart();
+    eventually("it answers", || {
+        (!ana.run(&["status"]).ok().contains("tried")).then_some(())
+    });
     let got = bo.run(&["receive", "--wait", "60", "--json"]).json();
     assert_eq!(got[0]["id"], lines[0]);
 }

@@ -19,9 +19,9 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use super::knock::{KNOCK_MAX, KnockFailure};
-use super::outer::{Trust, is_silence};
+use super::outer::{self, Trust, is_silence};
 use super::ws::{Command, Dial};
-use crate::courier::{Input, LinkId, Lost};
+use crate::courier::{Input, LinkId, Lost, Missed};
 use connector::AskError;
 use folder::{Folder, Got};
 use index::Index;
@@ -92,6 +92,23 @@ impl DropError {
     }
 }
 
+impl DropError {
+    /// What the person is told of it.
+    fn missed(&self) -> Missed {
+        match self {
+            Self::Ask(AskError::Unreachable(error)) => outer::missed(error),
+            Self::Ask(AskError::Slow) => Missed::Silent,
+            Self::Denied => Missed::Password,
+            Self::NoMailbox | Self::Status(404 | 410) => Missed::NoFolder,
+            Self::Status(500..) | Self::Refused => Missed::Busy,
+            Self::Ask(AskError::Malformed | AskError::TooLong) | Self::Status(_) | Self::NotThisDrop => {
+                Missed::Stranger
+            }
+            Self::ClockMoved | Self::Unwanted => Missed::Ended,
+        }
+    }
+}
+
 /// What is known of each drop, for as long as the transport runs: which objects were read, and which cursors were given.
 #[derive(Debug, Default)]
 pub struct Drops {
@@ -121,6 +138,8 @@ pub async fn carry(
     let error = talk(dial, known, &mut commands, &events).await;
     tracing::debug!(%error, "a drop's link ended");
     if !matches!(error, DropError::Unwanted) {
+        let why = error.missed();
+        let _ = events.send(Input::Missed { link, why }).await;
         let why = error.lost();
         // Nobody listens when everything ends.
         let _ = events.send(Input::Lost { link, why }).await;

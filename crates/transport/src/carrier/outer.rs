@@ -18,13 +18,13 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, version};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, RootCertStore, version};
 use tokio_util::either::Either;
 
 use super::channel::Through;
 use super::cut;
 use super::meter::{Meter, Metered};
-use crate::courier::{Hello, helper};
+use crate::courier::{Hello, Missed, helper};
 
 /// A connection, plain or inside TLS.
 pub type Outer = Either<Metered, Box<TlsStream<Metered>>>;
@@ -103,6 +103,34 @@ pub fn is_refusal(error: &io::Error) -> bool {
     is_befallen(error, Befallen::Refused)
 }
 
+/// What befell a way, by an error of [`reach`] or of a connection (WAY-4).
+pub fn missed(error: &io::Error) -> Missed {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+    };
+    let inner = error.get_ref();
+    if let Some(befallen) = inner.and_then(|inner| inner.downcast_ref::<Befallen>()) {
+        return befallen.missed();
+    }
+    if let Some(rustls::Error::InvalidCertificate(why)) = inner.and_then(|inner| inner.downcast_ref()) {
+        return certificate(why);
+    }
+    match error.kind() {
+        ConnectionRefused => Missed::Closed,
+        ConnectionReset | ConnectionAborted => Missed::Cut,
+        TimedOut | HostUnreachable | NetworkUnreachable => Missed::Silent,
+        _ended => Missed::Ended,
+    }
+}
+
+const fn certificate(why: &CertificateError) -> Missed {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match why {
+        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => Missed::CertificateTime,
+        _other => Missed::Certificate,
+    }
+}
+
 fn is_befallen(error: &io::Error, wanted: Befallen) -> bool {
     let befallen = error.get_ref().and_then(|inner| inner.downcast_ref());
     befallen == Some(&wanted)
@@ -111,12 +139,38 @@ fn is_befallen(error: &io::Error, wanted: Befallen) -> bool {
 /// What befell a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Befallen {
+    #[error("the name leads nowhere")]
+    NoName,
     #[error("no answer to the hello")]
     Silenced,
     #[error("a reset in answer to the hello")]
     Reset,
     #[error("a no to the hello")]
     Refused,
+}
+
+impl Befallen {
+    const fn missed(self) -> Missed {
+        match self {
+            Self::NoName => Missed::NoName,
+            Self::Silenced => Missed::Silent,
+            Self::Reset | Self::Refused => Missed::Cut,
+        }
+    }
+}
+
+/// The numbers that a place leads to.
+async fn found(place: &str) -> io::Result<Vec<SocketAddr>> {
+    let no_name = |kind| io::Error::new(kind, Befallen::NoName);
+    let found: Vec<SocketAddr> = lookup_host(place)
+        .await
+        .map_err(|error| no_name(error.kind()))?
+        .collect();
+    if found.is_empty() {
+        Err(no_name(io::ErrorKind::NotFound))
+    } else {
+        Ok(found)
+    }
 }
 
 /// Goes a way, in [`TCP_MAX`] and [`TLS_MAX`]: other limits are the caller's.
@@ -129,7 +183,8 @@ pub async fn reach_saying(hello: Hello, way: &str, trust: &Trust) -> io::Result<
     if helper(way).is_some() {
         return Err(io::ErrorKind::NotConnected.into());
     }
-    connect(hello, way, trust, TcpStream::connect(dialled(way))).await
+    let going = async { TcpStream::connect(&found(dialled(way)).await?[..]).await };
+    connect(hello, way, trust, going).await
 }
 
 /// The same through another relay, in [`CHANNEL_MAX`] and [`TLS_MAX`].
@@ -143,8 +198,8 @@ pub async fn reach_through(through: &Through, way: &str, trust: &Trust) -> io::R
 /// The same, but only to where anybody could go: not to this computer, nor to a network of its own (DRP-19).
 pub async fn reach_outside(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
     let going = async {
-        let found = lookup_host(dialled(way)).await?;
-        let outside: Vec<SocketAddr> = found.filter(|place| is_outside(place.ip())).collect();
+        let mut outside = found(dialled(way)).await?;
+        outside.retain(|place| is_outside(place.ip()));
         TcpStream::connect(&outside[..]).await
     };
     connect(Hello::Whole, way, trust, going).await

@@ -28,8 +28,8 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::channel::{Channels, Through, is_not_passed_on};
 use super::dialer::{Dialer, Line};
 use super::meter::Meter;
-use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying, reach_through};
-use crate::courier::{Hello, Input, LinkId, Lost, Used, is_by_browser};
+use super::outer::{self, Outer, Trust, is_refusal, is_reset, is_silence, reach_saying, reach_through};
+use crate::courier::{Hello, Input, LinkId, Lost, Missed, Used, is_by_browser};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -179,6 +179,23 @@ impl LinkError {
         }
     }
 
+    /// What the person is told of it; nothing where it was not wanted any more.
+    pub fn missed(&self) -> Option<Missed> {
+        Some(match self {
+            Self::Unreachable(error) if is_not_passed_on(error) => Missed::NotPassedOn,
+            Self::Unreachable(error) => outer::missed(error),
+            Self::Slow => Missed::Silent,
+            Self::WebSocket(error) => match &**error {
+                WebSocketError::Http(answer) if is_later(answer.status()) => Missed::Busy,
+                WebSocketError::Http(_) | WebSocketError::HttpFormat(_) => Missed::Stranger,
+                _ => Missed::Ended,
+            },
+            Self::Face(_) | Self::Session(_) | Self::Frame(_) | Self::Text => Missed::Stranger,
+            Self::Closed => Missed::Ended,
+            Self::Unwanted => return None,
+        })
+    }
+
     /// Whether only the connection is lost, so that the session may go on with another.
     const fn is_of_the_socket(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::WebSocket(_))
@@ -209,6 +226,9 @@ pub async fn carry(
     };
     tracing::debug!(%error, "a link ended");
     if !matches!(error, LinkError::Unwanted) {
+        if let Some(why) = error.missed() {
+            let _ = events.send(Input::Missed { link, why }).await;
+        }
         // Nobody listens when everything ends.
         let _ = events
             .send(Input::Lost {
@@ -427,6 +447,9 @@ impl<'a> Talk<'a> {
             Ok(relieved) => relieved,
             Err(error) if self.is_stranded => return Err(error),
             Err(error) => {
+                if let Some(why) = error.missed() {
+                    self.report(Input::Missed { link: self.link, why }).await;
+                }
                 let why = error.lost();
                 self.report(Input::NotRelieved { link: self.link, why }).await;
                 return Ok(());

@@ -561,6 +561,12 @@ impl Relay {
         }
     }
 
+    /// The way that a link is on, or is dialling.
+    pub(super) fn way(&self, link: LinkId) -> Option<String> {
+        let dialling = self.dialling(link).map(str::to_owned);
+        dialling.or_else(|| self.address())
+    }
+
     /// The addresses for another connection, if one should take over (TRK-3, TRK-4): after a failure others first.
     pub(super) fn to_relieve(&self, now: Timestamp) -> Vec<String> {
         let Link::Up(up) = &self.link else { return Vec::new() };

@@ -2108,7 +2108,37 @@ answeredAt: number | null,
 /**
  * Contacts who were dealt it as their entrance, by name.
  */
-dealtTo: Array<string>, };
+dealtTo: Array<string>, 
+/**
+ * Where it does not answer: which ways were tried last, the newest first.
+ */
+tried: Array<Tried>, };
+
+/**
+ * A way to a relay that was tried, and what befell it.
+ */
+export type Tried = { 
+/**
+ * `host:port` that was dialled; a drop's without user and password.
+ */
+place: string, 
+/**
+ * The address of the relay in between, where it led through one.
+ */
+through: string | null, 
+/**
+ * A page in a browser dialled.
+ */
+byBrowser: boolean, 
+/**
+ * What befell it.
+ */
+why: Missed, };
+
+/**
+ * What befell a way to a relay.
+ */
+export type Missed = "noName" | "closed" | "silent" | "cut" | "frozen" | "ended" | "certificateTime" | "certificate" | "stranger" | "secret" | "password" | "noFolder" | "busy" | "notPassedOn";
 
 /**
  * Language and looks of the interface.

@@ -26,6 +26,29 @@ for (const lang of ['en', 'ru'] as const) {
       await expect(page.getByText('sesame')).toHaveCount(0);
     });
 
+    test('why a relay does not answer is told to whoever asks', async ({ page, open }) => {
+      await open({ scenario: 'talk', lang });
+      await page.evaluate(() => {
+        const { backend } = window.mock!;
+        backend.setConnection('offline');
+        backend.relays[0]!.tried = [
+          { place: '192.0.2.7:8443', through: null, byBrowser: false, why: 'silent' },
+          { place: 'relay.example:443', through: null, byBrowser: true, why: 'ended' },
+          { place: 'relay.example:443', through: 'other.example:443', byBrowser: false, why: 'notPassedOn' },
+          { place: 'relay.example:443', through: null, byBrowser: false, why: 'noName' },
+        ];
+        backend.emit({ kind: 'statusChanged' });
+      });
+      await page.getByRole('button', { name: words.connection.offline.line }).tap();
+      const dialog = page.getByRole('dialog');
+      await expect(dialog.getByText(words.connection.missed.noName)).toBeHidden();
+      await dialog.getByText(words.connection.tried(4)).tap();
+      for (const why of ['silent', 'ended', 'notPassedOn', 'noName'] as const) await expect(dialog.getByText(words.connection.missed[why])).toBeVisible();
+      await expect(dialog.getByText(words.connection.triedThrough('other.example:443'))).toBeVisible();
+      await expect(dialog.getByText(words.connection.triedByBrowser)).toBeVisible();
+      await expectAccessibleIn(page, lang);
+    });
+
     test('a private relay says to whom it was given, and is taken back', async ({ page, open }) => {
       await open({ scenario: 'talk', hash: '#/settings', lang });
       await page.getByRole('button', { name: words.settings.addRelay }).tap();
