@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::censor::Censor;
 use crate::censor::machine::Machine;
-use crate::peer::{Outcome, Peer, Work, echo, hosts, ours};
+use crate::peer::{Load, Outcome, Peer, Work, echo, ephemeral, hosts, ours, stream};
 use crate::router::{Link, Plan, Router, RouterError};
 
 /// One thing to measure.
@@ -65,6 +65,21 @@ pub struct Row {
     pub first_after_block_ms: Option<u64>,
     /// How often all connections were cut.
     pub kills: usize,
+    /// Connections that were.
+    #[serde(default)]
+    pub cuts: u64,
+    /// From the beginning of the work to when the last came, if all did.
+    #[serde(default)]
+    pub all_ms: Option<u64>,
+    /// Of a stream: of a hundred pieces, so many came within 200 ms.
+    #[serde(default)]
+    pub within_200_ms: Option<f64>,
+    /// The same within 400 ms.
+    #[serde(default)]
+    pub within_400_ms: Option<f64>,
+    /// The longest time in which nothing came, of either direction.
+    #[serde(default)]
+    pub gap_max_ms: Option<u64>,
     /// Of all cuts, the longest from it to the first that was due after it and came.
     pub after_kill_max_ms: Option<u64>,
     /// How long two people took to meet (Stonechat only).
@@ -111,6 +126,7 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
     row.met_ms = met.map(ms);
     row.wire_bytes = traffic.wire_bytes;
     row.handshakes = traffic.openings;
+    row.cuts = traffic.cuts;
     row.hits = traffic.deeds.hits;
     row.residual_scale = cell.residual_scale;
     row.commit = commit();
@@ -121,7 +137,9 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
 /// When connections are cut, since the work began: one in each equal part of it, at a time of its own.
 fn kills(cell: &Cell) -> Vec<Duration> {
     let mut dice = ChaCha20Rng::seed_from_u64(cell.seed);
-    let whole = cell.work.pace * u32::try_from(cell.work.texts).unwrap_or(u32::MAX);
+    // The last text is due after the last of them.
+    let gaps = cell.work.texts.saturating_sub(1);
+    let whole = cell.work.pace * u32::try_from(gaps).unwrap_or(u32::MAX);
     let part = whole / u32::try_from(cell.kills.max(1)).unwrap_or(u32::MAX);
     let parts = 0..u32::try_from(cell.kills).unwrap_or(u32::MAX);
     parts
@@ -140,10 +158,15 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
         Peer::StonechatDrop => ours::Face::Drop,
         Peer::StonechatMail => ours::Face::Mail,
         Peer::StonechatPlain => ours::Face::Plain,
-        Peer::TlsBlocked | Peer::TlsOwn | Peer::WebSocket | Peer::Random => {
+        Peer::TlsBlocked => return (None, alone(cell, router, echo::Kind::TlsBlocked, (onset, kills))),
+        Peer::TlsOwn => return (None, alone(cell, router, echo::Kind::TlsOwn, (onset, kills))),
+        Peer::Adaptive => return (None, alone(cell, router, echo::Kind::Adaptive, (onset, kills))),
+        Peer::WebSocket => return (None, alone(cell, router, echo::Kind::WebSocket, (onset, kills))),
+        Peer::Random => return (None, alone(cell, router, echo::Kind::Random, (onset, kills))),
+        Peer::StonechatEphemeral => {
             begin_later(router, onset);
             cut_later(router, kills);
-            return (None, echo::run(router, cell.peer, cell.work));
+            return (None, ephemeral::run(router, &cell.program, cell.work));
         }
     };
     let friends = ours::Friends::start(router, &cell.program, face);
@@ -151,6 +174,16 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
     begin_later(router, onset);
     cut_later(router, kills);
     (met, friends.talk(cell.work, Instant::now()))
+}
+
+/// One of the simple peers, which meets nobody first.
+fn alone(cell: &Cell, router: &Arc<Router>, kind: echo::Kind, (onset, kills): Times) -> Outcome {
+    begin_later(router, onset);
+    cut_later(router, kills);
+    match cell.work.load {
+        Load::Stream => stream::run(router, kind, cell.work),
+        Load::Texts | Load::Kilobytes | Load::Media => echo::run(router, kind, cell.work),
+    }
 }
 
 fn begin_later(router: &Arc<Router>, onset: Duration) {
@@ -187,6 +220,14 @@ fn first_after(outcome: &Outcome, moment: Duration) -> Option<u64> {
 fn figures(outcome: &Outcome, onset: Duration) -> Row {
     let mut took: Vec<u64> = outcome.texts.iter().filter_map(|(_, took)| took.map(ms)).collect();
     took.sort_unstable();
+    let came_at = outcome.texts.iter().map(|(due, took)| took.map(|took| ms(*due + took)));
+    let all_ms = came_at
+        .collect::<Option<Vec<_>>>()
+        .and_then(|all| all.into_iter().max());
+    let within = |most: u64| {
+        let share = took.iter().filter(|took| **took <= most).count() as f64 / outcome.texts.len().max(1) as f64;
+        outcome.gap_max.map(|_| (share * 1000.0).round() / 10.0)
+    };
     Row {
         censor: String::new(),
         peer: String::new(),
@@ -200,6 +241,11 @@ fn figures(outcome: &Outcome, onset: Duration) -> Row {
         p99_ms: part(&took, 99),
         first_after_block_ms: first_after(outcome, onset),
         kills: 0,
+        cuts: 0,
+        all_ms,
+        within_200_ms: within(200),
+        within_400_ms: within(400),
+        gap_max_ms: outcome.gap_max.map(ms),
         after_kill_max_ms: None,
         met_ms: None,
         wire_bytes: 0,
@@ -212,21 +258,21 @@ fn figures(outcome: &Outcome, onset: Duration) -> Row {
 }
 
 /// The value below which so many of a hundred lie (nearest rank).
-fn part(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(crate) fn part(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
 }
 
-fn ms(time: Duration) -> u64 {
+pub(crate) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load() -> f64 {
+pub(crate) fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let output = std::process::Command::new("git")
         .args(["describe", "--always", "--dirty"])
         .output();
@@ -313,6 +359,39 @@ fn sum(rows: &[&Row]) -> String {
     }
 }
 
+/// The cells of the kill run: every way to hold a conversation, ten cuts in each, one each four seconds.
+pub const KILL_PEERS: [Peer; 5] = [
+    Peer::Stonechat,
+    Peer::StonechatTwo,
+    Peer::StonechatHop,
+    Peer::StonechatListed,
+    Peer::StonechatPlain,
+];
+
+/// Cuts of one of them.
+pub const KILLS: usize = 10;
+/// The next text comes within so long of a cut, in ms.
+pub const AFTER_KILL_MS_MAX: u64 = 5_000;
+
+/// What a row of the kill run breaks.
+pub fn broken_by_kills(row: &Row) -> Vec<String> {
+    let asked = [
+        (
+            row.delivered == row.sent,
+            format!("{} of {} came", row.delivered, row.sent),
+        ),
+        (row.duplicated == 0, format!("{} came twice", row.duplicated)),
+        (row.kills == KILLS, format!("{} kills", row.kills)),
+        (row.cuts >= KILLS as u64, format!("{} connections were cut", row.cuts)),
+        (
+            row.after_kill_max_ms.is_some_and(|after| after <= AFTER_KILL_MS_MAX),
+            format!("the next after {:?} ms", row.after_kill_max_ms),
+        ),
+    ];
+    let broken = asked.into_iter().filter(|(holds, _)| !holds);
+    broken.map(|(_, what)| format!("{}: {what}", row.peer)).collect()
+}
+
 /// What the smoke matrix asks: which of [`SMOKE_PEERS`] get everything through, and which nothing.
 pub const SMOKE: [(&str, [Through; 3]); 8] = [
     ("none", [Through::All, Through::All, Through::All]),
@@ -357,6 +436,7 @@ mod tests {
         Outcome {
             texts: texts.collect(),
             doubled: 0,
+            gap_max: None,
         }
     }
 
@@ -373,6 +453,24 @@ mod tests {
             "the third text, a second after the block"
         );
         assert_eq!(figures(&outcome(&[None]), Duration::ZERO).p50_ms, None);
+        assert_eq!(row.all_ms, None, "one did not come");
+        assert_eq!(
+            figures(&outcome(&[Some(30), Some(10)]), Duration::ZERO).all_ms,
+            Some(1010)
+        );
+    }
+
+    #[test]
+    fn a_stream_is_measured_by_what_was_late() {
+        let mut stream = outcome(&[Some(200), Some(201), None, Some(401)]);
+        let row = figures(&stream, Duration::ZERO);
+        assert_eq!((row.within_200_ms, row.gap_max_ms), (None, None), "no stream");
+        stream.gap_max = Some(Duration::from_millis(300));
+        let row = figures(&stream, Duration::ZERO);
+        assert_eq!(
+            (row.within_200_ms, row.within_400_ms, row.gap_max_ms),
+            (Some(25.0), Some(50.0), Some(300))
+        );
     }
 
     #[test]
@@ -389,6 +487,25 @@ mod tests {
         assert!(again.table().contains("| none | 1/1, 5 ms |"), "{}", again.table());
         fs::write(&file, "[{").unwrap();
         assert!(Rows::open(&file).is_err(), "a broken file is not written over");
+    }
+
+    #[test]
+    fn a_row_of_kills_is_held_to_every_promise() {
+        let mut row = figures(&outcome(&[Some(1), Some(1)]), Duration::ZERO);
+        (row.kills, row.cuts, row.after_kill_max_ms) = (KILLS, KILLS as u64, Some(AFTER_KILL_MS_MAX));
+        assert_eq!(broken_by_kills(&row), Vec::<String>::new());
+        for spoil in [
+            |row: &mut Row| row.delivered = 1,
+            |row: &mut Row| row.duplicated = 1,
+            |row: &mut Row| row.kills -= 1,
+            |row: &mut Row| row.cuts = 0,
+            |row: &mut Row| row.after_kill_max_ms = None,
+            |row: &mut Row| row.after_kill_max_ms = Some(AFTER_KILL_MS_MAX + 1),
+        ] {
+            let mut spoiled = row.clone();
+            spoil(&mut spoiled);
+            assert_eq!(broken_by_kills(&spoiled).len(), 1, "{spoiled:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 pub mod echo;
+pub mod ephemeral;
 pub mod ours;
+pub mod stream;
 
 /// A peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +22,8 @@ pub enum Peer {
     WebSocket,
     /// Bytes that look random from the first on.
     Random,
+    /// TLS to a name of its own over many connections: eight texts on each, three handshakes in ten seconds.
+    Adaptive,
     /// Stonechat: a relay and two people. Its relay has a name, a certificate and port 443.
     Stonechat,
     /// The same with a second relay, in another network.
@@ -34,14 +38,17 @@ pub enum Peer {
     StonechatMail,
     /// The same with a relay at an address, without TLS.
     StonechatPlain,
+    /// Two ends that say what nobody keeps through a relay; no courier and no people.
+    StonechatEphemeral,
 }
 
 /// All peers.
-pub const PEERS: [Peer; 11] = [
+pub const PEERS: [Peer; 13] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
+    Peer::Adaptive,
     Peer::Stonechat,
     Peer::StonechatTwo,
     Peer::StonechatHop,
@@ -49,6 +56,7 @@ pub const PEERS: [Peer; 11] = [
     Peer::StonechatDrop,
     Peer::StonechatMail,
     Peer::StonechatPlain,
+    Peer::StonechatEphemeral,
 ];
 
 impl Peer {
@@ -59,6 +67,7 @@ impl Peer {
             Self::TlsOwn => "tls-own",
             Self::WebSocket => "websocket",
             Self::Random => "random",
+            Self::Adaptive => "adaptive",
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
             Self::StonechatHop => "stonechat-hop",
@@ -66,12 +75,29 @@ impl Peer {
             Self::StonechatDrop => "stonechat-drop",
             Self::StonechatMail => "stonechat-mail",
             Self::StonechatPlain => "stonechat-plain",
+            Self::StonechatEphemeral => "stonechat-ephemeral",
         }
     }
 
     /// The peer of this name.
     pub fn named(name: &str) -> Option<Self> {
         PEERS.into_iter().find(|peer| peer.name() == name)
+    }
+
+    /// Whether it can say this.
+    pub const fn says(self, load: Load) -> bool {
+        match self {
+            Self::TlsBlocked | Self::TlsOwn | Self::WebSocket | Self::Random => true,
+            Self::StonechatEphemeral => matches!(load, Load::Stream),
+            Self::Adaptive
+            | Self::Stonechat
+            | Self::StonechatTwo
+            | Self::StonechatHop
+            | Self::StonechatListed
+            | Self::StonechatDrop
+            | Self::StonechatMail
+            | Self::StonechatPlain => !matches!(load, Load::Stream),
+        }
     }
 }
 
@@ -102,28 +128,38 @@ pub enum Load {
     /// Texts of up to a kilobyte.
     #[default]
     Texts,
+    /// Texts of a whole kilobyte.
+    Kilobytes,
     /// Voice notes of ten seconds and, every fifth, a photo's preview.
     Media,
+    /// Sixty bytes at a time, both ways, whether or not the last ones came: what a call would be.
+    Stream,
 }
+
+/// All loads.
+pub const LOADS: [Load; 4] = [Load::Texts, Load::Kilobytes, Load::Media, Load::Stream];
 
 impl Load {
     /// Its name in rows and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Texts => "texts",
+            Self::Kilobytes => "kilobytes",
             Self::Media => "media",
+            Self::Stream => "stream",
         }
     }
 
     /// The load of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Texts, Self::Media].into_iter().find(|load| load.name() == name)
+        LOADS.into_iter().find(|load| load.name() == name)
     }
 
     /// Bytes of the `n`th, where no messenger makes more of them.
     pub const fn bytes(self, n: usize) -> usize {
         match self {
-            Self::Texts => TEXT_BYTES,
+            Self::Texts | Self::Kilobytes => TEXT_BYTES,
+            Self::Stream => STREAM_BYTES,
             Self::Media if Self::is_photo(n) => PHOTO_BYTES,
             Self::Media => NOTE_SOUNDS * 50,
         }
@@ -136,7 +172,9 @@ impl Load {
 }
 
 /// Length of a text, where nothing is put around it.
-const TEXT_BYTES: usize = 1024;
+pub const TEXT_BYTES: usize = 1024;
+/// Length of a piece of a stream: 20 ms of speech at 24 kbit/s.
+pub const STREAM_BYTES: usize = 60;
 /// Bytes of a photo's preview: somewhat less than the largest.
 pub const PHOTO_BYTES: usize = 48_000;
 /// Sounds of a voice note: 20 ms and about 50 bytes each.
@@ -174,4 +212,6 @@ pub struct Outcome {
     pub texts: Vec<(Duration, Option<Duration>)>,
     /// Texts that came twice.
     pub doubled: usize,
+    /// Of a stream, the longest time in which nothing came.
+    pub gap_max: Option<Duration>,
 }

@@ -114,6 +114,8 @@ pub struct Traffic {
     pub wire_bytes: u64,
     /// Connections that clients began.
     pub openings: u64,
+    /// Connections that were cut.
+    pub cuts: u64,
     /// What the censor did.
     pub deeds: Deeds,
 }
@@ -124,8 +126,10 @@ struct Shared {
     wire_bytes: u64,
     /// Client and server of every connection that began.
     openings: HashSet<(SocketAddrV4, SocketAddrV4)>,
-    /// Those that were cut.
+    /// Those that are to be cut.
     cut: HashSet<(SocketAddrV4, SocketAddrV4)>,
+    /// Those that were.
+    reset: HashSet<(SocketAddrV4, SocketAddrV4)>,
 }
 
 enum Event {
@@ -223,6 +227,7 @@ impl Router {
             wire_bytes: 0,
             openings: HashSet::new(),
             cut: HashSet::new(),
+            reset: HashSet::new(),
         }));
         let (mut hosts, mut loops) = (BTreeMap::new(), Vec::new());
         for (name, address) in plan.hosts {
@@ -275,6 +280,7 @@ impl Router {
         self.with(|shared| Traffic {
             wire_bytes: shared.wire_bytes,
             openings: shared.openings.len() as u64,
+            cuts: shared.reset.len() as u64,
             deeds: shared.machine.deeds(),
         })
     }
@@ -423,12 +429,16 @@ impl Carrier {
 
 impl Shared {
     /// What a packet of a connection that was cut meets.
-    fn cut(&self, way: Way, packet: &Packet<'_>) -> Option<Verdict> {
+    fn cut(&mut self, way: Way, packet: &Packet<'_>) -> Option<Verdict> {
         let Kind::Tcp(segment) = packet.kind else { return None };
         let from = SocketAddrV4::new(packet.from, segment.from);
         let to = SocketAddrV4::new(packet.to, segment.to);
         let ends = if way == Way::Out { (from, to) } else { (to, from) };
-        self.cut.contains(&ends).then(|| Verdict {
+        if !self.cut.contains(&ends) {
+            return None;
+        }
+        self.reset.insert(ends);
+        Some(Verdict {
             passes: false,
             forged: resets((from, to), &segment).into(),
         })

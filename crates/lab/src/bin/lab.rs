@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
+use stonechat_lab::back::{self, BACK_MAX, Wish};
 use stonechat_lab::censor::Censor;
 use stonechat_lab::flows::features::{GROUPS, Group, named};
 use stonechat_lab::flows::judge::{Verdict, alone, judge};
-use stonechat_lab::flows::stage::{Recorded, Wish, record};
+use stonechat_lab::flows::stage::{Recorded, Wish as FlowWish, record};
 use stonechat_lab::flows::tap::Flow;
-use stonechat_lab::matrix::{Cell, Row, Rows, SMOKE, SMOKE_PEERS, measure};
-use stonechat_lab::peer::{Load, PEERS, Peer, Work};
+use stonechat_lab::matrix::{Cell, KILL_PEERS, KILLS, Row, Rows, SMOKE, SMOKE_PEERS, broken_by_kills, measure};
+use stonechat_lab::peer::{LOADS, Load, PEERS, Peer, Work};
 use stonechat_lab::router::Link;
 
 /// Measures peers under censors.
@@ -27,6 +28,10 @@ enum Line {
     Run(Run),
     /// Censors × peers × seeds, into a file.
     Matrix(Matrix),
+    /// Fifty cuts of all connections, ten in each of five labs at once; ends badly when a text is lost, doubled or late.
+    Kills(Kills),
+    /// Blocks all relays that fifty people know at once, and looks who comes back through a contact's.
+    Back(Back),
     /// Records flows of a Chromium's page, of the dialer and of rustls, prints their fingerprints, and how well a classifier
     /// tells them apart.
     Flows(Flows),
@@ -72,6 +77,35 @@ struct Matrix {
 }
 
 #[derive(Debug, Args)]
+struct Kills {
+    /// Folder of censors.
+    #[arg(long, default_value = "crates/lab/censors")]
+    censors: PathBuf,
+    /// Seed of the first lab's dice.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Back {
+    /// File of the censor.
+    #[arg(long, default_value = "crates/lab/censors/hosting-blocked-in-conversation.toml")]
+    censor: PathBuf,
+    /// So many people.
+    #[arg(long, default_value_t = 50)]
+    people: usize,
+    /// Seed of the lab's dice.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds that are waited for them.
+    #[arg(long, default_value_t = BACK_MAX.as_secs())]
+    patience_s: u64,
+    /// Their contacts have no relays to deal: nobody can come back.
+    #[arg(long)]
+    nothing_dealt: bool,
+}
+
+#[derive(Debug, Args)]
 struct Flows {
     /// So many of each kind.
     #[arg(long, default_value_t = 500)]
@@ -95,7 +129,8 @@ struct Flows {
 
 #[derive(Clone, Copy, Debug, Args)]
 struct Amount {
-    /// What is said: `texts`, or `media` (voice notes, and a photo's preview every fifth).
+    /// What is said: `texts`, `kilobytes`, `media` (voice notes, and a photo's preview every fifth), or `stream` (60 bytes
+    /// at a time, both ways).
     #[arg(long, default_value = "texts", value_parser = load)]
     load: Load,
     /// So often, at random times, all connections are cut.
@@ -128,8 +163,21 @@ impl Amount {
         loss: 0.0,
         residual_scale: 1.0,
     };
+    /// 120 texts in 48 seconds: a cut each four to five.
+    const KILLS: Self = Self {
+        load: Load::Texts,
+        kills: KILLS,
+        texts: 120,
+        pace_ms: 400,
+        patience_s: 20,
+        loss: 0.0,
+        residual_scale: 1.0,
+    };
 
     fn cell(self, censor: Censor, peer: Peer, seed: u64) -> anyhow::Result<Cell> {
+        if !peer.says(self.load) {
+            bail!("{} does not say {}", peer.name(), self.load.name());
+        }
         Ok(Cell {
             censor,
             peer,
@@ -157,7 +205,8 @@ fn peer(name: &str) -> Result<Peer, String> {
 }
 
 fn load(name: &str) -> Result<Load, String> {
-    Load::named(name).ok_or_else(|| "there are texts and media".to_owned())
+    let names = LOADS.map(Load::name).join(", ");
+    Load::named(name).ok_or_else(|| format!("there are {names}"))
 }
 
 /// Stonechat's program: the one named, or the one beside this one.
@@ -171,6 +220,8 @@ fn main() -> ExitCode {
     let done = match Line::parse() {
         Line::Run(run) => one(&run),
         Line::Matrix(matrix) => all(&matrix),
+        Line::Kills(wish) => kills(&wish),
+        Line::Back(wish) => back(&wish),
         Line::Flows(wish) => flows(&wish),
     };
     match done {
@@ -190,11 +241,47 @@ fn one(run: &Run) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+fn kills(wish: &Kills) -> anyhow::Result<bool> {
+    let file = wish.censors.join("none.toml");
+    let censor = Censor::read(&file).with_context(|| file.display().to_string())?;
+    let cells = (wish.seed..).zip(KILL_PEERS);
+    let cells = cells.map(|(seed, peer)| Amount::KILLS.cell(censor.clone(), peer, seed));
+    let cells = cells.collect::<anyhow::Result<Vec<_>>>()?;
+    let labs: Vec<_> = cells
+        .into_iter()
+        .map(|cell| std::thread::spawn(move || measure(&cell)))
+        .collect();
+    let mut is_right = true;
+    for lab in labs {
+        let row = lab.join().map_err(|_| anyhow::anyhow!("a lab ended early"))??;
+        println!("{}", serde_json::to_string(&row)?);
+        for broken in broken_by_kills(&row) {
+            eprintln!("{broken}");
+            is_right = false;
+        }
+    }
+    Ok(is_right)
+}
+
+/// Nine of ten must be back.
+fn back(wish: &Back) -> anyhow::Result<bool> {
+    let returned = back::measure(&Wish {
+        people: wish.people / 2 * 2,
+        deals: !wish.nothing_dealt,
+        censor: Censor::read(&wish.censor).with_context(|| wish.censor.display().to_string())?,
+        seed: wish.seed,
+        patience: Duration::from_secs(wish.patience_s),
+        program: program()?,
+    })?;
+    println!("{}", serde_json::to_string(&returned)?);
+    Ok(returned.back * 10 >= returned.people * 9)
+}
+
 fn flows(wish: &Flows) -> anyhow::Result<bool> {
     if !wish.out.exists() {
         let patience = Duration::from_secs(wish.minutes * 60);
         let (flows, pairs) = (wish.flows, wish.pairs);
-        let wanted = Wish { flows, pairs, patience };
+        let wanted = FlowWish { flows, pairs, patience };
         let recorded = record(&program()?, &wish.chromium, wanted)?;
         std::fs::write(&wish.out, serde_json::to_vec(&recorded)?)?;
     }
@@ -316,7 +403,7 @@ fn cells(matrix: &Matrix) -> anyhow::Result<Vec<Cell>> {
         (peers, amount) = (SMOKE_PEERS.to_vec(), Amount::SMOKE);
     }
     if peers.is_empty() {
-        peers = PEERS.to_vec();
+        peers = PEERS.into_iter().filter(|peer| peer.says(amount.load)).collect();
     }
     if censors.is_empty() {
         bail!("no censors in {}", matrix.censors.display());

@@ -1,8 +1,10 @@
 //! Peers that say one text of a kilobyte at a time to a server and wait for its echo, over one connection that they
 //! open again, a second later, when it has failed.
 //!
-//! In: the host they run in. Out: what came back. They stand for what messengers with one kind of connection do.
+//! In: the host they run in. Out: what came back. They stand for what messengers with one kind of connection do; one of them
+//! ([`Kind::Adaptive`]) changes connections before a count is full, and begins few of them.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, Peer, STORAGE_ADDRESS, Work};
+use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, STORAGE_ADDRESS, Work};
 use crate::router::{RESOLVERS, Router};
 
 /// How long one step may take.
@@ -32,8 +34,30 @@ pub const LISTED_NAME: &str = "talk.blocked.example";
 /// Name of a relay that somebody has at home.
 pub const HOME_NAME: &str = "orchard.example";
 
+/// Texts on one connection of the adaptive peer.
+const ADAPTIVE_TEXTS: usize = 8;
+/// Handshakes that it begins within [`ADAPTIVE_WINDOW`].
+const ADAPTIVE_HELLOS: usize = 3;
+/// See [`ADAPTIVE_HELLOS`].
+const ADAPTIVE_WINDOW: Duration = Duration::from_millis(10_500);
+
+/// What connections are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// TLS to the name that is on the list.
+    TlsBlocked,
+    /// TLS to a name that is on none.
+    TlsOwn,
+    /// The same, over many connections.
+    Adaptive,
+    /// A plain WebSocket.
+    WebSocket,
+    /// Bytes that look random.
+    Random,
+}
+
 /// Runs one of the simple peers.
-pub fn run(router: &Router, peer: Peer, work: Work) -> Outcome {
+pub fn run(router: &Router, peer: Kind, work: Work) -> Outcome {
     let is_over = Arc::new(AtomicBool::new(false));
     let tls = Tls::make();
     let server = serve(router, peer, &tls, Arc::clone(&is_over));
@@ -47,18 +71,18 @@ pub fn run(router: &Router, peer: Peer, work: Work) -> Outcome {
     outcome
 }
 
-trait Stream: Read + Write + Send {}
+pub(super) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 #[derive(Clone)]
-struct Tls {
+pub(super) struct Tls {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
 impl Tls {
     /// A certificate authority of an hour's life, and both sides of it.
-    fn make() -> Self {
+    pub(super) fn make() -> Self {
         let names = vec![BLOCKED_NAME.to_owned(), OWN_NAME.to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let mut roots = RootCertStore::empty();
@@ -84,28 +108,32 @@ impl Tls {
     }
 }
 
-const fn port(peer: Peer) -> u16 {
+const fn port(peer: Kind) -> u16 {
     match peer {
-        Peer::TlsBlocked | Peer::TlsOwn => 443,
-        Peer::WebSocket => 80,
-        Peer::Random
-        | Peer::Stonechat
-        | Peer::StonechatTwo
-        | Peer::StonechatHop
-        | Peer::StonechatDrop
-        | Peer::StonechatMail
-        | Peer::StonechatListed
-        | Peer::StonechatPlain => 7000,
+        Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => 443,
+        Kind::WebSocket => 80,
+        Kind::Random => 7000,
     }
 }
 
-fn serve(router: &Router, peer: Peer, tls: &Tls, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
-    let host = if peer == Peer::TlsBlocked {
+/// Echoes what comes, until it is over.
+fn serve(router: &Router, peer: Kind, tls: &Tls, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
+    let tls = tls.clone();
+    listen(router, peer, is_over, move |stream| echo_all(stream, peer, &tls))
+}
+
+/// Takes every connection of a client, each on a thread of its own.
+pub(super) fn listen(
+    router: &Router,
+    peer: Kind,
+    is_over: Arc<AtomicBool>,
+    answer: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
+) -> JoinHandle<()> {
+    let host = if peer == Kind::TlsBlocked {
         "messenger"
     } else {
         "hosting"
     };
-    let tls = tls.clone();
     let (ready, is_ready) = std::sync::mpsc::channel();
     let serving = router.host(host).run(move || {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port(peer))).unwrap();
@@ -114,8 +142,8 @@ fn serve(router: &Router, peer: Peer, tls: &Tls, is_over: Arc<AtomicBool>) -> Jo
         while !is_over.load(Ordering::Relaxed) {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    let tls = tls.clone();
-                    std::thread::spawn(move || echo_all(stream, peer, &tls));
+                    let answer = answer.clone();
+                    std::thread::spawn(move || answer(stream));
                 }
                 Err(_) => sleep(Duration::from_millis(10)),
             }
@@ -125,29 +153,8 @@ fn serve(router: &Router, peer: Peer, tls: &Tls, is_over: Arc<AtomicBool>) -> Jo
     serving
 }
 
-fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
-    prepare(&stream, Duration::from_secs(30))?;
-    let mut stream: Box<dyn Stream> = match peer {
-        Peer::TlsBlocked | Peer::TlsOwn => {
-            let session = ServerConnection::new(Arc::clone(&tls.server)).map_err(io::Error::other)?;
-            Box::new(StreamOwned::new(session, stream))
-        }
-        Peer::WebSocket => {
-            let mut stream = stream;
-            read_head(&mut stream)?;
-            stream
-                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
-            Box::new(stream)
-        }
-        Peer::Random
-        | Peer::Stonechat
-        | Peer::StonechatTwo
-        | Peer::StonechatHop
-        | Peer::StonechatDrop
-        | Peer::StonechatMail
-        | Peer::StonechatListed
-        | Peer::StonechatPlain => Box::new(stream),
-    };
+fn echo_all(stream: TcpStream, peer: Kind, tls: &Tls) -> io::Result<()> {
+    let mut stream = accept(stream, peer, tls)?;
     let mut some = [0; 16 << 10];
     loop {
         let count = stream.read(&mut some)?;
@@ -157,6 +164,25 @@ fn echo_all(stream: TcpStream, peer: Peer, tls: &Tls) -> io::Result<()> {
         stream.write_all(&some[..count])?;
         stream.flush()?;
     }
+}
+
+/// The server's end of a connection.
+pub(super) fn accept(stream: TcpStream, peer: Kind, tls: &Tls) -> io::Result<Box<dyn Stream>> {
+    prepare(&stream, Duration::from_secs(30))?;
+    Ok(match peer {
+        Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => {
+            let session = ServerConnection::new(Arc::clone(&tls.server)).map_err(io::Error::other)?;
+            Box::new(StreamOwned::new(session, stream))
+        }
+        Kind::WebSocket => {
+            let mut stream = stream;
+            read_head(&mut stream)?;
+            stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
+            Box::new(stream)
+        }
+        Kind::Random => Box::new(stream),
+    })
 }
 
 fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
@@ -175,20 +201,17 @@ fn read_head(stream: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn say_all(peer: Peer, tls: &Tls, work: Work) -> Outcome {
-    let (started, mut stream, mut outcome) = (Instant::now(), None, Outcome::default());
+fn say_all(peer: Kind, tls: &Tls, work: Work) -> Outcome {
+    let (started, mut held, mut outcome) = (Instant::now(), Held::default(), Outcome::default());
     for n in 0..work.texts {
         let due = work.due(started, n);
         sleep(due.saturating_duration_since(Instant::now()));
         let text = text(n, work.load.bytes(n));
         let mut came = None;
         while came.is_none() && Instant::now() < work.end(started) {
-            match say(peer, tls, &mut stream, &text) {
+            match say(peer, tls, &mut held, &text) {
                 Ok(()) => came = Some(due.elapsed()),
-                Err(_) => {
-                    stream = None;
-                    sleep(PAUSE);
-                }
+                Err(_) => held.lost(peer),
             }
         }
         outcome.texts.push((due - started, came));
@@ -204,15 +227,56 @@ fn text(n: usize, bytes: usize) -> Vec<u8> {
     text
 }
 
-fn say(peer: Peer, tls: &Tls, stream: &mut Option<Box<dyn Stream>>, text: &[u8]) -> io::Result<()> {
-    let stream = match stream {
-        Some(stream) => stream,
-        None => stream.insert(connect(peer, tls)?),
-    };
+/// The connection that is held, and what it has carried.
+#[derive(Default)]
+struct Held {
+    stream: Option<Box<dyn Stream>>,
+    said: usize,
+    hellos: VecDeque<Instant>,
+}
+
+impl Held {
+    /// A connection that may carry another text.
+    fn stream(&mut self, peer: Kind, tls: &Tls) -> io::Result<&mut Box<dyn Stream>> {
+        if peer == Kind::Adaptive && self.said >= ADAPTIVE_TEXTS {
+            self.stream = None;
+        }
+        if self.stream.is_none() {
+            if peer == Kind::Adaptive {
+                self.wait_for_hello();
+            }
+            self.said = 0;
+            self.stream = Some(connect(peer, tls)?.0);
+        }
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn wait_for_hello(&mut self) {
+        self.hellos.retain(|began| began.elapsed() < ADAPTIVE_WINDOW);
+        if self.hellos.len() >= ADAPTIVE_HELLOS
+            && let Some(first) = self.hellos.pop_front()
+        {
+            sleep(ADAPTIVE_WINDOW.saturating_sub(first.elapsed()));
+        }
+        self.hellos.push_back(Instant::now());
+    }
+
+    /// It has failed: the next one after a pause, which the adaptive one counts in another way.
+    fn lost(&mut self, peer: Kind) {
+        self.stream = None;
+        if peer != Kind::Adaptive {
+            sleep(PAUSE);
+        }
+    }
+}
+
+fn say(peer: Kind, tls: &Tls, held: &mut Held, text: &[u8]) -> io::Result<()> {
+    let stream = held.stream(peer, tls)?;
     stream.write_all(text)?;
     stream.flush()?;
     let mut back = vec![0; text.len()];
     stream.read_exact(&mut back)?;
+    held.said += 1;
     if back == text {
         Ok(())
     } else {
@@ -220,46 +284,34 @@ fn say(peer: Peer, tls: &Tls, stream: &mut Option<Box<dyn Stream>>, text: &[u8])
     }
 }
 
-fn connect(peer: Peer, tls: &Tls) -> io::Result<Box<dyn Stream>> {
-    let name = if peer == Peer::TlsBlocked {
+/// A connection, and the socket that it goes over.
+pub(super) fn connect(peer: Kind, tls: &Tls) -> io::Result<(Box<dyn Stream>, TcpStream)> {
+    let name = if peer == Kind::TlsBlocked {
         BLOCKED_NAME
     } else {
         OWN_NAME
     };
     let address = match peer {
-        Peer::TlsBlocked | Peer::TlsOwn => lookup(name)?,
-        Peer::WebSocket
-        | Peer::Random
-        | Peer::Stonechat
-        | Peer::StonechatTwo
-        | Peer::StonechatHop
-        | Peer::StonechatListed
-        | Peer::StonechatDrop
-        | Peer::StonechatMail
-        | Peer::StonechatPlain => OWN_ADDRESS,
+        Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => lookup(name)?,
+        Kind::WebSocket | Kind::Random => OWN_ADDRESS,
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
     prepare(&stream, STEP_MAX)?;
-    Ok(match peer {
-        Peer::TlsBlocked | Peer::TlsOwn => {
+    let socket = stream.try_clone()?;
+    let stream: Box<dyn Stream> = match peer {
+        Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => {
             let name = ServerName::try_from(name).map_err(io::Error::other)?;
             let session = ClientConnection::new(Arc::clone(&tls.client), name).map_err(io::Error::other)?;
             Box::new(StreamOwned::new(session, stream))
         }
-        Peer::WebSocket => {
+        Kind::WebSocket => {
             stream.write_all(b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
             read_head(&mut stream)?;
             Box::new(stream)
         }
-        Peer::Random
-        | Peer::Stonechat
-        | Peer::StonechatTwo
-        | Peer::StonechatHop
-        | Peer::StonechatDrop
-        | Peer::StonechatMail
-        | Peer::StonechatListed
-        | Peer::StonechatPlain => Box::new(stream),
-    })
+        Kind::Random => Box::new(stream),
+    };
+    Ok((stream, socket))
 }
 
 /// Asks the provider's resolver, and believes the first answer: what programs do.

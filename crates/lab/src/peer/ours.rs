@@ -20,7 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::echo::{HOME_NAME, LISTED_NAME, OWN_NAME, STORAGE_NAME};
-use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, STORAGE_ADDRESS, Work};
+use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, STORAGE_ADDRESS, TEXT_BYTES, Work};
 use crate::files::{note, photo};
 use crate::router::Router;
 
@@ -228,27 +228,31 @@ impl Friends {
         look(&mut bo, &from, &mut seen, &mut came);
         let texts = (0..work.texts).map(|n| {
             let due = work.due(began, n);
-            let at = came
-                .get(&format!("text {n}"))
-                .map(|(at, _)| at.saturating_duration_since(due));
+            let at = came.get(&name_of(n)).map(|(at, _)| at.saturating_duration_since(due));
             (due - began, at)
         });
         Outcome {
             texts: texts.collect(),
             doubled: came.values().filter(|(_, times)| *times > 1).count(),
+            gap_max: None,
         }
     }
 }
 
-/// A certificate of both names, which everybody here believes, and its key.
-struct TlsFiles {
-    cert: PathBuf,
-    key: PathBuf,
+/// A certificate of all names, which everybody here believes, and its key.
+pub(crate) struct TlsFiles {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl TlsFiles {
-    fn make(folder: &Path) -> Self {
-        let names = [OWN_NAME, LISTED_NAME, HOME_NAME, STORAGE_NAME].map(str::to_owned);
+    pub(super) fn make(folder: &Path) -> Self {
+        let names = [OWN_NAME, LISTED_NAME, HOME_NAME, STORAGE_NAME];
+        Self::of(folder, names.map(str::to_owned).to_vec())
+    }
+
+    /// The same of these names.
+    pub(crate) fn of(folder: &Path, names: Vec<String>) -> Self {
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
@@ -336,7 +340,7 @@ fn start_mail(router: &Router, tls: &TlsFiles, folder: &Path) -> Group {
 }
 
 /// A relay that will begin with these settings passes on to these.
-fn pass_on(data: &Path, routes: &[String]) {
+pub(crate) fn pass_on(data: &Path, routes: &[String]) {
     std::fs::create_dir_all(data).unwrap();
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).unwrap();
     let settings = format!("forward_to = \"{}\"\n", routes.join(" "));
@@ -344,7 +348,7 @@ fn pass_on(data: &Path, routes: &[String]) {
 }
 
 /// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
-fn start_relay(
+pub(super) fn start_relay(
     router: &Router,
     program: &Path,
     face: Face,
@@ -367,7 +371,7 @@ fn start_relay(
 
 /// How the daemon is told to send the `n`th.
 fn saying(load: Load, n: usize, chat: &Value) -> (&'static str, Value) {
-    let text = format!("text {n}");
+    let text = name_of(n);
     let send = |kind: &str, file: Vec<u8>, preview: Option<String>| {
         let data = STANDARD.encode(file);
         let asked = json!({ "chat": chat, "kind": kind, "data": data, "preview": preview, "text": text });
@@ -375,6 +379,8 @@ fn saying(load: Load, n: usize, chat: &Value) -> (&'static str, Value) {
     };
     match load {
         Load::Texts => ("send", json!({ "chat": chat, "text": text })),
+        Load::Kilobytes => ("send", json!({ "chat": chat, "text": format!("{text:.<TEXT_BYTES$}") })),
+        Load::Stream => unreachable!("no daemon says a stream"),
         // A photo that is no larger than its preview.
         Load::Media if Load::is_photo(n) => send("photo", photo(PHOTO_BYTES, 7), None),
         Load::Media => send("voice", note(NOTE_SOUNDS, 7), None),
@@ -388,7 +394,13 @@ fn nothing(work: Work) -> Outcome {
             .map(|n| (work.pace * u32::try_from(n).unwrap(), None))
             .collect(),
         doubled: 0,
+        gap_max: None,
     }
+}
+
+/// What the `n`th text begins with.
+fn name_of(n: usize) -> String {
+    format!("text {n}")
 }
 
 pub(crate) fn chat(socket: &mut Socket) -> Option<Value> {
@@ -405,14 +417,18 @@ fn look(bo: &mut Socket, chat: &Value, seen: &mut BTreeSet<i64>, came: &mut BTre
     for message in page["messages"].as_array().into_iter().flatten() {
         let is_new = seen.insert(message["position"].as_i64().unwrap());
         if is_new && message["kind"] == "text" {
-            let text = message["text"].as_str().unwrap_or_default().to_owned();
+            let text = message["text"]
+                .as_str()
+                .unwrap_or_default()
+                .trim_end_matches('.')
+                .to_owned();
             came.entry(text).or_insert_with(|| (Instant::now(), 0)).1 += 1;
         }
     }
 }
 
 /// Starts a program in a host. Out: what follows the prefix in the first line that has it.
-fn start(
+pub(crate) fn start(
     router: &Router,
     host: &str,
     program: &Path,
@@ -443,7 +459,7 @@ fn start(
     )
 }
 
-fn finish(router: &Router, host: &str, program: &Path, words: &[&str]) {
+pub(crate) fn finish(router: &Router, host: &str, program: &Path, words: &[&str]) {
     let mut command = command(program, words);
     let output = router
         .host(host)

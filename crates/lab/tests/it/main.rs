@@ -3,6 +3,7 @@
 
 mod away;
 mod groups;
+mod kills;
 mod late;
 mod ledger;
 mod planted;
