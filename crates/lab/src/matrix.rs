@@ -30,6 +30,8 @@ pub struct Cell {
     pub work: Work,
     /// So often, at random times while something is said, all connections are cut.
     pub kills: usize,
+    /// Time between the meeting and the work.
+    pub rest: Duration,
     /// The line.
     pub link: Link,
     /// Residual times of the censor are divided by it.
@@ -171,6 +173,7 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
     };
     let friends = ours::Friends::start(router, &cell.program, face);
     let met = friends.meet(cell.work.patience);
+    std::thread::sleep(cell.rest);
     begin_later(router, onset);
     cut_later(router, kills);
     (met, friends.talk(cell.work, Instant::now()))

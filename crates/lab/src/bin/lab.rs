@@ -145,6 +145,9 @@ struct Amount {
     /// Seconds after the last text.
     #[arg(long, default_value_t = 60)]
     patience_s: u64,
+    /// Seconds between the meeting of two people and the first text: what was begun for it has run out by then.
+    #[arg(long, default_value_t = 0)]
+    rest_s: u64,
     /// Percent of packets lost.
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
@@ -160,6 +163,7 @@ impl Amount {
         texts: 6,
         pace_ms: 250,
         patience_s: 10,
+        rest_s: 0,
         loss: 0.0,
         residual_scale: 1.0,
     };
@@ -170,6 +174,7 @@ impl Amount {
         texts: 120,
         pace_ms: 400,
         patience_s: 20,
+        rest_s: 0,
         loss: 0.0,
         residual_scale: 1.0,
     };
@@ -189,6 +194,7 @@ impl Amount {
                 pace: Duration::from_millis(self.pace_ms),
                 patience: Duration::from_secs(self.patience_s),
             },
+            rest: Duration::from_secs(self.rest_s),
             link: Link {
                 loss_percent: self.loss,
                 ..Link::default()

@@ -20,7 +20,7 @@ use stonechat_wire::exchange::NamedBy;
 use stonechat_wire::frame::{FromRelay, ToRelay, VERSION};
 use stonechat_wire::ids::Token;
 use stonechat_wire::route::{RelayRoute, relay_path};
-use tokio::time::{sleep, sleep_until, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::echo::OWN_NAME;
@@ -143,7 +143,8 @@ impl Line {
         }
         self.opened.session.push(&self.opened.face.take_output());
         while let Some(message) = self.opened.session.next(usize::MAX) {
-            self.opened.socket.send(Message::binary(message)).await?;
+            // Where nothing gets through the system takes no more after a while.
+            timeout(SILENCE_MAX, self.opened.socket.send(Message::binary(message))).await??;
         }
         Ok(())
     }
