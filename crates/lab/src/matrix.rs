@@ -165,6 +165,8 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
         Peer::Adaptive => return (None, alone(cell, router, echo::Kind::Adaptive, (onset, kills))),
         Peer::WebSocket => return (None, alone(cell, router, echo::Kind::WebSocket, (onset, kills))),
         Peer::Random => return (None, alone(cell, router, echo::Kind::Random, (onset, kills))),
+        Peer::Shadowsocks => return (None, alone(cell, router, echo::Kind::Shadowsocks, (onset, kills))),
+        Peer::Obfs4 => return (None, alone(cell, router, echo::Kind::Obfs4, (onset, kills))),
         Peer::StonechatEphemeral => {
             begin_later(router, onset);
             cut_later(router, kills);

@@ -10,6 +10,7 @@ pub mod echo;
 pub mod ephemeral;
 pub mod ours;
 pub mod stream;
+mod tunnel;
 
 /// A peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,10 @@ pub enum Peer {
     WebSocket,
     /// Bytes that look random from the first on.
     Random,
+    /// The same through shadowsocks-libev, the real program.
+    Shadowsocks,
+    /// The same through obfs4proxy, without Tor.
+    Obfs4,
     /// TLS to a name of its own over many connections: eight texts on each, three handshakes in ten seconds.
     Adaptive,
     /// Stonechat: a relay and two people. Its relay has a name, a certificate and port 443.
@@ -43,11 +48,13 @@ pub enum Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 13] = [
+pub const PEERS: [Peer; 15] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
     Peer::Random,
+    Peer::Shadowsocks,
+    Peer::Obfs4,
     Peer::Adaptive,
     Peer::Stonechat,
     Peer::StonechatTwo,
@@ -67,6 +74,8 @@ impl Peer {
             Self::TlsOwn => "tls-own",
             Self::WebSocket => "websocket",
             Self::Random => "random",
+            Self::Shadowsocks => "shadowsocks",
+            Self::Obfs4 => "obfs4",
             Self::Adaptive => "adaptive",
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
@@ -87,7 +96,7 @@ impl Peer {
     /// Whether it can say this.
     pub const fn says(self, load: Load) -> bool {
         match self {
-            Self::TlsBlocked | Self::TlsOwn | Self::WebSocket | Self::Random => true,
+            Self::TlsBlocked | Self::TlsOwn | Self::WebSocket | Self::Random | Self::Shadowsocks | Self::Obfs4 => true,
             Self::StonechatEphemeral => matches!(load, Load::Stream),
             Self::Adaptive
             | Self::Stonechat

@@ -16,11 +16,14 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use super::tunnel::Tunnel;
 use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, STORAGE_ADDRESS, Work};
 use crate::router::{RESOLVERS, Router};
 
 /// How long one step may take.
-const STEP_MAX: Duration = Duration::from_secs(5);
+pub(super) const STEP_MAX: Duration = Duration::from_secs(5);
+/// Where the server of what has no port of its own listens.
+pub(super) const ECHO_PORT: u16 = 7000;
 /// Pause before a new connection.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Name of the blocked messenger.
@@ -54,16 +57,20 @@ pub enum Kind {
     WebSocket,
     /// Bytes that look random.
     Random,
+    /// Through shadowsocks-libev.
+    Shadowsocks,
+    /// Through obfs4proxy.
+    Obfs4,
 }
 
 /// Runs one of the simple peers.
 pub fn run(router: &Router, peer: Kind, work: Work) -> Outcome {
     let is_over = Arc::new(AtomicBool::new(false));
-    let tls = Tls::make();
-    let server = serve(router, peer, &tls, Arc::clone(&is_over));
+    let means = Means::make(router, peer);
+    let server = serve(router, peer, &means, Arc::clone(&is_over));
     let outcome = router
         .host("ana")
-        .run(move || say_all(peer, &tls, work))
+        .run(move || say_all(peer, &means, work))
         .join()
         .unwrap();
     is_over.store(true, Ordering::Relaxed);
@@ -75,14 +82,15 @@ pub(super) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 #[derive(Clone)]
-pub(super) struct Tls {
+pub(super) struct Means {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    tunnel: Option<Arc<Tunnel>>,
 }
 
-impl Tls {
-    /// A certificate authority of an hour's life, and both sides of it.
-    pub(super) fn make() -> Self {
+impl Means {
+    /// A certificate authority of an hour's life, both sides of it, and the programs that a peer needs.
+    pub(super) fn make(router: &Router, peer: Kind) -> Self {
         let names = vec![BLOCKED_NAME.to_owned(), OWN_NAME.to_owned()];
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let mut roots = RootCertStore::empty();
@@ -104,6 +112,7 @@ impl Tls {
         Self {
             server: Arc::new(server.unwrap()),
             client: Arc::new(client),
+            tunnel: Tunnel::start(router, peer).map(Arc::new),
         }
     }
 }
@@ -112,14 +121,14 @@ const fn port(peer: Kind) -> u16 {
     match peer {
         Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => 443,
         Kind::WebSocket => 80,
-        Kind::Random => 7000,
+        Kind::Random | Kind::Shadowsocks | Kind::Obfs4 => ECHO_PORT,
     }
 }
 
 /// Echoes what comes, until it is over.
-fn serve(router: &Router, peer: Kind, tls: &Tls, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
-    let tls = tls.clone();
-    listen(router, peer, is_over, move |stream| echo_all(stream, peer, &tls))
+fn serve(router: &Router, peer: Kind, means: &Means, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
+    let means = means.clone();
+    listen(router, peer, is_over, move |stream| echo_all(stream, peer, &means))
 }
 
 /// Takes every connection of a client, each on a thread of its own.
@@ -153,8 +162,8 @@ pub(super) fn listen(
     serving
 }
 
-fn echo_all(stream: TcpStream, peer: Kind, tls: &Tls) -> io::Result<()> {
-    let mut stream = accept(stream, peer, tls)?;
+fn echo_all(stream: TcpStream, peer: Kind, means: &Means) -> io::Result<()> {
+    let mut stream = accept(stream, peer, means)?;
     let mut some = [0; 16 << 10];
     loop {
         let count = stream.read(&mut some)?;
@@ -167,11 +176,11 @@ fn echo_all(stream: TcpStream, peer: Kind, tls: &Tls) -> io::Result<()> {
 }
 
 /// The server's end of a connection.
-pub(super) fn accept(stream: TcpStream, peer: Kind, tls: &Tls) -> io::Result<Box<dyn Stream>> {
+pub(super) fn accept(stream: TcpStream, peer: Kind, means: &Means) -> io::Result<Box<dyn Stream>> {
     prepare(&stream, Duration::from_secs(30))?;
     Ok(match peer {
         Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => {
-            let session = ServerConnection::new(Arc::clone(&tls.server)).map_err(io::Error::other)?;
+            let session = ServerConnection::new(Arc::clone(&means.server)).map_err(io::Error::other)?;
             Box::new(StreamOwned::new(session, stream))
         }
         Kind::WebSocket => {
@@ -181,11 +190,11 @@ pub(super) fn accept(stream: TcpStream, peer: Kind, tls: &Tls) -> io::Result<Box
                 .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")?;
             Box::new(stream)
         }
-        Kind::Random => Box::new(stream),
+        Kind::Random | Kind::Shadowsocks | Kind::Obfs4 => Box::new(stream),
     })
 }
 
-fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+pub(super) fn prepare(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(patience))?;
@@ -201,7 +210,7 @@ fn read_head(stream: &mut impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn say_all(peer: Kind, tls: &Tls, work: Work) -> Outcome {
+fn say_all(peer: Kind, means: &Means, work: Work) -> Outcome {
     let (started, mut held, mut outcome) = (Instant::now(), Held::default(), Outcome::default());
     for n in 0..work.texts {
         let due = work.due(started, n);
@@ -209,7 +218,7 @@ fn say_all(peer: Kind, tls: &Tls, work: Work) -> Outcome {
         let text = text(n, work.load.bytes(n));
         let mut came = None;
         while came.is_none() && Instant::now() < work.end(started) {
-            match say(peer, tls, &mut held, &text) {
+            match say(peer, means, &mut held, &text) {
                 Ok(()) => came = Some(due.elapsed()),
                 Err(_) => held.lost(peer),
             }
@@ -237,7 +246,7 @@ struct Held {
 
 impl Held {
     /// A connection that may carry another text.
-    fn stream(&mut self, peer: Kind, tls: &Tls) -> io::Result<&mut Box<dyn Stream>> {
+    fn stream(&mut self, peer: Kind, means: &Means) -> io::Result<&mut Box<dyn Stream>> {
         if peer == Kind::Adaptive && self.said >= ADAPTIVE_TEXTS {
             self.stream = None;
         }
@@ -246,7 +255,7 @@ impl Held {
                 self.wait_for_hello();
             }
             self.said = 0;
-            self.stream = Some(connect(peer, tls)?.0);
+            self.stream = Some(connect(peer, means)?.0);
         }
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
@@ -270,8 +279,8 @@ impl Held {
     }
 }
 
-fn say(peer: Kind, tls: &Tls, held: &mut Held, text: &[u8]) -> io::Result<()> {
-    let stream = held.stream(peer, tls)?;
+fn say(peer: Kind, means: &Means, held: &mut Held, text: &[u8]) -> io::Result<()> {
+    let stream = held.stream(peer, means)?;
     stream.write_all(text)?;
     stream.flush()?;
     let mut back = vec![0; text.len()];
@@ -285,7 +294,12 @@ fn say(peer: Kind, tls: &Tls, held: &mut Held, text: &[u8]) -> io::Result<()> {
 }
 
 /// A connection, and the socket that it goes over.
-pub(super) fn connect(peer: Kind, tls: &Tls) -> io::Result<(Box<dyn Stream>, TcpStream)> {
+pub(super) fn connect(peer: Kind, means: &Means) -> io::Result<(Box<dyn Stream>, TcpStream)> {
+    if let Some(tunnel) = &means.tunnel {
+        let stream = tunnel.connect()?;
+        let socket = stream.try_clone()?;
+        return Ok((Box::new(stream), socket));
+    }
     let name = if peer == Kind::TlsBlocked {
         BLOCKED_NAME
     } else {
@@ -293,7 +307,7 @@ pub(super) fn connect(peer: Kind, tls: &Tls) -> io::Result<(Box<dyn Stream>, Tcp
     };
     let address = match peer {
         Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => lookup(name)?,
-        Kind::WebSocket | Kind::Random => OWN_ADDRESS,
+        Kind::WebSocket | Kind::Random | Kind::Shadowsocks | Kind::Obfs4 => OWN_ADDRESS,
     };
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, port(peer)).into(), STEP_MAX)?;
     prepare(&stream, STEP_MAX)?;
@@ -301,7 +315,7 @@ pub(super) fn connect(peer: Kind, tls: &Tls) -> io::Result<(Box<dyn Stream>, Tcp
     let stream: Box<dyn Stream> = match peer {
         Kind::TlsBlocked | Kind::TlsOwn | Kind::Adaptive => {
             let name = ServerName::try_from(name).map_err(io::Error::other)?;
-            let session = ClientConnection::new(Arc::clone(&tls.client), name).map_err(io::Error::other)?;
+            let session = ClientConnection::new(Arc::clone(&means.client), name).map_err(io::Error::other)?;
             Box::new(StreamOwned::new(session, stream))
         }
         Kind::WebSocket => {
@@ -309,7 +323,7 @@ pub(super) fn connect(peer: Kind, tls: &Tls) -> io::Result<(Box<dyn Stream>, Tcp
             read_head(&mut stream)?;
             Box::new(stream)
         }
-        Kind::Random => Box::new(stream),
+        Kind::Random | Kind::Shadowsocks | Kind::Obfs4 => Box::new(stream),
     };
     Ok((stream, socket))
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::{Rng as _, SeedableRng as _};
 
-use super::echo::{Kind, Stream, Tls, accept, connect, listen};
+use super::echo::{Kind, Means, Stream, accept, connect, listen};
 use super::{Outcome, STREAM_BYTES, Work};
 use crate::router::Router;
 
@@ -158,18 +158,18 @@ impl Score {
 
 /// Runs one of the simple peers with it.
 pub fn run(router: &Router, kind: Kind, work: Work) -> Outcome {
-    let (tls, is_over) = (Tls::make(), Arc::new(AtomicBool::new(false)));
+    let (means, is_over) = (Means::make(router, kind), Arc::new(AtomicBool::new(false)));
     let score = Arc::new(Score::new(work));
-    let (heard, its_tls) = (Arc::clone(&score), tls.clone());
+    let (heard, its_means) = (Arc::clone(&score), means.clone());
     let server = listen(router, kind, Arc::clone(&is_over), move |stream| {
         let socket = stream.try_clone()?;
-        hold(accept(stream, kind, &its_tls)?, &socket, End::Other, &heard)
+        hold(accept(stream, kind, &its_means)?, &socket, End::Other, &heard)
     });
     let said = Arc::clone(&score);
     let client = router.host("ana").run(move || {
         while Instant::now() < said.end() {
             // Whatever ends it: the next one.
-            let _ = connect(kind, &tls).and_then(|(stream, socket)| hold(stream, &socket, End::One, &said));
+            let _ = connect(kind, &means).and_then(|(stream, socket)| hold(stream, &socket, End::One, &said));
             sleep(PAUSE);
         }
     });
