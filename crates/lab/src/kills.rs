@@ -32,6 +32,8 @@ const BEGINNING: u64 = 1_790_000_000_000;
 const HEALING: u64 = 1_800 * SECOND;
 /// So long after the last kill something is written.
 const WRITING: u64 = 60 * SECOND;
+/// The next text comes within so long of a kill, where that can be asked.
+pub const NEXT_MS_MAX: u64 = 5 * SECOND;
 /// Sizes of what is written, by dice: most are texts. Over short connections some 4 kB a second go, and all of it has to.
 const SIZES: [usize; 10] = [100, 100, 100, 100, 100, 100, 400, 400, 400, 3_000];
 
@@ -99,7 +101,9 @@ pub struct Report {
     pub went_on: usize,
     /// How often a session began.
     pub began: usize,
-    /// The longest from a kill that the client noticed at once to the next text, both ways, in ms.
+    /// Kills after which everybody had an open way: those are measured.
+    pub measured: usize,
+    /// The longest from one that the client noticed at once to the next text, both ways, in ms.
     pub after_told_ms: u64,
     /// The same of kills that nobody was told of.
     pub after_silent_ms: u64,
@@ -198,7 +202,7 @@ struct Killed {
     at: u64,
     client: usize,
     death: Death,
-    /// A way to some relay was left open to its client.
+    /// Everybody had an open way, and might begin handshakes there (TRK-5), for as long as the next text may take.
     has_way: bool,
 }
 
@@ -215,6 +219,8 @@ struct World {
     hosts: Vec<Host>,
     lines: BTreeMap<u64, Line>,
     dials: BTreeMap<u64, client::Dialled>,
+    /// When a client began handshakes with a relay at a port.
+    hellos: BTreeMap<(usize, usize, String), Vec<u64>>,
     last_line: u64,
     /// Ways that are shut, until when, and what a dial meets there.
     shut: BTreeMap<Way, (u64, line::Shut)>,
@@ -244,6 +250,7 @@ impl World {
             hosts,
             lines: BTreeMap::new(),
             dials: BTreeMap::new(),
+            hellos: BTreeMap::new(),
             last_line: 0,
             shut: BTreeMap::new(),
             kills_left: plan.kills,
@@ -428,6 +435,7 @@ impl World {
             if !self.killed[n].has_way {
                 continue;
             }
+            self.report.measured += 1;
             let Killed { at, client, death, .. } = self.killed[n];
             let next = |of: &dyn Fn(&Text) -> bool| {
                 let due = self.texts.values().filter(|text| text.said_at >= at && of(text));

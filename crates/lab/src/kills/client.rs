@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use stonechat_transport::courier::{Courier, Input, LinkId, Lost, Output, Remembered, Used};
-use stonechat_wire::address::ways;
+use stonechat_wire::address::{port, ways};
 use stonechat_wire::exchange::{Arrival, Errand, News};
 use stonechat_wire::face::FaceClient;
 use stonechat_wire::frame::{FromRelay, ToRelay};
@@ -174,6 +174,8 @@ impl World {
             .iter()
             .position(|host| ways(&host.route().address).contains(&address));
         let way = (host.unwrap(), address);
+        let hellos = self.hellos.entry((client, way.0, port(&way.1).to_owned())).or_default();
+        hellos.push(self.now);
         let lost = Lost::Broken;
         self.dials.insert(
             dial,

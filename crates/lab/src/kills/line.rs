@@ -2,10 +2,10 @@
 //!
 //! In: messages. Out: when each arrives, or that it does not.
 
-use stonechat_transport::courier::{LinkId, Lost, Used};
-use stonechat_wire::address::ways;
+use stonechat_transport::courier::{HELLOS_MAX, LinkId, Lost, Used, WINDOW_MS};
+use stonechat_wire::address::{port, ways};
 
-use super::{Event, HEALING, Killed, World};
+use super::{Event, HEALING, Killed, NEXT_MS_MAX, World};
 use crate::world::trace::Actor;
 
 /// Bytes of a packet.
@@ -258,7 +258,9 @@ impl World {
             self.shut.insert(way, (until, how));
             self.report.shut += 1;
         }
-        let has_way = self.has_way();
+        let has_way = (0..self.clients.len()).all(|client| self.has_way(client));
+        let lately = self.killed.iter_mut().filter(|killed| killed.at + NEXT_MS_MAX > at);
+        lately.for_each(|killed| killed.has_way &= has_way);
         self.killed.push(Killed {
             at,
             client,
@@ -276,9 +278,17 @@ impl World {
         }
     }
 
-    /// Whether some way is not shut.
-    fn has_way(&self) -> bool {
-        let is_open = |way: &Way| self.shut.get(way).is_none_or(|(until, _)| *until <= self.now);
+    /// Whether some way is not shut, and so many handshakes may begin there that one on a shut way of the same port is no harm.
+    fn has_way(&self, client: usize) -> bool {
+        let lately = |way: &Way| {
+            let hellos = self.hellos.get(&(client, way.0, port(&way.1).to_owned()));
+            let lately = hellos.into_iter().flatten().filter(|at| **at + WINDOW_MS > self.now);
+            lately.count()
+        };
+        let is_open = |way: &Way| {
+            let is_shut = self.shut.get(way).is_some_and(|(until, _)| *until > self.now);
+            !is_shut && lately(way) + 2 <= HELLOS_MAX
+        };
         let mut hosts = self.hosts.iter().enumerate();
         hosts.any(|(r, host)| ways(&host.route().address).into_iter().any(|way| is_open(&(r, way))))
     }

@@ -1,7 +1,7 @@
 //! Connections that die at any moment: 950 of the thousand kills; the others are the lab's, with real programs
 //! (`cargo xtask lab kills`).
 
-use stonechat_lab::kills::{Death, Plan, Planted, Report, run};
+use stonechat_lab::kills::{Death, NEXT_MS_MAX, Plan, Planted, Report, run};
 
 use crate::seeds::number;
 
@@ -9,8 +9,6 @@ use crate::seeds::number;
 const KILLS: usize = 50;
 /// Worlds.
 const SEEDS: u64 = 19;
-/// After a kill that the client hears of, the next text comes within so long, in ms.
-const NEXT_MS_MAX: u64 = 5_000;
 
 fn one(seed: u64, loud: bool) -> (Plan, Report) {
     let plan = Plan::of(seed, KILLS);
@@ -68,6 +66,10 @@ fn kills_at_any_moment_lose_and_double_nothing_ses_3() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     let sum = |of: &dyn Fn(&Report) -> usize| reports.iter().map(|(_, report)| of(report)).sum::<usize>();
     let kills = sum(&|report| report.kills.values().sum());
+    let told = reports.iter().filter(|(plan, _)| plan.is_told);
+    let measured: usize = told.map(|(_, report)| report.measured).sum();
+    println!("{measured} kills after which the next text was to come within {NEXT_MS_MAX} ms");
+    assert!(measured * 5 >= kills, "{measured} of {kills}");
     println!(
         "{kills} kills, {} half-way through a message, {} texts",
         sum(&|r| r.mid_message),
