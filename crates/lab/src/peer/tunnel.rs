@@ -152,11 +152,15 @@ fn managed_start(router: &Router, host: &str, mut command: Command) -> (Program,
         .host(host)
         .run(move || command.spawn().expect("obfs4proxy is installed"));
     let mut child = started.join().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap())
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok);
-    // To the last one: it ends where nobody hears it out.
-    let told: Vec<String> = lines.take_while(|line| !line.ends_with("METHODS DONE")).collect();
+    let told: Vec<String> = lines
+        .by_ref()
+        .take_while(|line| !line.ends_with("METHODS DONE"))
+        .collect();
+    // It ends where nobody hears it out.
+    std::thread::spawn(move || lines.for_each(drop));
     let is_method = |line: &String| line.starts_with("SMETHOD obfs4") || line.starts_with("CMETHOD obfs4");
     let told = told.into_iter().find(is_method);
     (Program(child), told.expect("obfs4proxy tells its method"))
