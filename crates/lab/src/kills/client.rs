@@ -153,7 +153,7 @@ impl World {
             Output::Ping { link } => self.with(c, link, |link| link.session.ping()),
             Output::Close { link } => self.close(c, link),
             Output::News(News::Arrived(arrivals)) => arrivals.iter().for_each(|arrival| self.arrived(c, arrival)),
-            Output::News(_) | Output::Remember(_) | Output::Reached(_) => {}
+            Output::News(_) | Output::Remember(_) | Output::Reached(_) | Output::Tried(_) => {}
             // Nobody knocks, and there is no local network.
             Output::Knock { .. } | Output::Look | Output::Near(_) | Output::Wait(_) => {}
         }
