@@ -31,6 +31,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         data: folder.to_owned(),
         advertise: None,
         tls: None,
+        acme: None,
         front: None,
         cover: CoverChoice::None,
         access: AccessChoice::Open,

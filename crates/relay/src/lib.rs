@@ -8,6 +8,7 @@ pub mod limits;
 pub mod service;
 pub mod store;
 
+pub mod acme;
 pub mod home;
 pub mod listen;
 pub mod operate;

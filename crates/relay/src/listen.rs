@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::acme::{Acme, Keeper, RootsError, Subject, Word};
 use crate::home::{Home, HomeError, dice};
 use crate::limits::Limits;
 use crate::operate::metrics::Metrics;
@@ -53,6 +54,7 @@ pub use front::{Front, NoTelling, Telling};
 use sessions::Sessions;
 pub use site::SiteError;
 use tls::{Outer, Stream};
+pub(crate) use tls::{Proof, Shown};
 pub use tls::{TlsError, TlsFiles};
 
 /// Pause after a failed accept, for instance when the process has too many files open.
@@ -79,6 +81,8 @@ pub struct Config {
     pub advertise: Option<String>,
     /// Certificate and key: the relay speaks TLS, and its route says so.
     pub tls: Option<TlsFiles>,
+    /// Where it gets a certificate by itself, for whom `advertise` names: the same as with `tls`, once it has one (ACM-1).
+    pub acme: Option<Acme>,
     /// Who holds the certificate in the relay's place: then it listens in plain, for that one only (RLY-46).
     pub front: Option<Front>,
     /// What stands there for everybody else.
@@ -127,6 +131,14 @@ pub enum StartError {
     /// Certificate and key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The authorities of the certificate's directory.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// A certificate of whom?
+    #[error(
+        "a certificate is asked for, but `public` names nobody that a directory can look at: a name with a dot, or an IP"
+    )]
+    NoSubject,
     /// The site that covers it.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -145,9 +157,9 @@ pub struct Relay;
 impl Relay {
     /// Opens the data folder, listens, and serves until [`Running::stop`]. Wants a tokio runtime with time and I/O.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        let outer = Outer::new(config.tls.as_ref())?;
         let cover = Cover::new(&config.cover)?;
         let home = Home::open(&config.data)?;
+        let (outer, keeper) = outer(&config)?;
         let mut store = SegmentLog::open(&home.mailboxes, dice()?)?;
         import(&home.old_mailboxes, &mut store)?;
         let (listener, local_addr) = bind(config.listen).await?;
@@ -165,6 +177,10 @@ impl Relay {
             service.announce(FORWARDS);
         }
         let metrics = Metrics::default();
+        let certificate = keeper.as_ref().map(Keeper::telling);
+        if let Some(word) = &certificate {
+            metrics.certificate(word.clone());
+        }
         let figures = figures::bind(config.metrics).await;
         let figures = figures.map_err(|error| StartError::Listen(config.metrics.unwrap_or(local_addr), error))?;
         let (engine, ended) = Engine::start(service, metrics.clone()).map_err(StartError::Thread)?;
@@ -184,12 +200,16 @@ impl Relay {
         let also_at = others.iter().map(|(_, address)| *address).collect();
         let listeners = std::iter::once(listener).chain(others.into_iter().map(|(listener, _)| listener));
         let accepting = tokio::spawn(accept_all(listeners.collect(), hall, asked_to_stop));
+        // Only from here on can it prove who it is.
+        let keeping = keeper.map(|keeper| tokio::spawn(keeper.keep()));
         tracing::info!("relay is up");
         Ok(Running {
             local_addr,
             also_at,
             metrics_addr,
             telling,
+            certificate,
+            keeping,
             route,
             forwarding,
             stop,
@@ -219,6 +239,9 @@ pub struct Running {
     /// Where it tells its figures.
     pub metrics_addr: Option<SocketAddr>,
     telling: Option<JoinHandle<()>>,
+    /// How its certificate stands, where it gets one by itself.
+    pub certificate: Option<watch::Receiver<Word>>,
+    keeping: Option<JoinHandle<()>>,
     /// How to reach it. Whoever has it may use the relay.
     pub route: RelayRoute,
     forwarding: Arc<Forwarding>,
@@ -242,6 +265,9 @@ impl Running {
     /// Takes no more connections, ends those there are, finishes what is in hand, closes the store.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
+        if let Some(keeping) = self.keeping {
+            keeping.abort();
+        }
         let _ = self.accepting.await;
         let _ = self.ended.await;
         if let Some(telling) = self.telling {
@@ -348,6 +374,17 @@ struct Uncovered {
     bytes: Vec<u8>,
     /// Whose it is; its first request tells where nobody stands here.
     whose: Option<IpAddr>,
+}
+
+/// What stands around connections, and who keeps its certificate.
+fn outer(config: &Config) -> Result<(Outer, Option<Keeper>), StartError> {
+    let Some(acme) = config.acme.clone() else {
+        return Ok((Outer::new(config.tls.as_ref())?, None));
+    };
+    let subject = config.advertise.as_deref().and_then(Subject::of);
+    let (subject, shown) = (subject.ok_or(StartError::NoSubject)?, Arc::new(Shown::default()));
+    let keeper = Keeper::new(acme, subject, &config.data, Arc::clone(&shown))?;
+    Ok((Outer::showing(shown)?, Some(keeper)))
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -512,7 +549,7 @@ fn route(config: &Config, home: &Home, local: SocketAddr) -> RelayRoute {
         .advertise
         .clone()
         .unwrap_or_else(|| reachable(local, config.lan).to_string());
-    let address = if config.tls.is_some() || config.front.is_some() {
+    let address = if config.tls.is_some() || config.acme.is_some() || config.front.is_some() {
         inside_tls(&address)
     } else {
         address

@@ -287,7 +287,7 @@ pub(crate) mod conformance {
         let id = envelope(1, 7, 100).id;
         assert_eq!(store.holds(&tag(1), &id), Ok(true));
         assert_eq!(store.holds(&tag(3), &id), Ok(false));
-        assert_eq!(contents(&store, 1), [], "not read before it is synced");
+        assert_eq!(contents(&store, 1), [] as [u8; 0], "not read before it is synced");
         store.sync().unwrap();
         assert_eq!(store.append(&envelope(1, 7, 50)), Ok(Appended::Known));
         store.sync().unwrap();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use stonechat_relay::CoverChoice;
+use stonechat_relay::acme;
 use stonechat_relay::listen::Telling;
 use stonechat_relay::operate::settings::HTTPS_PORT;
 use stonechat_wire::address::{self, Around};
@@ -963,6 +964,19 @@ pub(crate) struct RelayInit {
     /// The same by a number only, where there is no name.
     #[arg(long, value_name = "IP", conflicts_with = "public")]
     pub(crate) address: Option<IpAddr>,
+    /// The relay gets and renews its certificate by itself, from Let's Encrypt or another directory (ACME). You agree to the
+    /// directory's terms by this.
+    #[arg(long, conflicts_with_all = ["cert", "behind"])]
+    pub(crate) acme: bool,
+    /// E-mail address that the directory may write to.
+    #[arg(long, value_name = "MAIL", requires = "acme", value_parser = contact)]
+    pub(crate) contact: Option<String>,
+    /// Another directory than Let's Encrypt's.
+    #[arg(long, value_name = "URL", requires = "acme", value_parser = directory)]
+    pub(crate) directory: Option<String>,
+    /// File with the authorities of the directory's own certificate, as PEM, where these are not the system's.
+    #[arg(long, value_name = "FILE", requires = "acme")]
+    pub(crate) acme_roots: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) face: RelayFace,
 }
@@ -1014,6 +1028,16 @@ fn host(text: &str) -> Result<String, String> {
         return Err("a name without a port is wanted".to_owned());
     }
     public(&format!("{text}:{HTTPS_PORT}")).map(|_| text.to_owned())
+}
+
+fn directory(text: &str) -> Result<String, String> {
+    let is_one = acme::is_directory(text).then(|| text.to_owned());
+    is_one.ok_or_else(|| "the URL of a directory is wanted: https://HOST/PATH".to_owned())
+}
+
+fn contact(text: &str) -> Result<String, String> {
+    let is_one = acme::is_contact(text).then(|| text.to_owned());
+    is_one.ok_or_else(|| "an e-mail address is wanted".to_owned())
 }
 
 /// An address that a route can hold.
@@ -1190,6 +1214,8 @@ mod tests {
             "relay run --site public",
             "relay run --proxy http://127.0.0.1:8080",
             "relay init --public relay.example:7481 --data d",
+            "relay init --name relay.example --acme --contact me@relay.example",
+            "relay init --address 192.0.2.7 --acme --directory https://acme.example/directory --acme-roots r.pem",
             "relay doctor --data d",
             "relay routes",
             "relay stats",

@@ -180,6 +180,7 @@ fn config(folder: &Path, port: u16, dice: &[u8; 16], lends: bool) -> Config {
         data: folder.to_path_buf(),
         advertise: None,
         tls: None,
+        acme: None,
         front: None,
         cover: CoverChoice::None,
         access: AccessChoice::Secret,

@@ -12,15 +12,18 @@ use anyhow::{Context as _, anyhow};
 use stonechat_daemon::config::Wishes;
 use stonechat_daemon::home::make_private_dir;
 use stonechat_daemon::log;
+use stonechat_relay::acme::{Acme, LETS_ENCRYPT, Subject, Word};
 use stonechat_relay::home::{Home, SETTINGS, write_durably};
 use stonechat_relay::listen::TlsFiles;
 use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_tag};
 use stonechat_relay::operate::doctor::{Health, examine};
+use stonechat_relay::operate::metrics::REMARK;
 use stonechat_relay::operate::settings::{Beginning, HTTPS_PORT, Settings};
 use stonechat_relay::{Config, CoverChoice, Front, Relay, route};
 use stonechat_transport::lan::{self, Announced};
 use stonechat_wire::address;
 use stonechat_wire::route::RelayRoute;
+use tokio::sync::watch;
 
 use crate::client::settle;
 use crate::failure::CommandError;
@@ -63,6 +66,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
         listen: run.listen.unwrap_or(settings.listen),
         also_listen,
         advertise: run.public.or_else(|| settings.public.clone()),
+        acme: settings.acme().filter(|_| tls.is_none() && front.is_none()),
         tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
         front,
         cover: run.face.cover().unwrap_or_else(|| settings.cover()),
@@ -76,6 +80,9 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     };
     let running = Relay::start(config).await.map_err(anyhow::Error::from)?;
     show::line(&format!("route: {}", running.route_text()))?;
+    if let Some(word) = running.certificate.clone() {
+        tokio::spawn(tell_of_certificate(word));
+    }
     let _announced = if run.lan {
         announced(&running.route_text())
     } else {
@@ -84,6 +91,17 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     told_to_end(run.while_stdin).await;
     running.stop().await;
     Ok(())
+}
+
+/// Says how the certificate stands, now and whenever that changes.
+async fn tell_of_certificate(mut word: watch::Receiver<Word>) {
+    loop {
+        let said = word.borrow_and_update().to_string();
+        show::note(&format!("{said}."));
+        if word.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Certificate and key.
@@ -130,9 +148,11 @@ fn init(data: &Path, wish: &RelayInit) -> Result<(), CommandError> {
     let named = wish.name.as_ref().map(|name| format!("{name}:{HTTPS_PORT}"));
     let numbered = wish.address.map(|ip| SocketAddr::new(ip, HTTPS_PORT).to_string());
     let public = wish.public.clone().or(named).or(numbered);
+    let acme = acme(wish, public.as_deref())?;
     let beginning = Beginning {
         public: public.as_deref().map(with_numbers),
         tls: wish.face.tls(),
+        acme: acme.clone(),
         behind: wish.face.behind,
         cover: wish.face.cover().unwrap_or(CoverChoice::None),
     };
@@ -143,8 +163,45 @@ fn init(data: &Path, wish: &RelayInit) -> Result<(), CommandError> {
     if wish.face.behind.is_some() {
         show::note("What stands before it must pass everything on: docs/operate/relay.md, \"Behind nginx\".");
     }
+    if let Some(acme) = acme {
+        show::note(&agreed(&acme));
+    }
     show::note("Next: read the settings, then `stonechat relay doctor`, then `stonechat relay run`.");
     Ok(())
+}
+
+/// Where the relay is to get a certificate by itself. Errors: nobody is named whom a directory can look at, or the
+/// directory or contact cannot be such.
+fn acme(wish: &RelayInit, public: Option<&str>) -> Result<Option<Acme>, CommandError> {
+    if !wish.acme {
+        return Ok(None);
+    }
+    if public.and_then(Subject::of).is_none() {
+        return Err(anyhow!(
+            "--acme needs whom the certificate is for: --name HOST (with a dot in it) or --address IP"
+        )
+        .into());
+    }
+    Ok(Some(Acme {
+        directory: wish.directory.clone().unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
+        contact: wish.contact.clone(),
+        roots: wish.acme_roots.clone(),
+    }))
+}
+
+/// What whoever uses a directory has agreed to.
+fn agreed(acme: &Acme) -> String {
+    let directory = &acme.directory;
+    let terms = if directory == LETS_ENCRYPT {
+        "https://letsencrypt.org/repository/".to_owned()
+    } else {
+        format!("\"termsOfService\" at {directory}")
+    };
+    format!(
+        "By --acme you agree to the terms of service of {directory} ({terms}).\n\
+         The relay asks it for a certificate once it runs; port 443 must lead here. Certificates are public: everybody can read \
+         in the logs of all certificates that one was made for this name or number, and when."
+    )
 }
 
 /// The address with the numbers that its name leads to behind it (WAY-1): those that others reach.
@@ -204,8 +261,12 @@ fn stats(data: &Path) -> Result<(), CommandError> {
     };
     let answer = asked().with_context(|| format!("no relay tells its figures at {address}"))?;
     let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
-    for line in body.lines().filter(|line| !line.starts_with('#')) {
-        show::line(line.trim_start_matches("stonechat_relay_"))?;
+    for line in body.lines() {
+        if let Some(remark) = line.strip_prefix(REMARK) {
+            show::line(&format!("certificate: {remark}"))?;
+        } else if !line.starts_with('#') {
+            show::line(line.trim_start_matches("stonechat_relay_"))?;
+        }
     }
     Ok(())
 }

@@ -35,6 +35,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+#[path = "loopback/acme.rs"]
+mod acme;
 #[path = "loopback/behind.rs"]
 mod behind;
 #[path = "loopback/blobs.rs"]
@@ -61,6 +63,8 @@ mod lend;
 mod odd_drop;
 #[path = "loopback/odd_mail.rs"]
 mod odd_mail;
+#[path = "loopback/pebble.rs"]
+mod pebble;
 #[path = "loopback/tls.rs"]
 mod tls;
 #[path = "loopback/tries.rs"]
@@ -658,6 +662,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         data,
         advertise: None,
         tls: None,
+        acme: None,
         front: None,
         cover: CoverChoice::None,
         forward: Vec::new(),

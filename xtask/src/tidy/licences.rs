@@ -16,6 +16,8 @@ const ALLOWED: &[&str] = &[
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    // Of lists, not of code: the authorities that browsers know.
+    "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
     "MIT-0",

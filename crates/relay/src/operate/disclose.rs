@@ -12,6 +12,7 @@ use std::path::Path;
 
 use stonechat_wire::ids::{Tag, Timestamp};
 
+use crate::acme::FILES;
 use crate::home::{Home, OWN_FILES};
 use crate::store::log::inspect::{HeldPiece, Holding, Piece};
 
@@ -59,7 +60,7 @@ const IN_MEMORY: &str = "\nWhile it runs, its memory has besides, until a connec
 
 fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
     let _ = writeln!(out, "All that this relay has on disk:\n");
-    for (name, what) in OWN_FILES {
+    for (name, what) in OWN_FILES.iter().chain(FILES) {
         if let Ok(meta) = std::fs::metadata(data.join(name)) {
             let _ = writeln!(out, "file {name}: {} bytes, {what}", meta.len());
         }

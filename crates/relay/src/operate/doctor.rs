@@ -9,9 +9,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::acme::{self, Subject};
 use crate::home::{Home, HomeError};
 use crate::listen::CoverChoice;
-use crate::operate::settings::Settings;
+use crate::operate::settings::{HTTPS_PORT, Settings};
 
 /// Files that a relay keeps open beside its connections.
 const OTHER_FILES: u64 = 1024;
@@ -20,6 +21,9 @@ const SLOW_SYNC: Duration = Duration::from_millis(50);
 const SYNCS: u32 = 10;
 /// How long the web server behind may take to let one in.
 const WEB_SERVER_MAX: Duration = Duration::from_secs(2);
+const DAY_S: u64 = 86_400;
+/// A certificate of an operator's own that ends sooner than this is to be renewed.
+const SOON_S: u64 = 14 * DAY_S;
 /// A clock before this is wrong: 2026.
 const CLOCK_MIN_S: u64 = 1_767_225_600;
 
@@ -57,6 +61,8 @@ pub fn examine(data: &Path, settings: &Settings) -> Vec<Finding> {
         before(settings),
         cover(settings),
     ];
+    findings.extend(certificate(data, settings));
+    findings.extend(looked_at(settings));
     findings.extend(others.into_iter().map(|listen| port(data, listen)));
     findings
 }
@@ -257,6 +263,77 @@ fn before(settings: &Settings) -> Finding {
     good("what stands before the relay holds the certificate; nobody else is let in")
 }
 
+/// How the certificate stands, where the relay holds one.
+fn certificate(data: &Path, settings: &Settings) -> Option<Finding> {
+    if settings.acme().is_some() {
+        return Some(own_certificate(data));
+    }
+    let (cert, _) = settings.tls()?;
+    let Some(ends_s) = acme::ends_at(&cert) else {
+        return Some(finding(Health::Bad, format!("{} holds no certificate", cert.display())));
+    };
+    let left_s = ends_s.saturating_sub(now_s());
+    let text = format!("the certificate holds for {} days", left_s / DAY_S);
+    Some(match left_s {
+        0 => finding(Health::Bad, "the certificate has ended: renew it and restart the relay"),
+        _ if left_s < SOON_S => finding(Health::Doubtful, format!("{text}: renew it and restart the relay")),
+        _ => good(text),
+    })
+}
+
+/// The one that the relay gets by itself. What the directory said last is for whoever asks here, and stands in no log.
+fn own_certificate(data: &Path) -> Finding {
+    let word = acme::look(data);
+    let said = word
+        .detail
+        .as_ref()
+        .map(|said| format!(" (the directory said: {said})"));
+    let text = format!("{word}{}", said.unwrap_or_default());
+    match (word.ends_s, word.failure) {
+        (Some(_), _) if word.has_ended() => finding(Health::Bad, text),
+        (Some(_), None) => good(text),
+        (None, Some(_)) => finding(Health::Bad, text),
+        (Some(_), Some(_)) => finding(Health::Doubtful, text),
+        (None, None) => finding(Health::Doubtful, format!("{text}: the relay asks for one once it runs")),
+    }
+}
+
+/// Whether the directory can look where it looks: at port 443 of the first host of `public`.
+fn looked_at(settings: &Settings) -> Option<Finding> {
+    settings.acme()?;
+    let public = settings.public.as_deref().unwrap_or_default();
+    let Some(subject) = Subject::of(public) else {
+        let text = "`acme` is set, and `public` names nobody that a directory can look at: a name with a dot, or an IP";
+        return Some(finding(Health::Bad, text));
+    };
+    if let (Subject::Name(name), false) = (&subject, leads_somewhere(&subject)) {
+        let text = format!("{name} leads nowhere: set an A or AAAA record; without it there is no certificate");
+        return Some(finding(Health::Bad, text));
+    }
+    let others = settings.also_listen().unwrap_or_default();
+    let is_there = others
+        .iter()
+        .chain([&settings.listen])
+        .any(|listen| listen.port() == HTTPS_PORT);
+    if !is_there {
+        let text = "the directory looks at port 443, where the relay does not listen: something must pass that port on as it is";
+        return Some(finding(Health::Doubtful, text));
+    }
+    Some(good("the directory looks where the relay listens"))
+}
+
+fn leads_somewhere(subject: &Subject) -> bool {
+    let Subject::Name(name) = subject else { return true };
+    (name.as_str(), HTTPS_PORT)
+        .to_socket_addrs()
+        .is_ok_and(|mut all| all.next().is_some())
+}
+
+fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,6 +400,52 @@ mod tests {
         ] {
             assert_eq!(before(&settings(text)).health, health, "{text}");
         }
+    }
+
+    #[test]
+    fn a_certificates_end_is_found_acm_7() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |days: i64| {
+            let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+            let now = i64::try_from(now_s()).unwrap();
+            let at = |s: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(s).unwrap());
+            (params.not_before, params.not_after) = (at(now - 100 * 86_400), at(now + days * 86_400 + 60));
+            let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+            fs::write(folder.path().join("cert.pem"), made.pem()).unwrap();
+        };
+        let cert = folder.path().join("cert.pem");
+        let settings = settings(&format!("cert = {:?}\nkey = \"k\"", cert.display().to_string()));
+        let found = || certificate(folder.path(), &settings).unwrap();
+        for (days, health, says) in [
+            (61, Health::Good, "for 61 days"),
+            (13, Health::Doubtful, "for 13 days"),
+            (-1, Health::Bad, "has ended"),
+        ] {
+            write(days);
+            let found = found();
+            assert!(found.health == health && found.text.contains(says), "{found:?}");
+        }
+        fs::write(&cert, "").unwrap();
+        assert_eq!(found().health, Health::Bad);
+    }
+
+    #[test]
+    fn where_a_directory_cannot_look_is_found_acm_7() {
+        let of = |text: &str| {
+            let settings = settings(&format!("acme = \"https://acme.example/directory\"\n{text}"));
+            looked_at(&settings).unwrap().health
+        };
+        assert_eq!(of("listen = \"0.0.0.0:443\""), Health::Bad, "of whom?");
+        assert_eq!(
+            of("listen = \"0.0.0.0:443\"\npublic = \"relay.invalid:443\""),
+            Health::Bad,
+            "no such name"
+        );
+        let public = "public = \"192.0.2.7:443\"\n";
+        assert_eq!(of(&format!("{public}listen = \"0.0.0.0:443\"")), Health::Good);
+        assert_eq!(of(&format!("{public}listen = \"0.0.0.0:8443\"")), Health::Doubtful);
+        assert_eq!(of(&format!("{public}also_listen = \"0.0.0.0:443\"")), Health::Good);
+        assert!(looked_at(&settings("")).is_none());
     }
 
     #[test]

@@ -10,11 +10,16 @@ use std::time::Duration;
 use stonechat_wire::blob::CHUNK_BYTES;
 use stonechat_wire::frame::FromRelay;
 use stonechat_wire::frame::blobs::BlobTell;
+use tokio::sync::watch;
 
+use crate::acme::Word;
 use crate::store::Total;
 
 /// Upper bounds of the times that are counted apart, in ms.
 const BOUNDS_MS: [u64; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+/// What stands before the remark on the certificate: no figure, so whoever reads figures passes it by.
+pub const REMARK: &str = "# certificate: ";
 
 /// What the service counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,9 +100,16 @@ struct Figures {
     now: Snapshot,
     batches: [u64; BOUNDS_MS.len() + 1],
     batch_time: Duration,
+    certificate: Option<watch::Receiver<Word>>,
 }
 
 impl Metrics {
+    /// From now on it is told how the certificate stands.
+    pub(crate) fn certificate(&self, word: watch::Receiver<Word>) {
+        let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.certificate = Some(word);
+    }
+
     /// One batch is done.
     pub fn batch(&self, took: Duration, now: Snapshot) {
         let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,11 +191,30 @@ impl Metrics {
             one(&mut out, name, what, "gauge", value);
         }
         figures.histogram(&mut out);
+        figures.certificate(&mut out);
         out
     }
 }
 
 impl Figures {
+    /// Where the relay gets its certificate by itself: figures, and a remark in words, which name no address.
+    fn certificate(&self, out: &mut String) {
+        let Some(word) = self.certificate.as_ref().map(|word| word.borrow().clone()) else {
+            return;
+        };
+        let days = word.days_left().unwrap_or_default();
+        one(
+            out,
+            "certificate_days_left",
+            "Days for which the certificate holds.",
+            "gauge",
+            days,
+        );
+        let (name, what) = ("certificate_failures", "Attempts in a row that got no certificate.");
+        one(out, name, what, "gauge", u64::from(word.failures));
+        let _ = writeln!(out, "{REMARK}{word}");
+    }
+
     fn histogram(&self, out: &mut String) {
         let name = "stonechat_relay_batch_seconds";
         let _ = writeln!(

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use stonechat_wire::address;
 use stonechat_wire::route::RelayRoute;
 
+use crate::acme::{self, Acme, LETS_ENCRYPT};
 use crate::limits::Limits;
 use crate::listen::{AccessChoice, CoverChoice, Front, Telling};
 
@@ -21,6 +22,9 @@ const KEYS: &[&str] = &[
     "public",
     "cert",
     "key",
+    "acme",
+    "acme_contact",
+    "acme_roots",
     "behind",
     "behind_at",
     "site",
@@ -54,6 +58,12 @@ pub struct Settings {
     cert: Option<PathBuf>,
     /// File of its private key.
     key: Option<PathBuf>,
+    /// URL of the directory that it gets a certificate from by itself.
+    acme: Option<String>,
+    /// E-mail address that the directory may write to.
+    acme_contact: Option<String>,
+    /// File of the authorities of the directory's own certificate, where these are not the system's.
+    acme_roots: Option<PathBuf>,
     /// What holds the certificate before it: "http" or "proxy-protocol".
     behind: Option<Behind>,
     /// Where that stands, with spaces between; this machine where nothing is said.
@@ -108,6 +118,15 @@ pub enum SettingsError {
     /// One certificate, one holder.
     #[error("behind and cert exclude each other: what stands before the relay holds the certificate")]
     TwoEnds,
+    /// One certificate, one source.
+    #[error("acme excludes cert and behind: with it the relay gets and holds the certificate itself")]
+    TwoSources,
+    /// `acme` is no URL of a directory.
+    #[error("acme: {0:?} is not the URL of a directory, https://HOST/PATH")]
+    NotADirectory(String),
+    /// `acme_contact` is none.
+    #[error("acme_contact: {0:?} is not an e-mail address")]
+    NotAContact(String),
     /// A word of `behind_at` that is none.
     #[error("behind_at: {0:?} is not an address")]
     NotAPlace(String),
@@ -137,6 +156,9 @@ impl Default for Settings {
             public: None,
             cert: None,
             key: None,
+            acme: None,
+            acme_contact: None,
+            acme_roots: None,
             behind: None,
             behind_at: String::new(),
             site: None,
@@ -176,6 +198,7 @@ impl Settings {
         if settings.behind.is_some() && settings.cert.is_some() {
             return Err(SettingsError::TwoEnds);
         }
+        settings.holds_on_acme()?;
         settings.behind_at()?;
         settings.forward()?;
         settings.also_listen()?;
@@ -186,6 +209,29 @@ impl Settings {
             Some(address) => Err(SettingsError::MetricsNotLocal(address)),
             None => Ok(settings),
         }
+    }
+
+    fn holds_on_acme(&self) -> Result<(), SettingsError> {
+        let Some(acme) = self.acme() else { return Ok(()) };
+        if self.cert.is_some() || self.behind.is_some() {
+            return Err(SettingsError::TwoSources);
+        }
+        if !acme::is_directory(&acme.directory) {
+            return Err(SettingsError::NotADirectory(acme.directory));
+        }
+        let wrong = acme.contact.filter(|contact| !acme::is_contact(contact));
+        wrong.map_or(Ok(()), |contact| Err(SettingsError::NotAContact(contact)))
+    }
+
+    /// Where it gets a certificate by itself.
+    pub fn acme(&self) -> Option<Acme> {
+        let directory = self.acme.clone()?;
+        let (contact, roots) = (self.acme_contact.clone(), self.acme_roots.clone());
+        Some(Acme {
+            directory,
+            contact,
+            roots,
+        })
     }
 
     /// The relays that clients may have bytes passed on to. Errors: a word that is no route.
@@ -218,7 +264,7 @@ impl Settings {
 
     /// Whether its address is one of TLS, whoever holds the certificate.
     pub const fn is_inside_tls(&self) -> bool {
-        self.behind.is_some() || self.cert.is_some()
+        self.behind.is_some() || self.cert.is_some() || self.acme.is_some()
     }
 
     /// The files of certificate and key, where it speaks TLS.
@@ -267,6 +313,8 @@ impl Settings {
         let all = Self::default();
         let (cert, key) = wish.tls.clone().unzip();
         let (cert, key) = (cert.map(as_text), key.map(as_text));
+        let acme = wish.acme.as_ref();
+        let roots = acme.and_then(|acme| acme.roots.clone()).map(as_text);
         let (site, proxy) = match &wish.cover {
             CoverChoice::None => (None, None),
             CoverChoice::Site(folder) => (Some(as_text(folder.clone())), None),
@@ -280,6 +328,9 @@ impl Settings {
              # HOST:PORT under which others reach it: goes into the route. Behind it up to three times a comma and\n\
              # IP:PORT, for those to whom the name is not told or its port is closed.\n{}\
              # Certificate (its chain behind it) and private key, as PEM: then the relay speaks TLS.\n{}{}\
+             # Or it gets and renews one by itself, from this directory (ACME), for the first host of `public`. Who sets this\n\
+             # agrees to the directory's terms. Where it may write to, and the authorities of its own certificate if they\n\
+             # are not the system's.\n{}{}{}\
              # Or another program holds the certificate and stands before this one, which listens in plain then.\n\
              # \"http\": it passes requests on, with X-Forwarded-For. \"proxy-protocol\": bytes, with that header.\n{}\
              # The addresses it comes from, where that is not this machine. Nobody else is let in.\n\
@@ -298,6 +349,13 @@ impl Settings {
             line("public", wish.public.as_deref(), "relay.example:7481"),
             line("cert", cert.as_deref(), "/etc/stonechat/cert.pem"),
             line("key", key.as_deref(), "/etc/stonechat/key.pem"),
+            line("acme", acme.map(|acme| acme.directory.as_str()), LETS_ENCRYPT),
+            line(
+                "acme_contact",
+                acme.and_then(|acme| acme.contact.as_deref()),
+                "you@relay.example"
+            ),
+            line("acme_roots", roots.as_deref(), "/etc/stonechat/directory.pem"),
             line("behind", wish.behind.map(Telling::word), "http"),
             line("site", site.as_deref(), "/srv/site"),
             line("proxy", proxy.as_deref(), "127.0.0.1:8080"),
@@ -317,6 +375,8 @@ pub struct Beginning {
     pub public: Option<String>,
     /// Files of certificate and key.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where it gets a certificate by itself.
+    pub acme: Option<Acme>,
     /// What holds the certificate before it.
     pub behind: Option<Telling>,
     /// What strangers see.
@@ -328,6 +388,7 @@ impl Default for Beginning {
         Self {
             public: None,
             tls: None,
+            acme: None,
             behind: None,
             cover: CoverChoice::None,
         }
@@ -337,10 +398,10 @@ impl Default for Beginning {
 impl Beginning {
     /// Behind another program for this machine only; with a certificate where browsers look.
     fn listen(&self) -> SocketAddr {
-        match (self.behind, &self.tls) {
+        match (self.behind, self.tls.is_some() || self.acme.is_some()) {
             (Some(_), _) => LISTEN,
-            (None, Some(_)) => (Ipv4Addr::UNSPECIFIED, HTTPS_PORT).into(),
-            (None, None) => (Ipv4Addr::UNSPECIFIED, LISTEN.port()).into(),
+            (None, true) => (Ipv4Addr::UNSPECIFIED, HTTPS_PORT).into(),
+            (None, false) => (Ipv4Addr::UNSPECIFIED, LISTEN.port()).into(),
         }
     }
 }
@@ -412,6 +473,50 @@ mod tests {
         let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
         assert_eq!((settings.tls(), settings.cover()), (wish.tls, wish.cover));
         assert_eq!(settings.listen.to_string(), "0.0.0.0:443");
+    }
+
+    #[test]
+    fn a_file_with_a_directory_reads_as_what_it_says_acm_1() {
+        let acme = Acme {
+            directory: "https://acme.example/directory".into(),
+            contact: Some("me@relay.example".into()),
+            roots: Some("/a b.pem".into()),
+        };
+        let wish = Beginning {
+            acme: Some(acme.clone()),
+            ..Beginning::default()
+        };
+        let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
+        assert_eq!((settings.acme(), settings.listen.port()), (Some(acme), HTTPS_PORT));
+        assert!(settings.is_inside_tls());
+        let environment = |name: &str| (name == "STONECHAT_RELAY_ACME").then(|| LETS_ENCRYPT.to_owned());
+        assert_eq!(
+            Settings::read("", environment).unwrap().acme().unwrap().directory,
+            LETS_ENCRYPT
+        );
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_one_is_refused_acm_1() {
+        let read = |text: &str| Settings::read(&format!("acme = \"{LETS_ENCRYPT}\"\n{text}"), nothing);
+        assert!(read("acme_contact = \"me@relay.example\"").is_ok());
+        for other in ["behind = \"http\"", "cert = \"a\"\nkey = \"b\""] {
+            assert!(matches!(read(other), Err(SettingsError::TwoSources)), "{other}");
+        }
+        for mail in [
+            "me",
+            "a@b",
+            "me@a.example,you@b.example",
+            "me@a.example?x",
+            "m e@a.example",
+        ] {
+            let settings = read(&format!("acme_contact = \"{mail}\""));
+            assert!(matches!(settings, Err(SettingsError::NotAContact(_))), "{mail}");
+        }
+        for url in ["http://acme.example/directory", "letsencrypt", ""] {
+            let settings = Settings::read(&format!("acme = \"{url}\""), nothing);
+            assert!(matches!(settings, Err(SettingsError::NotADirectory(_))), "{url}");
+        }
     }
 
     #[test]

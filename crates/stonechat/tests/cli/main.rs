@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod acme;
 mod bundle;
 mod canary;
 mod content;
@@ -30,6 +31,8 @@ mod links;
 mod meet;
 mod near;
 mod operate;
+#[path = "../../../transport/tests/loopback/pebble.rs"]
+mod pebble;
 mod restore;
 mod supervise;
 mod talk;
