@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Whoever asks this server is answered so, and then sent letters without end.
+    /// Whoever asks this server is answered so, and then sent more spaces than any answer needs.
     async fn endless(head: &'static str) -> (Client, tempfile::TempDir) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -308,7 +308,8 @@ mod tests {
                 let mut asked = [0; 4096];
                 let _ = stream.read(&mut asked).await.unwrap();
                 stream.write_all(head.as_bytes()).await.unwrap();
-                while stream.write_all(&[b' '; 4096]).await.is_ok() {}
+                let _ = stream.write_all(&vec![b' '; 4 * ANSWER_BYTES_MAX]).await;
+                let _ = stream.shutdown().await;
             }
         });
         let acme = Acme {
@@ -328,8 +329,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_end_is_cut_acm_1() {
-        let (client, _folder) = endless("HTTP/1.1 200 OK\r\n\r\n").await;
+    async fn an_answer_that_is_too_long_is_cut_acm_1() {
+        // But for its length it is a directory.
+        let said = r#"{"newNonce":"https://a/b","newAccount":"https://a/c","newOrder":"https://a/d"}"#;
+        let (client, _folder) = endless(format!("HTTP/1.1 200 OK\r\n\r\n{said}").leak()).await;
         let cut = timeout(Duration::from_secs(20), asked(&client)).await.expect("in time");
         assert_eq!(cut, Err(Failure::Nonsense));
         let (client, _folder) = endless("HTTP/1.1 200 OK\r\nA: ").await;

@@ -39,16 +39,12 @@ impl Leaf {
         let body = whole.tbs_certificate;
         let authority = body.get::<AuthorityKeyIdentifier>().ok().flatten();
         let authority = authority.and_then(|(_, found)| found.key_identifier);
-        let mut serial = body.serial_number.as_bytes().to_vec();
-        if serial.first().is_some_and(|byte| *byte >= 0x80) {
-            serial.insert(0, 0);
-        }
         Some(Self {
             not_before_s: body.validity.not_before.to_unix_duration().as_secs(),
             not_after_s: body.validity.not_after.to_unix_duration().as_secs(),
             names,
             numbers,
-            serial,
+            serial: body.serial_number.as_bytes().to_vec(),
             authority: authority.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
         })
     }
