@@ -236,11 +236,15 @@ impl Bare {
         self.say(ToRelay::Subscribe { add, drop: vec![] });
     }
 
+    /// What comes next, but for what the person alone is told (WAY-4).
     pub(super) async fn event(&mut self) -> Input {
-        timeout(PATIENCE, self.events.recv())
-            .await
-            .expect("in time")
-            .expect("an event")
+        loop {
+            let event = timeout(PATIENCE, self.events.recv()).await.expect("in time");
+            match event.expect("an event") {
+                Input::Missed { .. } => {}
+                event => return event,
+            }
+        }
     }
 
     pub(super) async fn frame(&mut self) -> FromRelay {
