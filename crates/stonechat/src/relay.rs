@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use crate::client::settle;
 use crate::failure::CommandError;
 use crate::grammar::{RelayData, RelayDisclose, RelayFace, RelayInit, RelayRun, RelayVerb};
-use crate::serve::told_to_end;
+use crate::serve::End;
 use crate::show;
 
 /// How long a running relay may take to tell its figures.
@@ -78,6 +78,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
         near: None,
         data,
     };
+    let end = End::listen(run.while_stdin);
     let running = Relay::start(config).await.map_err(anyhow::Error::from)?;
     show::line(&format!("route: {}", running.route_text()))?;
     if let Some(word) = running.certificate.clone() {
@@ -88,7 +89,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     } else {
         None
     };
-    told_to_end(run.while_stdin).await;
+    end.told().await;
     running.stop().await;
     Ok(())
 }

@@ -13,6 +13,7 @@ use stonechat_daemon::rpc::{self, Failure};
 use stonechat_daemon::types::Fault;
 use stonechat_daemon::{Daemon, log};
 use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::client::{PATIENCE, Place, settle};
@@ -22,6 +23,7 @@ use crate::{near, show};
 
 /// Runs until told to end.
 pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError> {
+    let end = End::listen(serve.while_stdin);
     let relays = Some(serve.relay).filter(|relays| !relays.is_empty());
     let flags = Wishes {
         port: serve.port,
@@ -53,12 +55,12 @@ pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError>
     let near = has_near.then(|| tokio::spawn(near::run(std::sync::Arc::clone(&daemon))));
     show::line(&format!("ui: {}", daemon.open_url().unwrap_or_default()))?;
     let ended = tokio::select! {
-        () = told_to_end(serve.while_stdin) => Ok(()),
+        () = end.told() => Ok(()),
         () = daemon.ended() => Err(anyhow::anyhow!("the messenger's thread gave up").into()),
     };
     daemon.stop().await;
     daemon.near_ended(PATIENCE).await;
-    near.inspect(tokio::task::JoinHandle::abort);
+    near.inspect(JoinHandle::abort);
     ended
 }
 
@@ -102,8 +104,22 @@ async fn add_relays(daemon: &std::sync::Arc<Daemon>) {
     }
 }
 
+/// The end that this program is told: heard from when this is made, also before anybody waits for it.
+pub(crate) struct End(JoinHandle<()>);
+
+impl End {
+    pub(crate) fn listen(while_stdin: bool) -> Self {
+        Self(tokio::spawn(told_to_end(while_stdin)))
+    }
+
+    pub(crate) async fn told(self) {
+        // A task that was ended is an end too.
+        let _ = self.0.await;
+    }
+}
+
 /// Waits for Ctrl-C, SIGTERM, or (when asked) the end of standard input.
-pub(crate) async fn told_to_end(while_stdin: bool) {
+async fn told_to_end(while_stdin: bool) {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated() => {}

@@ -17,7 +17,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::client::{Client, Place, settle};
 use crate::failure::CommandError;
 use crate::grammar::{Demo, Run};
-use crate::serve::told_to_end;
+use crate::serve::End;
 use crate::{desktop, show};
 
 /// Where a relay listens when it may choose: it keeps its port, since contacts know it.
@@ -31,6 +31,7 @@ pub(crate) async fn run(run: Run, dir: &Path, passphrase_file: Option<&Path>) ->
         desktop::open(&url);
         return Ok(());
     }
+    let end = End::listen(false);
     let lan = settle(
         dir,
         Wishes {
@@ -50,11 +51,12 @@ pub(crate) async fn run(run: Run, dir: &Path, passphrase_file: Option<&Path>) ->
     show::line(&format!("route: {}", relay.said))?;
     show::line(&format!("ui: {}", profile.said))?;
     desktop::open(&profile.said);
-    until_the_end(vec![profile, relay]).await
+    until_the_end(vec![profile, relay], end).await
 }
 
 /// A relay of its own, Ana and Bo.
 pub(crate) async fn demo(demo: &Demo, dir: &Path) -> Result<(), CommandError> {
+    let end = End::listen(false);
     let dir = dir.join("demo");
     let relay_port = if demo.any_port { 0 } else { RELAY_PORT };
     let relay = Part::relay(&dir.join("relay"), false, relay_port).await?;
@@ -74,7 +76,7 @@ pub(crate) async fn demo(demo: &Demo, dir: &Path) -> Result<(), CommandError> {
         parts.push(part);
     }
     parts.push(relay);
-    until_the_end(parts).await
+    until_the_end(parts, end).await
 }
 
 async fn url_of_running(dir: &Path) -> Result<Option<String>, CommandError> {
@@ -171,9 +173,9 @@ impl Part {
 }
 
 /// Waits for Ctrl-C or for the first part that ends by itself; then ends all, profiles first.
-async fn until_the_end(mut parts: Vec<Part>) -> Result<(), CommandError> {
+async fn until_the_end(mut parts: Vec<Part>, end: End) -> Result<(), CommandError> {
     let ended = tokio::select! {
-        () = told_to_end(false) => None,
+        () = end.told() => None,
         name = first_to_end(&mut parts) => Some(name),
     };
     for part in parts {

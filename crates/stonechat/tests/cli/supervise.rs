@@ -72,6 +72,19 @@ fn answers(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
+/// Bug: who was told to end right after the address had been printed was killed by the signal, and cleaned up nothing.
+#[test]
+fn what_is_said_as_soon_as_the_address_is_there_is_heard() {
+    for signal in ["INT", "TERM"] {
+        let mut run = start(&["run", "--port", "0"], 2);
+        let id = run.child.id().to_string();
+        let kill = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(kill.unwrap().success());
+        let status = eventually("it ends", || run.child.try_wait().unwrap());
+        assert!(status.success(), "{signal}");
+    }
+}
+
 #[test]
 fn the_demo_prints_two_addresses_and_ends_all_it_started() {
     let mut demo = start(&["demo", "--any-port"], 2);
