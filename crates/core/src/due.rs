@@ -106,7 +106,7 @@ const PARTS: [(Due, &[Times]); 22] = [
     (renewal::renew_due, &[renewal::TIMES]),
     (relays::tell_due, &[relays::TIMES]),
     (outbox::reseal_due, &[outbox::TIMES]),
-    (outbox::widen_due, &[outbox::WIDE_TIMES]),
+    (outbox::wider::do_due, &[outbox::wider::TIMES]),
     (receipts::flush, &[receipts::TIMES]),
     (own::tell_read, &[own::READ_TIMES]),
     (wants::ask_due, &[wants::TIMES]),

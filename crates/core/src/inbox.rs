@@ -56,7 +56,7 @@ pub(crate) fn take_in(step: &mut Step<'_, '_>, news: News) -> Result<(), Stop> {
         News::Refused { .. } => Ok(()),
         News::Gone { relay } => {
             renewal::unreached(step, Some(relay))?;
-            outbox::look_wider(step, relay)
+            outbox::wider::look_soon(step, relay)
         }
     }
 }
@@ -83,7 +83,7 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     }
     renewal::reached(step, relay)?;
     relays::greeted(step, relay)?;
-    outbox::look_wider(step, relay)?;
+    outbox::wider::look_soon(step, relay)?;
     group::behind::relay_reached(step)?;
     group::supply::renew_old(step, time)?;
     epochs::close_old(step, time)
