@@ -10,6 +10,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::failure::{Failed, Failure};
@@ -155,7 +156,7 @@ impl<'a> Attempt<'a> {
         kept.map_err(|_| Error::Other(Box::new(Failure::Disk)))
     }
 
-    fn account_key(&self) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+    fn account_key(&self) -> Result<Zeroizing<Vec<u8>>, Error> {
         let make = || {
             let (_, key) = Key::generate_pkcs8().map_err(|_| Failure::Disk)?;
             Ok::<_, Failure>(key.secret_pkcs8_der().to_vec())
@@ -164,7 +165,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The order that an earlier attempt began, or a new one; and the key of its certificate.
-    async fn order(&self, account: &Account, replaces: Option<&Leaf>) -> Result<(Order, String), Failed> {
+    async fn order(&self, account: &Account, replaces: Option<&Leaf>) -> Result<(Order, Zeroizing<String>), Failed> {
         if let Some(kept) = self.kept_order() {
             if let Some(order) = resumed(account, kept.url).await? {
                 return Ok((order, kept.key));
@@ -181,7 +182,8 @@ impl<'a> Attempt<'a> {
             }
             Err(error) => return Err(Failed::of(&error)),
         };
-        let key = KeyPair::generate().map_err(|_| Failure::Disk)?.serialize_pem();
+        let key = KeyPair::generate().map_err(|_| Failure::Disk)?;
+        let key = Zeroizing::new(key.serialize_pem());
         let kept = kept::Order {
             directory: self.acme.directory.clone(),
             subject: self.subject.text(),

@@ -70,7 +70,8 @@ pub(crate) struct Order {
     /// Its URL there.
     pub(crate) url: String,
     /// The private key of the certificate that it is to become, as PEM.
-    pub(crate) key: String,
+    #[serde(with = "wiped")]
+    pub(crate) key: Zeroizing<String>,
 }
 
 /// A certificate with its key.
@@ -80,7 +81,22 @@ pub(crate) struct Certificate {
     /// The chain, its own first, as PEM.
     pub(crate) chain: String,
     /// As PEM.
-    pub(crate) key: String,
+    #[serde(with = "wiped")]
+    pub(crate) key: Zeroizing<String>,
+}
+
+/// A secret text in a file, wiped when it is dropped.
+mod wiped {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+        String::deserialize(from).map(Zeroizing::new)
+    }
 }
 
 /// How the last attempt went.
@@ -268,12 +284,12 @@ mod tests {
             directory: "https://a/".into(),
             subject: "b".into(),
             url: "https://a/1".into(),
-            key: "secret".into(),
+            key: Zeroizing::new("secret".into()),
         };
         let certificate = Certificate {
             directory: "https://a/".into(),
             chain: "chain".into(),
-            key: "secret".into(),
+            key: Zeroizing::new("secret".into()),
         };
         let account = Account {
             directory: "https://a/".into(),
