@@ -129,9 +129,12 @@ async function begin(page: Page): Promise<void> {
   await page.getByRole('button', { name: en.start.go }).click();
 }
 
+/** The name a frame has gone to; nothing before it has gone anywhere. */
+const nameOf = (frame: Frame): string => (frame.url() === '' ? '' : new URL(frame.url()).hostname);
+
 /** The dialer's frame. */
 async function dialerOf(page: Page): Promise<Frame> {
-  await expect.poll(() => page.frames().length, { timeout: 20_000 }).toBe(2);
+  await expect.poll(() => page.frames().slice(1).map(nameOf), { timeout: 20_000 }).toEqual(['dialer.localhost']);
   return page.frames()[1]!;
 }
 
