@@ -16,6 +16,7 @@ use stonechat_wire::ephemeral::{self, EphemeralKey};
 use stonechat_wire::face::{FaceClient, FaceRelay, RelaySecret};
 use stonechat_wire::frame::{FromRelay, ToRelay};
 use stonechat_wire::group::{GroupState, Invitation, Note, decode_supply, encode_supply};
+use stonechat_wire::hand::Hand;
 use stonechat_wire::ids::{RelayId, Tag};
 use stonechat_wire::introduce::{Ask, Word};
 use stonechat_wire::invite::InviteLink;
@@ -189,8 +190,9 @@ pub(crate) fn meeting(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else {
         return;
     };
-    match choice % 23 {
+    match choice % 24 {
         0 => texts(bytes),
+        23 => same(bytes, Hand::decode(bytes).ok().map(|hand| hand.encode())),
         20 => same(bytes, Ask::decode(bytes).ok().map(|ask| ask.encode())),
         22 => same(bytes, Brought::decode(bytes).ok().map(|brought| brought.encode())),
         21 => same(bytes, Word::decode(bytes).ok().map(|(id, word)| word.encode(&id))),

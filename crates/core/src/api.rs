@@ -56,6 +56,12 @@ pub enum Command {
     /// Closes an invitation: its key package and seal key are deleted.
     #[serde(rename = "invite.revoke")]
     InviteRevoke(ById),
+    /// Makes a public invitation: whoever has its link is dealt two relays.
+    #[serde(rename = "public.create")]
+    PublicCreate(PublicCreate),
+    /// Closes a public invitation. Who was dealt relays by it keeps them.
+    #[serde(rename = "public.revoke")]
+    PublicRevoke(ById),
     /// Takes up an invitation link.
     #[serde(rename = "accept")]
     Accept(Accept),
@@ -226,6 +232,9 @@ pub enum Query {
     /// Open and closed invitations, newest first: list of [`Invite`].
     #[serde(rename = "invites")]
     Invites,
+    /// Public invitations, newest first: list of [`PublicInvite`].
+    #[serde(rename = "publics")]
+    Publics,
     /// Acceptances on their way: list of [`Acceptance`].
     #[serde(rename = "acceptances")]
     Acceptances,
@@ -297,6 +306,8 @@ pub enum Reply {
     Words(Words),
     /// [`Command::InviteCreate`], [`Command::GroupLink`]
     Invite(Invite),
+    /// [`Command::PublicCreate`]
+    Public(PublicInvite),
     /// [`Command::Accept`]
     Acceptance(Acceptance),
     /// [`Command::Approve`]
@@ -325,6 +336,8 @@ pub enum Answer {
     Status(Status),
     /// [`Query::Invites`]
     Invites(Vec<Invite>),
+    /// [`Query::Publics`]
+    Publics(Vec<PublicInvite>),
     /// [`Query::Acceptances`]
     Acceptances(Vec<Acceptance>),
     /// [`Query::Requests`]
@@ -430,6 +443,11 @@ pub enum Event {
     InviteChanged {
         /// The whole entry.
         invite: Invite,
+    },
+    /// A public invitation changed (door ready, expired, closed).
+    PublicChanged {
+        /// The whole entry.
+        invite: PublicInvite,
     },
     /// An acceptance moved on.
     AcceptanceChanged {

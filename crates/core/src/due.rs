@@ -12,7 +12,7 @@ use crate::conversation::{epochs, originals, receipts, renewal, wants};
 use crate::group::{again, apart, behind, links};
 use crate::link;
 use crate::listening;
-use crate::meeting::{accept, invite};
+use crate::meeting::{accept, invite, public};
 use crate::outbox;
 use crate::own;
 use crate::relays;
@@ -94,12 +94,13 @@ impl Times {
 type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
 
 /// What time itself asks for, in this order, and when it has something to do.
-const PARTS: [(Due, &[Times]); 22] = [
+const PARTS: [(Due, &[Times]); 23] = [
     (epochs::follow_others, &[epochs::SEVERAL_ROOTS]),
     (again::do_due, &[again::TIMES]),
     (restore::take_due, &[restore::TAKE_TIMES]),
     (restore::ask_due, &[restore::ASK_TIMES]),
     (invite::expire, &[invite::OPEN_TIMES, invite::USED_TIMES]),
+    (public::expire, &[public::TIMES]),
     (accept::expire, &[accept::TIMES]),
     (link::expire, &[link::TIMES]),
     (own::spread_due, &[own::SPREAD_TIMES]),

@@ -53,7 +53,7 @@ use api::{Command, Fault, Reply};
 use content::{beside, forward, media, pins, polls, vanish, wishes};
 use conversation::saved;
 use group::{links, picture, succession};
-use meeting::{accept, block, introduce, introduced, invite};
+use meeting::{accept, block, introduce, introduced, invite, public};
 use mls::{Crypto, Groups, Provider, Rows};
 use rusqlite::Transaction;
 use step::{Step, Stop};
@@ -174,6 +174,8 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::Words => profile::words(step),
         Command::InviteCreate(wish) => invite::create(step, &wish),
         Command::InviteRevoke(wish) => invite::revoke(step, &wish.id),
+        Command::PublicCreate(wish) => public::create(step, &wish),
+        Command::PublicRevoke(wish) => public::revoke(step, &wish.id),
         Command::Accept(wish) => accept::accept(step, &wish),
         Command::AcceptRetry(wish) => accept::retry(step, &wish),
         Command::AcceptForget(wish) => accept::forget(step, &wish.id),

@@ -7,13 +7,15 @@
 
 pub(crate) mod accept;
 pub(crate) mod block;
+mod dealt;
 pub(crate) mod introduce;
 pub(crate) mod introduced;
 pub(crate) mod invite;
+pub(crate) mod public;
 mod vouch;
 
 pub(crate) use accept::{answered, door_spent, knocked, turned_away};
-pub(crate) use invite::{check_members as check_two, claimed, door_open};
+pub(crate) use invite::{check_members as check_two, claimed};
 
 use crate::account::{self, Account};
 use crate::api::{Fault, Reach};
@@ -30,7 +32,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use stonechat_wire::address::{self, NEAR};
 use stonechat_wire::card::{CardRelay, ContactCard, LeafIdentity};
 use stonechat_wire::exchange::{Errand, NamedBy};
-use stonechat_wire::ids::{AccountId, RelayId};
+use stonechat_wire::ids::{AccountId, DoorPath, RelayId};
 use stonechat_wire::invite::InviteSecret;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 use stonechat_wire::spoken::normalise_words;
@@ -39,6 +41,12 @@ use zeroize::Zeroizing;
 /// Relays a claim's card names at most: a conversation has one to four (MEET-13).
 pub(crate) const RELAYS_NAMED: usize = 3;
 const CLAIM_INFO: &[u8] = b"stonechat/claim/1";
+
+/// A relay has set a door up.
+pub(crate) fn door_open(step: &mut Step<'_, '_>, relay: RelayId, path: DoorPath) -> Result<(), Stop> {
+    invite::door_open(step, relay, path)?;
+    public::door_open(step, path)
+}
 
 /// The account that meets people: keys and name.
 pub(crate) fn me(step: &Step<'_, '_>) -> Result<Account, Stop> {

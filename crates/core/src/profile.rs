@@ -8,7 +8,7 @@ use crate::api::{self, Event, Fault, Me, Reply, Words};
 use crate::capsule;
 use crate::conversation::{self, renewal};
 use crate::listening;
-use crate::meeting::{accept, introduce, introduced, invite};
+use crate::meeting::{accept, introduce, introduced, invite, public};
 use crate::near;
 use crate::outbox;
 use crate::own;
@@ -59,6 +59,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     listening::announce_all(step)?;
     outbox::send_all(step)?;
     invite::open_doors(step)?;
+    public::open_doors(step)?;
     introduce::resume(step)?;
     introduced::resume(step)?;
     restore::resume(step)?;
@@ -121,7 +122,7 @@ fn name_of(name: &str) -> Result<&str, Fault> {
     Ok(name)
 }
 
-fn route_of(text: &str) -> Result<RelayRoute, Fault> {
+pub(crate) fn route_of(text: &str) -> Result<RelayRoute, Fault> {
     RelayRoute::parse(text).map_err(|error| match error {
         RouteError::IsInvite => Fault::InviteNotRoute,
         _broken => Fault::BrokenRoute,

@@ -12,6 +12,7 @@ mod messages;
 mod own;
 mod people;
 mod polls;
+mod public;
 mod search;
 mod settings;
 mod status;
@@ -29,6 +30,7 @@ pub use groups::load_group;
 pub use messages::load_message;
 pub(crate) use people::person;
 pub use people::{load_acceptance, load_chat, load_contact, load_invite, load_request};
+pub use public::load as load_public;
 pub use settings::{load_settings, load_ways, save_settings, save_ways};
 pub use status::locked_status;
 
@@ -103,6 +105,7 @@ fn answer(db: &Connection, query: Query, live: &Live) -> Result<Answer, QueryErr
     Ok(match query {
         Query::Status => Answer::Status(status::status(db, live)?),
         Query::Invites => Answer::Invites(people::invites(db)?),
+        Query::Publics => Answer::Publics(public::all(db)?),
         Query::Acceptances => Answer::Acceptances(people::acceptances(db)?),
         Query::Requests => Answer::Requests(people::requests(db)?),
         Query::Introductions => Answer::Pins(introduce::open(db)?),

@@ -195,6 +195,8 @@ const COMMANDS: &[&str] = &[
     "words",
     "invite.create",
     "invite.revoke",
+    "public.create",
+    "public.revoke",
     "accept",
     "accept.retry",
     "accept.forget",
@@ -248,6 +250,7 @@ const COMMANDS: &[&str] = &[
 const QUERIES: &[&str] = &[
     "status",
     "invites",
+    "publics",
     "acceptances",
     "requests",
     "contacts",

@@ -9,9 +9,11 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::frame::forward::{ForwardAsk, ForwardTell};
 use stonechat_wire::frame::{FromRelay, KEEPS_BLOBS, KNOWS_CREDITS, PutItem, Refusal, ToRelay, VERSION};
-use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp};
+use stonechat_wire::hand::Deck;
+use stonechat_wire::ids::{DoorKey, DoorPath, EnvelopeId, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
 use subtle::ConstantTimeEq;
 
@@ -226,25 +228,37 @@ impl<S: MailboxStore> Service<S> {
         std::mem::replace(&mut self.doors_changed, false)
     }
 
-    /// A request to a door: its card if it stands and the proof fits, else nothing (RLY-30).
-    pub fn knock(&mut self, path: &DoorPath, proof: &[u8; 16], now: Timestamp) -> Option<Arc<[u8]>> {
+    /// A request to a door: its card, or a hand of its deck, if it stands and the proof fits, else nothing (RLY-30, PUB-3).
+    pub fn knock(&mut self, path: &DoorPath, proof: &[u8; 16], source: Source, now: Timestamp) -> Option<Arc<[u8]>> {
         // The hash first: a path without a door costs the same work.
         let hash = proof_hash(proof);
         let door = self.store.door(path).unwrap_or_default();
         let opens = |door: &Door| {
             let fits: bool = hash.ct_eq(&door.proof_hash).into();
-            fits && door.expires_at > now && door.uses < self.limits.door_uses
+            fits && door.expires_at > now
         };
-        let Some(door) = door.filter(opens) else {
+        let door = door.filter(opens);
+        let Some((answer, is_counted)) = door.and_then(|door| self.answer_of(door, source, now)) else {
             self.tally.knocks_missed += 1;
             return None;
         };
         self.tally.knocks_answered += 1;
         // Counting must not cost the caller the card: a full disk still answers.
-        if let Err(error) = self.store.count_use(path) {
+        if let Err(error) = if is_counted { self.store.count_use(path) } else { Ok(()) } {
             self.batch.fail(error);
         }
-        Some(door.card)
+        Some(answer)
+    }
+
+    /// What a door answers, and whether that use is still counted. A card is used up (RLY-29), a deck is not.
+    fn answer_of(&self, door: Door, source: Source, now: Timestamp) -> Option<(Arc<[u8]>, bool)> {
+        let is_counted = door.uses < self.limits.door_uses;
+        if door.card.len() == CARD_BUCKET {
+            return is_counted.then_some((door.card, true));
+        }
+        let deck = Deck::decode(&door.card).ok()?;
+        let hand = deck.dealt(now.seconds(), source.as_bytes())?;
+        Some((hand.into(), is_counted))
     }
 
     /// Whether enough waits for a sync that it is time for [`Service::settle`].
@@ -348,12 +362,14 @@ impl<S: MailboxStore> Service<S> {
                 request,
                 path,
                 proof_hash,
+                key,
                 expires_s,
                 card,
             } => {
                 let expires_at = Timestamp::from_seconds(expires_s.min(now.seconds().saturating_add(TTL_S_MAX)));
                 let door = Door {
                     proof_hash,
+                    key_hash: key.hash(),
                     expires_at,
                     uses: 0,
                     card: card.into(),
@@ -361,8 +377,8 @@ impl<S: MailboxStore> Service<S> {
                 let done = self.set_door(path, door, now);
                 self.answer_about_door(from, request, done);
             }
-            ToRelay::CloseDoor { request, path } => {
-                let done = self.close_door(&path);
+            ToRelay::CloseDoor { request, path, key } => {
+                let done = self.close_door(&path, &key);
                 self.answer_about_door(from, request, done);
             }
             ToRelay::Ephemeral { token, envelope } => {
@@ -524,7 +540,9 @@ impl<S: MailboxStore> Service<S> {
         self.doors_changed = true;
         let old = self.changed(|store| store.door(&path))?;
         match old.filter(|old| old.expires_at > now) {
-            Some(old) if old.proof_hash != door.proof_hash => return Err(Refusal::DoorTaken),
+            Some(old) if (old.proof_hash, old.key_hash) != (door.proof_hash, door.key_hash) => {
+                return Err(Refusal::DoorTaken);
+            }
             Some(old) => return self.changed(|store| store.set_door(path, &Door { uses: old.uses, ..door })),
             None => {}
         }
@@ -537,7 +555,12 @@ impl<S: MailboxStore> Service<S> {
         self.changed(|store| store.set_door(path, &door))
     }
 
-    fn close_door(&mut self, path: &DoorPath) -> Result<(), Refusal> {
+    fn close_door(&mut self, path: &DoorPath, key: &DoorKey) -> Result<(), Refusal> {
+        let hash = key.hash();
+        let is_its = |door: &Door| bool::from(hash.ct_eq(&door.key_hash));
+        if !self.changed(|store| store.door(path))?.as_ref().is_none_or(is_its) {
+            return Err(Refusal::Wrong);
+        }
         self.doors_changed = true;
         self.changed(|store| store.close_door(path))
     }

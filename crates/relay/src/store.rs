@@ -161,11 +161,13 @@ pub struct Total {
 pub struct Door {
     /// SHA-256 of the proof.
     pub proof_hash: [u8; 32],
+    /// SHA-256 of the key that replaces and closes it.
+    pub key_hash: [u8; 32],
     /// When it is gone.
     pub expires_at: Timestamp,
     /// How often it answered.
     pub uses: u32,
-    /// What it answers.
+    /// What it answers: a card, or a deck of which it answers one hand.
     pub card: Arc<[u8]>,
 }
 
@@ -389,6 +391,7 @@ pub(crate) mod conformance {
         let card = Arc::from(vec![n; 64]);
         Door {
             proof_hash: [n; 32],
+            key_hash: [n; 32],
             expires_at: Timestamp::from_seconds(expires_s),
             uses: 0,
             card,

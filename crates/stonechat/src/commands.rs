@@ -18,6 +18,7 @@ mod media;
 mod meeting;
 mod polls;
 mod profile;
+mod public;
 mod receive;
 mod relays;
 mod restoring;
@@ -78,6 +79,7 @@ async fn with(verb: Verb, client: &mut Client, place: &Place) -> Result<(), Comm
         Verb::Place(wish) => introduce::place(client, &wish).await,
         Verb::Give(wish) => give::run(client, &wish).await,
         Verb::Group(wish) => group::run(client, wish).await,
+        Verb::Public(wish) => public::run(client, wish).await,
         Verb::Relays(wish) => relays::run(client, wish).await,
         Verb::Device(wish) => devices::run(client, wish, place).await,
         Verb::Reply(reply) => content::reply(client, &reply).await,

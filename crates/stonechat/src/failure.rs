@@ -28,6 +28,8 @@ pub(crate) enum CommandError {
     NoLinking,
     #[error("there is no open link \"{0}\" into a group")]
     NoGroupLink(String),
+    #[error("there is no public invitation \"{0}\"; `public list` shows them")]
+    NoPublic(String),
     #[error("this poll has no such choice, or takes only one")]
     NoChoice,
     /// What was typed, and what it fits.
@@ -97,6 +99,7 @@ impl CommandError {
             | Self::NoLinking
             | Self::NotLooking
             | Self::NoGroupLink(_)
+            | Self::NoPublic(_)
             | Self::Ambiguous(..)
             | Self::NoRequest(_) => 6,
             Self::Unheard => 141,
@@ -143,8 +146,13 @@ fn code_of(fault: Fault) -> u8 {
 /// What to say when taking up an invitation came to an end without success; `None`: it did not.
 pub(crate) fn refusal_of(state: AcceptanceState) -> Option<&'static str> {
     match state {
-        AcceptanceState::Saved | AcceptanceState::Claimed | AcceptanceState::Waiting | AcceptanceState::Accepted => {
-            None
+        AcceptanceState::Saved
+        | AcceptanceState::Claimed
+        | AcceptanceState::Waiting
+        | AcceptanceState::Accepted
+        | AcceptanceState::Dealt => None,
+        AcceptanceState::NoRoom => {
+            Some("this invitation gives two relays, and there is no room for them: take one back (`relays remove`)")
         }
         AcceptanceState::NeedsWords => Some("this invitation needs the three spoken words: --spoken \"a b c\""),
         AcceptanceState::Declined => Some("the inviter declined"),

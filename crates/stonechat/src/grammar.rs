@@ -43,6 +43,9 @@ pub(crate) enum Verb {
     Words(Words),
     /// Makes an invitation and prints its link (with --spoken: and three words to say by phone).
     Invite(Invite),
+    /// Makes an invitation for whoever reads it, which gives two relays to each.
+    #[command(subcommand)]
+    Public(Public),
     /// Takes up an invitation.
     Accept(Accept),
     /// Lists the people who wait for approval.
@@ -326,6 +329,35 @@ pub(crate) struct Invite {
     /// Adds three words to be said by phone: for a channel that others may read.
     #[arg(long)]
     pub(crate) spoken: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Public {
+    /// Makes one and prints its link and its code.
+    Make(PublicMake),
+    /// Lists them: id, state, link, and which relay is given on which day.
+    List(Listing),
+    /// Closes one. Who was given relays keeps them.
+    Close {
+        /// Its id, or how that begins.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublicMake {
+    /// File with the relays to give, a route (stone:r...) a line: 4 to 64, none of them your own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) relays: PathBuf,
+    /// Lasts so many days.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub(crate) days: u16,
+    /// Gives so many pairs a day (usually: so that all relays are given once in that time).
+    #[arg(long, value_name = "PAIRS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) a_day: Option<u16>,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -1129,6 +1161,9 @@ mod tests {
             "words",
             "words --doors",
             "invite --family --spoken",
+            "public make --relays f --days 10 --a-day 2 --json",
+            "public list --json",
+            "public close 12ab",
             "accept http://x/y#z --spoken abc",
             "requests",
             "approve 12",

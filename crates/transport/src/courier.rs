@@ -427,9 +427,9 @@ impl Courier {
                     relay.open_door(door);
                 }
             }
-            Errand::CloseDoor { relay, path } => {
+            Errand::CloseDoor { relay, path, key } => {
                 if let Some(relay) = self.relay(relay) {
-                    relay.close_door(path);
+                    relay.close_door(path, key);
                 }
             }
             Errand::Knock(knock) => self.knocks.begin(now, knock),

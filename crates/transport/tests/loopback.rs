@@ -24,7 +24,7 @@ use stonechat_wire::envelope::{EnvelopeKey, seal};
 use stonechat_wire::exchange::{Arrival, Class, Door, Errand, Knock, Listen, NamedBy, News, Parcel};
 use stonechat_wire::face::{FaceClient, FaceError, RelaySecret};
 use stonechat_wire::frame::{FromRelay, PutItem, Refusal, ToRelay};
-use stonechat_wire::ids::{DoorPath, EnvelopeId, Tag, Timestamp, Token};
+use stonechat_wire::ids::{DoorKey, DoorPath, EnvelopeId, Tag, Timestamp, Token};
 use stonechat_wire::invite::{InviteSecret, proof_hash};
 use stonechat_wire::route::RelayRoute;
 use stonechat_wire::session::{Opening, Session};
@@ -261,6 +261,7 @@ async fn a_door_gives_its_card_to_the_right_proof_rly_29() {
         .send(Errand::CloseDoor {
             relay,
             path: secret.path(),
+            key: DOOR_KEY,
         })
         .await
         .unwrap();
@@ -569,6 +570,9 @@ fn token(n: u8) -> Token {
     Token::from_bytes([n; 32])
 }
 
+/// Of every door here.
+const DOOR_KEY: DoorKey = DoorKey::from_bytes([7; 16]);
+
 fn card(n: u8) -> Vec<u8> {
     vec![n; CARD_BUCKET]
 }
@@ -792,6 +796,7 @@ impl Client {
             relay,
             path,
             proof_hash,
+            key: DOOR_KEY,
             expires_s: u64::MAX / 1000,
             card,
         };

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::envelope::Envelope;
-use crate::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp, Token};
+use crate::ids::{DoorKey, DoorPath, EnvelopeId, RelayId, Tag, Timestamp, Token};
 use crate::route::{RelayKeys, RelayRoute};
 
 /// Who named a relay.
@@ -44,6 +44,8 @@ pub enum Errand {
         relay: RelayId,
         /// Which door.
         path: DoorPath,
+        /// As it was set up with.
+        key: DoorKey,
     },
     /// Ask a door for its card.
     Knock(Knock),
@@ -136,9 +138,11 @@ pub struct Door {
     pub path: DoorPath,
     /// SHA-256 of the proof that opens it.
     pub proof_hash: [u8; 32],
+    /// What replaces it and takes it down.
+    pub key: DoorKey,
     /// Unix seconds after which it is gone.
     pub expires_s: u64,
-    /// What it answers: one sealed envelope.
+    /// What it answers: one sealed envelope, or a [`Deck`](crate::hand::Deck).
     pub card: Vec<u8>,
 }
 

@@ -13,7 +13,8 @@ use crate::card::CARD_BUCKET;
 use crate::codec::{DecodeError, Reader, Write};
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::face::MESSAGE_BYTES_MAX;
-use crate::ids::{DoorPath, EnvelopeId, Tag, Token};
+use crate::hand::{DECK_BYTES_MAX, Deck};
+use crate::ids::{DoorKey, DoorPath, EnvelopeId, Tag, Token};
 
 pub mod blobs;
 pub mod forward;
@@ -104,9 +105,11 @@ pub enum ToRelay {
         path: DoorPath,
         /// SHA-256 of the proof that opens it.
         proof_hash: [u8; 32],
+        /// What replaces and closes it.
+        key: DoorKey,
         /// Unix seconds.
         expires_s: u64,
-        /// What it answers: [`CARD_BUCKET`] bytes.
+        /// What it answers: [`CARD_BUCKET`] bytes, or a [`Deck`].
         card: Vec<u8>,
     },
     /// Take a door down (RLY-8).
@@ -115,6 +118,8 @@ pub enum ToRelay {
         request: u32,
         /// Which door.
         path: DoorPath,
+        /// As it was set up with.
+        key: DoorKey,
     },
     /// Pass on to live readers, never store (RLY-9).
     Ephemeral {
@@ -361,18 +366,21 @@ impl ToRelay {
                 request,
                 path,
                 proof_hash,
+                key,
                 expires_s,
                 card,
             } => frame(out, 5, |out| {
                 out.put(&request.to_be_bytes());
                 out.put(path.as_bytes());
                 out.put(proof_hash);
+                out.put(key.as_bytes());
                 out.put(&expires_s.to_be_bytes());
                 out.put_bytes(card);
             }),
-            Self::CloseDoor { request, path } => frame(out, 6, |out| {
+            Self::CloseDoor { request, path, key } => frame(out, 6, |out| {
                 out.put(&request.to_be_bytes());
                 out.put(path.as_bytes());
+                out.put(key.as_bytes());
             }),
             Self::Ephemeral { token, envelope } => frame(out, 7, |out| {
                 out.put(token.as_bytes());
@@ -650,15 +658,17 @@ fn read_fetch(reader: &mut Reader<'_>) -> Result<ToRelay, DecodeError> {
 fn read_door(reader: &mut Reader<'_>) -> Result<ToRelay, DecodeError> {
     let request = reader.u32()?;
     let path = DoorPath::from_bytes(reader.array()?);
-    let (proof_hash, expires_s) = (reader.array()?, reader.u64()?);
-    let card = reader.bytes("card", CARD_BUCKET)?.to_vec();
-    if card.len() != CARD_BUCKET {
+    let (proof_hash, key) = (reader.array()?, DoorKey::from_bytes(reader.array()?));
+    let expires_s = reader.u64()?;
+    let card = reader.bytes("card", DECK_BYTES_MAX)?.to_vec();
+    if card.len() != CARD_BUCKET && Deck::decode(&card).is_err() {
         return Err(DecodeError::Value("card"));
     }
     Ok(ToRelay::Door {
         request,
         path,
         proof_hash,
+        key,
         expires_s,
         card,
     })
@@ -668,6 +678,7 @@ fn read_close_door(reader: &mut Reader<'_>) -> Result<ToRelay, DecodeError> {
     Ok(ToRelay::CloseDoor {
         request: reader.u32()?,
         path: DoorPath::from_bytes(reader.array()?),
+        key: DoorKey::from_bytes(reader.array()?),
     })
 }
 

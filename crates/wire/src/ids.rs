@@ -158,6 +158,40 @@ impl fmt::Debug for Token {
     }
 }
 
+/// What replaces a door and takes it down again; chosen by whoever sets it up (RLY-8). Never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct DoorKey([u8; 16]);
+
+impl DoorKey {
+    /// Wraps 16 secret bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The secret bytes, for the frame that shows them to a relay.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// What a relay keeps of it: its SHA-256.
+    pub fn hash(&self) -> [u8; 32] {
+        sha256(&[&self.0])
+    }
+}
+
+impl PartialEq for DoorKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+impl Eq for DoorKey {}
+
+impl fmt::Debug for DoorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DoorKey(..)")
+    }
+}
+
 impl EnvelopeId {
     /// The id of an envelope's bytes: their SHA-256 (ENV-9).
     pub fn of(bytes: &[u8]) -> Self {
@@ -205,6 +239,7 @@ mod tests {
     #[test]
     fn secrets_and_ids_do_not_print_mbx_2() {
         assert_eq!(format!("{:?}", Token::from_bytes([0x41; 32])), "Token(..)");
+        assert_eq!(format!("{:?}", DoorKey::from_bytes([0x41; 16])), "DoorKey(..)");
         assert_eq!(format!("{:?}", Tag::from_bytes([0x41; 16])), "Tag(4141..)");
     }
 

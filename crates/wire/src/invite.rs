@@ -23,6 +23,8 @@ use crate::route::read_address;
 pub const INVITE_PREFIX: &str = "stone:i";
 /// Role of the contact card behind the door.
 pub const ROLE_CARD: &[u8] = b"card";
+/// Role of a hand behind a public invitation's door.
+pub const ROLE_HAND: &[u8] = b"hand";
 /// Role of the claim that answers it.
 pub const ROLE_CLAIM: &[u8] = b"claim";
 /// Most hints of one code (INV-2).

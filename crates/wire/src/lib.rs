@@ -50,6 +50,7 @@ pub mod bundle;
 pub mod capsule;
 pub mod card;
 pub mod group;
+pub mod hand;
 pub mod introduce;
 pub mod invite;
 pub mod link;

@@ -9,7 +9,7 @@ export type UiFault = Fault | 'profileInUse' | 'disconnected';
 export type ScreenFault = 'newerDatabase' | 'brokenDatabase' | 'profileInUse' | 'diskFull' | 'internal';
 
 /** Acceptances that stand still until the person does something. */
-export type AcceptanceFailure = Exclude<AcceptanceState, 'saved' | 'needsWords' | 'claimed' | 'waiting' | 'accepted'>;
+export type AcceptanceFailure = Exclude<AcceptanceState, 'saved' | 'needsWords' | 'claimed' | 'waiting' | 'accepted' | 'dealt'>;
 
 /** A label and a sentence for every state of an invitation. */
 export type InviteStateWords = Record<InviteState, { label: string; body: string }>;

@@ -87,6 +87,7 @@ export const en = {
     claimed: { title: 'On its way', body: 'Your answer is on its way. You can already write: it goes out when you are let in.' },
     waiting: { title: 'Waiting to be let in', body: 'The person who invited you will let you in. You can already write.' },
     accepted: { title: 'You are in', body: 'You were let in. You can talk.' },
+    dealt: { title: 'You have two ways in now', body: 'This invitation is for everybody: it gave you two relays, and told nobody about you. Invite somebody now, or take up the invitation of somebody you know.' },
     failed: {
       declined: { title: 'Not let in', body: 'The person who invited you said no. Nothing you wrote was shown to anybody else.' },
       used: { title: 'Already used', body: 'Someone already used this invitation. If it was not you, ask for a new one in person.' },
@@ -95,6 +96,7 @@ export const en = {
       doorSpent: { title: 'Nobody answers there', body: 'This invitation no longer answers: it was closed, or its time is over. Ask for a new one.' },
       blocked: { title: 'From somebody you blocked', body: 'You blocked the person who made this invitation. Nothing was sent. Unblock them in the settings, and take it up again.' },
       cardWrong: { title: 'Something else answered', body: 'What answered is not what this invitation names. Nothing of yours was sent. Ask for a new one in person.' },
+      noRoom: { title: 'No room for more relays', body: 'This invitation gives two relays, and you have as many as there can be. Take one back in the settings, and take it up again.' },
     } satisfies Record<AcceptanceFailure, { title: string; body: string }>,
   },
 

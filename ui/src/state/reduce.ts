@@ -43,6 +43,8 @@ export function reduce(lists: Lists, event: Event): Again {
     case 'acceptanceChanged':
       lists.acceptances.set(event.acceptance.id, event.acceptance);
       return 'nothing';
+    case 'publicChanged':
+      return 'nothing'; // shown by the command line only
     case 'messageState':
       messageState(lists, event);
       return 'status';
@@ -111,6 +113,6 @@ export function inOrder(chats: Iterable<Chat>): Chat[] {
 /** Acceptances that are not a chat yet, or stand still: they have a row of their own. */
 export function unfinished(acceptances: Iterable<Acceptance>): Acceptance[] {
   return [...acceptances]
-    .filter(({ state, chat }) => state !== 'accepted' && !(chat !== null && (state === 'waiting' || state === 'claimed')))
+    .filter(({ state, chat }) => state !== 'accepted' && state !== 'dealt' && !(chat !== null && (state === 'waiting' || state === 'claimed')))
     .sort((a, b) => b.createdAt - a.createdAt);
 }

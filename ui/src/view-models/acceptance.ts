@@ -6,7 +6,7 @@ import type { Dict } from '../i18n/en';
 
 /** Whether it stands still until the person does something. */
 export function isFailure(state: AcceptanceState): state is AcceptanceFailure {
-  return !['saved', 'needsWords', 'claimed', 'waiting', 'accepted'].includes(state);
+  return !['saved', 'needsWords', 'claimed', 'waiting', 'accepted', 'dealt'].includes(state);
 }
 
 /** Heading and sentence of where it stands. A link into a group is meant for many: nobody else used it up. */

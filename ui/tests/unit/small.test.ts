@@ -110,8 +110,8 @@ describe('small answers', () => {
   });
 
   test('which acceptances stand still', () => {
-    expect((['saved', 'needsWords', 'claimed', 'waiting', 'accepted'] as const).some(isFailure)).toBe(false);
-    expect((['declined', 'used', 'expired', 'wordsWrong', 'doorSpent', 'cardWrong', 'blocked'] as const).every(isFailure)).toBe(true);
+    expect((['saved', 'needsWords', 'claimed', 'waiting', 'accepted', 'dealt'] as const).some(isFailure)).toBe(false);
+    expect((['declined', 'used', 'expired', 'wordsWrong', 'doorSpent', 'cardWrong', 'blocked', 'noRoom'] as const).every(isFailure)).toBe(true);
   });
 
   test('language of the browser, English when none is known', () => {

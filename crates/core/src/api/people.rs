@@ -38,6 +38,53 @@ pub struct InviteCreate {
     pub how: How,
 }
 
+/// Parameters of `Command::PublicCreate`.
+#[derive(Clone, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicCreate {
+    /// The relays to deal, `stone:r...` each: 4 to 64, none of them one's own, no dead drops.
+    pub routes: Vec<String>,
+    /// For how many days: 1 to 60.
+    pub days: u16,
+    /// So many hands of two a day; absent: so that all relays are dealt once in that time.
+    #[serde(default)]
+    pub a_day: Option<u16>,
+}
+
+impl core::fmt::Debug for PublicCreate {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PublicCreate({} relays, {} days)", self.routes.len(), self.days)
+    }
+}
+
+/// A public invitation as its owner sees it. Who came by it nobody knows.
+#[derive(Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicInvite {
+    /// Hex.
+    pub id: String,
+    /// `http://ADDR:PORT/PATH#FRAGMENT`: the first of its doors.
+    pub link: String,
+    /// `stone:i...`, with all of its doors (three at most): for QR and files.
+    pub code: String,
+    /// Reach of the doors.
+    pub reach: Reach,
+    /// State; never used up or attacked.
+    pub state: InviteState,
+    /// Made at, and the first day's beginning.
+    pub created_at: u64,
+    /// Not after.
+    pub expires_at: u64,
+    /// What is dealt on each day, from the first: the relays' addresses, two a hand.
+    pub days: Vec<Vec<String>>,
+}
+
+impl core::fmt::Debug for PublicInvite {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PublicInvite({:?}, {} days)", self.state, self.days.len())
+    }
+}
+
 /// How far an invitation's entrance can be reached from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -174,6 +221,10 @@ pub enum AcceptanceState {
     CardWrong,
     /// Whoever invites is blocked here.
     Blocked,
+    /// It was a public invitation: two relays were added.
+    Dealt,
+    /// It is a public invitation, and there is no room for two more relays.
+    NoRoom,
 }
 
 /// An invitation as its taker sees it.

@@ -4,7 +4,7 @@
 //! once, a claim. Works offline: what is saved goes on when there is a way (MEET-2).
 //! A retry with other words seals the same offer anew, so nothing already written is lost (MEET-7).
 
-use super::{block, check_card, check_leaf, contact_chat, hash, my_card, name_relay, own_relays};
+use super::{block, check_card, check_leaf, contact_chat, dealt, hash, my_card, name_relay, own_relays};
 use crate::api::{self, AcceptanceState, Event, Fault, Reply};
 use crate::conversation;
 use crate::defence::{self, Defence};
@@ -27,6 +27,7 @@ use stonechat_wire::address::NEAR;
 use stonechat_wire::card::{Answer, CardRelay, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Errand, Knock, NamedBy};
+use stonechat_wire::hand::HAND_BUCKET;
 use stonechat_wire::ids::{AccountId, DoorPath, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 
@@ -137,6 +138,8 @@ fn make_room(step: &mut Step<'_, '_>, link: &InviteLink) -> Result<(), Stop> {
             AcceptanceState::DoorSpent,
             AcceptanceState::CardWrong,
             AcceptanceState::Blocked,
+            AcceptanceState::Dealt,
+            AcceptanceState::NoRoom,
         ];
         if !over.iter().any(|one| *one as u8 == state) {
             return Err(Stop::Fault(Fault::AlreadyAccepted));
@@ -191,6 +194,9 @@ pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Res
     if acceptance.state != AcceptanceState::Saved as u8 {
         return Ok(());
     }
+    if card.len() == HAND_BUCKET {
+        return be_dealt(step, &id, &acceptance.link, card);
+    }
     let went = step.attempt(|step| {
         let card = opened_card(&acceptance.link, card)?;
         let expires_at_s = card.1.expires_at_s.min(u64::from(acceptance.link.expiry_day) * DAY_S);
@@ -202,6 +208,20 @@ pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Res
     match went {
         Ok(()) => Ok(()),
         Err(_wrong_card) => set_state(step, &id, AcceptanceState::CardWrong),
+    }
+}
+
+/// The door is a public invitation's: it has given two relays (PUB-5).
+fn be_dealt(step: &mut Step<'_, '_>, id: &[u8; 16], link: &InviteLink, hand: &[u8]) -> Result<(), Stop> {
+    let Ok(hand) = dealt::opened_hand(link, hand) else {
+        return set_state(step, id, AcceptanceState::CardWrong);
+    };
+    if step.knows_time()? && hand.expires_at_s < step.time.seconds() {
+        return set_state(step, id, AcceptanceState::Expired);
+    }
+    match step.attempt(|step| dealt::take(step, &hand))? {
+        Ok(()) => set_state(step, id, AcceptanceState::Dealt),
+        Err(_no_room) => set_state(step, id, AcceptanceState::NoRoom),
     }
 }
 

@@ -29,7 +29,7 @@ use stonechat_wire::card::{
 };
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Door, Errand};
-use stonechat_wire::ids::{AccountId, DoorPath, RelayId, Timestamp};
+use stonechat_wire::ids::{AccountId, DoorKey, DoorPath, RelayId, Timestamp};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 use zeroize::Zeroizing;
 
@@ -64,6 +64,8 @@ struct Invite {
     into: Option<(Gid, links::Terms)>,
     /// The only account that it lets in (INT-5).
     bound: Option<AccountId>,
+    /// What replaces its door and takes it down.
+    door_key: DoorKey,
 }
 
 impl Invite {
@@ -179,8 +181,8 @@ pub(crate) fn begin(step: &mut Step<'_, '_>, new: &New) -> Result<([u8; 16], Str
     let into = new.into.as_ref();
     step.tx.execute(
         "INSERT INTO invite(id, secret, who, how, words, relay, link, code, reach, seal_private, key_package, signer,
-                            card, card_hash, state, created_at, expires_at, group_id, most, approval, bound)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
+                            card, card_hash, state, created_at, expires_at, group_id, most, approval, bound, door_key)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
         params![
             id,
             secret.as_bytes(),
@@ -201,7 +203,8 @@ pub(crate) fn begin(step: &mut Step<'_, '_>, new: &New) -> Result<([u8; 16], Str
             into.map(|into| into.group),
             into.map(|into| into.most),
             into.map(|into| into.approval),
-            new.bound.map(|account| *account.as_bytes())
+            new.bound.map(|account| *account.as_bytes()),
+            step.mls.crypto.bytes::<16>()
         ],
     )?;
     listening::add(step, relay, secret.token(ROLE_CLAIM).tag(), Purpose::Claims, &id)?;
@@ -264,6 +267,7 @@ fn open_door(step: &mut Step<'_, '_>, id: &[u8]) -> Result<(), Stop> {
         relay: invite.relay,
         path: invite.secret.path(),
         proof_hash: invite.secret.proof_hash(),
+        key: invite.door_key,
         expires_s: Timestamp(invite.expires_at).seconds(),
         card,
     }));
@@ -328,6 +332,7 @@ fn take_down_used(step: &mut Step<'_, '_>) -> Result<(), Stop> {
         step.errand(Errand::CloseDoor {
             relay: invite.relay,
             path: invite.secret.path(),
+            key: invite.door_key,
         });
         step.tx.execute("UPDATE invite SET card = x'' WHERE id = ?", [id])?;
     }
@@ -371,6 +376,7 @@ fn close(step: &mut Step<'_, '_>, invite: &Invite, state: InviteState) -> Result
         step.errand(Errand::CloseDoor {
             relay: invite.relay,
             path: invite.secret.path(),
+            key: invite.door_key.clone(),
         });
     }
     set_state(step, &invite.id, state)
@@ -759,7 +765,7 @@ fn answer(
 
 fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
     let sql = "SELECT id, secret, who, how, words, relay, seal_private, signer, card_hash, state, approved, unopened,
-                      expires_at, group_id, most, approval, bound FROM invite WHERE id = ?";
+                      expires_at, group_id, most, approval, bound, door_key FROM invite WHERE id = ?";
     let found = step.tx.prepare_cached(sql)?.query_row([id], |row| {
         Ok(Invite {
             id: row.get(0)?,
@@ -785,6 +791,7 @@ fn load(step: &Step<'_, '_>, id: &[u8]) -> Result<Invite, Stop> {
             expires_at: row.get::<_, i64>(12)?.unsigned_abs(),
             into: into_of(row)?,
             bound: row.get::<_, Option<[u8; 32]>>("bound")?.map(AccountId::from_bytes),
+            door_key: DoorKey::from_bytes(row.get("door_key")?),
         })
     });
     found.optional()?.ok_or(Stop::Fault(Fault::NotFound))

@@ -370,7 +370,7 @@ fn linked_group(row: &Row<'_>) -> rusqlite::Result<Option<LinkedGroup>> {
 }
 
 fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
-    const STATES: [AcceptanceState; 12] = [
+    const STATES: [AcceptanceState; 14] = [
         AcceptanceState::Saved,
         AcceptanceState::NeedsWords,
         AcceptanceState::Claimed,
@@ -383,6 +383,8 @@ fn acceptance_row(row: &Row<'_>) -> rusqlite::Result<Acceptance> {
         AcceptanceState::DoorSpent,
         AcceptanceState::CardWrong,
         AcceptanceState::Blocked,
+        AcceptanceState::Dealt,
+        AcceptanceState::NoRoom,
     ];
     Ok(Acceptance {
         id: hex_at(row, "id")?,

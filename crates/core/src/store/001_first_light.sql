@@ -784,6 +784,7 @@ CREATE TABLE invite(
   most         INTEGER,                  -- people it lets into the group at most
   approval     INTEGER,                  -- each of them waits for approval
   bound        BLOB,                     -- the only account that it lets in (INT-5)
+  door_key     BLOB NOT NULL,            -- 16: what replaces its door and takes it down
   created_at   INTEGER NOT NULL,
   expires_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -834,6 +835,32 @@ CREATE TABLE claim(
   received_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX claim_by_invite ON claim(invite);
+
+-- Public invitations: doors with decks (PUB-4).
+CREATE TABLE public_invite(
+  id           BLOB PRIMARY KEY,         -- 16
+  secret       BLOB NOT NULL,            -- 20
+  door_key     BLOB NOT NULL,            -- 16
+  relays       BLOB NOT NULL,            -- where its door stands, 16 each
+  link         TEXT NOT NULL,
+  code         TEXT NOT NULL,
+  reach        INTEGER NOT NULL,         -- as of invite
+  a_day        INTEGER NOT NULL,         -- hands a day
+  deck         BLOB NOT NULL DEFAULT x'',-- as the doors have it; empty once it is closed
+  state        INTEGER NOT NULL,         -- as api::InviteState
+  created_at   INTEGER NOT NULL,         -- and the first day's beginning
+  expires_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX public_invite_open ON public_invite(expires_at, state) WHERE state <= 1;
+
+-- What is dealt by them: hand by hand, by address.
+CREATE TABLE public_hand(
+  invite       BLOB NOT NULL REFERENCES public_invite,
+  number       INTEGER NOT NULL,         -- from 0, in the order of the days
+  first        TEXT NOT NULL,
+  second       TEXT NOT NULL,
+  PRIMARY KEY (invite, number)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE acceptance(
   id           BLOB PRIMARY KEY,         -- 16

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use stonechat_core::api::{self, Command, Event, Fault, Reply};
 use stonechat_core::store::{Store, StoreKey};
 use stonechat_core::{Core, Dice, Input, Outputs, World};
-use stonechat_wire::exchange::{Arrival, Class, Errand, News, Parcel, Signal};
+use stonechat_wire::exchange::{Arrival, Class, Errand, Knock, News, Parcel, Signal};
+use stonechat_wire::hand::Deck;
 use stonechat_wire::ids::{DoorPath, Tag, Timestamp};
 use stonechat_wire::invite::proof_hash;
 use stonechat_wire::route::{RelayKeys, RelayRoute};
@@ -124,6 +125,23 @@ impl Device {
         self.events.extend(outputs.events.iter().cloned());
         self.refused.extend(outputs.refused.iter().copied());
         outputs
+    }
+}
+
+impl Relay {
+    /// What a door answers somebody from the network of this number.
+    fn behind(&self, knock: &Knock, now: Timestamp, from: usize) -> Option<Vec<u8>> {
+        let (hash, card) = self.doors.get(&knock.path)?;
+        if *hash != proof_hash(&knock.proof) {
+            return None;
+        }
+        match Deck::decode(card) {
+            Ok(deck) => {
+                let source = [10, u8::try_from(from).unwrap(), 0, 0, 0, 0];
+                deck.dealt(now.seconds(), &source).map(<[u8]>::to_vec)
+            }
+            Err(_) => Some(card.clone()),
+        }
     }
 }
 
@@ -285,13 +303,14 @@ impl Bench {
                 Errand::CloseDoor { path, .. } => {
                     self.relay.doors.remove(&path);
                 }
-                Errand::Knock(knock) => d.queue.push_back(Input::News(match self.relay.doors.get(&knock.path) {
-                    Some((hash, card)) if *hash == proof_hash(&knock.proof) => News::Knocked {
-                        id: knock.id,
-                        card: card.clone(),
-                    },
-                    _ => News::DoorSpent { id: knock.id },
-                })),
+                Errand::Knock(knock) => {
+                    let (id, now) = (knock.id, Timestamp(d.now));
+                    d.queue
+                        .push_back(Input::News(match self.relay.behind(&knock, now, device) {
+                            Some(card) => News::Knocked { id, card },
+                            None => News::DoorSpent { id },
+                        }));
+                }
                 Errand::UseRelay(..) | Errand::UseNear(_) => d.told.push(errand),
                 Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
             }

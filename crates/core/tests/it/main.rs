@@ -44,6 +44,7 @@ mod picture;
 mod placed;
 mod placed_limits;
 mod polls;
+mod public;
 mod relays;
 mod restore;
 mod rivals;

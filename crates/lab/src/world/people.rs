@@ -170,7 +170,9 @@ impl World {
             | AcceptanceState::Used
             | AcceptanceState::WordsWrong
             | AcceptanceState::CardWrong
-            | AcceptanceState::Blocked => {
+            | AcceptanceState::Blocked
+            | AcceptanceState::Dealt
+            | AcceptanceState::NoRoom => {
                 self.broke(format!(
                     "device {d}: the acceptance of meeting {m} is {:?}",
                     acceptance.state

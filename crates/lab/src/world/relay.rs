@@ -146,7 +146,9 @@ impl Relay {
     pub fn knock(&mut self, world_ms: u64, path: &DoorPath, proof: &[u8; 16]) -> Option<Vec<u8>> {
         let now = self.clock.read(world_ms);
         self.dirty = true;
-        self.service_mut().knock(path, proof, now).map(|card| card.to_vec())
+        self.service_mut()
+            .knock(path, proof, Source::default(), now)
+            .map(|card| card.to_vec())
     }
 
     /// Dies. Out: how many puts were lost unsynced.

@@ -169,7 +169,7 @@ pub(super) async fn serve(mut stream: Stream, mut bytes: Vec<u8>, mut seat: Seat
         }
         Ok((Asked::Door { path, from }, head)) => {
             let proof = bytes.get(head..).and_then(<[u8]>::first_chunk::<PROOF_SIZE>);
-            match knock(&seat.engine, path, proof).await {
+            match knock(&seat, path, proof).await {
                 Some(card) => {
                     Box::pin(show(stream, &card, from)).await;
                     return EndReason::Left;
@@ -234,12 +234,12 @@ async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), Reque
     if count == 0 { Err(RequestError::Cut) } else { Ok(()) }
 }
 
-/// The card behind a door, for the right proof. A proof that did not come with the head is none.
+/// What is behind a door, for the right proof. A proof that did not come with the head is none.
 ///
 /// Where no door stands nobody is asked: it would take longer than for any other path of the site.
-async fn knock(engine: &Engine, path: DoorPath, proof: Option<&[u8; PROOF_SIZE]>) -> Option<Arc<[u8]>> {
-    let proof = proof.filter(|_| engine.doors().stand(&path))?;
-    engine.knock(path, *proof).await.unwrap_or_default()
+async fn knock(seat: &Seat, path: DoorPath, proof: Option<&[u8; PROOF_SIZE]>) -> Option<Arc<[u8]>> {
+    let proof = proof.filter(|_| seat.engine.doors().stand(&path))?;
+    seat.engine.knock(path, *proof, seat.source).await.unwrap_or_default()
 }
 
 /// Shows a card, or what is left of it from a place on; a place behind its end is as good as none.

@@ -56,6 +56,7 @@ enum Request {
     Knock {
         path: DoorPath,
         proof: [u8; 16],
+        source: Source,
         card: oneshot::Sender<Option<Arc<[u8]>>>,
     },
     /// Tells everybody when to come back.
@@ -151,9 +152,20 @@ impl Engine {
         self.ask(Request::Gone { connection }).await
     }
 
-    pub(crate) async fn knock(&self, path: DoorPath, proof: [u8; 16]) -> Result<Option<Arc<[u8]>>, Ended> {
+    pub(crate) async fn knock(
+        &self,
+        path: DoorPath,
+        proof: [u8; 16],
+        source: Source,
+    ) -> Result<Option<Arc<[u8]>>, Ended> {
         let (card, answer) = oneshot::channel();
-        self.ask(Request::Knock { path, proof, card }).await?;
+        let knock = Request::Knock {
+            path,
+            proof,
+            source,
+            card,
+        };
+        self.ask(knock).await?;
         answer.await.map_err(|_| Ended)
     }
 
@@ -264,8 +276,13 @@ impl<S: MailboxStore> Room<S> {
                 self.service.disconnect(connection);
                 self.outboxes.remove(&connection);
             }
-            Request::Knock { path, proof, card } => {
-                let _ = card.send(self.service.knock(&path, &proof, now()));
+            Request::Knock {
+                path,
+                proof,
+                source,
+                card,
+            } => {
+                let _ = card.send(self.service.knock(&path, &proof, source, now()));
             }
             Request::Part(dice) => self.service.part(dice),
             Request::Tick | Request::Stop => {}

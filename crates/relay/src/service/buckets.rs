@@ -34,6 +34,13 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Its six bytes, for choosing a hand of a deck (PUB-3).
+    pub(crate) const fn as_bytes(&self) -> &[u8; 6] {
+        &self.0
+    }
+}
+
 /// How fast a bucket fills, and how far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {

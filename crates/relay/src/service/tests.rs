@@ -1,7 +1,10 @@
 //! The service, driven by hand in virtual time.
 
+use std::collections::BTreeSet;
+
 use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::envelope::{Envelope, EnvelopeKey, seal, seal_into};
+use stonechat_wire::hand::{HAND_BUCKET, deck};
 use stonechat_wire::ids::{EnvelopeId, Token};
 use stonechat_wire::invite::proof_hash;
 
@@ -334,7 +337,10 @@ fn a_door_answers_only_the_right_proof_and_only_while_it_stands_rly_29() {
     );
     let knock = |relay: &mut World, path: &DoorPath, proof: [u8; 16]| {
         let now = relay.now;
-        relay.service.knock(path, &proof, now).map(|card| card.len())
+        relay
+            .service
+            .knock(path, &proof, Source::default(), now)
+            .map(|card| card.len())
     };
     assert_eq!(knock(&mut relay, &path, proof), Some(CARD_BUCKET));
     assert_eq!(knock(&mut relay, &path, [3; 16]), None);
@@ -343,14 +349,79 @@ fn a_door_answers_only_the_right_proof_and_only_while_it_stands_rly_29() {
     assert_eq!(knock(&mut relay, &path, proof), None, "expired");
     relay.say(ANA, door(1, 2, 300));
     assert_eq!(knock(&mut relay, &path, proof), Some(CARD_BUCKET));
-    relay.say(ANA, ToRelay::CloseDoor { request: 8, path });
+    let close = |key| ToRelay::CloseDoor {
+        request: 8,
+        path,
+        key: DoorKey::from_bytes(key),
+    };
+    let refused = |why| to(BO, FromRelay::Refused { request: 8, why });
+    assert_eq!(relay.say(BO, close([6; 16])), [refused(Refusal::Wrong)]);
+    assert_eq!(knock(&mut relay, &path, proof), Some(CARD_BUCKET), "not by another key");
+    assert_eq!(
+        relay.say(ANA, close([5; 16])),
+        [to(ANA, FromRelay::DoorOpen { request: 8 })]
+    );
     assert_eq!(knock(&mut relay, &path, proof), None, "taken down");
 }
 
 #[test]
-fn a_door_is_replaced_by_its_own_proof_only_rly_29() {
+fn a_deck_deals_by_day_and_network_and_is_not_used_up_pub_3() {
+    let limits = Limits {
+        door_uses: 3,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    let hands: Vec<Vec<u8>> = (0..4).map(|n| vec![n; HAND_BUCKET]).collect();
+    let (begins_s, day_s) = (START.seconds() + 10, 86_400);
+    relay.say(ANA, door_with(1, 2, 30 * day_s, deck(begins_s, 2, &hands)));
+    let mut knock = |now_s: u64, from: &str, proof: u8| {
+        let source = Source::of(from.parse().unwrap());
+        let now = Timestamp::from_seconds(now_s);
+        let path = DoorPath::from_bytes([1; 12]);
+        let hand = relay.service.knock(&path, &[proof; 16], source, now)?;
+        assert_eq!(hand.len(), HAND_BUCKET);
+        hand.first().copied()
+    };
+    assert_eq!(knock(begins_s - 1, "192.0.2.1", 2), None, "before the first day");
+    assert_eq!(knock(begins_s, "192.0.2.1", 3), None, "another proof");
+    let first = knock(begins_s, "192.0.2.1", 2);
+    assert!(first.is_some_and(|hand| hand < 2));
+    assert!(
+        (0..100).all(|n| knock(begins_s + n, &format!("192.0.2.{n}"), 2) == first),
+        "one network"
+    );
+    let all = |knock: &mut dyn FnMut(u64, &str, u8) -> Option<u8>, day: u64| -> BTreeSet<u8> {
+        let from = |n: u64| format!("10.{n}.0.1");
+        (0..200)
+            .filter_map(|n| knock(begins_s + day * day_s, &from(n), 2))
+            .collect()
+    };
+    assert_eq!(all(&mut knock, 0), BTreeSet::from([0, 1]));
+    assert_eq!(all(&mut knock, 1), BTreeSet::from([2, 3]));
+    assert_eq!(all(&mut knock, 2), BTreeSet::new(), "after the last");
+    let uses = relay
+        .service
+        .into_store()
+        .door(&DoorPath::from_bytes([1; 12]))
+        .unwrap()
+        .unwrap()
+        .uses;
+    assert_eq!(uses, 3, "counting ends, answering does not");
+}
+
+#[test]
+fn a_door_is_replaced_by_its_own_proof_and_key_only_rly_29() {
     let mut relay = World::open();
     relay.say(ANA, door(1, 2, 100));
+    let mut by_others = door(1, 2, 100);
+    if let ToRelay::Door { key, .. } = &mut by_others {
+        *key = DoorKey::from_bytes([6; 16]);
+    }
+    let why = Refusal::DoorTaken;
+    assert_eq!(
+        relay.say(BO, by_others),
+        [to(BO, FromRelay::Refused { request: 7, why })]
+    );
     let taken = to(
         BO,
         FromRelay::Refused {
@@ -399,7 +470,7 @@ fn doors_and_their_uses_are_limited_rly_29() {
     let answers = (0..5).filter(|_| {
         relay
             .service
-            .knock(&DoorPath::from_bytes([1; 12]), &[2; 16], START)
+            .knock(&DoorPath::from_bytes([1; 12]), &[2; 16], Source::default(), START)
             .is_some()
     });
     assert_eq!(answers.count(), 3);
@@ -836,12 +907,17 @@ fn fetch(mailbox: u8, cursor: u64) -> ToRelay {
 /// A door at path `n` that opens to proof `proof`, for `life_s` seconds.
 fn door(n: u8, proof: u8, life_s: u64) -> ToRelay {
     let card = seal_into(&EnvelopeKey::new([1; 32]), tag(n), [n; 16], b"card", CARD_BUCKET).unwrap();
+    door_with(n, proof, life_s, card.into_bytes())
+}
+
+fn door_with(n: u8, proof: u8, life_s: u64, card: Vec<u8>) -> ToRelay {
     ToRelay::Door {
         request: 7,
         path: DoorPath::from_bytes([n; 12]),
         proof_hash: proof_hash(&[proof; 16]),
+        key: DoorKey::from_bytes([5; 16]),
         expires_s: START.seconds() + life_s,
-        card: card.into_bytes(),
+        card,
     }
 }
 

@@ -412,6 +412,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
         let body = self.segments.read(door.at, door.length, Kind::Door, door.serial)?;
         Ok(body.map(|body| Door {
             proof_hash: door.proof_hash,
+            key_hash: door.key_hash,
             expires_at: door.expires_at,
             uses: door.uses,
             card: doors::card(&body).into(),

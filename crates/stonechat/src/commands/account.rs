@@ -111,7 +111,10 @@ fn print(status: &Status) -> Result<(), CommandError> {
 /// Invitations taken up here that are not finished, and alarms about those made here.
 async fn print_invitations(client: &mut Client) -> Result<(), CommandError> {
     let taken: Vec<Acceptance> = client.call("acceptances", json!({})).await?;
-    for acceptance in taken.iter().filter(|one| one.state != AcceptanceState::Accepted) {
+    for acceptance in taken
+        .iter()
+        .filter(|one| !matches!(one.state, AcceptanceState::Accepted | AcceptanceState::Dealt))
+    {
         show::line(&format!("invitation: {}", super::meeting::plainly(acceptance)))?;
     }
     let made: Vec<Invite> = client.call("invites", json!({})).await?;

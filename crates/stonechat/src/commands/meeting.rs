@@ -95,6 +95,7 @@ pub(super) fn plainly(acceptance: &Acceptance) -> String {
             Some(group) => format!("accepted: {name}; the group follows: {}", show::tame(group)),
             None => format!("accepted: {name}"),
         },
+        AcceptanceState::Dealt => "two relays were given to you: you can invite people, and be invited".to_owned(),
         state => refusal_of(state).unwrap_or_default().to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! The knock: one HTTP/1.1 POST to an invite's door.
 //!
-//! In: an address, the door's path and proof, what came before. Out: the card, or why there is none. When to ask again is the courier's
+//! In: an address, the door's path and proof, what came before. Out: the card or the hand, or why there is none. When to ask again is the courier's
 //! job; what is in the card is core's.
 
 use std::io;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use stonechat_wire::address::split;
 use stonechat_wire::card::CARD_BUCKET;
+use stonechat_wire::hand::HAND_BUCKET;
 use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -110,10 +111,10 @@ async fn ask(
     stream.flush().await?;
     let mut bytes = Vec::with_capacity(CARD_BUCKET);
     loop {
-        if let Some((head, from)) = read_head(&bytes, have.len())? {
-            have.truncate(from);
-            have.extend(bytes.split_off(head));
-            return read_card(&mut stream, have).await;
+        if let Some(found) = read_head(&bytes, have.len())? {
+            have.truncate(found.from);
+            have.extend(bytes.split_off(found.head));
+            return read_body(&mut stream, have, found.length).await;
         }
         if read_some(&mut stream, &mut bytes).await? == 0 {
             return Err(KnockFailure::Malformed);
@@ -136,9 +137,29 @@ fn request(address: &str, path: DoorPath, proof: [u8; 16], from: usize) -> Vec<u
     [head.as_bytes(), &proof].concat()
 }
 
-/// Reads an answer's head; `asked_from`: the place asked for. Out: its length, and the place in the card at which what
-/// follows begins; nothing while it is not complete.
-fn read_head(bytes: &[u8], asked_from: usize) -> Result<Option<(usize, usize)>, KnockFailure> {
+/// What an answer's head says.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    /// Its own length.
+    head: usize,
+    /// The place in the body at which what follows begins.
+    from: usize,
+    /// Length of the whole body: a card's or a hand's.
+    length: usize,
+}
+
+impl Found {
+    fn of(head: usize, from: usize, left: Option<usize>) -> Result<Option<Self>, KnockFailure> {
+        let length = left.and_then(|left| left.checked_add(from));
+        let length = length.filter(|length| [CARD_BUCKET, HAND_BUCKET].contains(length));
+        length.map_or(Err(KnockFailure::NoCard), |length| {
+            Ok(Some(Self { head, from, length }))
+        })
+    }
+}
+
+/// Reads an answer's head; `asked_from`: the place asked for. Out: nothing while it is not complete.
+fn read_head(bytes: &[u8], asked_from: usize) -> Result<Option<Found>, KnockFailure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut answer = httparse::Response::new(&mut headers);
     let parsed = answer.parse(bytes).map_err(|error| match error {
@@ -153,9 +174,8 @@ fn read_head(bytes: &[u8], asked_from: usize) -> Result<Option<(usize, usize)>, 
         };
     };
     match answer.code {
-        Some(200) if content_length(&answer) == Some(CARD_BUCKET) => Ok(Some((length, 0))),
-        Some(206) if content_length(&answer) == CARD_BUCKET.checked_sub(asked_from) => Ok(Some((length, asked_from))),
-        Some(200 | 206) => Err(KnockFailure::NoCard),
+        Some(200) => Found::of(length, 0, content_length(&answer)),
+        Some(206) => Found::of(length, asked_from, content_length(&answer)),
         Some(404) => Err(KnockFailure::NotFound),
         code => Err(KnockFailure::Status(code.unwrap_or_default())),
     }
@@ -169,15 +189,17 @@ fn content_length(answer: &httparse::Response<'_, '_>) -> Option<usize> {
     std::str::from_utf8(header.value).ok()?.trim().parse().ok()
 }
 
-async fn read_card(stream: &mut Outer, mut card: Vec<u8>) -> Result<Vec<u8>, KnockFailure> {
-    while card.len() < CARD_BUCKET {
-        match timeout(STALL_MAX, read_some(stream, &mut card)).await {
+/// A card that is cut goes on where it was cut. A hand is asked for anew: on another day it is another one (PUB-3).
+async fn read_body(stream: &mut Outer, mut body: Vec<u8>, length: usize) -> Result<Vec<u8>, KnockFailure> {
+    while body.len() < length {
+        match timeout(STALL_MAX, read_some(stream, &mut body)).await {
             Ok(Ok(1..)) => {}
-            Ok(Ok(0) | Err(_)) | Err(_) => return Err(KnockFailure::Cut(card)),
+            Ok(Ok(0) | Err(_)) | Err(_) if length == HAND_BUCKET => return Err(KnockFailure::Slow),
+            Ok(Ok(0) | Err(_)) | Err(_) => return Err(KnockFailure::Cut(body)),
         }
     }
-    if card.len() == CARD_BUCKET {
-        Ok(card)
+    if body.len() == length {
+        Ok(body)
     } else {
         Err(KnockFailure::NoCard)
     }
@@ -197,12 +219,21 @@ mod tests {
     #[test]
     fn bad_answers_are_told_apart_rly_30() {
         let ok = format!("HTTP/1.1 200 OK\r\nContent-Length: {CARD_BUCKET}\r\n\r\n");
-        assert_eq!(read_head(ok.as_bytes(), 0).unwrap(), Some((ok.len(), 0)));
+        let found = |head: &str, from, length| {
+            let head = head.len();
+            Some(Found { head, from, length })
+        };
+        assert_eq!(read_head(ok.as_bytes(), 0).unwrap(), found(&ok, 0, CARD_BUCKET));
+        let hand = ok.replace("16384", "512");
+        assert_eq!(read_head(hand.as_bytes(), 0).unwrap(), found(&hand, 0, HAND_BUCKET));
         let rest = "HTTP/1.1 206 Partial Content\r\nContent-Length: 384\r\n\r\n";
-        assert_eq!(read_head(rest.as_bytes(), 16_000).unwrap(), Some((rest.len(), 16_000)));
+        assert_eq!(
+            read_head(rest.as_bytes(), 16_000).unwrap(),
+            found(rest, 16_000, CARD_BUCKET)
+        );
         assert_eq!(
             read_head(ok.as_bytes(), 16_000).unwrap(),
-            Some((ok.len(), 0)),
+            found(&ok, 0, CARD_BUCKET),
             "all of it is fine too"
         );
         let cases = [

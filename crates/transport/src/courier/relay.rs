@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use stonechat_wire::address::{Around, is_drop, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, NamedBy, NearRelay, News};
 use stonechat_wire::frame::{FORWARDS, FromRelay, Refusal, ToRelay, VERSION};
-use stonechat_wire::ids::{DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
+use stonechat_wire::ids::{DoorKey, DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
 use stonechat_wire::route::{RelayKeys, RelayRoute, near_path, relay_path};
 
 use super::addresses::Addresses;
@@ -208,9 +208,14 @@ impl Up {
 
 #[derive(Debug)]
 struct DoorWish {
-    /// Nothing: take it down.
-    open: Option<Door>,
+    wish: Wished,
     is_said: bool,
+}
+
+#[derive(Debug)]
+enum Wished {
+    Open(Door),
+    Closed(DoorKey),
 }
 
 #[derive(Debug)]
@@ -459,26 +464,18 @@ impl Relay {
 
     pub(super) fn open_door(&mut self, door: Door) {
         if self.doors.len() < DOORS_MAX || self.doors.contains_key(&door.path) {
-            self.doors.insert(
-                door.path,
-                DoorWish {
-                    open: Some(door),
-                    is_said: false,
-                },
-            );
+            self.wish(door.path, Wished::Open(door));
         }
     }
 
-    pub(super) fn close_door(&mut self, path: DoorPath) {
+    pub(super) fn close_door(&mut self, path: DoorPath, key: DoorKey) {
         if self.doors.len() < DOORS_MAX || self.doors.contains_key(&path) {
-            self.doors.insert(
-                path,
-                DoorWish {
-                    open: None,
-                    is_said: false,
-                },
-            );
+            self.wish(path, Wished::Closed(key));
         }
+    }
+
+    fn wish(&mut self, path: DoorPath, wish: Wished) {
+        self.doors.insert(path, DoorWish { wish, is_said: false });
     }
 
     /// The addresses to dial, if a dial is due: the first that may be dialled is.
@@ -1008,11 +1005,11 @@ impl Relay {
         // A wish that changed meanwhile is said next.
         match self.doors.remove(&path) {
             Some(DoorWish {
-                open: Some(_),
+                wish: Wished::Open(_),
                 is_said: true,
             }) => Heard::News(News::DoorOpen { relay: self.id, path }),
             Some(DoorWish {
-                open: None,
+                wish: Wished::Closed(_),
                 is_said: true,
             })
             | None => Heard::Nothing,

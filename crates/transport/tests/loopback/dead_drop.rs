@@ -91,6 +91,7 @@ async fn a_card_lies_in_a_drop_until_it_is_taken_away_drp_7() {
         let errand = Errand::CloseDoor {
             relay: ana.relay(),
             path: secret.path(),
+            key: DOOR_KEY,
         };
         ana.handle.send(errand).await.unwrap();
         let gone = async {

@@ -390,6 +390,7 @@ async fn where_a_search_finds_too_much_no_other_mail_is_taken_away_drp_16() {
             request,
             path: DoorPath::from_bytes([4; 12]),
             proof_hash: [5; 32],
+            key: DoorKey::from_bytes([7; 16]),
             expires_s: u64::MAX / 4,
             card: vec![6; CARD_BUCKET],
         });

@@ -25,9 +25,10 @@ use stonechat_wire::group::{
     Behind, Consent, Cut, GroupState, Invitation, Leave, Note, Placed, Role, SaidTimer, Seat, Supply, encode_supply,
     leave_bytes,
 };
-use stonechat_wire::ids::{AccountId, DeviceId, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
+use stonechat_wire::hand::{DAY_S, Deck, HAND_BUCKET, Hand, deck};
+use stonechat_wire::ids::{AccountId, DeviceId, DoorKey, DoorPath, EpochId, MessageId, RelayId, Tag, Timestamp, Token};
 use stonechat_wire::introduce::{Ask, Knows, Person, Vouch, Word};
-use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
+use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CARD, ROLE_CLAIM, ROLE_HAND, account_pin, answer_role};
 use stonechat_wire::link::{self, Challenge, DeviceLink, Grant, GrantSealed, LinkRequest, link_pin};
 use stonechat_wire::mailbox::{Lane, MailboxRoot, Slot, app_slots, token};
 use stonechat_wire::marks::{Mark, Span, Spans};
@@ -797,11 +798,30 @@ fn to_relay() -> Vec<(&'static str, ToRelay)> {
                 request: 3,
                 path,
                 proof_hash: bytes(90),
+                key: DoorKey::from_bytes(bytes(91)),
                 expires_s: 1_780_000_000,
                 card: vec![0xcd; 16384],
             },
         ),
-        ("close door", ToRelay::CloseDoor { request: 4, path }),
+        (
+            "door with a deck",
+            ToRelay::Door {
+                request: 3,
+                path,
+                proof_hash: bytes(90),
+                key: DoorKey::from_bytes(bytes(91)),
+                expires_s: 1_780_000_000,
+                card: deck(1_779_000_000, 1, &[vec![0xab; HAND_BUCKET], vec![0xcd; HAND_BUCKET]]),
+            },
+        ),
+        (
+            "close door",
+            ToRelay::CloseDoor {
+                request: 4,
+                path,
+                key: DoorKey::from_bytes(bytes(91)),
+            },
+        ),
         ("ephemeral", ToRelay::Ephemeral { token, envelope }),
         ("quota", ToRelay::Quota { request: 5 }),
     ]
@@ -1184,7 +1204,7 @@ fn meeting() -> Value {
             "pin": hex(link.pin), "expiry_day": link.expiry_day, "hints": link.hints, "url": link.to_url(),
             "code": link.to_code(), "path": hex(link.secret.path().as_bytes()), "proof": hex(link.secret.proof()),
             "proof_hash": hex(link.secret.proof_hash()) },
-        "roles": [role("card", ROLE_CARD), role("claim", ROLE_CLAIM),
+        "roles": [role("card", ROLE_CARD), role("hand", ROLE_HAND), role("claim", ROLE_CLAIM),
             role("answer | sha-256(sealed claim)", &answer_role(sealed.hash()))],
         "route": { "rule": "RTE-1", "address": route().address, "relay": hex(route().relay.as_bytes()),
             "secret": hex(bytes::<16>(80)), "text": route().to_text() },
@@ -1196,6 +1216,9 @@ fn meeting() -> Value {
         "card": { "rule": "CARD-1 to CARD-3", "encoded": hex(card().encode()), "hash": hex(card().hash()),
             "account": hex(card().account_id().as_bytes()) },
         "relays": { "rule": "REL-1", "encoded": hex(brought().encode()) },
+        "hand": { "rule": "PUB-1", "encoded": hex(hand().encode()), "signed": hex(hand().signed_bytes()) },
+        "dealt": { "rule": "PUB-3", "deck": hex(dealing()), "source": hex([192, 0, 2, 0, 0, 0]),
+            "hands by day": (0..3).map(dealt_on).collect::<Vec<_>>() },
         "near relay": { "rule": "LAN-4", "encoded": hex(encode_near(&near_relay())) },
         "card with a near relay": { "rule": "CARD-1, LAN-4", "encoded": hex(near_card().encode()) },
         "card into a group": { "rule": "CARD-1, GLK-1", "encoded": hex(group_card().encode()) },
@@ -1206,6 +1229,39 @@ fn meeting() -> Value {
         "introduction": introductions(),
         "words": [json!({ "rule": "INV-8", "typed": " River, MOON-chair.", "means": normalise_words(" River, MOON-chair.") })],
     })
+}
+
+fn hand() -> Hand {
+    let first = CardRelay {
+        keys: None,
+        ..card().relays.remove(0)
+    };
+    let second = CardRelay {
+        address: "https://relay.example.net:443".into(),
+        relay: RelayId::from_bytes(bytes(96)),
+        ..first.clone()
+    };
+    Hand {
+        account_ed25519: bytes(40),
+        mldsa_hash: bytes(41),
+        relays: [first, second],
+        expires_at_s: 1_796_000_000,
+        signature: bytes(97),
+    }
+}
+
+/// Four hands, two a day.
+fn dealing() -> Vec<u8> {
+    let hands: Vec<Vec<u8>> = (0..4).map(|n| vec![n; HAND_BUCKET]).collect();
+    deck(1_779_000_000, 2, &hands)
+}
+
+/// The number of the hand that 192.0.2.0/24 is dealt on a day; none after the last.
+fn dealt_on(day: u64) -> Option<u8> {
+    let bytes = dealing();
+    let deck = Deck::decode(&bytes).expect("a deck");
+    let hand = deck.dealt(1_779_000_000 + day * DAY_S, &[192, 0, 2, 0, 0, 0])?;
+    hand.first().copied()
 }
 
 fn brought() -> Brought {

@@ -59,12 +59,22 @@ fn every_to_relay() -> Vec<ToRelay> {
             request: 9,
             path: DoorPath::from_bytes([3; 12]),
             proof_hash: [4; 32],
+            key: DoorKey::from_bytes([6; 16]),
             expires_s: 1_800_000_000,
             card: vec![5; CARD_BUCKET],
+        },
+        ToRelay::Door {
+            request: 9,
+            path: DoorPath::from_bytes([3; 12]),
+            proof_hash: [4; 32],
+            key: DoorKey::from_bytes([6; 16]),
+            expires_s: 1_800_000_000,
+            card: crate::hand::deck(1_790_000_000, 1, &[vec![7; crate::hand::HAND_BUCKET]]),
         },
         ToRelay::CloseDoor {
             request: 10,
             path: DoorPath::from_bytes([3; 12]),
+            key: DoorKey::from_bytes([6; 16]),
         },
         ToRelay::Ephemeral {
             token: token(1),
@@ -264,6 +274,7 @@ fn bad_frames_give_their_errors_rly_1() {
         request: 1,
         path: DoorPath::from_bytes([3; 12]),
         proof_hash: [4; 32],
+        key: DoorKey::from_bytes([6; 16]),
         expires_s: 1,
         card: vec![5; 100],
     };

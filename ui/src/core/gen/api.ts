@@ -3,12 +3,12 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.picture.set", "params": GroupPicture } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "relay.remove", "params": ById } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "public.create", "params": PublicCreate } | { "method": "public.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.picture.set", "params": GroupPicture } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "relay.remove", "params": ById } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
  */
-export type Query = { "method": "status" } | { "method": "invites" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "introductions" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "group.picture.get", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "firstContact", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
+export type Query = { "method": "status" } | { "method": "invites" } | { "method": "publics" } | { "method": "acceptances" } | { "method": "requests" } | { "method": "contacts" } | { "method": "introductions" } | { "method": "blocked" } | { "method": "chats", "params": Page } | { "method": "messages", "params": MessagesOf } | { "method": "message", "params": ByMessage } | { "method": "pins", "params": ByChat } | { "method": "history", "params": ByMessage } | { "method": "media.get", "params": MediaGet } | { "method": "group", "params": ByChat } | { "method": "group.picture.get", "params": ByChat } | { "method": "search", "params": Search } | { "method": "safetyNumber", "params": ById } | { "method": "firstContact", "params": ById } | { "method": "devices" } | { "method": "settings.get" } | { "method": "draft.get", "params": ByChat };
 
 /** What each method answers (methods of `Command`, then of `Query`). */
 export type Answers = {
@@ -47,6 +47,8 @@ export type Answers = {
   "group.edit": Group,
   "group.picture.set": Group,
   "group.link": Invite,
+  "public.create": PublicInvite,
+  "public.revoke": Done,
   "markRead": Done,
   "verify": Done,
   "contact.block": Done,
@@ -67,6 +69,7 @@ export type Answers = {
   "draft.set": Done,
   "status": Status,
   "invites": Invite[],
+  "publics": PublicInvite[],
   "acceptances": Acceptance[],
   "requests": Request[],
   "contacts": Contact[],
@@ -162,7 +165,11 @@ id: string, } | { "kind": "inviteChanged",
 /**
  * The whole entry.
  */
-invite: Invite, } | { "kind": "acceptanceChanged", 
+invite: Invite, } | { "kind": "publicChanged", 
+/**
+ * The whole entry.
+ */
+invite: PublicInvite, } | { "kind": "acceptanceChanged", 
 /**
  * The whole entry.
  */
@@ -349,6 +356,60 @@ usedTwice: boolean,
 group: LinkedGroup | null, };
 
 /**
+ * Parameters of `Command::PublicCreate`.
+ */
+export type PublicCreate = { 
+/**
+ * The relays to deal, `stone:r...` each: 4 to 64, none of them one's own, no dead drops.
+ */
+routes: Array<string>, 
+/**
+ * For how many days: 1 to 60.
+ */
+days: number, 
+/**
+ * So many hands of two a day; absent: so that all relays are dealt once in that time.
+ */
+aDay: number | null, };
+
+/**
+ * A public invitation as its owner sees it. Who came by it nobody knows.
+ */
+export type PublicInvite = { 
+/**
+ * Hex.
+ */
+id: string, 
+/**
+ * `http://ADDR:PORT/PATH#FRAGMENT`: the first of its doors.
+ */
+link: string, 
+/**
+ * `stone:i...`, with all of its doors (three at most): for QR and files.
+ */
+code: string, 
+/**
+ * Reach of the doors.
+ */
+reach: Reach, 
+/**
+ * State; never used up or attacked.
+ */
+state: InviteState, 
+/**
+ * Made at, and the first day's beginning.
+ */
+createdAt: number, 
+/**
+ * Not after.
+ */
+expiresAt: number, 
+/**
+ * What is dealt on each day, from the first: the relays' addresses, two a hand.
+ */
+days: Array<Array<string>>, };
+
+/**
  * Parameters of `Command::Accept`.
  */
 export type Accept = { 
@@ -377,7 +438,7 @@ spokenWords?: string | null, };
 /**
  * Where taking up an invitation stands.
  */
-export type AcceptanceState = "saved" | "needsWords" | "claimed" | "waiting" | "accepted" | "declined" | "used" | "expired" | "wordsWrong" | "doorSpent" | "cardWrong" | "blocked";
+export type AcceptanceState = "saved" | "needsWords" | "claimed" | "waiting" | "accepted" | "declined" | "used" | "expired" | "wordsWrong" | "doorSpent" | "cardWrong" | "blocked" | "dealt" | "noRoom";
 
 /**
  * An invitation as its taker sees it.

@@ -154,6 +154,7 @@ for (const [lang, words] of Object.entries(LANGUAGES) as ['en' | 'ru', typeof en
       saved: words.acceptance.saved.body, needsWords: words.acceptance.needsWords.body, claimed: words.acceptance.claimed.body, waiting: words.acceptance.waiting.body,
       declined: words.acceptance.failed.declined.body, used: words.acceptance.failed.used.body, expired: words.acceptance.failed.expired.body,
       wordsWrong: words.acceptance.failed.wordsWrong.body, doorSpent: words.acceptance.failed.doorSpent.body, cardWrong: words.acceptance.failed.cardWrong.body, blocked: words.acceptance.failed.blocked.body,
+      dealt: words.acceptance.dealt.body, noRoom: words.acceptance.failed.noRoom.body,
     };
     for (const [state, sentence] of Object.entries(acceptances)) {
       test(`invitation ${state} is said on its page`, async ({ page, open }) => {

@@ -11,13 +11,14 @@ use super::record::{HEAD, Head, Kind};
 use super::segments::Stand;
 use crate::store::Door;
 
-/// What stands before a door's card in its record: the proof's hash and its uses.
-const FIXED: usize = 36;
+/// What stands before a door's card in its record: the proof's hash, its uses and the key's hash.
+const FIXED: usize = 68;
 
 /// A door, but for its card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) proof_hash: [u8; 32],
+    pub(super) key_hash: [u8; 32],
     pub(super) expires_at: Timestamp,
     pub(super) uses: u32,
     pub(super) serial: u64,
@@ -43,11 +44,12 @@ impl Standing {
     /// A door out of its record's body.
     pub(super) fn read(head: &Head, at: Stand, body: &[u8]) -> Option<Self> {
         let (proof_hash, rest) = body.split_first_chunk()?;
-        let uses = u32::from_be_bytes(*rest.first_chunk()?);
+        let (uses, rest) = rest.split_first_chunk()?;
         Some(Self {
             proof_hash: *proof_hash,
+            key_hash: *rest.first_chunk()?,
             expires_at: head.expires_at,
-            uses,
+            uses: u32::from_be_bytes(*uses),
             serial: head.serial,
             at,
             length: head.length,
@@ -61,6 +63,7 @@ impl Standing {
 pub(super) fn body(door: &Door) -> Vec<u8> {
     let mut body = door.proof_hash.to_vec();
     body.extend(door.uses.to_be_bytes());
+    body.extend(door.key_hash);
     body.extend(&*door.card);
     body
 }

@@ -86,12 +86,13 @@ impl<'a> Writer<'a> {
                 proof_hash,
                 expires_s,
                 card,
+                ..
             } => {
                 let key = DropKey::of_door(&path, &proof_hash);
                 self.open_door(request, &path, &key, &LyingCard { expires_s, card })
                     .await
             }
-            ToRelay::CloseDoor { request, path } => self.close_door(request, &path).await,
+            ToRelay::CloseDoor { request, path, .. } => self.close_door(request, &path).await,
             _other => Ok(()),
         }
     }

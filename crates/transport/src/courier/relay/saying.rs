@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use stonechat_wire::exchange::Door;
 use stonechat_wire::frame::{BATCH_MAX, ToRelay};
 use stonechat_wire::ids::Timestamp;
 
-use super::{FIRST_PUT_BYTES, Link, PUT_ITEMS, Relay, Request, Up};
+use super::{FIRST_PUT_BYTES, Link, PUT_ITEMS, Relay, Request, Up, Wished};
 use crate::courier::parcels::Parcels;
 use crate::courier::truck::SPENT_PACKETS;
 use crate::courier::{LinkId, Output};
@@ -89,20 +88,20 @@ impl Relay {
                 continue;
             };
             wish.is_said = true;
-            let frame = match &wish.open {
-                Some(Door {
-                    proof_hash,
-                    expires_s,
-                    card,
-                    ..
-                }) => ToRelay::Door {
+            let frame = match &wish.wish {
+                Wished::Open(door) => ToRelay::Door {
                     request,
                     path,
-                    proof_hash: *proof_hash,
-                    expires_s: *expires_s,
-                    card: card.clone(),
+                    proof_hash: door.proof_hash,
+                    key: door.key.clone(),
+                    expires_s: door.expires_s,
+                    card: door.card.clone(),
                 },
-                None => ToRelay::CloseDoor { request, path },
+                Wished::Closed(key) => ToRelay::CloseDoor {
+                    request,
+                    path,
+                    key: key.clone(),
+                },
             };
             outputs.push_back(Output::Send { link, frame });
         }

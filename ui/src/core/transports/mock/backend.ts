@@ -429,6 +429,14 @@ export class Backend {
       this.changeInvite(id, { state: 'revoked' });
       return {};
     },
+    // The page makes none: they are the command line's.
+    'public.create': () => {
+      throw new CallError('noRelay');
+    },
+    'public.revoke': () => {
+      throw new CallError('notFound');
+    },
+    publics: () => [],
     accept: ({ link, spokenWords }) => {
       if (/^stone:r/.test(link)) throw new CallError('routeNotInvite');
       if (!/^(stone:i|https?:\/\/[^#]+#).{8,}/.test(link)) throw new CallError('brokenLink');

@@ -166,6 +166,7 @@ impl Writer {
     fn set_door(&mut self) -> Result<(), crate::store::StoreError> {
         let door = Door {
             proof_hash: [self.dice.next() as u8; 32],
+            key_hash: [self.dice.next() as u8; 32],
             expires_at: self.now.plus_ms(30 * 86_400_000),
             uses: 0,
             card: vec![self.dice.next() as u8; 300].into(),
