@@ -3,7 +3,9 @@
 //! In: how many, the program, a censor that takes a whole network away. Out: how many are back, and after how long. Back is
 //! whose text to another of them, written after the block, is confirmed by that one's device: both reach their relays again.
 //! Everything is real: the relays, the people's daemons, their contacts, and the private relays that those have dealt to
-//! them one each (REL-5), which pass on to the blocked ones (FWD-1). Nobody is told anything by hand.
+//! them one each (REL-5), which pass on to the blocked ones (FWD-1). Nobody is told anything by hand. Where the censor has
+//! insiders, so large a share of the people are such, by dice: they tell of all that their own devices show, and what they told
+//! of is blocked besides; of them nobody asks whether they are back.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,9 @@ use tempfile::TempDir;
 
 use crate::censor::Censor;
 use crate::censor::machine::Machine;
+use crate::censor::people::insiders_among;
 use crate::matrix::{commit, load, ms, part};
+use crate::peer::insider::Insider;
 use crate::peer::ours::{Program, Socket, TlsFiles, finish, pass_on, start, text};
 use crate::router::{Link, Plan, Router};
 
@@ -60,9 +64,13 @@ pub struct Returned {
     pub seed: u64,
     /// People.
     pub people: usize,
+    /// Those of them who tell the censor.
+    pub insiders: usize,
+    /// What it has on its lists then.
+    pub listed: usize,
     /// Those who had an entrance when it began.
     pub dealt: usize,
-    /// Those who are back in time.
+    /// Those of the others who are back in time.
     pub back: usize,
     /// From the block to being back: the middle one of those who are.
     pub p50_ms: Option<u64>,
@@ -85,13 +93,19 @@ pub fn measure(wish: &Wish) -> anyhow::Result<Returned> {
     let dealt = if wish.deals { town.deal()? } else { 0 };
     let load = load();
     town.router.begin();
+    let tells = insiders_among(&wish.censor.person, wish.people, wish.seed);
+    town.tell(&tells, &wish.censor);
     let took = town.come_back(wish.patience);
-    let mut back: Vec<u64> = took.into_iter().flatten().map(ms).collect();
+    let took = took.into_iter().zip(&tells).filter(|(_, tells)| !**tells);
+    let took = took.map(|(took, _)| took);
+    let mut back: Vec<u64> = took.flatten().map(ms).collect();
     back.sort_unstable();
     Ok(Returned {
         censor: wish.censor.id.clone(),
         seed: wish.seed,
         people: wish.people,
+        insiders: tells.iter().filter(|tells| **tells).count(),
+        listed: town.router.listed().len(),
         dealt,
         back: back.len(),
         p50_ms: part(&back, 50),
@@ -110,6 +124,11 @@ fn known_at(n: usize) -> Ipv4Addr {
 /// A contact's computer, and the relays that it deals, are at home somewhere abroad.
 fn home_at(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(198, 51, 100, 10 + byte(n))
+}
+
+/// Each private relay has an address of its own: a censor blocks addresses.
+fn entrance_at(n: usize) -> Ipv4Addr {
+    Ipv4Addr::new(198, 51, 100, 100 + byte(n))
 }
 
 fn person_at(n: usize) -> Ipv4Addr {
@@ -141,19 +160,21 @@ impl Town {
         let homes = wish.people.div_ceil(EACH);
         let known: Vec<_> = (0..KNOWN).map(|n| (name("relay", n), known_at(n))).collect();
         let abroad: Vec<_> = (0..homes).map(|n| (name("home", n), home_at(n))).collect();
+        let doors = if wish.deals { wish.people } else { 0 };
+        let doors: Vec<_> = (0..doors).map(|n| (name("entrance", n), entrance_at(n))).collect();
         let inside: Vec<_> = (0..wish.people).map(|n| (name("person", n), person_at(n))).collect();
         let router = Arc::new(Router::start(Plan {
-            hosts: [&known[..], &abroad, &inside].concat(),
+            hosts: [&known[..], &abroad, &doors, &inside].concat(),
             link: Link::default(),
             names: known
                 .iter()
-                .chain(&abroad)
+                .chain(&doors)
                 .map(|(host, at)| (domain(host), *at))
                 .collect(),
             machine: Machine::new(wish.censor.clone(), wish.seed, 1.0),
             seed: wish.seed,
         })?);
-        let names = known.iter().chain(&abroad).map(|(host, _)| domain(host)).collect();
+        let names = known.iter().chain(&doors).map(|(host, _)| domain(host)).collect();
         let stage = Stage {
             router: &router,
             program: &wish.program,
@@ -163,14 +184,13 @@ impl Town {
         let mut programs = Vec::new();
         let mut routes = Vec::new();
         for (host, at) in &known {
-            let (relay, route) = stage.relay(host, *at, 443, &[]);
+            let (relay, route) = stage.relay(host, *at, &[]);
             programs.push(relay);
             routes.push(route);
         }
         let mut entrances = Vec::new();
-        for n in 0..if wish.deals { wish.people } else { 0 } {
-            let (host, at) = abroad[n / EACH];
-            let (relay, route) = stage.relay(host, at, 443 + u16::from(byte(n % EACH)), &routes);
+        for (host, at) in &doors {
+            let (relay, route) = stage.relay(host, *at, &routes);
             programs.push(relay);
             entrances.push(route);
         }
@@ -219,6 +239,14 @@ impl Town {
             }
             sleep(LOOK * 4);
         }
+    }
+
+    /// The insiders among them tell; out when that is on the lists.
+    fn tell(&self, tells: &[bool], censor: &Censor) {
+        let insiders = self.people.iter().zip(tells).filter(|(_, tells)| **tells);
+        insiders.for_each(|(home, _)| Insider::new(home.clone()).tells(&self.router));
+        let after_s = censor.person.iter().map(|person| person.after_s).fold(0.0, f64::max);
+        sleep(Duration::from_secs_f64(after_s));
     }
 
     /// Each writes to the other one of its pair. Out: for each how long after the block that was confirmed.
@@ -326,13 +354,13 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// A relay in TLS at a port, which passes on to these.
-    fn relay(&self, host: &'static str, at: Ipv4Addr, port: u16, to: &[String]) -> (Program, String) {
-        let data = self.at.join(format!("{host}-{port}"));
+    /// A relay in TLS, which passes on to these.
+    fn relay(&self, host: &'static str, at: Ipv4Addr, to: &[String]) -> (Program, String) {
+        let data = self.at.join(host);
         if !to.is_empty() {
             pass_on(&data, to);
         }
-        let (listen, public) = (format!("{at}:{port}"), format!("{}:{port},{at}:{port}", domain(host)));
+        let (listen, public) = (format!("{at}:443"), format!("{}:443,{at}:443", domain(host)));
         let mut words = vec![
             "relay",
             "run",

@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub mod listed;
 pub mod machine;
+pub mod people;
+pub mod probe;
 pub mod sight;
+
+use people::{PEOPLE_MAX, Person};
+use probe::Probe;
 
 /// Most rules in one file.
 pub const RULES_MAX: usize = 16;
@@ -39,6 +45,9 @@ pub struct Censor {
     /// What it does, each rule by itself.
     #[serde(default)]
     pub rule: Vec<Rule>,
+    /// Who serves it.
+    #[serde(default)]
+    pub person: Vec<Person>,
 }
 
 /// How well a model is known.
@@ -172,6 +181,8 @@ pub enum Action {
     Rst,
     /// Nothing yet: it is noted, and the residual drops whom it hits.
     List,
+    /// Nothing yet: the server is spoken to, and the residual drops it if it is taken for a proxy.
+    Probe(Probe),
     /// More than so many bytes in a second, each way, vanish.
     Police {
         /// Bytes in a second.
@@ -295,6 +306,9 @@ pub enum CensorError {
     /// Too many rules.
     #[error("more than {RULES_MAX} rules")]
     TooManyRules,
+    /// Too many people.
+    #[error("more than {PEOPLE_MAX} people")]
+    TooManyPeople,
     /// A number that makes no sense.
     #[error("{0} makes no sense")]
     Value(&'static str),
@@ -321,7 +335,13 @@ impl Censor {
             path_open: true,
             onset_s: 0.0,
             rule: Vec::new(),
+            person: Vec::new(),
         }
+    }
+
+    /// Whether it probes.
+    pub fn probes(&self) -> bool {
+        self.rule.iter().any(|rule| matches!(rule.action, Action::Probe(_)))
     }
 
     /// Reads a file, and the lists beside it that it names.
@@ -348,7 +368,11 @@ impl Censor {
         if censor.rule.len() > RULES_MAX {
             return Err(CensorError::TooManyRules);
         }
+        if censor.person.len() > PEOPLE_MAX {
+            return Err(CensorError::TooManyPeople);
+        }
         check_seconds(censor.onset_s, "onset_s")?;
+        censor.person.iter().try_for_each(Person::check)?;
         for rule in &mut censor.rule {
             rule.check()?;
             for names in [&mut rule.fits.sni, &mut rule.fits.not_sni, &mut rule.fits.qname] {
@@ -384,12 +408,27 @@ impl Rule {
         if self.action == Action::List && self.residual.is_none() {
             return Err(CensorError::Value("a list without a residual"));
         }
+        if let Action::Probe(probe) = &self.action {
+            self.check_probe(probe)?;
+        }
         if let Some(count) = &self.count {
             count.check()?;
         }
         if let Some(residual) = &self.residual {
             check_seconds(residual.seconds, "residual.seconds")?;
             check_seconds(residual.after_s, "residual.after_s")?;
+        }
+        Ok(())
+    }
+
+    /// What is probed is a server, by what its client said first.
+    fn check_probe(&self, probe: &Probe) -> Result<(), CensorError> {
+        probe.check()?;
+        if self.fits.first.is_empty() {
+            return Err(CensorError::Value("a probe without match.first"));
+        }
+        if self.residual.is_none_or(|residual| residual.scope != Scope::Server) {
+            return Err(CensorError::Value("a probe without a residual of scope server"));
         }
         Ok(())
     }
@@ -460,6 +499,10 @@ mod tests {
 
     const HEAD: &str = "id = 'x'\nabout = 'y'\nsource = 'z'\nconfidence = 'field'\n";
 
+    const PROBE: &str =
+        "action = { kind = 'probe', with = ['http'], after_s = 1.0, wait_s = 2.0, proxy_if = ['mute'] }\n";
+    const SERVER: &str = "residual = { scope = 'server', seconds = 60.0 }\n";
+
     fn parse(rest: &str) -> Result<Censor, CensorError> {
         Censor::parse(&format!("{HEAD}{rest}"), &BTreeMap::new())
     }
@@ -467,7 +510,7 @@ mod tests {
     #[test]
     fn every_file_of_ours_is_a_censor_with_source_and_confidence() {
         let all = Censor::read_all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/censors"))).unwrap();
-        assert!(all.len() >= 28, "{}", all.len());
+        assert!(all.len() >= 48, "{}", all.len());
         for censor in all {
             assert!(censor.source.len() > 4 && censor.about.len() > 10, "{}", censor.id);
         }
@@ -521,6 +564,44 @@ mod tests {
                 "too many rules",
                 format!("[[rule]]\n{drop}").repeat(RULES_MAX + 1),
                 "more than 16",
+            ),
+            (
+                "too many people",
+                "[[person]]\ndoes = 'read-invites'\nlists = ['name']\n".repeat(PEOPLE_MAX + 1),
+                "more than 8 people",
+            ),
+            (
+                "a person who does nothing",
+                "[[person]]\nlists = ['name']".into(),
+                "does",
+            ),
+            (
+                "a probe of nothing",
+                format!("[[rule]]\n{PROBE}{SERVER}"),
+                "match.first",
+            ),
+            (
+                "a probe for nobody",
+                format!("[[rule]]\n{PROBE}match.first = ['tls']"),
+                "residual",
+            ),
+            (
+                "a probe without signs",
+                format!("[[rule]]\n{}{SERVER}match.first = ['tls']", PROBE.replace("'mute'", "")),
+                "proxy_if",
+            ),
+            (
+                "a probe without words",
+                format!("[[rule]]\n{}{SERVER}match.first = ['tls']", PROBE.replace("'http'", "")),
+                "probe.with",
+            ),
+            (
+                "a probe that waits for ever",
+                format!(
+                    "[[rule]]\n{}{SERVER}match.first = ['tls']",
+                    PROBE.replace("2.0", "121.0")
+                ),
+                "wait_s",
             ),
         ];
         for (name, text, word) in cases {

@@ -18,5 +18,6 @@ pub mod kills;
 pub mod matrix;
 pub mod packet;
 pub mod peer;
+mod prober;
 pub mod router;
 pub mod world;

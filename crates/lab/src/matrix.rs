@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::censor::Censor;
 use crate::censor::machine::Machine;
 use crate::peer::{Load, Outcome, Peer, Work, echo, ephemeral, hosts, ours, stream};
+use crate::prober;
 use crate::router::{Link, Plan, Router, RouterError};
 
 /// One thing to measure.
@@ -92,6 +93,15 @@ pub struct Row {
     pub handshakes: u64,
     /// Flows that the censor took hold of.
     pub hits: u64,
+    /// What people and probers have put on its lists.
+    #[serde(default)]
+    pub listed: Vec<String>,
+    /// Clients that a server of the censor's has seen.
+    #[serde(default)]
+    pub seen: usize,
+    /// Texts that it could read.
+    #[serde(default)]
+    pub read: usize,
     /// What residual times were divided by.
     pub residual_scale: f64,
     /// What was measured.
@@ -114,6 +124,9 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
     if onset.is_zero() {
         router.begin();
     }
+    if cell.censor.probes() {
+        prober::start(&router);
+    }
     let kills = kills(cell);
     let (met, outcome) = talk(cell, &router, (onset, kills.clone()));
     let traffic = router.traffic();
@@ -130,6 +143,8 @@ pub fn measure(cell: &Cell) -> Result<Row, RouterError> {
     row.handshakes = traffic.openings;
     row.cuts = traffic.cuts;
     row.hits = traffic.deeds.hits;
+    row.listed = router.listed();
+    row.seen = router.seen();
     row.residual_scale = cell.residual_scale;
     row.commit = commit();
     row.load = load;
@@ -156,6 +171,8 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
         Peer::Stonechat => ours::Face::Tls,
         Peer::StonechatTwo => ours::Face::Two,
         Peer::StonechatHop => ours::Face::Hop,
+        Peer::StonechatPrivate => ours::Face::Private,
+        Peer::StonechatSite => ours::Face::Site,
         Peer::StonechatListed => ours::Face::Listed,
         Peer::StonechatDrop => ours::Face::Drop,
         Peer::StonechatMail => ours::Face::Mail,
@@ -173,7 +190,7 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
             return (None, ephemeral::run(router, &cell.program, cell.work));
         }
     };
-    let friends = ours::Friends::start(router, &cell.program, face);
+    let mut friends = ours::Friends::start(router, &cell.program, face);
     let met = friends.meet(cell.work.patience);
     std::thread::sleep(cell.rest);
     begin_later(router, onset);
@@ -256,6 +273,9 @@ fn figures(outcome: &Outcome, onset: Duration) -> Row {
         wire_bytes: 0,
         handshakes: 0,
         hits: 0,
+        listed: Vec::new(),
+        seen: 0,
+        read: outcome.read,
         residual_scale: 1.0,
         commit: String::new(),
         load: 0.0,
@@ -412,11 +432,37 @@ pub const SMOKE: [(&str, [Through; 3]); 8] = [
 /// The peers of the smoke matrix.
 pub const SMOKE_PEERS: [Peer; 3] = [Peer::TlsBlocked, Peer::WebSocket, Peer::Stonechat];
 
+/// What is asked besides, of people and probers: through what, and whether anything is listed.
+pub const SMOKE_PEOPLE: [(&str, Peer, Through, bool); 4] = [
+    ("ru-invite-reader", Peer::StonechatTwo, Through::All, true),
+    ("ru-insider-10pct", Peer::StonechatPrivate, Through::All, true),
+    ("ru-honeypot-relay", Peer::StonechatTwo, Through::All, false),
+    ("cn-probe", Peer::StonechatPlain, Through::Some, true),
+];
+
+/// What a row of [`SMOKE_PEOPLE`] breaks.
+pub fn broken_by_people(row: &Row, through: Through, is_listed: bool) -> Vec<String> {
+    let asked = [
+        (through.holds(row), format!("{} of {} came", row.delivered, row.sent)),
+        (
+            row.listed.is_empty() != is_listed,
+            format!("listed is {:?}", row.listed),
+        ),
+        (row.read == 0, format!("{} were read", row.read)),
+    ];
+    let broken = asked.into_iter().filter(|(holds, _)| !holds);
+    broken
+        .map(|(_, what)| format!("{} × {}: {what}", row.censor, row.peer))
+        .collect()
+}
+
 /// How much must come through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Through {
     /// Every text, once.
     All,
+    /// Not all, and not nothing.
+    Some,
     /// Not one.
     Nothing,
 }
@@ -426,6 +472,7 @@ impl Through {
     pub const fn holds(self, row: &Row) -> bool {
         match self {
             Self::All => row.delivered == row.sent && row.duplicated == 0,
+            Self::Some => row.delivered > 0 && row.delivered < row.sent && row.duplicated == 0,
             Self::Nothing => row.delivered == 0,
         }
     }
@@ -442,6 +489,7 @@ mod tests {
             texts: texts.collect(),
             doubled: 0,
             gap_max: None,
+            read: 0,
         }
     }
 
@@ -514,9 +562,21 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_people_is_held_to_what_came_what_is_listed_and_what_was_read() {
+        let mut row = figures(&outcome(&[Some(1), Some(1)]), Duration::ZERO);
+        assert_eq!(broken_by_people(&row, Through::All, false), Vec::<String>::new());
+        assert_eq!(broken_by_people(&row, Through::All, true).len(), 1, "nothing is listed");
+        (row.delivered, row.listed, row.read) = (1, vec!["a.example".into()], 1);
+        assert_eq!(broken_by_people(&row, Through::All, false).len(), 3);
+        assert_eq!(broken_by_people(&row, Through::Some, true).len(), 1, "one was read");
+    }
+
+    #[test]
     fn nothing_and_all_are_told_apart() {
         let row = |took: &[Option<u64>]| figures(&outcome(took), Duration::ZERO);
         assert!(Through::All.holds(&row(&[Some(1)])) && !Through::All.holds(&row(&[Some(1), None])));
         assert!(Through::Nothing.holds(&row(&[None])) && !Through::Nothing.holds(&row(&[Some(1), None])));
+        let some = [&[Some(1), None][..], &[Some(1)], &[None]].map(|took| Through::Some.holds(&row(took)));
+        assert_eq!(some, [true, false, false]);
     }
 }

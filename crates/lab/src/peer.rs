@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 pub mod echo;
 pub mod ephemeral;
+mod honeypot;
+pub(crate) mod insider;
 pub mod ours;
 pub mod stream;
 mod tunnel;
@@ -35,6 +37,10 @@ pub enum Peer {
     StonechatTwo,
     /// The same, and the two talk by the first one alone; the second one passes on to it.
     StonechatHop,
+    /// The same, and each of them has the second one for itself: no other contact is told of it.
+    StonechatPrivate,
+    /// As [`Peer::Stonechat`], and strangers see a site.
+    StonechatSite,
     /// As [`Peer::Stonechat`], and the relay's name is on the list of those that censors let nobody say.
     StonechatListed,
     /// The same without a relay: a dead drop at a server on a listed network, of a listed name.
@@ -48,7 +54,7 @@ pub enum Peer {
 }
 
 /// All peers.
-pub const PEERS: [Peer; 15] = [
+pub const PEERS: [Peer; 17] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
@@ -59,6 +65,8 @@ pub const PEERS: [Peer; 15] = [
     Peer::Stonechat,
     Peer::StonechatTwo,
     Peer::StonechatHop,
+    Peer::StonechatPrivate,
+    Peer::StonechatSite,
     Peer::StonechatListed,
     Peer::StonechatDrop,
     Peer::StonechatMail,
@@ -80,6 +88,8 @@ impl Peer {
             Self::Stonechat => "stonechat",
             Self::StonechatTwo => "stonechat-two",
             Self::StonechatHop => "stonechat-hop",
+            Self::StonechatPrivate => "stonechat-private",
+            Self::StonechatSite => "stonechat-site",
             Self::StonechatListed => "stonechat-listed",
             Self::StonechatDrop => "stonechat-drop",
             Self::StonechatMail => "stonechat-mail",
@@ -102,6 +112,8 @@ impl Peer {
             | Self::Stonechat
             | Self::StonechatTwo
             | Self::StonechatHop
+            | Self::StonechatPrivate
+            | Self::StonechatSite
             | Self::StonechatListed
             | Self::StonechatDrop
             | Self::StonechatMail
@@ -110,13 +122,15 @@ impl Peer {
     }
 }
 
-/// The lab's hosts: two clients inside, servers abroad.
+/// The lab's hosts: three clients inside, servers abroad, and the censor's prober.
 pub fn hosts() -> Vec<(&'static str, Ipv4Addr)> {
     vec![
         ("ana", Ipv4Addr::new(10, 77, 0, 2)),
         ("bo", Ipv4Addr::new(10, 77, 0, 3)),
+        ("cy", Ipv4Addr::new(10, 77, 0, 4)),
         ("hosting", OWN_ADDRESS),
         ("messenger", BLOCKED_ADDRESS),
+        ("prober", Ipv4Addr::new(10, 77, 1, 20)),
         ("residential", HOME_ADDRESS),
         ("storage", STORAGE_ADDRESS),
     ]
@@ -223,4 +237,6 @@ pub struct Outcome {
     pub doubled: usize,
     /// Of a stream, the longest time in which nothing came.
     pub gap_max: Option<Duration>,
+    /// Texts that a server of the censor's could read.
+    pub read: usize,
 }

@@ -25,6 +25,8 @@ use tempfile::NamedTempFile;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::censor::machine::{Deeds, Machine, Verdict, Way, resets};
+use crate::censor::people::{Place, Present, Source};
+use crate::censor::probe::{Probe, Sign, Suspect};
 use crate::censor::sight::{answer, question};
 use crate::censor::{Net, ZONES};
 use crate::packet::{Kind, Packet, datagram};
@@ -101,6 +103,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Router {
     hosts: BTreeMap<&'static str, Host>,
+    names: BTreeMap<String, Ipv4Addr>,
     shared: Arc<Mutex<Shared>>,
     started: Instant,
     events: Sender<Event>,
@@ -130,6 +133,8 @@ struct Shared {
     cut: HashSet<(SocketAddrV4, SocketAddrV4)>,
     /// Those that were.
     reset: HashSet<(SocketAddrV4, SocketAddrV4)>,
+    /// Where a relay of the censor's stands.
+    honeypot: Option<Ipv4Addr>,
 }
 
 enum Event {
@@ -228,6 +233,7 @@ impl Router {
             openings: HashSet::new(),
             cut: HashSet::new(),
             reset: HashSet::new(),
+            honeypot: None,
         }));
         let (mut hosts, mut loops) = (BTreeMap::new(), Vec::new());
         for (name, address) in plan.hosts {
@@ -242,7 +248,7 @@ impl Router {
                 .map(|host| (host.address, Arc::clone(&host.device)))
                 .collect(),
             link: plan.link,
-            names: plan.names,
+            names: plan.names.clone(),
             shared: Arc::clone(&shared),
             dice: ChaCha20Rng::seed_from_u64(plan.seed),
             due: BinaryHeap::new(),
@@ -252,6 +258,7 @@ impl Router {
         loops.push(std::thread::spawn(move || carrier.run(&packets)));
         Ok(Self {
             hosts,
+            names: plan.names,
             shared,
             started,
             events,
@@ -273,6 +280,48 @@ impl Router {
     /// Cuts every connection over the border that has begun: with its next packet both ends are reset.
     pub fn cut(&self) {
         self.with(|shared| shared.cut = shared.openings.clone());
+    }
+
+    /// Who of the censor's people is there.
+    pub fn present(&self) -> Present {
+        self.with(|shared| shared.machine.present())
+    }
+
+    /// Somebody hears of the places that this address (RTE-5) says.
+    pub fn told(&self, source: Source, address: &str) {
+        let now = self.started.elapsed();
+        let place = Place::of(address, |name| self.names.get(name).copied());
+        self.with(|shared| shared.machine.told(now, source, &place));
+    }
+
+    /// At this address stands a relay of the censor's.
+    pub fn watch(&self, honeypot: Ipv4Addr) {
+        self.with(|shared| shared.honeypot = Some(honeypot));
+    }
+
+    /// How many clients the censor's relay has seen.
+    pub fn seen(&self) -> usize {
+        self.with(|shared| {
+            let all = shared.openings.iter();
+            let seen = all.filter(|(_, to)| shared.honeypot == Some(*to.ip()));
+            seen.map(|(from, _)| *from.ip()).collect::<HashSet<_>>().len()
+        })
+    }
+
+    /// Servers to be probed, each once.
+    pub fn suspects(&self) -> Vec<(Suspect, Probe)> {
+        self.with(|shared| shared.machine.suspects())
+    }
+
+    /// A server was taken for a proxy.
+    pub fn convict(&self, suspect: &Suspect, sign: Sign) {
+        let now = self.started.elapsed();
+        self.with(|shared| shared.machine.convict(now, suspect, sign));
+    }
+
+    /// What is on the censor's lists.
+    pub fn listed(&self) -> Vec<String> {
+        self.with(|shared| shared.machine.listed())
     }
 
     /// What crossed the border so far.
@@ -374,6 +423,10 @@ impl Carrier {
                 .cut(way, &packet)
                 .unwrap_or_else(|| shared.machine.judge(now, way, &packet))
         });
+        if verdict.is_none() {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.overhear(now, &packet);
+        }
         let passes = verdict.as_ref().is_none_or(|verdict| verdict.passes);
         for forged in verdict.into_iter().flat_map(|verdict| verdict.forged) {
             if let Some(to) = Packet::read(&forged).map(|packet| packet.to) {
@@ -442,6 +495,17 @@ impl Shared {
             passes: false,
             forged: resets((from, to), &segment).into(),
         })
+    }
+
+    /// To whom the censor's relay was asked to pass on, it tells.
+    fn overhear(&mut self, now: Duration, packet: &Packet<'_>) {
+        if let Kind::Tcp(segment) = packet.kind
+            && segment.is_opening
+            && self.honeypot == Some(packet.from)
+        {
+            let at = vec![SocketAddrV4::new(packet.to, segment.to)];
+            self.machine.told(now, Source::Relay, &Place { name: None, at });
+        }
     }
 
     fn count(&mut self, way: Way, packet: &Packet<'_>) {

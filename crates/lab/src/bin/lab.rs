@@ -16,7 +16,10 @@ use stonechat_lab::flows::features::{GROUPS, Group, named};
 use stonechat_lab::flows::judge::{Verdict, alone, judge};
 use stonechat_lab::flows::stage::{Recorded, Wish as FlowWish, record};
 use stonechat_lab::flows::tap::Flow;
-use stonechat_lab::matrix::{Cell, KILL_PEERS, KILLS, Row, Rows, SMOKE, SMOKE_PEERS, broken_by_kills, measure};
+use stonechat_lab::matrix::{
+    Cell, KILL_PEERS, KILLS, Row, Rows, SMOKE, SMOKE_PEERS, SMOKE_PEOPLE, Through, broken_by_kills, broken_by_people,
+    measure,
+};
 use stonechat_lab::peer::{LOADS, Load, PEERS, Peer, Work};
 use stonechat_lab::router::Link;
 
@@ -167,6 +170,12 @@ impl Amount {
         loss: 0.0,
         residual_scale: 1.0,
     };
+    /// Four seconds of texts: people's lists and probers' begin in the middle of them.
+    const SMOKE_PEOPLE: Self = Self {
+        texts: 16,
+        patience_s: 25,
+        ..Self::SMOKE
+    };
     /// 120 texts in 48 seconds: a cut each four to five.
     const KILLS: Self = Self {
         load: Load::Texts,
@@ -280,7 +289,7 @@ fn back(wish: &Back) -> anyhow::Result<bool> {
         program: program()?,
     })?;
     println!("{}", serde_json::to_string(&returned)?);
-    Ok(returned.back * 10 >= returned.people * 9)
+    Ok(returned.back * 10 >= (returned.people - returned.insiders) * 9)
 }
 
 fn flows(wish: &Flows) -> anyhow::Result<bool> {
@@ -404,7 +413,9 @@ fn all(matrix: &Matrix) -> anyhow::Result<bool> {
 fn cells(matrix: &Matrix) -> anyhow::Result<Vec<Cell>> {
     let mut censors = Censor::read_all(&matrix.censors).with_context(|| folder_name(&matrix.censors))?;
     let (mut peers, mut amount) = (matrix.peers.clone(), matrix.amount);
+    let mut cells = Vec::new();
     if matrix.smoke {
+        cells = people(&censors)?;
         censors.retain(|censor| SMOKE.iter().any(|(id, _)| *id == censor.id));
         (peers, amount) = (SMOKE_PEERS.to_vec(), Amount::SMOKE);
     }
@@ -414,7 +425,6 @@ fn cells(matrix: &Matrix) -> anyhow::Result<Vec<Cell>> {
     if censors.is_empty() {
         bail!("no censors in {}", matrix.censors.display());
     }
-    let mut cells = Vec::new();
     for seed in 1..=matrix.seeds {
         for censor in &censors {
             for peer in &peers {
@@ -423,6 +433,21 @@ fn cells(matrix: &Matrix) -> anyhow::Result<Vec<Cell>> {
         }
     }
     Ok(cells)
+}
+
+/// The smoke matrix's cells of people and probers.
+fn people(censors: &[Censor]) -> anyhow::Result<Vec<Cell>> {
+    let cell = |(id, peer, through, _): (&str, Peer, Through, _)| {
+        let censor = censors.iter().find(|censor| censor.id == id);
+        let censor = censor.with_context(|| format!("no censor {id}"))?;
+        let mut amount = Amount::SMOKE_PEOPLE;
+        if through != Through::All {
+            // What does not come is not waited for.
+            amount.patience_s = 1;
+        }
+        amount.cell(censor.clone(), peer, 1)
+    };
+    SMOKE_PEOPLE.into_iter().map(cell).collect()
 }
 
 fn folder_name(folder: &Path) -> String {
@@ -443,6 +468,16 @@ fn is_as_it_must_be(rows: &Rows) -> bool {
                 is_right = false;
             }
         }
+    }
+    for (censor, peer, through, is_listed) in SMOKE_PEOPLE {
+        let mut all = rows.all.iter();
+        let row = all.find(|row| row.censor == censor && row.peer == peer.name());
+        let broken = row.map_or_else(
+            || vec![format!("{censor} × {} is missing", peer.name())],
+            |row| broken_by_people(row, through, is_listed),
+        );
+        broken.iter().for_each(|what| eprintln!("{what}"));
+        is_right &= broken.is_empty();
     }
     is_right
 }

@@ -3,15 +3,18 @@
 //! In: a [`Censor`], a seed, and one packet after another with its time and way. Out: a [`Verdict`] on each, and the
 //! packets that the censor forges. Carrying them is the router's job.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::listed::Listed;
+use super::people::{Place, Present, Source};
+use super::probe::{Probe, SUSPECTS_MAX, Sign, Suspect};
 use super::sight::{Beginning, Sight, answer, is_meant, question};
-use super::{Action, Censor, Count, Direction, Proto, Rule, Scope};
+use super::{Action, Censor, Count, Direction, Proto, Reassembly, Rule, Scope};
 use crate::packet::{Datagram, Kind, Packet, Segment, datagram, reset};
 
 /// Most flows kept in mind; above it all are forgotten, as filters do.
@@ -58,6 +61,14 @@ pub struct Machine {
     flows: HashMap<FlowKey, Flow>,
     hellos: HashMap<HelloKey, VecDeque<Duration>>,
     residuals: BTreeMap<(usize, Fate), (Duration, Duration)>,
+    present: Present,
+    listed: Listed,
+    /// To be probed.
+    suspects: Vec<Suspect>,
+    /// Rules and servers that were noted for it.
+    noted: BTreeSet<(usize, SocketAddrV4)>,
+    /// Servers that were taken for proxies.
+    convicted: Vec<(SocketAddrV4, Sign)>,
     deeds: Deeds,
 }
 
@@ -85,6 +96,8 @@ struct Flow {
     beginning: Beginning,
     packets: u32,
     bytes_in: u64,
+    /// A list has closed it.
+    is_closed: bool,
     holds: Vec<Hold>,
 }
 
@@ -105,6 +118,7 @@ impl Machine {
     /// A censor that waits for [`Machine::begin`]. `residual_scale`: residual times are divided by it.
     pub fn new(censor: Censor, seed: u64, residual_scale: f64) -> Self {
         Self {
+            present: Present::roll(&censor.person, seed),
             censor,
             begins: None,
             residual_scale,
@@ -112,8 +126,59 @@ impl Machine {
             flows: HashMap::new(),
             hellos: HashMap::new(),
             residuals: BTreeMap::new(),
+            listed: Listed::default(),
+            suspects: Vec::new(),
+            noted: BTreeSet::new(),
+            convicted: Vec::new(),
             deeds: Deeds::default(),
         }
+    }
+
+    /// Who of its people is there.
+    pub const fn present(&self) -> Present {
+        self.present
+    }
+
+    /// Somebody hears of a place: who serves the censor, and hears what comes from there, has it listed.
+    pub fn told(&mut self, now: Duration, source: Source, place: &Place) {
+        for person in &self.censor.person {
+            if person.hears(source, self.present) {
+                let from = now + Duration::from_secs_f64(person.after_s / self.residual_scale);
+                person.marks(place).for_each(|mark| self.listed.add(mark, from));
+            }
+        }
+    }
+
+    /// Servers that were noted for probing since the last time.
+    pub fn suspects(&mut self) -> Vec<(Suspect, Probe)> {
+        let taken = std::mem::take(&mut self.suspects);
+        let how = |suspect: Suspect| {
+            let Action::Probe(probe) = &self.censor.rule[suspect.rule].action else {
+                return None;
+            };
+            Some((suspect, probe.clone()))
+        };
+        taken.into_iter().filter_map(how).collect()
+    }
+
+    /// A server was taken for a proxy: its rule's residual drops it for everybody.
+    pub fn convict(&mut self, now: Duration, suspect: &Suspect, sign: Sign) {
+        let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let (client, server) = (nobody, suspect.server);
+        let key = FlowKey {
+            is_tcp: true,
+            client,
+            server,
+        };
+        self.leave_residual(now, key, suspect.rule);
+        self.convicted.push((server, sign));
+    }
+
+    /// What is on its lists, in words.
+    pub fn listed(&self) -> Vec<String> {
+        let convicted = self.convicted.iter();
+        let convicted = convicted.map(|(server, sign)| format!("{server} ({})", sign.name()));
+        self.listed.told().chain(convicted).collect()
     }
 
     /// From this time on it censors.
@@ -197,12 +262,28 @@ impl Machine {
         if !self.has_begun(now) {
             return;
         }
+        if self.is_closed(now, key) {
+            verdict.passes = false;
+            return;
+        }
         for index in 0..self.censor.rule.len() {
             if !matches!(self.censor.rule[index].action, Action::ForgeDns { .. }) {
                 self.hold(now, way, key, index);
                 self.act(now, way, packet, key, index, verdict);
             }
         }
+    }
+
+    /// Whether a list closes the flow.
+    fn is_closed(&mut self, now: Duration, key: FlowKey) -> bool {
+        let Some(flow) = self.flows.get_mut(&key) else {
+            return false;
+        };
+        if !flow.is_closed && self.listed.closes(now, key.server, flow.opened, &flow.beginning) {
+            flow.is_closed = true;
+            self.deeds.hits += 1;
+        }
+        flow.is_closed
     }
 
     fn learn(&mut self, now: Duration, way: Way, packet: &Packet<'_>, key: FlowKey) {
@@ -215,6 +296,7 @@ impl Machine {
             beginning: Beginning::default(),
             packets: 0,
             bytes_in: 0,
+            is_closed: false,
             holds: vec![Hold::Open; rules],
         };
         let flow = self.flows.entry(key).or_insert_with(fresh);
@@ -275,14 +357,39 @@ impl Machine {
             }
         }
         if flow.holds[index] == Hold::Fits && is_reached(rule.count, flow) {
+            self.deeds.hits += 1;
             match rule.action {
+                Action::Probe(_) => {
+                    flow.holds[index] = Hold::Spared;
+                    self.note(key, index);
+                    return;
+                }
                 Action::List => flow.holds[index] = Hold::Spared,
                 _ => take_hold(&mut flow.holds[index], now, rule),
             }
-            self.deeds.hits += 1;
             self.leave_residual(now, key, index);
         } else if matches!(flow.holds[index], Hold::Taken { .. }) && way == Way::Out {
             self.renew_residual(now, key, index);
+        }
+    }
+
+    /// Notes a server to be probed, once for each rule.
+    fn note(&mut self, key: FlowKey, rule: usize) {
+        let Some(flow) = self.flows.get(&key).filter(|_| key.is_tcp) else {
+            return;
+        };
+        if self.noted.len() < SUSPECTS_MAX && self.noted.insert((rule, key.server)) {
+            let name = match flow.beginning.sight(Reassembly::Tcp) {
+                Sight::Hello(hello) => hello.sni,
+                Sight::Waiting | Sight::Other => None,
+            };
+            let (server, first) = (key.server, flow.beginning.first_packet().to_vec());
+            self.suspects.push(Suspect {
+                rule,
+                server,
+                first,
+                name,
+            });
         }
     }
 
@@ -322,7 +429,7 @@ impl Machine {
                 };
                 verdict.passes &= !is_dropped;
             }
-            Action::List => verdict.passes = false,
+            Action::List | Action::Probe(_) => verdict.passes = false,
             Action::Rst => {
                 if let Kind::Tcp(segment) = packet.kind
                     && way == Way::Out

@@ -90,6 +90,11 @@ impl Beginning {
         }
     }
 
+    /// Its first packet.
+    pub fn first_packet(&self) -> &[u8] {
+        &self.first_packet
+    }
+
     /// What its first packet looks like; nothing before there is one.
     pub fn looks_like(&self, first: First) -> Option<bool> {
         (!self.first_packet.is_empty()).then(|| looks_like(&self.first_packet, first))

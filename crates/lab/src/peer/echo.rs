@@ -1,6 +1,9 @@
 //! Peers that say one text of a kilobyte at a time to a server and wait for its echo, over one connection that they
 //! open again, a second later, when it has failed.
 //!
+//! Whoever serves a censor does to them what is done to Stonechat: the one server's place is handed over as an invitation is, every
+//! member knows it, and where the censor runs a relay it runs that server.
+//!
 //! In: the host they run in. Out: what came back. They stand for what messengers with one kind of connection do; one of them
 //! ([`Kind::Adaptive`]) changes connections before a count is full, and begins few of them.
 
@@ -8,7 +11,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
@@ -16,8 +19,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::tunnel::Tunnel;
-use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, STORAGE_ADDRESS, Work};
+use super::tunnel::{OBFS4_PORT, SHADOWSOCKS_PORT, Tunnel};
+use super::{BLOCKED_ADDRESS, HOME_ADDRESS, OWN_ADDRESS, Outcome, STORAGE_ADDRESS, TEXT_BYTES, Work};
+use crate::censor::people::{Present, Source};
 use crate::router::{RESOLVERS, Router};
 
 /// How long one step may take.
@@ -67,15 +71,64 @@ pub enum Kind {
 pub fn run(router: &Router, peer: Kind, work: Work) -> Outcome {
     let is_over = Arc::new(AtomicBool::new(false));
     let means = Means::make(router, peer);
-    let server = serve(router, peer, &means, Arc::clone(&is_over));
-    let outcome = router
+    let owner = Owner::of(router.present());
+    let server = serve(router, peer, &means, (Arc::clone(&is_over), owner.clone()));
+    tell_all(router, peer);
+    let mut outcome = router
         .host("ana")
         .run(move || say_all(peer, &means, work))
         .join()
         .unwrap();
     is_over.store(true, Ordering::Relaxed);
     server.join().unwrap();
+    outcome.read = (owner.read_bytes.load(Ordering::Relaxed) / TEXT_BYTES).min(work.texts);
     outcome
+}
+
+/// Who reads what is handed over, and who is a member, hears of the one server; and the censor's server is that one.
+fn tell_all(router: &Router, peer: Kind) {
+    let at = if peer == Kind::TlsBlocked {
+        BLOCKED_ADDRESS
+    } else {
+        OWN_ADDRESS
+    };
+    let place = match peer {
+        Kind::TlsBlocked => format!("https://{BLOCKED_NAME}:443"),
+        Kind::TlsOwn | Kind::Adaptive => format!("https://{OWN_NAME}:443"),
+        Kind::WebSocket | Kind::Random => format!("{at}:{}", port(peer)),
+        Kind::Shadowsocks => format!("{at}:{SHADOWSOCKS_PORT}"),
+        Kind::Obfs4 => format!("{at}:{OBFS4_PORT}"),
+    };
+    router.told(Source::Invitation, &place);
+    router.told(Source::Member, &place);
+    if router.present().honeypot.is_some() {
+        router.watch(at);
+    }
+}
+
+/// Whose the server is.
+#[derive(Clone)]
+struct Owner {
+    /// The censor's keeps what comes from here on.
+    turns: Option<Instant>,
+    /// What it could read.
+    read_bytes: Arc<AtomicUsize>,
+}
+
+impl Owner {
+    fn of(present: Present) -> Self {
+        Self {
+            turns: present.honeypot.map(|honeypot| Instant::now() + honeypot.turns),
+            read_bytes: Arc::default(),
+        }
+    }
+
+    /// Whether this goes on to whom it is for.
+    fn lets_through(&self, bytes: usize) -> bool {
+        let Some(turns) = self.turns else { return true };
+        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Instant::now() < turns
+    }
 }
 
 pub(super) trait Stream: Read + Write + Send {}
@@ -126,9 +179,11 @@ const fn port(peer: Kind) -> u16 {
 }
 
 /// Echoes what comes, until it is over.
-fn serve(router: &Router, peer: Kind, means: &Means, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
+fn serve(router: &Router, peer: Kind, means: &Means, (is_over, owner): (Arc<AtomicBool>, Owner)) -> JoinHandle<()> {
     let means = means.clone();
-    listen(router, peer, is_over, move |stream| echo_all(stream, peer, &means))
+    listen(router, peer, is_over, move |stream| {
+        echo_all(stream, peer, &means, &owner)
+    })
 }
 
 /// Takes every connection of a client, each on a thread of its own.
@@ -162,7 +217,7 @@ pub(super) fn listen(
     serving
 }
 
-fn echo_all(stream: TcpStream, peer: Kind, means: &Means) -> io::Result<()> {
+fn echo_all(stream: TcpStream, peer: Kind, means: &Means, owner: &Owner) -> io::Result<()> {
     let mut stream = accept(stream, peer, means)?;
     let mut some = [0; 16 << 10];
     loop {
@@ -170,8 +225,10 @@ fn echo_all(stream: TcpStream, peer: Kind, means: &Means) -> io::Result<()> {
         if count == 0 {
             return Ok(());
         }
-        stream.write_all(&some[..count])?;
-        stream.flush()?;
+        if owner.lets_through(count) {
+            stream.write_all(&some[..count])?;
+            stream.flush()?;
+        }
     }
 }
 

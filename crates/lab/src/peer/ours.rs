@@ -1,7 +1,8 @@
 //! Stonechat in the lab: the real program, a relay abroad and two people inside, who meet and then talk.
 //!
 //! In: the program's path and a running [`Router`]. Out: when each text came to Bo, as his own daemon tells it. The
-//! daemons are asked over their local sockets, which no network namespace shuts off.
+//! daemons are asked over their local sockets, which no network namespace shuts off. Where the censor has people, one of
+//! them is Ana's contact ([`Insider`]), or runs one of the relays ([`Honeypot`]), or reads the invitation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Write};
@@ -11,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -19,8 +21,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits};
+use stonechat_wire::invite::InviteLink;
+use stonechat_wire::route::RelayRoute;
+
 use super::echo::{HOME_NAME, LISTED_NAME, OWN_NAME, STORAGE_NAME};
+use super::honeypot::{Honeypot, readable};
+use super::insider::Insider;
 use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, STORAGE_ADDRESS, TEXT_BYTES, Work};
+use crate::censor::people::Source;
 use crate::files::{note, photo};
 use crate::router::Router;
 
@@ -35,6 +44,10 @@ pub enum Face {
     Two,
     /// Both of them, and the second passes on to the first: the two meet by the first alone, and use the second from then on.
     Hop,
+    /// The same, and both have the second one for themselves alone: nobody else is told of it.
+    Private,
+    /// As [`Face::Tls`], with a site that strangers see.
+    Site,
     /// As [`Face::Tls`], at a name that is on the list.
     Listed,
     /// No relay: a folder on a web server in a listed network, of a listed name.
@@ -51,8 +64,8 @@ impl Face {
             ("residential", HOME_ADDRESS, HOME_NAME),
         ];
         match self {
-            Self::Plain | Self::Tls => BOTH.first_chunk::<1>().expect("it has two"),
-            Self::Two | Self::Hop => BOTH,
+            Self::Plain | Self::Tls | Self::Site => BOTH.first_chunk::<1>().expect("it has two"),
+            Self::Two | Self::Hop | Self::Private => BOTH,
             Self::Listed => &[("hosting", OWN_ADDRESS, LISTED_NAME)],
             Self::Drop | Self::Mail => &[],
         }
@@ -61,10 +74,15 @@ impl Face {
     /// Where there is no relay, but a drop.
     const fn drop(self) -> Option<&'static str> {
         match self {
-            Self::Plain | Self::Tls | Self::Two | Self::Hop | Self::Listed => None,
+            Self::Plain | Self::Tls | Self::Two | Self::Hop | Self::Private | Self::Site | Self::Listed => None,
             Self::Drop => Some(DROP),
             Self::Mail => Some(MAILBOX),
         }
+    }
+
+    /// The second relay passes on to the first, and is used from their meeting on.
+    const fn has_helper(self) -> bool {
+        matches!(self, Self::Hop | Self::Private)
     }
 }
 
@@ -82,13 +100,19 @@ const LATE_MAX: usize = 50;
 /// A relay and two people, running.
 #[derive(Debug)]
 pub struct Friends {
-    _folder: tempfile::TempDir,
+    router: Arc<Router>,
+    face: Face,
     ana: PathBuf,
     bo: PathBuf,
     /// The route of a relay that both use once they have met.
     helper: Option<String>,
-    _programs: Vec<Program>,
+    insider: Option<Insider>,
+    /// A relay of the censor's, and where it keeps what it is given.
+    honeypot: Option<(Honeypot, PathBuf)>,
+    programs: Vec<Program>,
     _mail: Option<Group>,
+    /// Gone after all that use it.
+    folder: tempfile::TempDir,
 }
 
 /// A program that is killed when this is dropped.
@@ -116,27 +140,39 @@ impl Drop for Group {
 
 impl Friends {
     /// Starts everything; nobody has met yet.
-    pub fn start(router: &Router, program: &Path, face: Face) -> Self {
+    pub fn start(router: &Arc<Router>, program: &Path, face: Face) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tls = TlsFiles::make(folder.path());
-        let (mut programs, mut routes) = (Vec::new(), Vec::new());
-        for (host, at, name) in face.relays() {
-            let data = folder.path().join(host);
-            if face == Face::Hop {
-                pass_on(&data, &routes);
-            }
-            let (relay, route) = start_relay(router, program, face, &tls, (host, *at, name), &data);
-            programs.push(relay);
-            routes.push(route);
-        }
+        let (ana, bo, cy) = (
+            folder.path().join("ana"),
+            folder.path().join("bo"),
+            folder.path().join("cy"),
+        );
+        let present = router.present();
+        let mut friends = Self {
+            router: Arc::clone(router),
+            face,
+            ana,
+            bo,
+            helper: None,
+            insider: present.insider.then(|| Insider::new(cy.clone())),
+            honeypot: None,
+            programs: Vec::new(),
+            _mail: (face == Face::Mail).then(|| start_mail(router, &tls, folder.path())),
+            folder,
+        };
+        let mut routes = friends.start_relays(program, &tls);
         if face == Face::Drop {
-            programs.push(start_storage(router, &tls, folder.path()));
+            let storage = start_storage(router, &tls, friends.folder.path());
+            friends.programs.push(storage);
         }
-        let helper = (face == Face::Hop).then(|| routes.pop()).flatten();
-        let mail = (face == Face::Mail).then(|| start_mail(router, &tls, folder.path()));
-        let (ana, bo) = (folder.path().join("ana"), folder.path().join("bo"));
-        let trust = Some(tls.cert.as_path());
-        for (host, home, name) in [("ana", &ana, "Ana"), ("bo", &bo, "Bo")] {
+        friends.helper = face.has_helper().then(|| routes.pop()).flatten();
+        let (ana, bo) = (friends.ana.clone(), friends.bo.clone());
+        let mut all = vec![("ana", &ana, "Ana"), ("bo", &bo, "Bo")];
+        if friends.insider.is_some() {
+            all.push(("cy", &cy, "Cy"));
+        }
+        for (host, home, name) in all {
             let mut words = vec!["--home", text(home), "init", "--name", name];
             if name == "Ana" {
                 words.extend(routes.iter().flat_map(|route| ["--relay", route]));
@@ -144,22 +180,55 @@ impl Friends {
             }
             finish(router, host, program, &words);
             let serve = ["--home", text(home), "serve", "--port", "0"];
-            programs.push(start(router, host, program, trust, &serve, "ui: ").0);
+            let daemon = start(router, host, program, Some(&tls.cert), &serve, "ui: ").0;
+            friends.programs.push(daemon);
         }
-        Self {
-            _folder: folder,
-            ana,
-            bo,
-            helper,
-            _programs: programs,
-            _mail: mail,
+        friends
+    }
+
+    /// Starts the relays; one of them may be the censor's. Out: their routes.
+    fn start_relays(&mut self, program: &Path, tls: &TlsFiles) -> Vec<String> {
+        let relays = self.face.relays();
+        let honeypot = self.router.present().honeypot.map(|pot| pot.which(relays.len()));
+        let mut routes = Vec::new();
+        for (n, (host, at, name)) in relays.iter().enumerate() {
+            let data = self.folder.path().join(host);
+            let to: &[String] = if self.face.has_helper() { &routes } else { &[] };
+            let route = if honeypot == Some(n) {
+                let config = honeypot_config(self.face, tls, (*at, name), (&data, to));
+                let (pot, route) = Honeypot::start(&self.router, host, config);
+                self.router.watch(*at);
+                self.honeypot = Some((pot, data));
+                route
+            } else {
+                if !to.is_empty() {
+                    pass_on(&data, to);
+                }
+                let place = (*host, *at, *name);
+                let (relay, route) = start_relay(&self.router, program, self.face, tls, place, &data);
+                self.programs.push(relay);
+                route
+            };
+            routes.push(route);
         }
+        routes
     }
 
     /// Ana invites, Bo accepts. Out: how long it took until both have the conversation; nothing if it did not come to that.
     pub fn meet(&self, patience: Duration) -> Option<Duration> {
+        if self.insider.is_some() {
+            // Whoever tells has been a contact for long.
+            self.acquaint(&self.folder.path().join("cy"), "Cy", patience)?;
+        }
+        let met = self.acquaint(&self.bo, "Bo", patience)?;
+        let both = [Socket::open(&self.ana).ok()?, Socket::open(&self.bo).ok()?];
+        self.use_helper(both, Instant::now() + patience)?;
+        Some(met)
+    }
+
+    fn acquaint(&self, guest: &Path, name: &str, patience: Duration) -> Option<Duration> {
         let started = Instant::now();
-        let (mut ana, mut bo) = (Socket::open(&self.ana).ok()?, Socket::open(&self.bo).ok()?);
+        let (mut ana, mut guest) = (Socket::open(&self.ana).ok()?, Socket::open(guest).ok()?);
         let invite = ana
             .ask("invite.create", &json!({ "who": "one", "how": "plain" }))
             .ok()?;
@@ -169,13 +238,15 @@ impl Friends {
             }
             sleep(LOOK);
         }
-        bo.ask("accept", &json!({ "link": invite["link"] })).ok()?;
+        let link = invite["link"].as_str()?;
+        for hint in InviteLink::parse(link).ok()?.hints {
+            self.router.told(Source::Invitation, &hint);
+        }
+        guest.ask("accept", &json!({ "link": link })).ok()?;
         while started.elapsed() < patience {
-            let accepted = bo.ask("acceptances", &json!({})).ok()?;
-            if chat(&mut ana).is_some() && accepted[0]["state"] == "accepted" {
-                let met = started.elapsed();
-                self.use_helper([&mut ana, &mut bo], started + patience)?;
-                return Some(met);
+            let accepted = guest.ask("acceptances", &json!({})).ok()?;
+            if chat_named(&mut ana, name).is_some() && accepted[0]["state"] == "accepted" {
+                return Some(started.elapsed());
             }
             sleep(LOOK);
         }
@@ -183,10 +254,12 @@ impl Friends {
     }
 
     /// Both use the relay that passes on, and are connected to it; nothing if it does not come to that.
-    fn use_helper(&self, both: [&mut Socket; 2], end: Instant) -> Option<()> {
+    fn use_helper(&self, both: [Socket; 2], end: Instant) -> Option<()> {
         let Some(route) = &self.helper else { return Some(()) };
-        for one in both {
-            one.ask("relay.add", &json!({ "route": route })).ok()?;
+        let is_private = self.face == Face::Private;
+        for mut one in both {
+            one.ask("relay.add", &json!({ "route": route, "private": is_private }))
+                .ok()?;
             let is_up = |relay: &Value| relay["connected"] == true;
             while one.ask("status", &json!({})).ok()?["relays"]
                 .as_array()?
@@ -205,9 +278,9 @@ impl Friends {
     }
 
     /// Ana writes, Bo reads. `began`: when the work began.
-    pub fn talk(&self, work: Work, began: Instant) -> Outcome {
+    pub fn talk(&mut self, work: Work, began: Instant) -> Outcome {
         let (mut ana, mut bo) = (Socket::open(&self.ana).unwrap(), Socket::open(&self.bo).unwrap());
-        let (to, from) = (chat(&mut ana), chat(&mut bo));
+        let (to, from) = (chat_named(&mut ana, "Bo"), chat(&mut bo));
         let (Some(to), Some(from)) = (to, from) else {
             return nothing(work);
         };
@@ -221,6 +294,7 @@ impl Friends {
         let mut came: BTreeMap<String, (Instant, usize)> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         while came.len() < work.texts && Instant::now() < work.end(began) {
+            self.people_act(began);
             look(&mut bo, &from, &mut seen, &mut came);
             sleep(LOOK);
         }
@@ -235,7 +309,26 @@ impl Friends {
             texts: texts.collect(),
             doubled: came.values().filter(|(_, times)| *times > 1).count(),
             gap_max: None,
+            read: self.read(work.texts),
         }
+    }
+
+    /// What the censor's people do as time goes by.
+    fn people_act(&mut self, began: Instant) {
+        if let Some(insider) = &mut self.insider {
+            insider.tells(&self.router);
+        }
+        if let (Some((pot, _)), Some(honeypot)) = (&mut self.honeypot, self.router.present().honeypot)
+            && began.elapsed() >= honeypot.turns
+        {
+            pot.turn();
+        }
+    }
+
+    /// How many of the texts stand in clear in what the censor's relay keeps.
+    fn read(&self, texts: usize) -> usize {
+        let words: Vec<String> = (0..texts).map(name_of).collect();
+        self.honeypot.as_ref().map_or(0, |(_, data)| readable(data, &words))
     }
 }
 
@@ -347,6 +440,34 @@ pub(crate) fn pass_on(data: &Path, routes: &[String]) {
     std::fs::write(data.join("relay.toml"), settings).unwrap();
 }
 
+/// How a relay of the censor's is run: as the other ones are.
+fn honeypot_config(face: Face, tls: &TlsFiles, (at, name): (Ipv4Addr, &str), (data, to): (&Path, &[String])) -> Config {
+    std::fs::create_dir_all(data).unwrap();
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let is_plain = face == Face::Plain;
+    let (first, second) = (if is_plain { 80 } else { 443 }, SECOND_PORT);
+    let files = stonechat_relay::listen::TlsFiles {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+    };
+    Config {
+        listen: (at, first).into(),
+        also_listen: if is_plain { vec![] } else { vec![(at, second).into()] },
+        data: data.to_owned(),
+        advertise: (!is_plain).then(|| format!("{name}:443,{at}:443,{at}:{second}")),
+        tls: (!is_plain).then_some(files),
+        acme: None,
+        front: None,
+        cover: CoverChoice::None,
+        access: AccessChoice::Secret,
+        lan: false,
+        near: None,
+        forward: to.iter().map(|route| RelayRoute::parse(route).unwrap()).collect(),
+        metrics: None,
+        limits: Limits::default(),
+    }
+}
+
 /// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
 pub(super) fn start_relay(
     router: &Router,
@@ -366,6 +487,16 @@ pub(super) fn start_relay(
     let mut words = vec!["relay", "run", "--data", text(data)];
     words.extend(["--listen", &listen, "--also-listen", &also, "--public", &public]);
     words.extend(["--cert", text(&tls.cert), "--key", text(&tls.key)]);
+    let site = data.with_extension("site");
+    if face == Face::Site {
+        std::fs::create_dir_all(&site).unwrap();
+        std::fs::write(
+            site.join("index.html"),
+            "<title>Garden</title><h1>Apples and pears</h1>",
+        )
+        .unwrap();
+        words.extend(["--site", text(&site)]);
+    }
     start(router, host, program, None, &words, "route: ")
 }
 
@@ -395,6 +526,7 @@ fn nothing(work: Work) -> Outcome {
             .collect(),
         doubled: 0,
         gap_max: None,
+        read: 0,
     }
 }
 
@@ -406,6 +538,13 @@ fn name_of(n: usize) -> String {
 pub(crate) fn chat(socket: &mut Socket) -> Option<Value> {
     let chats = socket.ask("chats", &json!({ "limit": 1 })).ok()?;
     chats.get(0).map(|chat| chat["id"].clone())
+}
+
+/// The chat with somebody of this name.
+fn chat_named(socket: &mut Socket, name: &str) -> Option<Value> {
+    let chats = socket.ask("chats", &json!({ "limit": 10 })).ok()?;
+    let chat = chats.as_array()?.iter().find(|chat| chat["name"] == name)?;
+    Some(chat["id"].clone())
 }
 
 /// `seen`: positions of messages. They are in the order of writing: what comes late stands before what came.

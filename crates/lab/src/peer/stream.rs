@@ -143,6 +143,7 @@ impl Score {
             texts: texts.collect(),
             doubled: 0,
             gap_max: both.iter().map(|came| self.gap_max(came)).max(),
+            read: 0,
         }
     }
 

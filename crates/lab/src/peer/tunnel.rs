@@ -18,11 +18,11 @@ use super::ours::{Program, text};
 use crate::router::Router;
 
 /// Where shadowsocks' server listens.
-const SHADOWSOCKS_PORT: u16 = 8388;
+pub(super) const SHADOWSOCKS_PORT: u16 = 8388;
 /// Where its client does, and leads to the echo server.
 const TUNNEL_PORT: u16 = 1080;
 /// Where obfs4's server listens.
-const OBFS4_PORT: u16 = 9443;
+pub(super) const OBFS4_PORT: u16 = 9443;
 /// How long a program may take to start.
 const START_MAX: Duration = Duration::from_secs(20);
 

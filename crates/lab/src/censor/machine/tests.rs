@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::censor::people::Place;
 use crate::censor::sight::tests::hello_for;
 use crate::packet::{opening, segment};
 
@@ -246,4 +247,130 @@ fn a_whitelist_lets_only_its_names_through() {
         assert!(syn.passes);
         assert_eq!(talk.say(&first).passes, passes, "{port}");
     }
+}
+
+/// A censor with people and rules that has begun.
+fn with_people(text: &str) -> Machine {
+    let text = format!("id='x'\nabout='x'\nsource='x'\nconfidence='invented'\n{text}");
+    let mut machine = Machine::new(Censor::parse(&text, &BTreeMap::new()).unwrap(), 1, 1.0);
+    machine.begin(Duration::ZERO);
+    machine
+}
+
+fn place(name: &str) -> Place {
+    Place {
+        name: Some(name.to_owned()),
+        at: vec![RELAY],
+    }
+}
+
+#[test]
+fn an_invitation_that_was_read_closes_the_address_that_stood_in_it_a_while_later() {
+    let mut machine = with_people("[[person]]\ndoes='read-invites'\nafter_s=5.0\nlists=['address']");
+    machine.told(seconds(1.0), Source::Invitation, &place("own.example"));
+    let (mut talk, syn) = Talk::open(&mut machine, 1, 5.9);
+    assert!(syn.passes, "not yet");
+    talk.at = 6.1;
+    assert!(
+        !talk.hear(b"x").passes && !talk.hear(b"y").passes,
+        "what stands is cut off"
+    );
+    assert!(!Talk::open(&mut machine, 2, 7.0).1.passes, "and nothing begins");
+    assert_eq!(machine.deeds().hits, 2);
+    assert_eq!(machine.listed(), ["203.0.113.10"]);
+}
+
+#[test]
+fn a_listed_port_leaves_the_others_open_and_a_listed_name_closes_hellos_alone() {
+    let mut ports = with_people("[[person]]\ndoes='read-invites'\nlists=['port']");
+    let other = SocketAddrV4::new(*RELAY.ip(), 8443);
+    let at = vec![other];
+    ports.told(seconds(0.0), Source::Invitation, &Place { name: None, at });
+    assert!(Talk::open(&mut ports, 1, 1.0).1.passes, "another port");
+
+    let mut names = with_people("[[person]]\ndoes='read-invites'\nlists=['name']\nreassembly='tcp'");
+    let (mut old, _) = Talk::open(&mut names, 1, 0.0);
+    assert!(old.say(&hello_for("own.example")).passes);
+    old.machine
+        .told(seconds(1.0), Source::Invitation, &place("own.example"));
+    old.at = 2.0;
+    assert!(old.hear(b"x").passes, "a filter for names reads hellos");
+    let (mut fresh, _) = Talk::open(&mut names, 2, 3.0);
+    let hello = hello_for("own.example");
+    assert!(fresh.say(&hello[..200]).passes, "the name is not whole yet");
+    assert!(!fresh.say(&hello[200..]).passes, "pieces are put together");
+    assert!(!fresh.hear(b"x").passes, "for good");
+    assert!(Talk::open(&mut names, 3, 3.0).0.say(&hello_for("other.example")).passes);
+}
+
+#[test]
+fn whom_a_word_is_for_hears_it_and_nobody_else() {
+    let mut machine = with_people("[[person]]\ndoes='tell'\nshare=1.0\nof=1\nlists=['address']");
+    machine.told(seconds(0.0), Source::Invitation, &place("a.example"));
+    assert!(machine.listed().is_empty(), "nobody reads invitations here");
+    machine.told(seconds(0.0), Source::Member, &place("a.example"));
+    machine.told(seconds(0.0), Source::Member, &place("a.example"));
+    assert_eq!(machine.listed().len(), 1, "once");
+}
+
+#[test]
+fn a_list_has_an_end() {
+    let mut machine = with_people("[[person]]\ndoes='read-invites'\nlists=['name']");
+    for n in 0..2 * super::super::listed::LISTED_MAX {
+        machine.told(seconds(0.0), Source::Invitation, &place(&format!("{n}.example")));
+    }
+    assert_eq!(machine.listed().len(), super::super::listed::LISTED_MAX);
+}
+
+const PROBING: &str = "match.first=['no-protocol']\nresidual={scope='server',seconds=60.0}\n\
+     action={kind='probe',with=['replay'],after_s=1.0,wait_s=1.0,proxy_if=['mute']}";
+
+#[test]
+fn what_is_suspected_is_noted_once_with_what_its_client_said_and_closed_only_when_convicted() {
+    let mut machine = machine(PROBING);
+    for port in 1..4 {
+        let (mut talk, _) = Talk::open(&mut machine, port, 0.0);
+        assert!(talk.say(b"\x01\x02\x03").passes, "it is only noted");
+    }
+    assert!(Talk::open(&mut machine, 9, 0.0).0.say(b"GET / HTTP/1.1\r\n").passes);
+    let noted = machine.suspects();
+    let [(suspect, probe)] = noted.as_slice() else {
+        panic!("{noted:?}")
+    };
+    assert_eq!(
+        (suspect.server, suspect.first.as_slice()),
+        (RELAY, b"\x01\x02\x03".as_slice())
+    );
+    assert_eq!(probe.proxy_if, [Sign::Mute]);
+    assert!(machine.suspects().is_empty());
+    machine.convict(seconds(5.0), suspect, Sign::Mute);
+    assert_eq!(machine.listed(), ["203.0.113.10:443 (mute)"]);
+    let other = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 3), 7);
+    let syn = opening(other, RELAY, 1);
+    let judged = |machine: &mut Machine, at| {
+        machine
+            .judge(seconds(at), Way::Out, &Packet::read(&syn).unwrap())
+            .passes
+    };
+    assert!(!judged(&mut machine, 6.0), "everybody, from the SYN on");
+    assert!(judged(&mut machine, 66.0), "until it is over");
+}
+
+#[test]
+fn only_so_many_servers_are_noted() {
+    let mut machine = machine(PROBING);
+    for n in 0..2 * u16::try_from(SUSPECTS_MAX).unwrap() {
+        let server = SocketAddrV4::new(*RELAY.ip(), 1000 + n);
+        let bytes = segment(client(5), server, 1, b"\x01\x02");
+        machine.judge(Duration::ZERO, Way::Out, &Packet::read(&bytes).unwrap());
+    }
+    assert_eq!(machine.suspects().len(), SUSPECTS_MAX);
+}
+
+#[test]
+fn a_tls_client_s_name_is_said_again_by_the_prober() {
+    let rule = PROBING.replace("no-protocol", "tls");
+    let mut machine = machine(&rule);
+    Talk::open(&mut machine, 1, 0.0).0.say(&hello_for("own.example"));
+    assert_eq!(machine.suspects()[0].0.name.as_deref(), Some("own.example"));
 }
