@@ -5,7 +5,7 @@
 //! Everything is real: the relays, the people's daemons, their contacts, and the private relays that those have dealt to
 //! them one each (REL-5), which pass on to the blocked ones (FWD-1). Nobody is told anything by hand. Where the censor has
 //! insiders, so large a share of the people are such, by dice: they tell of all that their own devices show, and what they told
-//! of is blocked besides; of them nobody asks whether they are back.
+//! of is blocked besides. Nobody asks whether they are back, nor those who write to them: whose entrance was told of confirms nothing.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,9 @@ pub struct Returned {
     pub listed: usize,
     /// Those who had an entrance when it began.
     pub dealt: usize,
-    /// Those of the others who are back in time.
+    /// Those who are asked: neither insiders, nor do they write to one.
+    pub asked: usize,
+    /// Those of them who are back in time.
     pub back: usize,
     /// From the block to being back: the middle one of those who are.
     pub p50_ms: Option<u64>,
@@ -96,7 +98,8 @@ pub fn measure(wish: &Wish) -> anyhow::Result<Returned> {
     let tells = insiders_among(&wish.censor.person, wish.people, wish.seed);
     town.tell(&tells, &wish.censor);
     let took = town.come_back(wish.patience);
-    let took = took.into_iter().zip(&tells).filter(|(_, tells)| !**tells);
+    let asked = asked(&tells);
+    let took = took.into_iter().zip(&asked).filter(|(_, asked)| **asked);
     let took = took.map(|(took, _)| took);
     let mut back: Vec<u64> = took.flatten().map(ms).collect();
     back.sort_unstable();
@@ -106,6 +109,7 @@ pub fn measure(wish: &Wish) -> anyhow::Result<Returned> {
         people: wish.people,
         insiders: tells.iter().filter(|tells| **tells).count(),
         listed: town.router.listed().len(),
+        asked: asked.iter().filter(|asked| **asked).count(),
         dealt,
         back: back.len(),
         p50_ms: part(&back, 50),
@@ -114,6 +118,12 @@ pub fn measure(wish: &Wish) -> anyhow::Result<Returned> {
         commit: commit(),
         load,
     })
+}
+
+/// Who is asked whether they are back: both of a pair, where neither tells.
+fn asked(tells: &[bool]) -> Vec<bool> {
+    let asked = |n: usize| !tells[n] && !tells[n ^ 1];
+    (0..tells.len()).map(asked).collect()
 }
 
 /// A relay that everybody knows stands in a hosting network.
@@ -384,5 +394,15 @@ impl Stage<'_> {
         let serve = ["--home", text(&home), "serve", "--port", "0"];
         let (daemon, _) = start(self.router, host, self.program, Some(&self.tls.cert), &serve, "ui: ");
         (home, daemon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_who_tells_is_asked_nor_who_writes_to_them() {
+        assert_eq!(asked(&[false, false, true, false]), [true, true, false, false]);
     }
 }

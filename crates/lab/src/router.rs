@@ -301,11 +301,7 @@ impl Router {
 
     /// How many clients the censor's relay has seen.
     pub fn seen(&self) -> usize {
-        self.with(|shared| {
-            let all = shared.openings.iter();
-            let seen = all.filter(|(_, to)| shared.honeypot == Some(*to.ip()));
-            seen.map(|(from, _)| *from.ip()).collect::<HashSet<_>>().len()
-        })
+        self.with(|shared| shared.seen())
     }
 
     /// Servers to be probed, each once.
@@ -497,6 +493,13 @@ impl Shared {
         })
     }
 
+    /// Clients that have begun a connection to the censor's relay.
+    fn seen(&self) -> usize {
+        let all = self.openings.iter();
+        let seen = all.filter(|(_, to)| self.honeypot == Some(*to.ip()));
+        seen.map(|(from, _)| *from.ip()).collect::<HashSet<_>>().len()
+    }
+
     /// To whom the censor's relay was asked to pass on, it tells.
     fn overhear(&mut self, now: Duration, packet: &Packet<'_>) {
         if let Kind::Tcp(segment) = packet.kind
@@ -530,5 +533,63 @@ fn way(packet: &Packet<'_>) -> Option<Way> {
         (true, false) => Some(Way::Out),
         (false, true) => Some(Way::In),
         (true, true) | (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::censor::Censor;
+    use crate::packet::{opening, segment};
+
+    const RELAY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 10), 5000);
+    const NEXT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 443);
+
+    fn shared() -> Shared {
+        let text = "id='x'\nabout='x'\nsource='x'\nconfidence='invented'\n\
+                    [[person]]\ndoes='run-relay'\nturns_s=1.0\nlists=['port']";
+        Shared {
+            machine: Machine::new(Censor::parse(text, &BTreeMap::new()).unwrap(), 1, 1.0),
+            wire_bytes: 0,
+            openings: HashSet::new(),
+            cut: HashSet::new(),
+            reset: HashSet::new(),
+            honeypot: None,
+        }
+    }
+
+    #[test]
+    fn the_censors_relay_tells_to_whom_it_passes_on_and_no_other_relay_does() {
+        let mut shared = shared();
+        let overhear = |shared: &mut Shared, bytes: &[u8]| {
+            shared.overhear(Duration::ZERO, &Packet::read(bytes).unwrap());
+            shared.machine.listed()
+        };
+        let dials = opening(RELAY, NEXT, 1);
+        assert!(overhear(&mut shared, &dials).is_empty(), "nobody's relay");
+        shared.honeypot = Some(*RELAY.ip());
+        assert!(
+            overhear(&mut shared, &opening(NEXT, RELAY, 1)).is_empty(),
+            "who comes to it"
+        );
+        assert!(
+            overhear(&mut shared, &segment(RELAY, NEXT, 1, b"x")).is_empty(),
+            "it dials nobody"
+        );
+        assert_eq!(overhear(&mut shared, &dials), ["203.0.113.10:443"]);
+    }
+
+    #[test]
+    fn clients_that_the_censors_relay_has_seen_are_counted_once_each() {
+        let mut shared = shared();
+        shared.honeypot = Some(*NEXT.ip());
+        for (host, port) in [(2, 1), (2, 2), (3, 1)] {
+            let from = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, host), port);
+            shared.count(Way::Out, &Packet::read(&opening(from, NEXT, 1)).unwrap());
+            shared.count(Way::Out, &Packet::read(&opening(from, RELAY, 1)).unwrap());
+        }
+        assert_eq!(shared.seen(), 2);
+        shared.honeypot = None;
+        assert_eq!(shared.seen(), 0);
     }
 }

@@ -289,7 +289,7 @@ fn back(wish: &Back) -> anyhow::Result<bool> {
         program: program()?,
     })?;
     println!("{}", serde_json::to_string(&returned)?);
-    Ok(returned.back * 10 >= (returned.people - returned.insiders) * 9)
+    Ok(returned.back * 10 >= returned.asked * 9)
 }
 
 fn flows(wish: &Flows) -> anyhow::Result<bool> {
