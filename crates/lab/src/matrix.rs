@@ -164,6 +164,9 @@ fn kills(cell: &Cell) -> Vec<Duration> {
         .collect()
 }
 
+/// So long at least people may take to meet, however little patience there is for texts.
+const MEET_MIN: Duration = Duration::from_secs(10);
+
 type Times = (Duration, Vec<Duration>);
 
 fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Duration>, Outcome) {
@@ -191,7 +194,7 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
         }
     };
     let mut friends = ours::Friends::start(router, &cell.program, face);
-    let met = friends.meet(cell.work.patience);
+    let met = friends.meet(cell.work.patience.max(MEET_MIN));
     std::thread::sleep(cell.rest);
     begin_later(router, onset);
     cut_later(router, kills);
@@ -433,10 +436,11 @@ pub const SMOKE: [(&str, [Through; 3]); 8] = [
 pub const SMOKE_PEERS: [Peer; 3] = [Peer::TlsBlocked, Peer::WebSocket, Peer::Stonechat];
 
 /// What is asked besides, of people and probers: through what, and whether anything is listed.
-pub const SMOKE_PEOPLE: [(&str, Peer, Through, bool); 4] = [
+pub const SMOKE_PEOPLE: [(&str, Peer, Through, bool); 5] = [
     ("ru-invite-reader", Peer::StonechatTwo, Through::All, true),
     ("ru-insider-10pct", Peer::StonechatPrivate, Through::All, true),
     ("ru-honeypot-relay", Peer::StonechatTwo, Through::All, false),
+    ("ru-honeypot-relay", Peer::Stonechat, Through::Some, false),
     ("cn-probe", Peer::StonechatPlain, Through::Some, true),
 ];
 

@@ -3,14 +3,17 @@
 //! In: the host it stands in and how it is run. Out: a relay that behaves well until it is turned; from then on it takes
 //! everything, calls it stored, and gives nothing to anybody. Its operator can read its data folder: [`readable`].
 
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
-use stonechat_relay::limits::Limits;
-use stonechat_relay::{Config, Relay};
+use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay};
+use stonechat_wire::route::RelayRoute;
 use tokio::sync::oneshot;
 
+use super::ours::{Face, SECOND_PORT, TlsFiles};
 use crate::router::Router;
 
 /// It runs until this is dropped.
@@ -66,6 +69,38 @@ impl Drop for Honeypot {
         if let Some(running) = self.running.take() {
             let _ = running.join();
         }
+    }
+}
+
+/// How it is run: as the other relays are, at the same ports; `to`: routes that it passes on to.
+pub(super) fn run_like_others(
+    face: Face,
+    tls: &TlsFiles,
+    (at, name): (Ipv4Addr, &str),
+    (data, to): (&Path, &[String]),
+) -> Config {
+    std::fs::create_dir_all(data).unwrap();
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let is_plain = face == Face::Plain;
+    let files = stonechat_relay::listen::TlsFiles {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+    };
+    Config {
+        listen: (at, if is_plain { 80 } else { 443 }).into(),
+        also_listen: (!is_plain).then(|| (at, SECOND_PORT).into()).into_iter().collect(),
+        data: data.to_owned(),
+        advertise: (!is_plain).then(|| format!("{name}:443,{at}:443,{at}:{SECOND_PORT}")),
+        tls: (!is_plain).then_some(files),
+        acme: None,
+        front: None,
+        cover: CoverChoice::None,
+        access: AccessChoice::Secret,
+        lan: false,
+        near: None,
+        forward: to.iter().map(|route| RelayRoute::parse(route).unwrap()).collect(),
+        metrics: None,
+        limits: Limits::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! In: the folder of the member's profile. Out: the censor hears of every relay that the member's own device shows. What a
 //! member is not told of, an insider cannot tell.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -25,6 +25,10 @@ pub(crate) struct Insider {
 impl Insider {
     pub(crate) const fn new(home: PathBuf) -> Self {
         Self { home, looked: None }
+    }
+
+    pub(super) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Tells what has become known since; to be called now and then.

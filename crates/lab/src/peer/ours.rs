@@ -21,12 +21,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits};
 use stonechat_wire::invite::InviteLink;
-use stonechat_wire::route::RelayRoute;
 
 use super::echo::{HOME_NAME, LISTED_NAME, OWN_NAME, STORAGE_NAME};
-use super::honeypot::{Honeypot, readable};
+use super::honeypot::{Honeypot, readable, run_like_others};
 use super::insider::Insider;
 use super::{HOME_ADDRESS, Load, NOTE_SOUNDS, OWN_ADDRESS, Outcome, PHOTO_BYTES, STORAGE_ADDRESS, TEXT_BYTES, Work};
 use crate::censor::people::Source;
@@ -87,7 +85,7 @@ impl Face {
 }
 
 /// Another port of each relay inside TLS, which its route names with its number.
-const SECOND_PORT: u16 = 8443;
+pub(super) const SECOND_PORT: u16 = 8443;
 
 /// How long a program may take to say that it is up.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -143,19 +141,14 @@ impl Friends {
     pub fn start(router: &Arc<Router>, program: &Path, face: Face) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tls = TlsFiles::make(folder.path());
-        let (ana, bo, cy) = (
-            folder.path().join("ana"),
-            folder.path().join("bo"),
-            folder.path().join("cy"),
-        );
-        let present = router.present();
+        let home = |name: &str| folder.path().join(name);
         let mut friends = Self {
             router: Arc::clone(router),
             face,
-            ana,
-            bo,
+            ana: home("ana"),
+            bo: home("bo"),
             helper: None,
-            insider: present.insider.then(|| Insider::new(cy.clone())),
+            insider: router.present().insider.then(|| Insider::new(home("cy"))),
             honeypot: None,
             programs: Vec::new(),
             _mail: (face == Face::Mail).then(|| start_mail(router, &tls, folder.path())),
@@ -167,23 +160,27 @@ impl Friends {
             friends.programs.push(storage);
         }
         friends.helper = face.has_helper().then(|| routes.pop()).flatten();
-        let (ana, bo) = (friends.ana.clone(), friends.bo.clone());
-        let mut all = vec![("ana", &ana, "Ana"), ("bo", &bo, "Bo")];
-        if friends.insider.is_some() {
-            all.push(("cy", &cy, "Cy"));
+        friends.start_daemons(program, &tls, &routes);
+        friends
+    }
+
+    /// Ana, who has the relays, Bo, and whoever tells.
+    fn start_daemons(&mut self, program: &Path, tls: &TlsFiles, routes: &[String]) {
+        let mut all = vec![("ana", self.ana.clone(), "Ana"), ("bo", self.bo.clone(), "Bo")];
+        if let Some(insider) = &self.insider {
+            all.push(("cy", insider.home().to_owned(), "Cy"));
         }
         for (host, home, name) in all {
-            let mut words = vec!["--home", text(home), "init", "--name", name];
+            let mut words = vec!["--home", text(&home), "init", "--name", name];
             if name == "Ana" {
                 words.extend(routes.iter().flat_map(|route| ["--relay", route]));
-                words.extend(face.drop().map(|drop| ["--drop", drop]).into_iter().flatten());
+                words.extend(self.face.drop().map(|drop| ["--drop", drop]).into_iter().flatten());
             }
-            finish(router, host, program, &words);
-            let serve = ["--home", text(home), "serve", "--port", "0"];
-            let daemon = start(router, host, program, Some(&tls.cert), &serve, "ui: ").0;
-            friends.programs.push(daemon);
+            finish(&self.router, host, program, &words);
+            let serve = ["--home", text(&home), "serve", "--port", "0"];
+            let daemon = start(&self.router, host, program, Some(&tls.cert), &serve, "ui: ").0;
+            self.programs.push(daemon);
         }
-        friends
     }
 
     /// Starts the relays; one of them may be the censor's. Out: their routes.
@@ -195,7 +192,7 @@ impl Friends {
             let data = self.folder.path().join(host);
             let to: &[String] = if self.face.has_helper() { &routes } else { &[] };
             let route = if honeypot == Some(n) {
-                let config = honeypot_config(self.face, tls, (*at, name), (&data, to));
+                let config = run_like_others(self.face, tls, (*at, name), (&data, to));
                 let (pot, route) = Honeypot::start(&self.router, host, config);
                 self.router.watch(*at);
                 self.honeypot = Some((pot, data));
@@ -216,9 +213,9 @@ impl Friends {
 
     /// Ana invites, Bo accepts. Out: how long it took until both have the conversation; nothing if it did not come to that.
     pub fn meet(&self, patience: Duration) -> Option<Duration> {
-        if self.insider.is_some() {
+        if let Some(insider) = &self.insider {
             // Whoever tells has been a contact for long.
-            self.acquaint(&self.folder.path().join("cy"), "Cy", patience)?;
+            self.acquaint(insider.home(), "Cy", patience)?;
         }
         let met = self.acquaint(&self.bo, "Bo", patience)?;
         let both = [Socket::open(&self.ana).ok()?, Socket::open(&self.bo).ok()?];
@@ -438,34 +435,6 @@ pub(crate) fn pass_on(data: &Path, routes: &[String]) {
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).unwrap();
     let settings = format!("forward_to = \"{}\"\n", routes.join(" "));
     std::fs::write(data.join("relay.toml"), settings).unwrap();
-}
-
-/// How a relay of the censor's is run: as the other ones are.
-fn honeypot_config(face: Face, tls: &TlsFiles, (at, name): (Ipv4Addr, &str), (data, to): (&Path, &[String])) -> Config {
-    std::fs::create_dir_all(data).unwrap();
-    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let is_plain = face == Face::Plain;
-    let (first, second) = (if is_plain { 80 } else { 443 }, SECOND_PORT);
-    let files = stonechat_relay::listen::TlsFiles {
-        cert: tls.cert.clone(),
-        key: tls.key.clone(),
-    };
-    Config {
-        listen: (at, first).into(),
-        also_listen: if is_plain { vec![] } else { vec![(at, second).into()] },
-        data: data.to_owned(),
-        advertise: (!is_plain).then(|| format!("{name}:443,{at}:443,{at}:{second}")),
-        tls: (!is_plain).then_some(files),
-        acme: None,
-        front: None,
-        cover: CoverChoice::None,
-        access: AccessChoice::Secret,
-        lan: false,
-        near: None,
-        forward: to.iter().map(|route| RelayRoute::parse(route).unwrap()).collect(),
-        metrics: None,
-        limits: Limits::default(),
-    }
 }
 
 /// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
