@@ -274,7 +274,7 @@ async fn a_door_gives_its_card_to_the_right_proof_rly_29() {
 
 #[tokio::test]
 // proves: MEET-1
-async fn everything_that_is_not_proven_gets_the_same_404_rly_30() {
+async fn everything_that_is_not_proven_gets_what_a_site_without_files_says_rly_30() {
     let house = House::new().await;
     let mut ana = Client::new(&house.relay.route).await;
     let secret = InviteSecret::from_bytes([5; 20]);
@@ -286,28 +286,43 @@ async fn everything_that_is_not_proven_gets_the_same_404_rly_30() {
             body.len()
         )
     };
+    let (missing, no_post, noise) = ("404 Not Found", "405 Method Not Allowed", "400 Bad Request");
     let cases = [
-        ("a door with a wrong proof", post(&path, "0123456789abcdef")),
-        ("a path without a door", post("AAAAAAAAAAAAAAAA", "0123456789abcdef")),
-        ("a proof of another length", post(&path, "0123")),
-        ("a long body", post(&path, &"x".repeat(5000))),
-        ("a door by GET", format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n")),
-        ("the root", "GET / HTTP/1.1\r\nHost: a\r\n\r\n".into()),
+        ("a door with a wrong proof", no_post, post(&path, "0123456789abcdef")),
+        (
+            "a path without a door",
+            no_post,
+            post("AAAAAAAAAAAAAAAA", "0123456789abcdef"),
+        ),
+        ("a proof of another length", no_post, post(&path, "0123")),
+        ("a long body", no_post, post(&path, &"x".repeat(5000))),
+        (
+            "a door by GET",
+            missing,
+            format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ),
+        ("the root", missing, "GET / HTTP/1.1\r\nHost: a\r\n\r\n".into()),
         (
             "the relay's path without an upgrade",
+            missing,
             "GET /relay HTTP/1.1\r\nHost: a\r\n\r\n".into(),
         ),
-        ("no HTTP at all", "\x16\x03\x01\x02\x00\x01\r\n\r\n".into()),
-        ("a head without end", "A".repeat(9000)),
+        ("no HTTP at all", noise, "\x16\x03\x01\x02\x00\x01\r\n\r\n".into()),
+        ("a head without end", noise, "A".repeat(9000)),
     ];
     let mut answers = BTreeMap::new();
-    for (name, request) in cases {
+    for (name, status, request) in cases {
         let answer = raw(house.relay.local_addr, request.as_bytes()).await;
-        assert!(answer.starts_with(b"HTTP/1.1 404 Not Found\r\n"), "{name}");
-        answers.insert(name, answer);
+        assert!(
+            answer.starts_with(format!("HTTP/1.1 {status}\r\n").as_bytes()),
+            "{name}"
+        );
+        assert_eq!(
+            answers.entry(status).or_insert_with(|| answer.clone()),
+            &answer,
+            "{name}: byte for byte"
+        );
     }
-    let first = answers.values().next().unwrap();
-    assert!(answers.values().all(|answer| answer == first), "byte for byte");
     let right = [
         post(&path, "").replace("Length: 0", "Length: 16").as_bytes(),
         &secret.proof(),

@@ -1,7 +1,7 @@
 //! What stands at the relay's address for everybody else (RLY-42, RLY-43).
 //!
 //! In: a connection whose first request did not prove itself, and the bytes that came. Out: what an ordinary site says to
-//! it: a real web server's own answer, or that of a folder of files, or a 404. Who is let in is decided elsewhere.
+//! it: a real web server's own answer, or that of a folder of files, or of one without any. Who is let in is decided elsewhere.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::connection::answer_and_close;
-use super::http::{NOT_FOUND, RequestError};
+use super::http::RequestError;
 use super::site::{Site, SiteError};
 use super::tls::Stream;
 
@@ -21,7 +21,7 @@ const SILENT_MAX: Duration = Duration::from_secs(2);
 /// What covers a relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CoverChoice {
-    /// Nothing: a 404.
+    /// Nothing: a site without files.
     None,
     /// The files of this folder.
     Site(PathBuf),
@@ -32,7 +32,6 @@ pub enum CoverChoice {
 /// The same, ready.
 #[derive(Debug)]
 pub(super) enum Cover {
-    None,
     Site(Site),
     Proxy(String),
 }
@@ -40,7 +39,7 @@ pub(super) enum Cover {
 impl Cover {
     pub(super) fn new(choice: &CoverChoice) -> Result<Self, SiteError> {
         Ok(match choice {
-            CoverChoice::None => Self::None,
+            CoverChoice::None => Self::Site(Site::empty()),
             CoverChoice::Site(folder) => Self::Site(Site::read(folder)?),
             CoverChoice::Proxy(address) => {
                 let place = address.strip_prefix("http://").unwrap_or(address);
@@ -57,7 +56,7 @@ impl Cover {
     pub(super) fn patience(&self, deadline: Instant) -> Instant {
         match self {
             Self::Proxy(_) => deadline.min(Instant::now() + SILENT_MAX),
-            Self::None | Self::Site(_) => deadline,
+            Self::Site(_) => deadline,
         }
     }
 
@@ -65,8 +64,7 @@ impl Cover {
     pub(super) async fn answer(&self, stream: Stream, bytes: &[u8], why: RequestError) {
         match self {
             Self::Proxy(address) => splice(stream, bytes, address).await,
-            Self::None | Self::Site(_) if matches!(why, RequestError::Slow | RequestError::Cut) => {}
-            Self::None => answer_and_close(stream, &[NOT_FOUND]).await,
+            Self::Site(_) if matches!(why, RequestError::Slow | RequestError::Cut) => {}
             Self::Site(site) => answer_and_close(stream, &[&site.answer(bytes)]).await,
         }
     }

@@ -1,7 +1,7 @@
 //! The outermost layer: what a stranger's first request is, and the few answers there are.
 //!
 //! In: the bytes of a request's head, and a door's 16 bytes of proof. Out: what is asked for. Everything that is
-//! neither the relay's path nor a door's request is answered with one and the same [`NOT_FOUND`] (RLY-30).
+//! neither the relay's path nor a door's request is the cover's (RLY-30).
 
 use std::net::{IpAddr, SocketAddr};
 use std::str;
@@ -17,14 +17,6 @@ pub const PROOF_SIZE: usize = 16;
 const PATH_CHARS: usize = 16;
 /// What follows the path in a request of ours.
 const LINE_END: &[u8] = b" HTTP/1.1\r\n";
-/// What everything else gets, byte for byte (RLY-30).
-pub const NOT_FOUND: &[u8] = b"HTTP/1.1 404 Not Found\r\n\
-Content-Type: text/html; charset=utf-8\r\n\
-Content-Length: 114\r\n\
-Connection: close\r\n\
-\r\n\
-<!doctype html><html><head><title>404 Not Found</title></head><body><h1>404 Not Found</h1></body></html>\r\n\r\n\r\n\r\n\r\n";
-
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -44,7 +36,7 @@ pub enum Asked {
     },
 }
 
-/// Why a request gets [`NOT_FOUND`] or no answer at all.
+/// Why a request is none of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -299,17 +291,6 @@ mod tests {
             assert_eq!(of(lines), whom, "{lines}");
         }
         assert_eq!(forwarded_for(b"\x16\x03\x01"), None);
-    }
-
-    #[test]
-    fn the_404_says_its_own_length_rly_30() {
-        let text = str::from_utf8(NOT_FOUND).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.contains(&format!("Content-Length: {}\r\n", body.len())),
-            "{}",
-            body.len()
-        );
     }
 
     #[test]

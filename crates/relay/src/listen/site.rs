@@ -38,6 +38,11 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// No files: everything is missing, and noise is still told from a request, as any web server does (RLY-30).
+    pub(super) const fn empty() -> Self {
+        Self { files: BTreeMap::new() }
+    }
+
     /// Reads a folder. Hidden files are left out.
     pub(super) fn read(folder: &Path) -> Result<Self, SiteError> {
         let (mut files, mut left) = (BTreeMap::new(), SITE_BYTES_MAX);

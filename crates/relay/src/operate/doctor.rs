@@ -203,7 +203,7 @@ fn address(settings: &Settings) -> Finding {
 /// What strangers are shown, and whether it is there.
 fn cover(settings: &Settings) -> Finding {
     match settings.cover() {
-        CoverChoice::None => good("strangers are shown a 404"),
+        CoverChoice::None => good("strangers are shown a site without pages"),
         CoverChoice::Site(folder) if folder.is_dir() => good("the site's folder is there"),
         CoverChoice::Site(folder) => finding(
             Health::Bad,

@@ -35,7 +35,7 @@ pub enum KnockFailure {
     /// It took longer than [`KNOCK_MAX`].
     #[error("no answer in time")]
     Slow,
-    /// The site says 404.
+    /// The site says 404, or 405.
     #[error("no such door")]
     NotFound,
     /// Another status: no door says that.
@@ -176,7 +176,8 @@ fn read_head(bytes: &[u8], asked_from: usize) -> Result<Option<Found>, KnockFail
     match answer.code {
         Some(200) => Found::of(length, 0, content_length(&answer)),
         Some(206) => Found::of(length, asked_from, content_length(&answer)),
-        Some(404) => Err(KnockFailure::NotFound),
+        // A site of files says 405 to any POST.
+        Some(404 | 405) => Err(KnockFailure::NotFound),
         code => Err(KnockFailure::Status(code.unwrap_or_default())),
     }
 }
@@ -238,6 +239,11 @@ mod tests {
         );
         let cases = [
             ("a 404", "HTTP/1.1 404 Not Found\r\n\r\n".to_owned(), "no such door"),
+            (
+                "a site's 405",
+                "HTTP/1.1 405 Method Not Allowed\r\n\r\n".into(),
+                "no such door",
+            ),
             ("another status", "HTTP/1.1 502 Bad\r\n\r\n".into(), "status 502"),
             ("no length", "HTTP/1.1 200 OK\r\n\r\n".into(), "a body that is no card"),
             ("another length", ok.replace("16384", "16385"), "a body that is no card"),
