@@ -36,6 +36,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         cover: CoverChoice::None,
         access: AccessChoice::Open,
         lan: false,
+        bridge: None,
         near: None,
         forward: Vec::new(),
         metrics: None,

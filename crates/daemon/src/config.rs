@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use stonechat_transport::carrier::means::{Beside, ByProxy, Means};
+use stonechat_transport::carrier::obfs4::{Obfs4, PROGRAM};
+use stonechat_transport::carrier::socks::{NoProxy, Proxy};
+
 use crate::api::DIALER_NAME;
 
 /// What one source wishes; absent: ask the next source.
@@ -29,6 +33,23 @@ pub struct Wishes {
     pub near: Option<bool>,
     /// Whether it runs always, and passes on to the relays that this device reaches.
     pub lend: Option<bool>,
+    /// A SOCKS 5 proxy that everything goes through (PRX-3).
+    pub proxy: Option<ProxyUrl>,
+    /// Whether that is one way more, and others are gone too (PRX-4).
+    pub proxy_also: Option<bool>,
+    /// The program that dials obfs4 bridges.
+    pub obfs4_program: Option<PathBuf>,
+}
+
+/// A proxy's URL as somebody wrote it. It does not print: a password may stand in it.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct ProxyUrl(pub String);
+
+impl std::fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProxyUrl(..)")
+    }
 }
 
 /// Settled settings.
@@ -46,14 +67,20 @@ pub struct Config {
     pub passphrase_file: Option<PathBuf>,
     /// As in [`Wishes`].
     pub lan: bool,
-    /// As in [`Wishes`]; absent: yes.
+    /// As in [`Wishes`]; absent: yes, but not where everything goes through a proxy.
     pub near: bool,
     /// As in [`Wishes`]; what `stonechat lend` says counts more.
     pub lend: bool,
+    /// The proxy, and what is dialled beside it.
+    pub proxy: Option<ByProxy>,
+    /// As in [`Wishes`]; absent: obfs4proxy, wherever programs are.
+    pub obfs4_program: PathBuf,
 }
 
 /// Tried first when nobody asked for a port.
 pub const DEFAULT_PORT: u16 = 7480;
+/// The folder in the home in which the program for bridges keeps what it needs.
+const OBFS4_FOLDER: &str = "obfs4";
 
 /// How much the log holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +109,9 @@ pub enum ConfigError {
     /// `config.toml` is not valid.
     #[error("config.toml: {0}")]
     Malformed(String),
+    /// What is no proxy. It is not repeated: a password may stand in it.
+    #[error("proxy: {0}")]
+    BadProxy(#[from] NoProxy),
     /// A value outside its range.
     #[error("{name} cannot be \"{value}\"")]
     BadValue {
@@ -114,6 +144,8 @@ impl Config {
                 value: name.to_owned(),
             });
         }
+        let proxy = by_proxy(&wishes)?;
+        let is_alone = proxy.as_ref().is_some_and(|by| by.beside != Beside::All);
         Ok(Self {
             port: wishes.port,
             name: wishes.name,
@@ -121,10 +153,38 @@ impl Config {
             log,
             passphrase_file: wishes.passphrase_file,
             lan: wishes.lan.unwrap_or(false),
-            near: wishes.near.unwrap_or(true),
+            near: wishes.near.unwrap_or(!is_alone),
             lend: wishes.lend.unwrap_or(false),
+            proxy,
+            obfs4_program: wishes.obfs4_program.unwrap_or_else(|| PROGRAM.into()),
         })
     }
+
+    /// By what relays are reached; `dir` is the home, in which the program for bridges has a folder of its own.
+    pub(crate) fn means(&self, dir: &Path) -> Means {
+        let through = self.proxy.as_ref().filter(|by| by.beside != Beside::All);
+        let through = through.map(|by| by.proxy.clone());
+        let obfs4 = Obfs4::new(self.obfs4_program.clone(), dir.join(OBFS4_FOLDER), through);
+        Means {
+            proxy: self.proxy.clone(),
+            obfs4: Some(obfs4),
+            ..Means::default()
+        }
+    }
+}
+
+/// The proxy that is wished for. Where nothing else is said, nothing is dialled beside it.
+fn by_proxy(wishes: &Wishes) -> Result<Option<ByProxy>, NoProxy> {
+    let Some(ProxyUrl(url)) = &wishes.proxy else {
+        return Ok(None);
+    };
+    let proxy: Proxy = url.parse()?;
+    let beside = match (wishes.proxy_also, wishes.near) {
+        (Some(true), _) => Beside::All,
+        (_, Some(true)) => Beside::Near,
+        (_, _) => Beside::Nothing,
+    };
+    Ok(Some(ByProxy { proxy, beside }))
 }
 
 impl Wishes {
@@ -138,6 +198,9 @@ impl Wishes {
             lan: self.lan.or(next.lan),
             near: self.near.or(next.near),
             lend: self.lend.or(next.lend),
+            proxy: self.proxy.or(next.proxy),
+            proxy_also: self.proxy_also.or(next.proxy_also),
+            obfs4_program: self.obfs4_program.or(next.obfs4_program),
         }
     }
 }
@@ -175,6 +238,9 @@ fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Wishes,
         lan: variable("STONECHAT_LAN").map(is_yes),
         near: variable("STONECHAT_NEAR").map(is_yes),
         lend: variable("STONECHAT_LEND").map(is_yes),
+        proxy: variable("STONECHAT_PROXY").map(ProxyUrl),
+        proxy_also: variable("STONECHAT_PROXY_ALSO").map(is_yes),
+        obfs4_program: variable("STONECHAT_OBFS4_PROGRAM").map(PathBuf::from),
     })
 }
 
@@ -238,6 +304,38 @@ mod tests {
         let config = Config::settle(dir.path(), Wishes::default(), |_| None).unwrap();
         assert_eq!((config.port, config.log), (None, LogLevel::Info));
         assert_eq!((config.lan, config.near, config.lend), (false, true, false));
+    }
+
+    #[test]
+    fn a_proxy_is_the_only_way_where_nothing_else_is_said_prx_3() {
+        let beside = |environment: &[(&str, &str)], file: &str| {
+            let config = settle(Wishes::default(), environment, file).unwrap();
+            (config.proxy.map(|by| by.beside), config.near)
+        };
+        let file = "proxy = \"socks5://127.0.0.1:9050\"\n";
+        assert_eq!(beside(&[], ""), (None, true));
+        assert_eq!(beside(&[], file), (Some(Beside::Nothing), false));
+        let near = format!("{file}near = true");
+        assert_eq!(beside(&[], &near), (Some(Beside::Near), true));
+        let also = [("STONECHAT_PROXY_ALSO", "1")];
+        assert_eq!(beside(&also, file), (Some(Beside::All), true));
+        let other = [("STONECHAT_PROXY", "socks5://ana:pw@proxy.example:1080")];
+        let config = settle(Wishes::default(), &other, file).unwrap();
+        assert_eq!(config.proxy.unwrap().proxy.place(), "proxy.example:1080");
+    }
+
+    #[test]
+    fn a_proxys_password_stands_in_no_error_and_is_not_printed_prx_2() {
+        let flags = Wishes {
+            proxy: Some(ProxyUrl("socks5://ana:geheim@proxy.example:1".into())),
+            ..Wishes::default()
+        };
+        let printed = format!("{flags:?} {:?}", settle(flags.clone(), &[], "").unwrap());
+        let bad = settle(Wishes::default(), &[("STONECHAT_PROXY", "socks4://ana:geheim@a:1")], "");
+        let error = bad.unwrap_err();
+        for text in [printed, error.to_string(), format!("{error:?}")] {
+            assert!(!text.contains("geheim") && !text.contains("ana"), "{text}");
+        }
     }
 
     #[test]

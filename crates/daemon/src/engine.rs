@@ -14,7 +14,7 @@ use stonechat_core::api::{Command, Connection, Event, Fault, Reply};
 use stonechat_core::query::Live;
 use stonechat_core::store::Reader;
 use stonechat_core::{Dice, Input, Outputs};
-use stonechat_transport::carrier::dialer::Dialer;
+use stonechat_transport::carrier::means::Means;
 use stonechat_wire::exchange::{NearRelay, News};
 use stonechat_wire::ids::Timestamp;
 use tokio::runtime::Handle;
@@ -87,8 +87,8 @@ pub(crate) struct Shared {
     pub(crate) unconfirmed: watch::Sender<usize>,
     /// What is wanted of the near relay.
     pub(crate) near: NearLine,
-    /// The pages in a browser that dial.
-    pub(crate) dialer: Dialer,
+    /// By what relays are reached: pages in a browser, a proxy, a program for bridges.
+    pub(crate) means: Means,
 }
 
 impl Shared {
@@ -536,7 +536,7 @@ impl Loop {
         let machine = Machine::open(self.home.dir(), passphrase.map(Secret::expose), &mut self.dice)?;
         let readers = (0..READERS).map(|_| machine.reader()).collect::<Result<Vec<_>, _>>()?;
         let learned = readers.first().map_or(Ok(String::new()), Reader::ways);
-        let (ways, news) = Ways::start(&self.runtime, &learned.unwrap_or_default(), &self.shared.dialer);
+        let (ways, news) = Ways::start(&self.runtime, &learned.unwrap_or_default(), self.shared.means.anew());
         self.state = State::Open(Box::new(Open {
             machine,
             ways,

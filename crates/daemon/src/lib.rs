@@ -97,7 +97,7 @@ impl Daemon {
             live: Arc::new(Mutex::new(live)),
             unconfirmed: watch::Sender::new(0),
             near: NearLine::default(),
-            dialer: Dialer::default(),
+            means: config.means(home.dir()),
         };
         shared.near.lends.send_replace(home.lends().unwrap_or(config.lend));
         let engine = Engine::start(
@@ -164,7 +164,7 @@ impl Daemon {
 
     /// The pages that dial.
     pub(crate) fn dialer(&self) -> &Dialer {
-        &self.shared.dialer
+        &self.shared.means.dialer
     }
 
     pub(crate) fn events(&self) -> &Arc<Events> {

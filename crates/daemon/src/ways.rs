@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use stonechat_core::api;
 use stonechat_core::query::LiveTry;
-use stonechat_transport::carrier::dialer::Dialer;
-use stonechat_transport::carrier::outer::Trust;
-use stonechat_transport::carrier::ws::Means;
+use stonechat_transport::carrier::means::Means;
 use stonechat_transport::courier::{Missed, Tries, Try};
 use stonechat_transport::{Handle, NetworkId, Reached, Remembered, Transport};
 use stonechat_wire::exchange::{Errand, News};
@@ -44,10 +42,8 @@ pub(crate) enum Change {
 
 impl Ways {
     /// Starts a courier without relays, with what the last one learned. Out: itself, and its news.
-    pub(crate) fn start(runtime: &runtime::Handle, learned: &str, dialer: &Dialer) -> (Self, mpsc::Receiver<News>) {
+    pub(crate) fn start(runtime: &runtime::Handle, learned: &str, means: Means) -> (Self, mpsc::Receiver<News>) {
         let _here = runtime.enter();
-        let (trust, dialer) = (Trust::system(), dialer.clone());
-        let means = Means { trust, dialer };
         let mut remembered = Remembered::from_text(learned);
         remembered.network = network::here().unwrap_or_default();
         let (courier, news) = Transport::start_with(means, random::bytes(), remembered);
@@ -160,6 +156,8 @@ const fn shown(why: Missed) -> api::Missed {
         Missed::NoFolder => api::Missed::NoFolder,
         Missed::Busy => api::Missed::Busy,
         Missed::NotPassedOn => api::Missed::NotPassedOn,
+        Missed::NoProxy => api::Missed::NoProxy,
+        Missed::NoProgram => api::Missed::NoProgram,
     }
 }
 

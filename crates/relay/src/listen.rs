@@ -29,11 +29,13 @@ use crate::store::StoreError;
 use crate::store::import::import;
 use crate::store::log::SegmentLog;
 
+pub mod bridge;
 mod connection;
 mod cover;
 mod doors;
 mod engine;
 mod entrance;
+mod ext_port;
 mod figures;
 mod forward;
 mod front;
@@ -42,12 +44,14 @@ mod sessions;
 mod site;
 mod tls;
 
+use bridge::{BridgeConfig, BridgeError, Kept};
 pub use connection::EndReason;
 use connection::{Seat, serve};
 use cover::Cover;
 pub use cover::CoverChoice;
 use engine::Engine;
 use entrance::{Entrance, ShownOut, Ticket};
+use ext_port::{Cookie, ExtPortError};
 use forward::Forwarding;
 use front::FrontError;
 pub use front::{Front, NoTelling, Telling};
@@ -96,6 +100,8 @@ pub struct Config {
     pub near: Option<[u8; 8]>,
     /// The relays that clients may have bytes passed on to.
     pub forward: Vec<RelayRoute>,
+    /// An obfs4 bridge to it.
+    pub bridge: Option<BridgeConfig>,
     /// Where to tell figures, on loopback.
     pub metrics: Option<SocketAddr>,
     /// How far it lets things grow.
@@ -142,6 +148,9 @@ pub enum StartError {
     /// The site that covers it.
     #[error(transparent)]
     Site(#[from] SiteError),
+    /// Its bridge.
+    #[error(transparent)]
+    Bridge(#[from] BridgeError),
     /// The address to listen on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, io::Error),
@@ -168,6 +177,9 @@ impl Relay {
             others.push(bind(*address).await?);
         }
         let route = route(&config, &home, local_addr);
+        let (gate, cookie) = gate(&config).await?;
+        let bridge = bridge(&config, gate.as_ref().zip(cookie.as_ref()), &route).await?;
+        let (bridge, bridge_route) = bridge.unzip();
         let access = match config.access {
             AccessChoice::Secret => Access::Secrets(home.secrets.clone()),
             AccessChoice::Open => Access::Open,
@@ -192,13 +204,15 @@ impl Relay {
         let hall = Arc::new(Hall::new(
             engine,
             home.keys.clone(),
-            (outer, config.front, paths, cover),
+            (outer, config.front, cookie, paths, cover),
             Arc::clone(&forwarding),
             config.limits,
             config.near.is_some(),
         ));
         let also_at = others.iter().map(|(_, address)| *address).collect();
         let listeners = std::iter::once(listener).chain(others.into_iter().map(|(listener, _)| listener));
+        let listeners = listeners.map(|listener| (listener, Gate::Main));
+        let listeners = listeners.chain(gate.map(|(listener, _)| (listener, Gate::Bridge)));
         let accepting = tokio::spawn(accept_all(listeners.collect(), hall, asked_to_stop));
         // Only from here on can it prove who it is.
         let keeping = keeper.map(|keeper| tokio::spawn(keeper.keep()));
@@ -211,6 +225,8 @@ impl Relay {
             certificate,
             keeping,
             route,
+            bridge,
+            bridge_route,
             forwarding,
             stop,
             accepting,
@@ -244,6 +260,9 @@ pub struct Running {
     keeping: Option<JoinHandle<()>>,
     /// How to reach it. Whoever has it may use the relay.
     pub route: RelayRoute,
+    bridge: Option<Kept>,
+    /// How to reach it by its bridge.
+    pub bridge_route: Option<RelayRoute>,
     forwarding: Arc<Forwarding>,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
@@ -268,6 +287,7 @@ impl Running {
         if let Some(keeping) = self.keeping {
             keeping.abort();
         }
+        drop(self.bridge);
         let _ = self.accepting.await;
         let _ = self.ended.await;
         if let Some(telling) = self.telling {
@@ -284,6 +304,8 @@ struct Hall {
     keys: RelaySecret,
     outer: Outer,
     front: Option<Front>,
+    /// What the bridge's program proves itself with.
+    cookie: Option<Cookie>,
     paths: Arc<HashSet<DoorPath>>,
     cover: Arc<Cover>,
     closing: watch::Sender<bool>,
@@ -300,7 +322,7 @@ impl Hall {
     fn new(
         engine: Engine,
         keys: RelaySecret,
-        (outer, front, paths, cover): (Outer, Option<Front>, HashSet<DoorPath>, Cover),
+        (outer, front, cookie, paths, cover): (Outer, Option<Front>, Option<Cookie>, HashSet<DoorPath>, Cover),
         forwarding: Arc<Forwarding>,
         limits: Limits,
         is_near: bool,
@@ -312,6 +334,7 @@ impl Hall {
             keys,
             outer,
             front,
+            cookie,
             paths: Arc::new(paths),
             cover: Arc::new(cover),
             closing,
@@ -324,17 +347,26 @@ impl Hall {
         }
     }
 
-    /// A place for a connection from there, if there is one: the address it comes from, or its front for now.
-    fn enter(&self, from: IpAddr) -> Option<(Ticket, ShownOut)> {
+    /// A place for a connection from there, if there is one: the address it comes from, or its front or bridge for now.
+    fn enter(&self, gate: Gate, from: IpAddr) -> Option<(Ticket, ShownOut)> {
         match &self.front {
+            _ if gate == Gate::Bridge => Some(self.entrance.enter_unknown()),
             None => self.entrance.enter(from),
             Some(front) if front.is_at(from) => Some(self.entrance.enter_unknown()),
             Some(_) => None,
         }
     }
 
-    /// Goes through what stands around a connection: TLS, or what a front says before it.
-    async fn uncover(&self, mut stream: TcpStream, from: IpAddr) -> Result<Uncovered, FrontError> {
+    /// Goes through what stands around a connection: TLS, or what a front or the bridge's program says before it.
+    async fn uncover(&self, gate: Gate, mut stream: TcpStream, from: IpAddr) -> Result<Uncovered, Unsaid> {
+        if let (Gate::Bridge, Some(cookie)) = (gate, &self.cookie) {
+            let whose = ext_port::hear(&mut stream, cookie, dice()?).await?;
+            return Ok(Uncovered {
+                stream: Stream::Left(stream),
+                bytes: Vec::new(),
+                whose: Some(whose.unwrap_or(from)),
+            });
+        }
         let (stream, bytes, whose) = match self.front.as_ref().map(|front| front.telling) {
             None => (self.outer.accept(stream).await?, Vec::new(), Some(from)),
             Some(Telling::Http) => (Stream::Left(stream), Vec::new(), None),
@@ -367,6 +399,28 @@ impl Hall {
     }
 }
 
+/// Where a connection came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// Where everybody does.
+    Main,
+    /// From the bridge's program.
+    Bridge,
+}
+
+/// Why a connection came to nothing before its first request.
+#[derive(Debug, thiserror::Error)]
+enum Unsaid {
+    #[error(transparent)]
+    Front(#[from] FrontError),
+    #[error("bridge: {0}")]
+    Bridge(#[from] ExtPortError),
+    #[error(transparent)]
+    NoDice(#[from] HomeError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// A connection with what stands around it gone through.
 struct Uncovered {
     stream: Stream,
@@ -387,6 +441,38 @@ fn outer(config: &Config) -> Result<(Outer, Option<Keeper>), StartError> {
     Ok((Outer::showing(shown)?, Some(keeper)))
 }
 
+/// A listener for the bridge's program, on this machine.
+async fn gate(config: &Config) -> Result<(Option<(TcpListener, SocketAddr)>, Option<Cookie>), StartError> {
+    if config.bridge.is_none() {
+        return Ok((None, None));
+    }
+    let gate = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    Ok((Some(gate), Some(Cookie::new(dice()?))))
+}
+
+/// The bridge, and the route to it: it has the relay's own secret.
+async fn bridge(
+    config: &Config,
+    gate: Option<(&(TcpListener, SocketAddr), &Cookie)>,
+    route: &RelayRoute,
+) -> Result<Option<(Kept, RelayRoute)>, StartError> {
+    let Some((bridge, ((_, at), cookie))) = config.bridge.as_ref().zip(gate) else {
+        return Ok(None);
+    };
+    let kept = bridge::start(bridge, &config.data, *at, cookie).await?;
+    let own = if config.advertise.is_some() {
+        route.address.clone()
+    } else {
+        reachable(kept.at, config.lan).to_string()
+    };
+    let address = bridge::address(bridge.advertise.as_deref(), &own, kept.at, &kept.cert)?;
+    let route = RelayRoute {
+        address,
+        ..route.clone()
+    };
+    Ok(Some((kept, route)))
+}
+
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let not_there = |error| StartError::Listen(address, error);
     let listener = TcpListener::bind(address).await.map_err(not_there)?;
@@ -394,17 +480,17 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
     Ok((listener, local))
 }
 
-async fn accept_all(listeners: Vec<TcpListener>, hall: Arc<Hall>, mut asked_to_stop: watch::Receiver<bool>) {
+async fn accept_all(listeners: Vec<(TcpListener, Gate)>, hall: Arc<Hall>, mut asked_to_stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut accepting = JoinSet::new();
     let (accepted, mut accepted_in) = mpsc::channel(ACCEPTED_WAITING);
-    for listener in listeners {
-        accepting.spawn(accept(listener, accepted.clone()));
+    for (listener, gate) in listeners {
+        accepting.spawn(accept(listener, gate, accepted.clone()));
     }
     loop {
         tokio::select! {
-            Some((stream, from)) = accepted_in.recv() => {
-                connections.spawn(welcome(stream, from.ip(), Arc::clone(&hall)));
+            Some((stream, from, gate)) = accepted_in.recv() => {
+                connections.spawn(welcome(stream, gate, from.ip(), Arc::clone(&hall)));
             }
             Some(_) = connections.join_next() => {}
             _ = asked_to_stop.wait_for(|stop| *stop) => break,
@@ -420,11 +506,11 @@ async fn accept_all(listeners: Vec<TcpListener>, hall: Arc<Hall>, mut asked_to_s
 }
 
 /// Accepts at one address, as fast as connections are taken over.
-async fn accept(listener: TcpListener, accepted: mpsc::Sender<(TcpStream, SocketAddr)>) {
+async fn accept(listener: TcpListener, gate: Gate, accepted: mpsc::Sender<(TcpStream, SocketAddr, Gate)>) {
     loop {
         match listener.accept().await {
-            Ok(connection) => {
-                if accepted.send(connection).await.is_err() {
+            Ok((stream, from)) => {
+                if accepted.send((stream, from, gate)).await.is_err() {
                     return;
                 }
             }
@@ -447,24 +533,24 @@ async fn part(hall: &Hall, connections: &mut JoinSet<()>) {
 
 /// One connection, if there is room. One that finds none is closed without a word, and so is a stranger whose place another
 /// one gets.
-async fn welcome(stream: TcpStream, from: IpAddr, hall: Arc<Hall>) {
+async fn welcome(stream: TcpStream, gate: Gate, from: IpAddr, hall: Arc<Hall>) {
     if hall.is_near && !is_near(from) {
         return tracing::debug!("a near relay is not for other networks");
     }
-    let Some((ticket, shown_out)) = hall.enter(from) else {
+    let Some((ticket, shown_out)) = hall.enter(gate, from) else {
         return tracing::debug!("a connection found no room");
     };
     tokio::select! {
-        () = receive(stream, from, ticket, hall) => {}
+        () = receive(stream, (gate, from), ticket, hall) => {}
         Ok(()) = shown_out => tracing::debug!("a connection made room for another one"),
     }
 }
 
-async fn receive(stream: TcpStream, from: IpAddr, mut ticket: Ticket, hall: Arc<Hall>) {
+async fn receive(stream: TcpStream, (gate, from): (Gate, IpAddr), mut ticket: Ticket, hall: Arc<Hall>) {
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
     let limit = Duration::from_millis(hall.limits.hello_ms);
-    let Ok(uncovered) = tokio::time::timeout(limit, hall.uncover(stream, from)).await else {
+    let Ok(uncovered) = tokio::time::timeout(limit, hall.uncover(gate, stream, from)).await else {
         return tracing::debug!("a connection said nothing");
     };
     let Uncovered { stream, bytes, whose } = match uncovered {

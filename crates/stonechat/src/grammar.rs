@@ -946,6 +946,13 @@ pub(crate) struct Serve {
     /// Run no relay for the local network where no other is reached.
     #[arg(long)]
     pub(crate) no_near: bool,
+    /// A SOCKS 5 proxy, Tor's for instance, that everything goes through: socks5://[USER:PASSWORD@]HOST:PORT. A password on a
+    /// command line is seen by others on this computer; better is STONECHAT_PROXY, or `proxy` in config.toml.
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// Relays are dialled without the proxy too.
+    #[arg(long)]
+    pub(crate) proxy_also: bool,
     /// End when standard input ends: for a program that started this one.
     #[arg(long, hide = true)]
     pub(crate) while_stdin: bool,
@@ -1009,6 +1016,9 @@ pub(crate) struct RelayInit {
     /// File with the authorities of the directory's own certificate, as PEM, where these are not the system's.
     #[arg(long, value_name = "FILE", requires = "acme")]
     pub(crate) acme_roots: Option<PathBuf>,
+    /// Where an obfs4 bridge to it listens, by Debian's obfs4proxy.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) obfs4: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) face: RelayFace,
 }
@@ -1113,6 +1123,9 @@ pub(crate) struct RelayRun {
     pub(crate) public: Option<String>,
     #[command(flatten)]
     pub(crate) face: RelayFace,
+    /// Have an obfs4 bridge to it listen there, by Debian's obfs4proxy; its route is printed too.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) obfs4: Option<SocketAddr>,
     /// Listening on 0.0.0.0, name this machine's address on the local network in the route.
     #[arg(long)]
     pub(crate) lan: bool,

@@ -185,6 +185,7 @@ fn config(folder: &Path, port: u16, dice: &[u8; 16], lends: bool) -> Config {
         cover: CoverChoice::None,
         access: AccessChoice::Secret,
         lan: true,
+        bridge: None,
         near: dice.first_chunk().copied(),
         forward: Vec::new(),
         metrics: None,

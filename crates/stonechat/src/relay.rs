@@ -14,7 +14,7 @@ use stonechat_daemon::home::make_private_dir;
 use stonechat_daemon::log;
 use stonechat_relay::acme::{Acme, LETS_ENCRYPT, Subject, Word};
 use stonechat_relay::home::{Home, SETTINGS, write_durably};
-use stonechat_relay::listen::TlsFiles;
+use stonechat_relay::listen::{TlsFiles, bridge};
 use stonechat_relay::operate::disclose::{Question, disclose, parse_day, parse_tag};
 use stonechat_relay::operate::doctor::{Health, examine};
 use stonechat_relay::operate::metrics::REMARK;
@@ -72,6 +72,7 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
         cover: run.face.cover().unwrap_or_else(|| settings.cover()),
         access: settings.access(),
         forward: settings.forward().map_err(anyhow::Error::from)?,
+        bridge: settings.bridge(run.obfs4),
         metrics: settings.metrics,
         limits: settings.limits(),
         lan: run.lan,
@@ -81,6 +82,9 @@ async fn run(run: RelayRun, home: &Path) -> Result<(), CommandError> {
     let end = End::listen(run.while_stdin);
     let running = Relay::start(config).await.map_err(anyhow::Error::from)?;
     show::line(&format!("route: {}", running.route_text()))?;
+    if let Some(route) = &running.bridge_route {
+        show::line(&format!("obfs4: {}", route.to_text()))?;
+    }
     if let Some(word) = running.certificate.clone() {
         tokio::spawn(tell_of_certificate(word));
     }
@@ -156,6 +160,7 @@ fn init(data: &Path, wish: &RelayInit) -> Result<(), CommandError> {
         acme: acme.clone(),
         behind: wish.face.behind,
         cover: wish.face.cover().unwrap_or(CoverChoice::None),
+        obfs4: wish.obfs4,
     };
     write_durably(data, &file, Settings::template(&beginning).as_bytes())?;
     drop(home);
@@ -244,6 +249,13 @@ fn routes(data: &Path) -> Result<(), CommandError> {
     };
     for route in route::all(&address, keys, settings.access(), &secrets) {
         show::line(&format!("route: {}", route.to_text()))?;
+    }
+    let Some((bridge, cert)) = settings.bridge(None).zip(bridge::known_cert(data)) else {
+        return Ok(());
+    };
+    let at = bridge::address(bridge.advertise.as_deref(), &address, bridge.listen, &cert);
+    for route in route::all(&at.map_err(anyhow::Error::from)?, keys, settings.access(), &secrets) {
+        show::line(&format!("obfs4: {}", route.to_text()))?;
     }
     Ok(())
 }

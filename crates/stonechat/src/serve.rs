@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use stonechat_daemon::api::{Caller, HttpServer};
-use stonechat_daemon::config::Wishes;
+use stonechat_daemon::config::{ProxyUrl, Wishes};
 use stonechat_daemon::home::{Home, HomeError};
 use stonechat_daemon::rpc::{self, Failure};
 use stonechat_daemon::types::Fault;
@@ -31,6 +31,8 @@ pub(crate) async fn run(serve: Serve, place: &Place) -> Result<(), CommandError>
         relays,
         log: serve.log,
         near: serve.no_near.then_some(false),
+        proxy: serve.proxy.map(ProxyUrl),
+        proxy_also: serve.proxy_also.then_some(true),
         ..Wishes::default()
     };
     let config = settle(&place.dir, flags)?;

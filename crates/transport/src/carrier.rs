@@ -2,9 +2,13 @@
 
 pub mod channel;
 mod cut;
+mod dial;
 pub mod dialer;
 pub mod drop;
 pub mod knock;
+pub mod means;
 pub mod meter;
+pub mod obfs4;
 pub mod outer;
+pub mod socks;
 pub mod ws;

@@ -27,12 +27,13 @@ mod looking;
 mod memory;
 mod near;
 mod parcels;
+mod proxied;
 mod relay;
 mod splits;
 mod tries;
 mod truck;
 
-pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX};
+pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX, PROXY_MAX};
 pub use browser::{by_browser, is_by_browser};
 use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
@@ -49,6 +50,7 @@ use near::Nearness;
 pub use near::{NEAR_AFTER_MS, NEAR_LINGER_MS};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
+pub use proxied::{by_proxy, is_by_proxy};
 pub use relay::{BACK_MS, BACK_MS_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
 use relay::{Heard, Relay};
 use splits::{Asker, Fate, Splits};
@@ -176,6 +178,8 @@ pub enum Input {
     },
     /// A page in a browser dials from now on, or none does (DIAL-1).
     Browser(bool),
+    /// There is a proxy that is one way more, for good (PRX-4).
+    Proxy,
     /// The time of [`Output::Wait`] has come, or any other.
     Wake,
 }
@@ -319,6 +323,7 @@ pub struct Courier {
     nearness: Nearness,
     vain: Vain,
     has_browser: bool,
+    has_proxy: bool,
     reached: Reached,
     tries: Told,
     remembered: Remembered,
@@ -346,6 +351,7 @@ impl Courier {
             nearness: Nearness::default(),
             vain: Vain::default(),
             has_browser: false,
+            has_proxy: false,
             reached: Reached::new(),
             tries: Told::default(),
             remembered,
@@ -388,6 +394,7 @@ impl Courier {
             Input::Lost { link, why } => self.lost(now, link, why),
             Input::Knocked { id, answer } => self.knocked(now, id, answer),
             Input::Browser(is_there) => self.browser(now, is_there),
+            Input::Proxy => self.has_proxy(now),
             Input::Wake => {}
         }
     }
@@ -432,7 +439,7 @@ impl Courier {
                     relay.close_door(path, key);
                 }
             }
-            Errand::Knock(knock) => self.knocks.begin(now, knock),
+            Errand::Knock(knock) => self.knocks.begin(now, knock, self.has_proxy),
             Errand::ForgetKnock(id) => self.knocks.forget(&id),
         }
     }
@@ -450,7 +457,7 @@ impl Courier {
         let worked = here.and_then(|here| here.addresses.get(&route.relay).cloned());
         let habit = here.and_then(|here| here.habits.get(&route.relay).copied());
         let place = self.remembered.place(&route.relay).map(str::to_owned);
-        let has_browser = self.has_browser;
+        let (has_browser, has_proxy) = (self.has_browser, self.has_proxy);
         if let Some(relay) = self.relay(route.relay) {
             let is_new = !relay.is_wanted();
             relay.learn(now, route, keys, worked.as_deref());
@@ -462,6 +469,9 @@ impl Courier {
                 relay.recall(now, habit.unwrap_or_default(), worked.as_deref());
             }
             relay.browser(now, has_browser, worked.as_deref());
+            if has_proxy {
+                relay.proxied(now, worked.as_deref());
+            }
         }
         self.watch_offline(now);
     }

@@ -167,10 +167,13 @@ pub async fn run(
     remembered: Remembered,
 ) {
     let (events, mut events_in) = mpsc::channel(EVENTS_WAITING_MAX);
-    let mut browser = means.dialer.is_there();
+    let (mut browser, has_proxy_also) = (means.browser(), means.has_proxy_also());
     let news = told.news.clone();
     let mut driver = Driver::new(Courier::new(seed, remembered), means, events, told);
     driver.input(Input::Browser(*browser.borrow_and_update()));
+    if has_proxy_also {
+        driver.input(Input::Proxy);
+    }
     loop {
         let wake_at = driver.drain();
         tokio::select! {
@@ -372,12 +375,12 @@ impl Driver {
         have: Vec<u8>,
     ) {
         self.knocks.retain(|knock| !knock.is_finished());
-        let (events, trust) = (self.events.clone(), self.means.trust.clone());
+        let (events, means) = (self.events.clone(), self.means.clone());
         let task = tokio::spawn(async move {
             let answer = if is_drop(&address) {
-                drop::knock(&address, path, proof, &trust).await
+                drop::knock(&address, path, proof, &means).await
             } else {
-                knock_saying(hello, &address, path, proof, have, &trust).await
+                knock_saying(hello, &address, path, proof, have, &means).await
             };
             let answer = answer.inspect_err(|error| tracing::debug!(%error, "a knock brought no card"));
             let answer = answer.map_err(KnockFailure::reason);
@@ -387,9 +390,9 @@ impl Driver {
         self.knocks.push(task.abort_handle());
     }
 
-    /// Looks around on the local network; a look that is still under way goes on instead.
+    /// Looks around on the local network, where that is not against the means; a look that is still under way goes on instead.
     fn look(&mut self) {
-        if self.look.as_ref().is_some_and(|look| !look.is_finished()) {
+        if !self.means.looks_around() || self.look.as_ref().is_some_and(|look| !look.is_finished()) {
             return;
         }
         let events = self.events.clone();

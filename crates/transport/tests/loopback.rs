@@ -16,7 +16,7 @@ use futures_util::{SinkExt, StreamExt};
 use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay, Running};
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
 use stonechat_transport::carrier::outer::{Outer, Trust};
-use stonechat_transport::carrier::ws::{Dial, LinkError, Opened, Truck, open};
+use stonechat_transport::carrier::ws::{Dial, LinkError, Means, Opened, Truck, open};
 use stonechat_transport::courier::{Hello, LinkId, Lost};
 use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::card::CARD_BUCKET;
@@ -266,8 +266,8 @@ async fn a_door_gives_its_card_to_the_right_proof_rly_29() {
         .await
         .unwrap();
     // The two connections race; once the door is closed it stays closed.
-    let trust = Trust::system();
-    let knock = || stonechat_transport::carrier::knock::knock(&here, secret.path(), secret.proof(), vec![], &trust);
+    let means = Means::default();
+    let knock = || stonechat_transport::carrier::knock::knock(&here, secret.path(), secret.proof(), vec![], &means);
     while knock().await.is_ok() {}
     assert!(matches!(knock().await, Err(KnockFailure::NotFound)));
 }
@@ -561,7 +561,7 @@ async fn a_host_that_is_not_there_is_not_a_spent_door() {
         DoorPath::from_bytes([1; 12]),
         [0; 16],
         vec![],
-        &Trust::system(),
+        &Means::default(),
     )
     .await;
     assert!(matches!(answer, Err(KnockFailure::Unreachable(_))));
@@ -687,6 +687,7 @@ fn config(data: &Path, listen: SocketAddr) -> Config {
         forward: Vec::new(),
         access,
         lan: false,
+        bridge: None,
         near: None,
         metrics: None,
         limits,
@@ -915,7 +916,7 @@ impl Peer {
 /// A WebSocket to the relay on which nothing was said.
 async fn upgraded(house: &House) -> WebSocketStream<Outer> {
     let relay = house.relay.local_addr;
-    let (stream, _) = stonechat_transport::carrier::outer::reach(&relay.to_string(), &Trust::system())
+    let (stream, _) = stonechat_transport::carrier::outer::reach(&relay.to_string(), &Means::default())
         .await
         .unwrap();
     let url = format!("ws://{relay}/{}", path_of(&house.relay.route).to_text());

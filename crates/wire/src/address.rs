@@ -2,13 +2,15 @@
 //! where else the same relay answers, by number: for those to whom the name is not told, or its port is closed.
 //!
 //! An *address* is what routes and cards hold; a *way* is one place of it to be dialled, `NAME:PORT` or
-//! `NAME:PORT@IP:PORT`. A drop has an address of its own, with `davs://` or `imaps://` before it ([`crate::drop::Place`]).
+//! `NAME:PORT@IP:PORT`. A drop has an address of its own, with `davs://` or `imaps://` before it ([`crate::drop::Place`]), and so
+//! has an obfs4 bridge ([`crate::bridge::Bridge`]).
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::bridge::Bridge;
 use crate::drop::Place;
 
 /// What stands before an address that is spoken to inside TLS.
@@ -33,6 +35,9 @@ pub enum Around {
 pub fn split(address: &str) -> (Around, &str) {
     if let Some(drop) = Place::split(address) {
         return (drop.around, drop.host);
+    }
+    if let Some(bridge) = Bridge::split(address) {
+        return (Around::Plain, bridge.place);
     }
     let first = address.split([',', '@']).next().unwrap_or(address);
     first
@@ -85,9 +90,16 @@ pub fn is_drop(address: &str) -> bool {
     Place::split(address).is_some()
 }
 
-/// The address as it may be shown: a drop's without user and password.
+/// Whether it is an obfs4 bridge's (PRX-5).
+pub fn is_bridge(address: &str) -> bool {
+    Bridge::split(address).is_some()
+}
+
+/// The address as it may be shown: a drop's without user and password, a bridge's without its certificate.
 pub fn shown(address: &str) -> String {
-    Place::split(address).map_or_else(|| String::from(address), |drop| drop.shown())
+    let bridge = Bridge::split(address).map(|bridge| bridge.shown());
+    let shown = bridge.or_else(|| Some(Place::split(address)?.shown()));
+    shown.unwrap_or_else(|| String::from(address))
 }
 
 /// The same place, inside TLS.
@@ -107,6 +119,10 @@ pub(crate) fn check(address: &str) -> Option<&str> {
         let holds = |place: &Place<'_>| address.len() <= ADDRESS_BYTES_MAX && first_holds(place.host);
         return Place::read(address).filter(holds).map(|_| address);
     }
+    if is_bridge(address) {
+        let holds = |_: &Bridge<'_>| address.len() <= ADDRESS_BYTES_MAX;
+        return Bridge::read(address).filter(holds).map(|_| address);
+    }
     let mut parts = address.split(',');
     let first = parts.next()?;
     let ok = address.len() <= ADDRESS_BYTES_MAX
@@ -117,7 +133,11 @@ pub(crate) fn check(address: &str) -> Option<&str> {
 }
 
 fn first_holds(first: &str) -> bool {
-    let place = first.strip_prefix(TLS).unwrap_or(first);
+    place_is_plain(first.strip_prefix(TLS).unwrap_or(first))
+}
+
+/// Whether a text is `host:port` and nothing else.
+pub fn place_is_plain(place: &str) -> bool {
     let Some((host, port)) = place.rsplit_once(':') else {
         return false;
     };

@@ -137,11 +137,11 @@ pub enum LinkError {
 
 impl InviteLink {
     /// `http://HOST:PORT/PATH#FRAGMENT` with the first hint (`https://` where that says so); at most 120 characters for
-    /// hosts up to 35, and ten more for each further IPv4 place (INV-1). Where that is a drop it is the code: no browser has
-    /// business there (DRP-7).
+    /// hosts up to 35, and ten more for each further IPv4 place (INV-1). Where that is a drop or an obfs4 bridge it is the code: no
+    /// browser has business there (DRP-7, PRX-5).
     pub fn to_url(&self) -> String {
         let hint = self.hints.first().map_or("", String::as_str);
-        if address::is_drop(hint) {
+        if address::is_drop(hint) || address::is_bridge(hint) {
             return self.to_code();
         }
         let (scheme, place) = match address::split(hint) {

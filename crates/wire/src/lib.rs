@@ -72,6 +72,8 @@ pub mod exchange;
 
 pub mod address;
 pub mod beacon;
+pub mod bridge;
 mod cbor;
 pub mod codec;
 mod kdf;
+pub mod pt;

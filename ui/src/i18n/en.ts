@@ -635,6 +635,8 @@ export const en = {
       noFolder: 'The folder or mailbox is not there.',
       busy: 'It answers that it has no time or room now.',
       notPassedOn: 'The relay in between does not reach it.',
+      noProxy: 'The proxy of the settings does not answer, or does not let in.',
+      noProgram: 'obfs4proxy, which dials bridges, is not installed or does not work.',
     },
     dealtTo: (names: string) => `Given to: ${isolate(names)}`,
     relayWithholds: 'keeps messages back',

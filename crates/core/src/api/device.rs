@@ -222,6 +222,10 @@ pub enum Missed {
     Busy,
     /// The relay in between does not reach it.
     NotPassedOn,
+    /// The proxy of the settings does not answer, or does not let in.
+    NoProxy,
+    /// The program for obfs4 bridges is not there, or does not work.
+    NoProgram,
 }
 
 /// Language and looks of the interface.

@@ -14,6 +14,7 @@ use stonechat_wire::ids::{Tag, Timestamp};
 
 use crate::acme::FILES;
 use crate::home::{Home, OWN_FILES};
+use crate::listen::bridge;
 use crate::store::log::inspect::{HeldPiece, Holding, Piece};
 
 const DAY_MS: u64 = 86_400_000;
@@ -60,7 +61,7 @@ const IN_MEMORY: &str = "\nWhile it runs, its memory has besides, until a connec
 
 fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
     let _ = writeln!(out, "All that this relay has on disk:\n");
-    for (name, what) in OWN_FILES.iter().chain(FILES) {
+    for (name, what) in OWN_FILES.iter().chain(FILES).chain(bridge::FILES) {
         if let Ok(meta) = std::fs::metadata(data.join(name)) {
             let _ = writeln!(out, "file {name}: {} bytes, {what}", meta.len());
         }

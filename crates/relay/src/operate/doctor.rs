@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::acme::{self, Subject};
@@ -63,6 +64,7 @@ pub fn examine(data: &Path, settings: &Settings) -> Vec<Finding> {
     ];
     findings.extend(certificate(data, settings));
     findings.extend(looked_at(settings));
+    findings.extend(bridge(data, settings));
     findings.extend(others.into_iter().map(|listen| port(data, listen)));
     findings
 }
@@ -198,6 +200,32 @@ fn address(settings: &Settings) -> Finding {
         return finding(Health::Doubtful, text);
     }
     good("the route names where others reach it")
+}
+
+/// Whether the program is there that is the bridge to it, and its place free.
+fn bridge(data: &Path, settings: &Settings) -> Vec<Finding> {
+    let Some(bridge) = settings.bridge(None) else {
+        return Vec::new();
+    };
+    let asked = Command::new(&bridge.program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let name = bridge.program.display();
+    let program = match asked {
+        Ok(_) => good(format!("{name}, the bridge's program, is there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => finding(
+            Health::Bad,
+            format!("{name}, the bridge's program, is not installed (Debian: apt install obfs4proxy)"),
+        ),
+        Err(error) => finding(
+            Health::Bad,
+            format!("{name}, the bridge's program, cannot be run: {error}"),
+        ),
+    };
+    vec![program, port(data, bridge.listen)]
 }
 
 /// What strangers are shown, and whether it is there.

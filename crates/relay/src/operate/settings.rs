@@ -12,6 +12,7 @@ use stonechat_wire::route::RelayRoute;
 
 use crate::acme::{self, Acme, LETS_ENCRYPT};
 use crate::limits::Limits;
+use crate::listen::bridge::{BridgeConfig, PROGRAM};
 use crate::listen::{AccessChoice, CoverChoice, Front, Telling};
 
 /// What stands before a key's name in the environment.
@@ -29,6 +30,9 @@ const KEYS: &[&str] = &[
     "behind_at",
     "site",
     "proxy",
+    "obfs4",
+    "obfs4_public",
+    "obfs4_program",
     "access",
     "metrics",
     "disk_gib",
@@ -72,6 +76,12 @@ pub struct Settings {
     site: Option<PathBuf>,
     /// `host:port` of the web server whose site strangers see.
     proxy: Option<String>,
+    /// Where an obfs4 bridge to it listens.
+    obfs4: Option<SocketAddr>,
+    /// `HOST:PORT` of that in its route.
+    obfs4_public: Option<String>,
+    /// The program that is the bridge.
+    obfs4_program: PathBuf,
     /// "secret" or "open".
     access: Access,
     /// Where figures are told, on loopback; nowhere if not set.
@@ -163,6 +173,9 @@ impl Default for Settings {
             behind_at: String::new(),
             site: None,
             proxy: None,
+            obfs4: None,
+            obfs4_public: None,
+            obfs4_program: PROGRAM.into(),
             access: Access::Secret,
             metrics: None,
             disk_gib: limits.total_bytes >> 30,
@@ -221,6 +234,15 @@ impl Settings {
         }
         let wrong = acme.contact.filter(|contact| !acme::is_contact(contact));
         wrong.map_or(Ok(()), |contact| Err(SettingsError::NotAContact(contact)))
+    }
+
+    /// The obfs4 bridge to it, where one is wanted; `listen` counts more than the settings.
+    pub fn bridge(&self, listen: Option<SocketAddr>) -> Option<BridgeConfig> {
+        Some(BridgeConfig {
+            listen: listen.or(self.obfs4)?,
+            advertise: self.obfs4_public.clone(),
+            program: self.obfs4_program.clone(),
+        })
     }
 
     /// Where it gets a certificate by itself.
@@ -314,6 +336,7 @@ impl Settings {
         let (cert, key) = wish.tls.clone().unzip();
         let (cert, key) = (cert.map(as_text), key.map(as_text));
         let acme = wish.acme.as_ref();
+        let obfs4 = wish.obfs4.map(|listen| listen.to_string());
         let roots = acme.and_then(|acme| acme.roots.clone()).map(as_text);
         let (site, proxy) = match &wish.cover {
             CoverChoice::None => (None, None),
@@ -336,6 +359,9 @@ impl Settings {
              # The addresses it comes from, where that is not this machine. Nobody else is let in.\n\
              # behind_at = \"192.0.2.7\"\n\
              # What strangers see: the files of a folder, or the site of a web server behind.\n{}{}\
+             # Where an obfs4 bridge to it listens, a way for those to whom others are closed, and HOST:PORT of that in its\n\
+             # route, of at most 25 characters; else the host of `public`. Its program is Debian's obfs4proxy.\n{}{}\
+             # obfs4_program = {PROGRAM:?}\n\
              # \"secret\": whoever has the route. \"open\": everybody.\naccess = \"secret\"\n\
              # Where figures are told, for this machine only.\nmetrics = \"127.0.0.1:7482\"\n\
              # Disk for mailboxes. At 80 % no new mailbox is opened, at 90 % nothing is taken.\ndisk_gib = {}\n\
@@ -359,6 +385,8 @@ impl Settings {
             line("behind", wish.behind.map(Telling::word), "http"),
             line("site", site.as_deref(), "/srv/site"),
             line("proxy", proxy.as_deref(), "127.0.0.1:8080"),
+            line("obfs4", obfs4.as_deref(), "0.0.0.0:9443"),
+            line("obfs4_public", None, "192.0.2.7:9443"),
             all.disk_gib,
             all.blob_gib,
             all.connections,
@@ -381,6 +409,8 @@ pub struct Beginning {
     pub behind: Option<Telling>,
     /// What strangers see.
     pub cover: CoverChoice,
+    /// Where an obfs4 bridge to it listens.
+    pub obfs4: Option<SocketAddr>,
 }
 
 impl Default for Beginning {
@@ -391,6 +421,7 @@ impl Default for Beginning {
             acme: None,
             behind: None,
             cover: CoverChoice::None,
+            obfs4: None,
         }
     }
 }
@@ -473,6 +504,21 @@ mod tests {
         let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
         assert_eq!((settings.tls(), settings.cover()), (wish.tls, wish.cover));
         assert_eq!(settings.listen.to_string(), "0.0.0.0:443");
+    }
+
+    #[test]
+    fn a_file_with_a_bridge_reads_as_what_it_says_prx_8() {
+        let wish = Beginning {
+            obfs4: Some("0.0.0.0:9443".parse().unwrap()),
+            ..Beginning::default()
+        };
+        let settings = Settings::read(&Settings::template(&wish), nothing).unwrap();
+        let bridge = settings.bridge(None).unwrap();
+        assert_eq!((bridge.listen.port(), bridge.program.to_str()), (9443, Some(PROGRAM)));
+        let other = settings.bridge(Some("127.0.0.1:1".parse().unwrap())).unwrap();
+        assert_eq!(other.listen.port(), 1, "what is said at the start counts more");
+        assert_eq!(Settings::default().bridge(None), None);
+        assert!(Settings::read("obfs4 = \"here\"", nothing).is_err());
     }
 
     #[test]

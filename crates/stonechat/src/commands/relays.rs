@@ -105,6 +105,8 @@ const fn befell(why: Missed) -> &'static str {
         Missed::NoFolder => "the folder or mailbox is not there",
         Missed::Busy => "it has no time or room now",
         Missed::NotPassedOn => "the relay in between does not reach it",
+        Missed::NoProxy => "the proxy of the settings does not answer, or does not let in",
+        Missed::NoProgram => "obfs4proxy, which dials bridges, is not installed or does not work",
     }
 }
 

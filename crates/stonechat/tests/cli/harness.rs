@@ -75,6 +75,11 @@ impl Process {
         }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -192,6 +197,11 @@ impl Person {
         command.env("STONECHAT_NEAR", "1");
         let words = ["--home", &home, "serve", "--port", "0", "--log", "debug"];
         self.daemon = Some(Process::start_as(command, &words, "ui: "));
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
     }
 
     /// Kills the daemon.

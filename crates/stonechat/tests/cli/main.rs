@@ -33,6 +33,7 @@ mod near;
 mod operate;
 #[path = "../../../transport/tests/loopback/pebble.rs"]
 mod pebble;
+mod proxies;
 mod public;
 mod restore;
 mod supervise;

@@ -18,8 +18,9 @@ use stonechat_wire::invite::proof_hash;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
-use super::knock::{KNOCK_MAX, KnockFailure};
-use super::outer::{self, Trust, is_silence};
+use super::knock::{KNOCK_BY_OTHERS_MAX, KNOCK_MAX, KnockFailure};
+use super::means::Means;
+use super::outer::{self, is_silence};
 use super::ws::{Command, Dial};
 use crate::courier::{Input, LinkId, Lost, Missed};
 use connector::AskError;
@@ -194,8 +195,7 @@ fn seeded(dice: &mut ChaCha20Rng) -> ChaCha20Rng {
 
 /// Whether the folder is there, and lets us look at it. A folder that is not there is made.
 async fn reach(dial: &Dial, mails: &SharedMails) -> Result<Folder, DropError> {
-    let mut folder =
-        Folder::at(&dial.truck.address, &dial.means.trust, dial.by, mails).ok_or(DropError::NotThisDrop)?;
+    let mut folder = Folder::at(&dial.truck.address, &dial.means, dial.by, mails).ok_or(DropError::NotThisDrop)?;
     folder.open().await?;
     Ok(folder)
 }
@@ -264,16 +264,21 @@ async fn say(events: &mpsc::Sender<Input>, link: LinkId, frames: Vec<FromRelay>)
 }
 
 /// Looks for the card of an invitation whose door is a drop's (DRP-7).
-pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
-    timeout(KNOCK_MAX, look(address, path, proof, trust))
+pub async fn knock(address: &str, path: DoorPath, proof: [u8; 16], means: &Means) -> Result<Vec<u8>, KnockFailure> {
+    let limit = if means.is_led(address) {
+        KNOCK_BY_OTHERS_MAX
+    } else {
+        KNOCK_MAX
+    };
+    timeout(limit, look(address, path, proof, means))
         .await
         .map_err(|_| KnockFailure::Slow)?
 }
 
-async fn look(address: &str, path: DoorPath, proof: [u8; 16], trust: &Trust) -> Result<Vec<u8>, KnockFailure> {
+async fn look(address: &str, path: DoorPath, proof: [u8; 16], means: &Means) -> Result<Vec<u8>, KnockFailure> {
     // The person has taken up an invitation.
     let mut folder =
-        Folder::at(address, trust, NamedBy::Person, &SharedMails::default()).ok_or(KnockFailure::Malformed)?;
+        Folder::at(address, means, NamedBy::Person, &SharedMails::default()).ok_or(KnockFailure::Malformed)?;
     let name = ObjectName::of_door(&path);
     let got = folder.get(None, &name).await.map_err(not_found)?;
     let bytes = match got {

@@ -13,11 +13,14 @@ use stonechat_wire::ids::DoorPath;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::outer::{Outer, Trust, is_refusal, is_reset, is_silence, reach_saying};
+use super::means::Means;
+use super::outer::{Outer, is_refusal, is_reset, is_silence, reach_saying};
 use crate::courier::{Hello, KnockError};
 
 /// Time from the first packet to the last byte of the card.
 pub const KNOCK_MAX: Duration = Duration::from_secs(15);
+/// The same where somebody else dials: a proxy, or the program for bridges.
+pub const KNOCK_BY_OTHERS_MAX: Duration = Duration::from_secs(30);
 /// A card of which nothing more comes for so long is cut: some ways let only the first 16 KB of a connection pass.
 pub const STALL_MAX: Duration = Duration::from_secs(3);
 /// Longest head of an answer, in bytes.
@@ -77,9 +80,9 @@ pub async fn knock(
     path: DoorPath,
     proof: [u8; 16],
     have: Vec<u8>,
-    trust: &Trust,
+    means: &Means,
 ) -> Result<Vec<u8>, KnockFailure> {
-    knock_saying(Hello::Whole, address, path, proof, have, trust).await
+    knock_saying(Hello::Whole, address, path, proof, have, means).await
 }
 
 /// The same, with a hello that is said so.
@@ -89,9 +92,14 @@ pub async fn knock_saying(
     path: DoorPath,
     proof: [u8; 16],
     have: Vec<u8>,
-    trust: &Trust,
+    means: &Means,
 ) -> Result<Vec<u8>, KnockFailure> {
-    timeout(KNOCK_MAX, ask(hello, address, path, proof, have, trust))
+    let limit = if means.is_led(address) {
+        KNOCK_BY_OTHERS_MAX
+    } else {
+        KNOCK_MAX
+    };
+    timeout(limit, ask(hello, address, path, proof, have, means))
         .await
         .map_err(|_| KnockFailure::Slow)?
 }
@@ -102,9 +110,9 @@ async fn ask(
     path: DoorPath,
     proof: [u8; 16],
     mut have: Vec<u8>,
-    trust: &Trust,
+    means: &Means,
 ) -> Result<Vec<u8>, KnockFailure> {
-    let (mut stream, _) = reach_saying(hello, address, trust).await?;
+    let (mut stream, _) = reach_saying(hello, address, means).await?;
     stream
         .write_all(&request(split(address).1, path, proof, have.len()))
         .await?;

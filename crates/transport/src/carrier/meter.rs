@@ -86,6 +86,11 @@ impl Metered {
         Self::of(Either::Left(stream), place)
     }
 
+    /// One that somebody else has led on: its other end is theirs.
+    pub(super) fn led(stream: TcpStream) -> (Self, Meter) {
+        Self::of(Either::Left(stream), None)
+    }
+
     /// A channel leads to no number that is known here.
     pub(super) fn through(channel: Channel) -> (Self, Meter) {
         Self::of(Either::Right(channel), None)

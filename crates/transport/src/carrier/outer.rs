@@ -5,13 +5,12 @@
 //! would. Who the relay is, the face proves inside; TLS is what the way sees.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use stonechat_wire::address::{Around, dialled, split};
+use stonechat_wire::address::{Around, split};
 use stonechat_wire::drop::{Kind, Place};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,6 +22,9 @@ use tokio_util::either::Either;
 
 use super::channel::Through;
 use super::cut;
+pub use super::dial::TCP_MAX;
+use super::dial::{Reach, Unled, dial};
+use super::means::Means;
 use super::meter::{Meter, Metered};
 use crate::courier::{Hello, Missed, helper};
 
@@ -82,9 +84,6 @@ fn config(authorities: Vec<CertificateDer<'static>>) -> Arc<ClientConfig> {
 /// How long the handshake inside a TCP connection that stands may take.
 pub const TLS_MAX: Duration = Duration::from_secs(8);
 
-/// How long a TCP connection may take: three tries of the system.
-pub const TCP_MAX: Duration = Duration::from_secs(6);
-
 /// How long a channel may take: the relay in between gives up a dial after as long.
 pub const CHANNEL_MAX: Duration = Duration::from_secs(10);
 
@@ -111,6 +110,9 @@ pub fn missed(error: &io::Error) -> Missed {
     let inner = error.get_ref();
     if let Some(befallen) = inner.and_then(|inner| inner.downcast_ref::<Befallen>()) {
         return befallen.missed();
+    }
+    if let Some(unled) = inner.and_then(|inner| inner.downcast_ref::<Unled>()) {
+        return unled.missed();
     }
     if let Some(rustls::Error::InvalidCertificate(why)) = inner.and_then(|inner| inner.downcast_ref()) {
         return certificate(why);
@@ -139,8 +141,6 @@ fn is_befallen(error: &io::Error, wanted: Befallen) -> bool {
 /// What befell a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Befallen {
-    #[error("the name leads nowhere")]
-    NoName,
     #[error("no answer to the hello")]
     Silenced,
     #[error("a reset in answer to the hello")]
@@ -152,39 +152,24 @@ enum Befallen {
 impl Befallen {
     const fn missed(self) -> Missed {
         match self {
-            Self::NoName => Missed::NoName,
             Self::Silenced => Missed::Silent,
             Self::Reset | Self::Refused => Missed::Cut,
         }
     }
 }
 
-/// The numbers that a place leads to.
-async fn found(place: &str) -> io::Result<Vec<SocketAddr>> {
-    let no_name = |kind| io::Error::new(kind, Befallen::NoName);
-    let found: Vec<SocketAddr> = lookup_host(place)
-        .await
-        .map_err(|error| no_name(error.kind()))?
-        .collect();
-    if found.is_empty() {
-        Err(no_name(io::ErrorKind::NotFound))
-    } else {
-        Ok(found)
-    }
-}
-
-/// Goes a way, in [`TCP_MAX`] and [`TLS_MAX`]: other limits are the caller's.
-pub async fn reach(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
-    reach_saying(Hello::Whole, way, trust).await
+/// Goes a way, in [`TCP_MAX`] (or what others may take who dial it) and [`TLS_MAX`]: other limits are the caller's.
+pub async fn reach(way: &str, means: &Means) -> io::Result<(Outer, Meter)> {
+    reach_saying(Hello::Whole, way, means).await
 }
 
 /// The same, with a hello that is said so.
-pub async fn reach_saying(hello: Hello, way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
+pub async fn reach_saying(hello: Hello, way: &str, means: &Means) -> io::Result<(Outer, Meter)> {
     if helper(way).is_some() {
         return Err(io::ErrorKind::NotConnected.into());
     }
-    let going = async { TcpStream::connect(&found(dialled(way)).await?[..]).await };
-    connect(hello, way, trust, going).await
+    let dialled = dial(way, means, Reach::Anywhere).await?;
+    wrap(hello, way, &means.trust, dialled).await
 }
 
 /// The same through another relay, in [`CHANNEL_MAX`] and [`TLS_MAX`].
@@ -196,13 +181,9 @@ pub async fn reach_through(through: &Through, way: &str, trust: &Trust) -> io::R
 }
 
 /// The same, but only to where anybody could go: not to this computer, nor to a network of its own (DRP-19).
-pub async fn reach_outside(way: &str, trust: &Trust) -> io::Result<(Outer, Meter)> {
-    let going = async {
-        let mut outside = found(dialled(way)).await?;
-        outside.retain(|place| is_outside(place.ip()));
-        TcpStream::connect(&outside[..]).await
-    };
-    connect(Hello::Whole, way, trust, going).await
+pub async fn reach_outside(way: &str, means: &Means) -> io::Result<(Outer, Meter)> {
+    let dialled = dial(way, means, Reach::Outside).await?;
+    wrap(Hello::Whole, way, &means.trust, dialled).await
 }
 
 /// Whether an address is one of the internet's: the same machine for everybody.
@@ -216,19 +197,6 @@ pub fn is_outside(ip: IpAddr) -> bool {
         }
         IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
     }
-}
-
-async fn connect(
-    hello: Hello,
-    way: &str,
-    trust: &Trust,
-    going: impl Future<Output = io::Result<TcpStream>>,
-) -> io::Result<(Outer, Meter)> {
-    let stream = timeout(TCP_MAX, going).await;
-    let stream = stream.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    // Frames are small and somebody waits for each.
-    stream.set_nodelay(true)?;
-    wrap(hello, way, trust, Metered::new(stream)).await
 }
 
 /// TLS around it, where the way says so.
@@ -303,8 +271,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost"] {
             let way = format!("dav://{host}:{port}/photos");
-            assert!(reach_outside(&way, &Trust::system()).await.is_err());
-            assert!(reach(&way, &Trust::system()).await.is_ok());
+            assert!(reach_outside(&way, &Means::default()).await.is_err());
+            assert!(reach(&way, &Means::default()).await.is_ok());
             listener.accept().await.unwrap();
         }
         let more = timeout(Duration::from_millis(100), listener.accept()).await;

@@ -26,14 +26,15 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::channel::{Channels, Through, is_not_passed_on};
-use super::dialer::{Dialer, Line};
+use super::dialer::Line;
+pub use super::means::Means;
 use super::meter::Meter;
-use super::outer::{self, Outer, Trust, is_refusal, is_reset, is_silence, reach_saying, reach_through};
+use super::outer::{self, Outer, is_refusal, is_reset, is_silence, reach_saying, reach_through};
 use crate::courier::{Hello, Input, LinkId, Lost, Missed, Used, is_by_browser};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// The same where it goes over a channel, which somebody else dials for.
+/// The same where somebody else dials: over a channel, by a proxy, to a bridge.
 pub const CONNECT_THROUGH_MAX: Duration = Duration::from_secs(18);
 /// Time from there until the face is open.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -78,22 +79,6 @@ pub struct Dial {
     pub means: Means,
     /// Who named the address.
     pub by: NamedBy,
-}
-
-/// By what relays are reached.
-#[derive(Clone, Debug, Default)]
-pub struct Means {
-    /// Whose certificates are believed.
-    pub trust: Trust,
-    /// The pages in a browser that dial (DIAL-1).
-    pub dialer: Dialer,
-}
-
-impl From<Trust> for Means {
-    fn from(trust: Trust) -> Self {
-        let dialer = Dialer::default();
-        Self { trust, dialer }
-    }
 }
 
 /// One connection of a session.
@@ -271,7 +256,14 @@ async fn connect(truck: &Truck, means: &Means) -> Result<(Socket, Meter), LinkEr
         return Ok((Either::Right(line), meter));
     }
     let connecting = match &truck.through {
-        None => timeout(CONNECT_MAX, reach_saying(truck.hello, &truck.address, &means.trust)).await,
+        None => {
+            let limit = if means.is_led(&truck.address) {
+                CONNECT_THROUGH_MAX
+            } else {
+                CONNECT_MAX
+            };
+            timeout(limit, reach_saying(truck.hello, &truck.address, means)).await
+        }
         Some(through) => {
             timeout(
                 CONNECT_THROUGH_MAX,

@@ -1,10 +1,11 @@
 //! The ways to one relay: those that routes name, one that its name led to before, those where it announced itself
-//! on this network (LAN-3), and those that a browser dials (DIAL-1).
+//! on this network (LAN-3), and those that a browser dials (DIAL-1) or a proxy leads to (PRX-4).
 //!
 //! In: ways as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of routes,
-//! one from before (WAY-2), [`NEAR_MAX`] near ones and [`BROWSER_MAX`] by a browser; the oldest of its kind makes room, but never one that is in use.
+//! one from before (WAY-2), [`NEAR_MAX`] near ones, [`BROWSER_MAX`] by a browser and
+//! [`PROXY_MAX`] through a proxy; the oldest of its kind makes room, but never one that is in use.
 
-use stonechat_wire::address::{Around, is_drop, split};
+use stonechat_wire::address::{Around, is_bridge, is_drop, split};
 
 /// Most ways to one relay that routes name.
 pub const ADDRESSES_MAX: usize = 8;
@@ -13,6 +14,8 @@ pub const NEAR_MAX: usize = 2;
 
 /// Most ways to one relay that a browser dials.
 pub const BROWSER_MAX: usize = 2;
+/// Most ways to one relay through a proxy.
+pub const PROXY_MAX: usize = 2;
 
 /// Where a way is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,7 @@ enum Source {
     Before,
     Near,
     Browser,
+    Proxy,
 }
 
 impl Source {
@@ -30,6 +34,7 @@ impl Source {
             Self::Before => 1,
             Self::Near => NEAR_MAX,
             Self::Browser => BROWSER_MAX,
+            Self::Proxy => PROXY_MAX,
         }
     }
 }
@@ -72,9 +77,18 @@ impl Addresses {
         self.all.iter().map(|address| address.place.as_str())
     }
 
-    /// The one that a relay which passes on has most likely: of a route, inside TLS where there is one.
+    /// Those that routes name.
+    pub(super) fn of_routes(&self) -> impl Iterator<Item = &str> {
+        let named = self.all.iter().filter(|address| address.source == Source::Route);
+        named.map(|address| address.place.as_str())
+    }
+
+    /// The one that a relay which passes on has most likely: of a route, inside TLS where there is one, and no bridge.
     pub(super) fn named(&self) -> Option<&str> {
-        let named = |address: &&Address| address.source == Source::Route && !is_drop(&address.place);
+        let named = |address: &&Address| {
+            let is_own = !is_drop(&address.place) && !is_bridge(&address.place);
+            address.source == Source::Route && is_own
+        };
         let mut all = self.all.iter().filter(named).map(|address| address.place.as_str());
         let tls = all.clone().find(|place| split(place).0 == Around::Tls);
         tls.or_else(|| all.next())
@@ -144,6 +158,15 @@ impl Addresses {
         let is_new = !self.contains(&place);
         if is_new {
             self.push(place, Source::Browser, in_use);
+        }
+        is_new
+    }
+
+    /// One through a proxy. Out: whether it is new.
+    pub(super) fn add_proxied(&mut self, place: String, in_use: bool) -> bool {
+        let is_new = !self.contains(&place);
+        if is_new {
+            self.push(place, Source::Proxy, in_use);
         }
         is_new
     }

@@ -10,6 +10,7 @@ use stonechat_wire::ids::Timestamp;
 
 use super::browser::is_by_browser;
 use super::hops::helper;
+use super::proxied::is_by_proxy;
 
 /// Most handshakes with one address that begin within [`WINDOW_MS`].
 pub const HELLOS_MAX: usize = 3;
@@ -33,9 +34,9 @@ pub(super) fn key(way: &str) -> String {
     format!("{}|{}", split(way).1, port(way))
 }
 
-/// Whether nobody sees a name on this way: there is none, or another relay passes it on (FWD-7).
+/// Whether nobody here sees a name on this way: there is none, or another relay (FWD-7) or a proxy passes it on.
 fn is_unseen(way: &str) -> bool {
-    split(way).0 == Around::Plain || helper(way).is_some()
+    split(way).0 == Around::Plain || helper(way).is_some() || is_by_proxy(way)
 }
 
 /// The name of a [`key`].

@@ -7,6 +7,7 @@ use stonechat_wire::exchange::Knock;
 use stonechat_wire::ids::Timestamp;
 
 use super::hellos::key;
+use super::proxied::by_proxy;
 use super::{Hello, Output, pause_ms};
 
 /// Most knocks at once; the one that has waited longest makes room.
@@ -65,8 +66,11 @@ struct State {
 }
 
 impl Knocks {
-    pub(super) fn begin(&mut self, now: Timestamp, mut knock: Knock) {
+    /// `has_proxy`: each hint is asked through the proxy too, after all were asked without it.
+    pub(super) fn begin(&mut self, now: Timestamp, mut knock: Knock, has_proxy: bool) {
         knock.hints = knock.hints.iter().flat_map(|hint| ways(hint)).collect();
+        let proxied = knock.hints.iter().filter(|_| has_proxy).filter_map(|way| by_proxy(way));
+        knock.hints.extend(proxied.collect::<Vec<_>>());
         if self.knocks.contains_key(&knock.id) {
             return;
         }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use stonechat_wire::address::{Around, is_drop, split, ways};
+use stonechat_wire::address::{Around, is_bridge, is_drop, split, ways};
 use stonechat_wire::exchange::{Arrival, Door, NamedBy, NearRelay, News};
 use stonechat_wire::frame::{FORWARDS, FromRelay, Refusal, ToRelay, VERSION};
 use stonechat_wire::ids::{DoorKey, DoorPath, EnvelopeId, RelayId, Tag, Timestamp};
@@ -24,6 +24,7 @@ use super::{
 
 mod browser;
 mod helped;
+mod proxied;
 mod saying;
 
 pub use helped::{BACK_MS, BACK_MS_MAX};
@@ -403,11 +404,11 @@ impl Relay {
         }
     }
 
-    /// Whether it may be looked for on the local network: not where it stands inside TLS, for there its path is a secret
+    /// Whether it may be looked for on the local network: not where it stands inside TLS or behind a bridge, for there its path is a secret
     /// that whoever repeats its beacon would be told.
     /// Others' near relays are looked for only where no other relay answers (LAN-8).
     pub(super) fn may_be_near(&self, is_alone: bool) -> bool {
-        let stands_open = |address| split(address).0 == Around::Plain && !is_drop(address);
+        let stands_open = |address| split(address).0 == Around::Plain && !is_drop(address) && !is_bridge(address);
         match self.near {
             Some(Near::Theirs) => is_alone,
             Some(Near::Mine) => false,

@@ -12,6 +12,7 @@ use stonechat_wire::ids::Timestamp;
 use super::LinkId;
 use super::browser::is_by_browser;
 use super::hops::helper;
+use super::proxied::is_by_proxy;
 
 /// How long a name is said in pieces after the first hello that was silenced or reset, in ms; four times as long after each
 /// further one.
@@ -176,7 +177,7 @@ fn name(way: &str) -> Option<&str> {
     let (around, place) = split(way);
     let (host, _) = place.rsplit_once(':')?;
     let is_number = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
-    let is_seen = helper(way).is_none();
+    let is_seen = helper(way).is_none() && !is_by_proxy(way);
     (around == Around::Tls && !is_number && is_seen && !is_drop(way) && !is_by_browser(way)).then_some(host)
 }
 

@@ -10,6 +10,7 @@ use stonechat_wire::ids::RelayId;
 
 use super::browser::is_by_browser;
 use super::hops::helper;
+use super::proxied::is_by_proxy;
 use super::{Courier, LinkId, Output};
 
 /// Of so many ways of a relay the result is known, the newest.
@@ -46,6 +47,10 @@ pub enum Missed {
     Busy,
     /// The relay in between does not reach it.
     NotPassedOn,
+    /// The proxy does not answer, or does not let in.
+    NoProxy,
+    /// The program for obfs4 bridges is not there, or does not work.
+    NoProgram,
 }
 
 /// A way, and what befell it.
@@ -68,7 +73,7 @@ impl Try {
     fn new(way: &str, why: Missed) -> Self {
         let (through, by_browser) = (helper(way), is_by_browser(way));
         let place = match way.split_once('@') {
-            Some((named, _)) if through.is_some() || by_browser => dialled(named).to_owned(),
+            Some((named, _)) if through.is_some() || by_browser || is_by_proxy(way) => dialled(named).to_owned(),
             Some(_) | None if stonechat_wire::address::is_drop(way) => shown(way),
             Some(_) | None => dialled(way).to_owned(),
         };

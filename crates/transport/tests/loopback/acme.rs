@@ -86,7 +86,7 @@ async fn failed(relay: &Running) -> Word {
 async fn trust(pebble: &Pebble) -> Trust {
     let roots = certificates(&std::fs::read_to_string(pebble.roots()).unwrap());
     let management = format!("https://{}", pebble.management);
-    let (mut stream, _) = reach(&management, &Trust::only(roots)).await.unwrap();
+    let (mut stream, _) = reach(&management, &Trust::only(roots).into()).await.unwrap();
     stream.write_all(b"GET /roots/0 HTTP/1.0\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     // It may leave without a goodbye.
@@ -130,7 +130,9 @@ async fn a_relay_gets_a_certificate_for_its_name_acm_1() {
     let sent = ana.put(1, "inside").await;
     ana.until_stored(&[sent]).await;
     assert!(
-        reach(&format!("https://{}", relay.local_addr), &trust).await.is_err(),
+        reach(&format!("https://{}", relay.local_addr), &trust.clone().into())
+            .await
+            .is_err(),
         "it is of the name"
     );
     assert!(!place.file("order.json").exists());
@@ -142,18 +144,21 @@ async fn a_relay_gets_a_certificate_for_its_name_acm_1() {
     assert_ne!(away.url(), url);
     let relay = place.relay("relay.acme.test", &away).await;
     let way = format!("https://relay.acme.test:443@{}", relay.local_addr);
-    reach(&way, &trust).await.unwrap();
+    reach(&way, &trust.clone().into()).await.unwrap();
     assert_eq!(
         failed(&relay).await.failure,
         Some(Failure::NotReached),
         "another directory is asked at once"
     );
-    reach(&way, &trust).await.unwrap();
+    reach(&way, &trust.clone().into()).await.unwrap();
     assert_eq!(place.chain(), chain);
     relay.stop().await;
     // One that is somebody else's is not shown.
     let relay = place.relay("127.0.0.1", &away).await;
-    assert!(reach(&way, &trust).await.is_err() && relay.certificate.clone().unwrap().borrow().ends_s.is_none());
+    assert!(
+        reach(&way, &trust.clone().into()).await.is_err()
+            && relay.certificate.clone().unwrap().borrow().ends_s.is_none()
+    );
     relay.stop().await;
 }
 
@@ -213,7 +218,9 @@ async fn a_certificate_for_a_number_is_renewed_while_somebody_is_connected_acm_5
     assert_ne!(place.chain(), chain);
     // Once the first has ended only the second lets somebody in.
     tokio::time::sleep(until(first.ends_s.unwrap() + 1)).await;
-    reach(&format!("https://{}", relay.local_addr), &trust).await.unwrap();
+    reach(&format!("https://{}", relay.local_addr), &trust.clone().into())
+        .await
+        .unwrap();
     let sent = ana.put(1, "still here").await;
     ana.until_stored(&[sent]).await;
     assert_eq!(

@@ -100,14 +100,21 @@ impl Behind {
         let mut owner = self.client().await;
         owner.open_door(&secret, card(1)).await;
         let address = &self.relay.route.address;
-        let opened = knock(address, secret.path(), secret.proof(), vec![], &self.trust).await;
+        let opened = knock(
+            address,
+            secret.path(),
+            secret.proof(),
+            vec![],
+            &self.trust.clone().into(),
+        )
+        .await;
         assert_eq!(opened.unwrap(), card(1));
         let rest = knock(
             address,
             secret.path(),
             secret.proof(),
             card(1)[..9000].to_vec(),
-            &self.trust,
+            &self.trust.clone().into(),
         )
         .await;
         assert_eq!(rest.unwrap(), card(1), "what is left of it");
@@ -122,7 +129,9 @@ impl Behind {
     }
 
     async fn probe(&self, address: SocketAddr, pieces: &[Vec<u8>]) -> (String, bool) {
-        let (stream, _) = reach(&format!("https://{address}"), &self.trust).await.unwrap();
+        let (stream, _) = reach(&format!("https://{address}"), &self.trust.clone().into())
+            .await
+            .unwrap();
         probe_on(stream, pieces).await
     }
 }

@@ -108,7 +108,7 @@ impl Covered {
         let path = secret.path().to_text();
         // The door does stand, and the relay too: `Client` has been greeted.
         let here = relay.local_addr.to_string();
-        let opened = knock(&here, secret.path(), secret.proof(), vec![], &Trust::system()).await;
+        let opened = knock(&here, secret.path(), secret.proof(), vec![], &Means::default()).await;
         assert_eq!(opened.unwrap(), card(1));
         Self {
             relay,

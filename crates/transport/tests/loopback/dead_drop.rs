@@ -81,7 +81,7 @@ async fn a_card_lies_in_a_drop_until_it_is_taken_away_drp_7() {
         let secret = InviteSecret::from_bytes([6; 20]);
         let ask = |proof| {
             let (url, path) = (host.url(), secret.path());
-            async move { drop::knock(&url, path, proof, &Trust::system()).await }
+            async move { drop::knock(&url, path, proof, &Means::default()).await }
         };
         assert!(matches!(ask(secret.proof()).await, Err(KnockFailure::NotFound)));
         ana.open_door(&secret, card(5)).await;
@@ -146,7 +146,7 @@ async fn a_wrong_password_is_tried_seldom_and_stands_in_no_error() {
         let errors = std::fs::read_to_string(host.root().parent().unwrap().with_file_name("errors")).unwrap();
         assert_eq!(errors.matches(noted).count(), 1, "{errors}");
         let (url, path) = (host.url().replace(PASSWORD, "another"), DoorPath::from_bytes([1; 12]));
-        let error = drop::knock(&url, path, [0; 16], &Trust::system()).await.unwrap_err();
+        let error = drop::knock(&url, path, [0; 16], &Means::default()).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("another"), "{error:?}");
         assert!(
             matches!(error, KnockFailure::Unreachable(_)),

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use stonechat_transport::carrier::dialer::{Dialer, PageLine};
 use stonechat_transport::carrier::outer::reach;
-use stonechat_transport::carrier::ws::Means;
 use stonechat_wire::address::inside_tls;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -74,7 +73,7 @@ async fn dial(
 ) {
     let place = url.strip_prefix("wss://").unwrap();
     let (host, _path) = place.split_once('/').unwrap();
-    let stream = reach(&inside_tls(host), &trust).await.unwrap().0;
+    let stream = reach(&inside_tls(host), &trust.into()).await.unwrap().0;
     let mut request = format!("ws://{place}").into_client_request().unwrap();
     for (name, value) in ADDED {
         request.headers_mut().insert(name, value.parse().unwrap());
@@ -118,7 +117,11 @@ async fn named() -> (House, RelayRoute, Trust) {
 fn shut_out(dialer: &Dialer) -> Client {
     let (trust, dialer) = (Trust::only(vec![]), dialer.clone());
     Client::starting(Transport::start_with(
-        Means { trust, dialer },
+        Means {
+            trust,
+            dialer,
+            ..Means::default()
+        },
         fresh_seed(),
         Remembered::default(),
     ))
@@ -188,6 +191,7 @@ async fn what_a_page_lies_is_found_out_by_the_face_dial_1() {
         means: Means {
             trust: Trust::system(),
             dialer: dialer.clone(),
+            ..Means::default()
         },
         ..other.dial()
     };
@@ -216,6 +220,7 @@ async fn a_session_opens_over_a_line_dial_4() {
         means: Means {
             trust: Trust::only(vec![]),
             dialer: dialer.clone(),
+            ..Means::default()
         },
         ..house.dial()
     };

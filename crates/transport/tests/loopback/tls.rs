@@ -107,7 +107,14 @@ async fn an_envelope_goes_inside_tls_rly_40() {
 async fn a_door_answers_inside_tls_rly_40() {
     let guarded = Guarded::new().await;
     let address = &guarded.house.relay.route.address;
-    let answer = knock(address, DoorPath::from_bytes([1; 12]), [0; 16], vec![], &guarded.trust).await;
+    let answer = knock(
+        address,
+        DoorPath::from_bytes([1; 12]),
+        [0; 16],
+        vec![],
+        &guarded.trust.clone().into(),
+    )
+    .await;
     assert!(matches!(answer, Err(KnockFailure::NotFound)), "{answer:?}");
 }
 
@@ -163,7 +170,7 @@ async fn plain_and_tls_do_not_meet_rly_40() {
 async fn the_hello_offers_the_post_quantum_key_exchange_rly_40() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = stonechat_wire::address::inside_tls(&listener.local_addr().unwrap().to_string());
-    let dialling = tokio::spawn(async move { reach(&address, &Trust::system()).await.is_ok() });
+    let dialling = tokio::spawn(async move { reach(&address, &Means::default()).await.is_ok() });
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut hello = vec![0; 5];
     stream.read_exact(&mut hello).await.unwrap();
@@ -225,7 +232,7 @@ async fn a_relay_is_reached_by_a_number_at_its_second_port_way_1() {
     ana.until_stored(&[sent]).await;
     // The number proves nothing: the certificate must be of the name.
     let way = format!("https://other.invalid:443@{second}");
-    assert!(reach(&way, &trust).await.is_err());
+    assert!(reach(&way, &trust.clone().into()).await.is_err());
     relay.stop().await;
 }
 
@@ -266,7 +273,7 @@ async fn a_split_hello_is_understood_and_no_segment_and_no_record_holds_the_name
         for (hello, pieces) in [(Hello::Whole, 1), (Hello::Split, 2)] {
             let (at, watching) = watched(to).await;
             let way = format!("https://relay.invalid:443@{at}");
-            let (stream, _) = reach_saying(hello, &way, &trust).await.unwrap();
+            let (stream, _) = reach_saying(hello, &way, &trust.clone().into()).await.unwrap();
             drop(stream);
             let seen = watching.await.unwrap();
             let says = |part: &[u8]| part.windows(13).any(|part| part == b"relay.invalid");
@@ -323,7 +330,7 @@ async fn where_a_name_is_reset_people_talk_with_split_hellos_trk_9() {
         address: address.clone(),
         ..relay.route.clone()
     };
-    let error = reach(&format!("https://relay.invalid:443@{at}"), &trust)
+    let error = reach(&format!("https://relay.invalid:443@{at}"), &trust.clone().into())
         .await
         .unwrap_err();
     assert!(stonechat_transport::carrier::outer::is_reset(&error), "{error}");

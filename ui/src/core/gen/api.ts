@@ -2199,7 +2199,7 @@ why: Missed, };
 /**
  * What befell a way to a relay.
  */
-export type Missed = "noName" | "closed" | "silent" | "cut" | "frozen" | "ended" | "certificateTime" | "certificate" | "stranger" | "secret" | "password" | "noFolder" | "busy" | "notPassedOn";
+export type Missed = "noName" | "closed" | "silent" | "cut" | "frozen" | "ended" | "certificateTime" | "certificate" | "stranger" | "secret" | "password" | "noFolder" | "busy" | "notPassedOn" | "noProxy" | "noProgram";
 
 /**
  * Language and looks of the interface.

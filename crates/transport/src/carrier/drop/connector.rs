@@ -9,12 +9,15 @@ use stonechat_wire::address::{Around, split};
 use stonechat_wire::exchange::NamedBy;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::super::means::Means;
 use super::super::meter::Meter;
-use super::super::outer::{Outer, Trust, reach, reach_outside};
+use super::super::outer::{Outer, reach, reach_outside};
 use crate::courier::{HELLOS_MAX, WINDOW_MS};
 
 /// Time until the connection stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(15);
+/// The same where a proxy dials.
+pub(super) const CONNECT_BY_OTHERS_MAX: Duration = Duration::from_secs(25);
 /// Time for a request and the whole of its answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(45);
 /// Time for a request that writes: some hosts hold those of strangers' programs for a minute.
@@ -45,16 +48,16 @@ type Begun = Arc<Mutex<VecDeque<Instant>>>;
 #[derive(Clone)]
 pub(super) struct Connector {
     address: String,
-    trust: Trust,
+    means: Means,
     by: NamedBy,
     begun: Begun,
 }
 
 impl Connector {
-    pub(super) fn new(address: String, trust: Trust, by: NamedBy) -> Self {
+    pub(super) fn new(address: String, means: Means, by: NamedBy) -> Self {
         Self {
             address,
-            trust,
+            means,
             by,
             begun: Begun::default(),
         }
@@ -62,15 +65,20 @@ impl Connector {
 
     pub(super) async fn connect(&self) -> Result<Outer, AskError> {
         sleep_until(self.may_begin()).await;
-        let reached = timeout(CONNECT_MAX, self.reach()).await;
+        let limit = if self.means.is_led(&self.address) {
+            CONNECT_BY_OTHERS_MAX
+        } else {
+            CONNECT_MAX
+        };
+        let reached = timeout(limit, self.reach()).await;
         let (stream, _) = reached.map_err(|_| AskError::Slow)??;
         Ok(stream)
     }
 
     async fn reach(&self) -> io::Result<(Outer, Meter)> {
         match self.by {
-            NamedBy::Person => reach(&self.address, &self.trust).await,
-            NamedBy::Others => reach_outside(&self.address, &self.trust).await,
+            NamedBy::Person => reach(&self.address, &self.means).await,
+            NamedBy::Others => reach_outside(&self.address, &self.means).await,
         }
     }
 

@@ -8,7 +8,7 @@ use stonechat_wire::drop::{Kind, ObjectName, Place};
 use stonechat_wire::exchange::NamedBy;
 use tokio::time::Instant;
 
-use super::super::outer::Trust;
+use super::super::means::Means;
 use super::DropError;
 use super::connector::Connector;
 use super::dav::Dav;
@@ -108,9 +108,9 @@ pub(super) enum Folder {
 
 impl Folder {
     /// The folder at an address, not looked at yet. Nothing where the address is no drop's.
-    pub(super) fn at(address: &str, trust: &Trust, by: NamedBy, mails: &SharedMails) -> Option<Self> {
+    pub(super) fn at(address: &str, means: &Means, by: NamedBy, mails: &SharedMails) -> Option<Self> {
         let place = Place::read(address)?;
-        let connector = Connector::new(address.to_owned(), trust.clone(), by);
+        let connector = Connector::new(address.to_owned(), means.clone(), by);
         match place.kind {
             Kind::Folder => Some(Self::Dav(Dav::at(connector, &place))),
             Kind::Mailbox => Mailbox::at(connector, &place, mails).map(Self::Mail),
