@@ -8,9 +8,10 @@ use anyhow::{Context as _, Result, ensure};
 use std::process::Command;
 
 /// Peers, the program that each runs, and Debian's package that has it.
-const PROGRAMS: [(&str, &str, &str); 2] = [
+const PROGRAMS: [(&str, &str, &str); 3] = [
     ("shadowsocks", "ss-tunnel", "shadowsocks-libev"),
     ("obfs4", "obfs4proxy", "obfs4proxy"),
+    ("stonechat-obfs4", "obfs4proxy", "obfs4proxy"),
 ];
 
 /// Runs the lab.

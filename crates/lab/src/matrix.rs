@@ -180,6 +180,7 @@ fn talk(cell: &Cell, router: &Arc<Router>, (onset, kills): Times) -> (Option<Dur
         Peer::StonechatDrop => ours::Face::Drop,
         Peer::StonechatMail => ours::Face::Mail,
         Peer::StonechatPlain => ours::Face::Plain,
+        Peer::StonechatBridge => ours::Face::Bridge,
         Peer::TlsBlocked => return (None, alone(cell, router, echo::Kind::TlsBlocked, (onset, kills))),
         Peer::TlsOwn => return (None, alone(cell, router, echo::Kind::TlsOwn, (onset, kills))),
         Peer::Adaptive => return (None, alone(cell, router, echo::Kind::Adaptive, (onset, kills))),

@@ -49,12 +49,14 @@ pub enum Peer {
     StonechatMail,
     /// The same with a relay at an address, without TLS.
     StonechatPlain,
+    /// The same by the relay's obfs4 bridge alone, with the real obfs4proxy at both ends.
+    StonechatBridge,
     /// Two ends that say what nobody keeps through a relay; no courier and no people.
     StonechatEphemeral,
 }
 
 /// All peers.
-pub const PEERS: [Peer; 17] = [
+pub const PEERS: [Peer; 18] = [
     Peer::TlsBlocked,
     Peer::TlsOwn,
     Peer::WebSocket,
@@ -71,6 +73,7 @@ pub const PEERS: [Peer; 17] = [
     Peer::StonechatDrop,
     Peer::StonechatMail,
     Peer::StonechatPlain,
+    Peer::StonechatBridge,
     Peer::StonechatEphemeral,
 ];
 
@@ -94,6 +97,7 @@ impl Peer {
             Self::StonechatDrop => "stonechat-drop",
             Self::StonechatMail => "stonechat-mail",
             Self::StonechatPlain => "stonechat-plain",
+            Self::StonechatBridge => "stonechat-obfs4",
             Self::StonechatEphemeral => "stonechat-ephemeral",
         }
     }
@@ -117,7 +121,8 @@ impl Peer {
             | Self::StonechatListed
             | Self::StonechatDrop
             | Self::StonechatMail
-            | Self::StonechatPlain => !matches!(load, Load::Stream),
+            | Self::StonechatPlain
+            | Self::StonechatBridge => !matches!(load, Load::Stream),
         }
     }
 }

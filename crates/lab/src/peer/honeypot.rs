@@ -94,6 +94,7 @@ pub(super) fn run_like_others(
         tls: (!is_plain).then_some(files),
         acme: None,
         front: None,
+        bridge: None,
         cover: CoverChoice::None,
         access: AccessChoice::Secret,
         lan: false,

@@ -36,6 +36,8 @@ use crate::router::Router;
 pub enum Face {
     /// Plain HTTP at an address.
     Plain,
+    /// An obfs4 bridge at an address, and nothing else.
+    Bridge,
     /// TLS at a name that is on no list, with a certificate of an authority that everybody here believes.
     Tls,
     /// That, and a second relay like it in a residential network, at another name: Ana has both.
@@ -62,7 +64,7 @@ impl Face {
             ("residential", HOME_ADDRESS, HOME_NAME),
         ];
         match self {
-            Self::Plain | Self::Tls | Self::Site => BOTH.first_chunk::<1>().expect("it has two"),
+            Self::Plain | Self::Bridge | Self::Tls | Self::Site => BOTH.first_chunk::<1>().expect("it has two"),
             Self::Two | Self::Hop | Self::Private => BOTH,
             Self::Listed => &[("hosting", OWN_ADDRESS, LISTED_NAME)],
             Self::Drop | Self::Mail => &[],
@@ -72,7 +74,14 @@ impl Face {
     /// Where there is no relay, but a drop.
     const fn drop(self) -> Option<&'static str> {
         match self {
-            Self::Plain | Self::Tls | Self::Two | Self::Hop | Self::Private | Self::Site | Self::Listed => None,
+            Self::Plain
+            | Self::Bridge
+            | Self::Tls
+            | Self::Two
+            | Self::Hop
+            | Self::Private
+            | Self::Site
+            | Self::Listed => None,
             Self::Drop => Some(DROP),
             Self::Mail => Some(MAILBOX),
         }
@@ -437,7 +446,7 @@ pub(crate) fn pass_on(data: &Path, routes: &[String]) {
     std::fs::write(data.join("relay.toml"), settings).unwrap();
 }
 
-/// A relay at two ports, whose route names it by name and by number; a plain one at one port by its number.
+/// A relay at two ports, whose route names it by name and by number; a plain one, or a bridge, at one port by its number.
 pub(super) fn start_relay(
     router: &Router,
     program: &Path,
@@ -450,6 +459,20 @@ pub(super) fn start_relay(
         let listen = format!("{at}:80");
         let words = ["relay", "run", "--data", text(data), "--listen", &listen];
         return start(router, host, program, None, &words, "route: ");
+    }
+    if face == Face::Bridge {
+        let bridge = format!("{at}:{SECOND_PORT}");
+        let words = [
+            "relay",
+            "run",
+            "--data",
+            text(data),
+            "--listen",
+            "127.0.0.1:0",
+            "--obfs4",
+            &bridge,
+        ];
+        return start(router, host, program, None, &words, "obfs4: ");
     }
     let (listen, also) = (format!("{at}:443"), format!("{at}:{SECOND_PORT}"));
     let public = format!("{name}:443,{listen},{also}");
