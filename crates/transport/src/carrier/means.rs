@@ -142,7 +142,8 @@ mod tests {
             assert!(Means::default().proxy_of(way).is_none(), "{way}");
         }
         assert!(!alone.looks_around() && !alone.has_proxy_also());
-        alone.dialer.attach().unwrap();
+        let _page = alone.dialer.attach().unwrap();
+        assert!(*alone.dialer.is_there().borrow());
         assert!(!*alone.browser().borrow(), "no browser dials");
     }
 
