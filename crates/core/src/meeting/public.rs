@@ -14,7 +14,7 @@ use crate::restore;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeSet;
-use stonechat_wire::address::is_drop;
+use stonechat_wire::address::{is_drop, shown as shown_address};
 use stonechat_wire::card::CardRelay;
 use stonechat_wire::envelope;
 use stonechat_wire::exchange::{Door, Errand};
@@ -200,9 +200,12 @@ fn write_deck(
         };
         hands.push(sealed(step, me, &standing, [first.clone(), second.clone()])?);
         let sql = "INSERT INTO public_hand(invite, number, first, second) VALUES (?, ?, ?, ?)";
-        step.tx
-            .prepare_cached(sql)?
-            .execute(params![id, number, first.address, second.address])?;
+        step.tx.prepare_cached(sql)?.execute(params![
+            id,
+            number,
+            shown_address(&first.address),
+            shown_address(&second.address)
+        ])?;
     }
     let sql = "UPDATE public_invite SET deck = ? WHERE id = ?";
     let deck = deck(step.time.seconds(), a_day, &hands);

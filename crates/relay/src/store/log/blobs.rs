@@ -201,9 +201,16 @@ impl Words {
     /// All blobs as the words leave them.
     pub(super) fn settle(self) -> Blobs {
         let mut blobs = Blobs::default();
+        let mut newest: BTreeMap<Key, u64> = BTreeMap::new();
+        let begun = self.begun.iter().map(|(key, blob)| (*key, blob.serial));
+        for (key, serial) in begun.chain(self.gone.iter().copied()) {
+            let known = newest.entry(key).or_default();
+            *known = serial.max(*known);
+        }
+        // An earlier blob of the same id means nothing, also where the later one was deleted.
         for (key, blob) in self.begun {
-            let is_older = blobs.by_key.get(&key).is_some_and(|other| other.serial > blob.serial);
-            if !is_older && !self.gone.contains(&(key, blob.serial)) {
+            let is_newest = newest.get(&key) == Some(&blob.serial);
+            if is_newest && !self.gone.contains(&(key, blob.serial)) {
                 blobs.insert(key, blob);
             }
         }

@@ -1,6 +1,6 @@
 //! The segment log on a disk that fails, and on a real one.
 
-use super::super::blobs::conformance as blob_conformance;
+use super::super::blobs::{BlobStore as _, NewBlob, conformance as blob_conformance};
 use super::super::conformance::{self, contents, counts, door, envelope, tag};
 use super::super::disk;
 use super::*;
@@ -42,6 +42,28 @@ fn it_keeps_blobs_as_a_store_does_blb_7() {
     blob_conformance::a_dropped_blob_is_gone_and_may_begin_again(fresh());
     blob_conformance::abandoning_takes_blobs_back(fresh());
     blob_conformance::blobs_go_when_their_life_is_over_or_they_stay_unfinished(fresh());
+}
+
+/// Found by losses of power in a longer history: the earlier one's record stands until its segment goes.
+#[test]
+fn a_blob_that_expired_is_not_back_after_a_start_where_its_successor_was_deleted_blb_7() {
+    let (disk, second) = (SimulatedDisk::new(1), Timestamp::from_seconds);
+    let mut log = on(&disk);
+    log.append(&envelope(1, 1, 1000)).unwrap();
+    log.begin_blob(&blob_conformance::blob(1, 2, 10)).unwrap();
+    log.sync().unwrap();
+    log.expire(second(20)).unwrap();
+    let again = NewBlob {
+        now: second(21),
+        ..blob_conformance::blob(1, 2, 1000)
+    };
+    log.begin_blob(&again).unwrap();
+    log.sync().unwrap();
+    log.drop_blob(&again.id).unwrap();
+    log.sync().unwrap();
+    assert_eq!(log.blob(&again.id), None);
+    drop(log);
+    assert_eq!(on(&disk).blob(&again.id), None);
 }
 
 #[test]

@@ -70,6 +70,8 @@ impl Promises {
     ) -> Result<(), StoreError> {
         if log.blob(&id(n)).is_none() {
             self.end(|promise| promise.n == n, calls);
+            // One that is begun again before its deletion was synced was never promised to be gone.
+            self.unsynced.retain(|promise| promise.n != n);
             self.doomed.insert(n, false);
         }
         log.begin_blob(&NewBlob {
