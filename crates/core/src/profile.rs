@@ -59,7 +59,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     listening::announce_all(step)?;
     outbox::send_all(step)?;
     invite::open_doors(step)?;
-    public::open_doors(step)?;
+    public::resume(step)?;
     introduce::resume(step)?;
     introduced::resume(step)?;
     restore::resume(step)?;

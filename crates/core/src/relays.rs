@@ -52,7 +52,7 @@ pub(crate) const TIMES: Times = Times::of(
 /// The person has added a relay. It is told of once it has greeted; one that answers already, at once (REL-4).
 pub(crate) fn added(step: &Step<'_, '_>, relay: RelayId, private: bool) -> Result<(), Stop> {
     let sql =
-        "UPDATE relay SET private = ?2, removed = 0, brought = 0, fresh = gone OR greeted_at IS NULL, added_at = ?3
+        "UPDATE relay SET private = ?2, removed = 0, brought = 0, dealt = 0, fresh = gone OR greeted_at IS NULL, added_at = ?3
                WHERE relay = ?1 RETURNING fresh";
     let which = params![relay.as_bytes(), private, step.time.0.cast_signed()];
     let fresh: bool = step.tx.query_row(sql, which, |row| row.get(0))?;
@@ -263,7 +263,7 @@ fn deal(step: &mut Step<'_, '_>, contact: &[u8; 32]) -> Result<Option<RelayId>, 
     }
     let sql = "SELECT relay FROM relay r WHERE own = 1 AND private = 1 AND near = 0 AND gone = 0 AND fresh = 0
                    AND NOT EXISTS (SELECT 1 FROM entrance e WHERE e.relay = r.relay AND e.contact = ?)
-               ORDER BY (SELECT count(*) FROM entrance e WHERE e.relay = r.relay), added_at, relay LIMIT 1";
+               ORDER BY dealt, (SELECT count(*) FROM entrance e WHERE e.relay = r.relay), added_at, relay LIMIT 1";
     let Some(relay) = listed(step, sql, [contact])?.pop() else {
         return Ok(None);
     };
@@ -444,7 +444,8 @@ fn forget_unused(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
         "SELECT 1 FROM relay WHERE relay = ?1 AND own = 0 AND chosen = 0 AND near = 0 AND (brought = 1 OR removed = 1)
                    AND NOT EXISTS (SELECT 1 FROM conversation_relay WHERE relay = ?1)
                    AND NOT EXISTS (SELECT 1 FROM listening WHERE relay = ?1)
-                   AND NOT EXISTS (SELECT 1 FROM outbox_relay WHERE relay = ?1 AND stored = 0)";
+                   AND NOT EXISTS (SELECT 1 FROM outbox_relay WHERE relay = ?1 AND stored = 0)
+                   AND NOT EXISTS (SELECT 1 FROM public_invite WHERE state <= 1 AND instr(relays, ?1) > 0)";
     if !step.tx.prepare_cached(sql)?.exists([id])? {
         return Ok(());
     }

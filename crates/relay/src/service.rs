@@ -374,7 +374,11 @@ impl<S: MailboxStore> Service<S> {
                     uses: 0,
                     card: card.into(),
                 };
-                let done = self.set_door(path, door, now);
+                let done = match self.may_put(from, door.card.len() as u64, now) {
+                    Ok(()) => self.set_door(path, door, now),
+                    // It is asked for again, as where there is no room.
+                    Err(_wait) => Err(Refusal::NoRoom),
+                };
                 self.answer_about_door(from, request, done);
             }
             ToRelay::CloseDoor { request, path, key } => {
@@ -543,7 +547,13 @@ impl<S: MailboxStore> Service<S> {
             Some(old) if (old.proof_hash, old.key_hash) != (door.proof_hash, door.key_hash) => {
                 return Err(Refusal::DoorTaken);
             }
-            Some(old) => return self.changed(|store| store.set_door(path, &Door { uses: old.uses, ..door })),
+            Some(old) => {
+                let more = door.card.len().saturating_sub(old.card.len()) as u64;
+                if more > 0 && !self.is_below(PUT_PERCENT_MAX, more) {
+                    return Err(Refusal::NoRoom);
+                }
+                return self.changed(|store| store.set_door(path, &Door { uses: old.uses, ..door }));
+            }
             None => {}
         }
         if self.store.total().doors >= self.limits.doors {

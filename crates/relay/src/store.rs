@@ -257,6 +257,7 @@ impl Ledger {
 #[cfg(test)]
 pub(crate) mod conformance {
     use super::*;
+    use stonechat_wire::hand::DECK_BYTES_MAX;
 
     pub(crate) const WIDE: Budget = Budget {
         envelopes: 1000,
@@ -364,6 +365,14 @@ pub(crate) mod conformance {
 
     pub(crate) fn doors_are_replaced_counted_and_closed(mut store: impl MailboxStore) {
         let path = DoorPath::from_bytes([4; 12]);
+        let full = Door {
+            card: vec![7; DECK_BYTES_MAX].into(),
+            ..door(8, 10)
+        };
+        store.set_door(path, &full).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.door(&path), Ok(Some(full)), "the largest there is");
+        store.close_door(&path).unwrap();
         store.set_door(path, &door(1, 10)).unwrap();
         store.set_door(path, &Door { uses: 3, ..door(2, 20) }).unwrap();
         store.sync().unwrap();

@@ -28,6 +28,11 @@ pub(crate) enum CommandError {
     NoLinking,
     #[error("there is no open link \"{0}\" into a group")]
     NoGroupLink(String),
+    #[error(
+        "a public invitation gives 4 to 64 relays and at most 256 pairs; none of them may be one that this profile uses, a \
+         dead drop, or one that is reached from less far than the invitation itself"
+    )]
+    NotGiven,
     #[error("there is no public invitation \"{0}\"; `public list` shows them")]
     NoPublic(String),
     #[error("this poll has no such choice, or takes only one")]
@@ -110,6 +115,7 @@ impl CommandError {
             | Self::Folder(..)
             | Self::NoPassphrase(_)
             | Self::NoChoice
+            | Self::NotGiven
             | Self::NoDrop
             | Self::NoSuchRelay
             | Self::SameContact

@@ -349,9 +349,9 @@ pub(crate) struct PublicMake {
     /// File with the relays to give, a route (stone:r...) a line: 4 to 64, none of them your own.
     #[arg(long, value_name = "FILE")]
     pub(crate) relays: PathBuf,
-    /// Lasts so many days.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=60))]
-    pub(crate) days: u16,
+    /// Lasts so many days (usually 30, or as many as there are pairs, so that each relay is given on one day).
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub(crate) days: Option<u16>,
     /// Gives so many pairs a day (usually: so that all relays are given once in that time).
     #[arg(long, value_name = "PAIRS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) a_day: Option<u16>,

@@ -146,8 +146,8 @@ pub struct Door {
     pub card: Vec<u8>,
 }
 
-/// A request to an invite's door.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request to an invite's door. Its proof is not printed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Knock {
     /// Core's name for this attempt.
     pub id: [u8; 16],
@@ -157,6 +157,12 @@ pub struct Knock {
     pub path: DoorPath,
     /// What opens it.
     pub proof: [u8; 16],
+}
+
+impl fmt::Debug for Knock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Knock({} hints)", self.hints.len())
+    }
 }
 
 /// One envelope that came out of a mailbox, not checked in any way.

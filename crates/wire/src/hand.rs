@@ -138,11 +138,11 @@ impl<'a> Deck<'a> {
         self.hands
     }
 
-    /// The hand that is dealt to a network of addresses at a time; none before the first day and after the last (PUB-3).
+    /// The hand that is dealt to a network of addresses at a time; none after the last day (PUB-3).
     ///
     /// Whoever does not have the deck cannot tell which network gets which.
     pub fn dealt(&self, now_s: u64, source: &[u8; 6]) -> Option<&'a [u8]> {
-        let day = self.day(now_s)?;
+        let day = self.day(now_s);
         let open = self.open_on(day);
         let key = sha256(&[b"stonechat/deck", self.hands]);
         let number = u64::from_be_bytes(first(&hmac(&key, &[&day.to_be_bytes(), source])));
@@ -150,10 +150,9 @@ impl<'a> Deck<'a> {
         open.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// The day of a time, counted from 0; nothing before the first.
-    pub fn day(&self, now_s: u64) -> Option<u32> {
-        let day = now_s.checked_sub(self.begins_s)? / DAY_S;
-        u32::try_from(day).ok()
+    /// The day of a time, counted from 0. Before the first it is the first: whose clock is right nobody knows.
+    pub fn day(&self, now_s: u64) -> u32 {
+        u32::try_from(now_s.saturating_sub(self.begins_s) / DAY_S).unwrap_or(u32::MAX)
     }
 
     /// The hands that are open on a day; none after the last.

@@ -638,6 +638,7 @@ export const en = {
       noProxy: 'The proxy of the settings does not answer, or does not let in.',
       noProgram: 'obfs4proxy, which dials bridges, is not installed or does not work.',
     },
+    fromPublic: 'From a public invitation: whoever read that knows it too.',
     dealtTo: (names: string) => `Given to: ${isolate(names)}`,
     relayWithholds: 'keeps messages back',
     withheld: 'A relay keeps messages back.',

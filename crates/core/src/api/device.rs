@@ -170,6 +170,8 @@ pub struct Relay {
     pub private: bool,
     /// When it answered last; absent: never yet.
     pub answered_at: Option<u64>,
+    /// A public invitation gave it: whoever read that knows it too.
+    pub from_public: bool,
     /// Contacts who were dealt it as their entrance, by name.
     pub dealt_to: Vec<String>,
     /// Where it does not answer: which ways were tried last, the newest first.

@@ -30,7 +30,7 @@ pub(super) fn opened_hand(link: &InviteLink, bytes: &[u8]) -> Result<Hand, Stop>
     Ok(hand)
 }
 
-/// Adds what is not known yet. Errors: [`Fault::TooMany`](crate::api::Fault::TooMany), and then none is added.
+/// Adds what is no own relay yet. Errors: [`Fault::TooMany`](crate::api::Fault::TooMany), and then none is added.
 pub(super) fn take(step: &mut Step<'_, '_>, hand: &Hand) -> Result<(), Stop> {
     for (dealt, private) in hand.relays.iter().zip([false, true]) {
         add(step, dealt, private)?;
@@ -39,7 +39,7 @@ pub(super) fn take(step: &mut Step<'_, '_>, hand: &Hand) -> Result<(), Stop> {
 }
 
 fn add(step: &mut Step<'_, '_>, dealt: &CardRelay, private: bool) -> Result<(), Stop> {
-    let sql = "SELECT 1 FROM relay WHERE relay = ? AND near = 0 AND removed = 0";
+    let sql = "SELECT 1 FROM relay WHERE relay = ? AND (near > 0 OR (own = 1 AND removed = 0))";
     if step.tx.prepare_cached(sql)?.exists([dealt.relay.as_bytes()])? {
         return Ok(());
     }
@@ -51,5 +51,7 @@ fn add(step: &mut Step<'_, '_>, dealt: &CardRelay, private: bool) -> Result<(), 
     };
     profile::use_relay(step, route)?;
     relays::added(step, dealt.relay, private)?;
+    let sql = "UPDATE relay SET dealt = 1 WHERE relay = ?";
+    step.tx.prepare_cached(sql)?.execute([dealt.relay.as_bytes()])?;
     restore::relay_given(step, dealt.relay)
 }

@@ -4,7 +4,7 @@
 //! when: which relay is dealt on which day. Who comes is told to nobody. Specified in `docs/protocol/24-public.md` (PUB).
 //! Invariant: this device never uses a relay that it deals.
 
-use super::{address_reach, own_relays};
+use super::{address_reach, reach};
 use crate::account::Account;
 use crate::api::{self, Event, Fault, InviteState, Reply};
 use crate::due::{Clock, Then, Times};
@@ -55,7 +55,7 @@ pub(crate) fn create(step: &mut Step<'_, '_>, wish: &api::PublicCreate) -> Resul
     }
     restore::is_over(step)?;
     let doors = door_relays(step)?;
-    let dealt = named(step, &wish.routes)?;
+    let dealt = named(step, &wish.routes, &doors)?;
     let a_day = a_day(wish, dealt.len())?;
     let sql = "SELECT count(*) FROM public_invite WHERE state <= 1";
     if step.tx.query_row::<u32, _, _>(sql, [], |row| row.get(0))? >= OPEN_MAX {
@@ -82,28 +82,26 @@ fn a_day(wish: &api::PublicCreate, relays: usize) -> Result<u16, Stop> {
     }
 }
 
-/// The relays where the door stands: those that may be named to anybody and know doors with decks.
+/// The relays where the door stands: own ones that anybody may be told of and that have answered, those that do so now first.
 fn door_relays(step: &Step<'_, '_>) -> Result<Vec<(RelayId, String)>, Stop> {
-    let sql = "SELECT address FROM relay WHERE relay = ?";
-    let mut found = Vec::new();
-    for relay in own_relays(step)? {
-        let address: String = step
-            .tx
-            .prepare_cached(sql)?
-            .query_row([relay.as_bytes()], |row| row.get(0))?;
-        if !is_drop(&address) && found.len() < HINTS_MAX {
-            found.push((relay, address));
-        }
-    }
+    let sql = "SELECT relay, address FROM relay
+               WHERE own = 1 AND near = 0 AND private = 0 AND removed = 0 AND greeted_at IS NOT NULL
+               ORDER BY gone, added_at, relay";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let known = rows.query_map([], |row| Ok((RelayId::from_bytes(row.get(0)?), row.get(1)?)))?;
+    let mut found: Vec<(RelayId, String)> = known.collect::<Result<_, _>>()?;
+    found.retain(|(_, address)| !is_drop(address));
+    found.truncate(HINTS_MAX);
     if found.is_empty() || !step.knows_time()? {
         return Err(Stop::Fault(Fault::NoRelay));
     }
     Ok(found)
 }
 
-/// The relays that are to be dealt, each once; none of them is this account's own.
-fn named(step: &Step<'_, '_>, routes: &[String]) -> Result<Vec<CardRelay>, Stop> {
-    let sql = "SELECT 1 FROM relay WHERE relay = ? AND own = 1";
+/// The relays that are to be dealt, each once; none of them is used here, and each is reached from as far as the doors are.
+fn named(step: &Step<'_, '_>, routes: &[String], doors: &[(RelayId, String)]) -> Result<Vec<CardRelay>, Stop> {
+    let sql = "SELECT 1 FROM relay WHERE relay = ? AND near = 0 AND removed = 0";
+    let least = doors.iter().map(|(_, address)| address_reach(address) as u8).max();
     let (mut seen, mut dealt) = (BTreeSet::new(), Vec::new());
     for text in routes.iter().take(*RELAYS.end() * 2) {
         let route = route_of(text).map_err(Stop::Fault)?;
@@ -114,8 +112,9 @@ fn named(step: &Step<'_, '_>, routes: &[String]) -> Result<Vec<CardRelay>, Stop>
             keys: None,
             lan: route.lan,
         };
-        let is_own = step.tx.prepare_cached(sql)?.exists([relay.relay.as_bytes()])?;
-        if is_own || !can_be_dealt(&relay) {
+        let is_used = step.tx.prepare_cached(sql)?.exists([relay.relay.as_bytes()])?;
+        let is_far = Some(reach(&relay) as u8) >= least;
+        if is_used || !is_far || !can_be_dealt(&relay) {
             return Err(Stop::Fault(Fault::BadParams));
         }
         if seen.insert(relay.relay) {
@@ -227,16 +226,31 @@ fn sealed(step: &Step<'_, '_>, me: &Account, standing: &Standing, relays: [CardR
     Ok(sealed.map_err(|_| Stop::Refused("hand"))?.into_bytes())
 }
 
-/// Asks for the doors of all that are open: after a start.
-pub(crate) fn open_doors(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+/// Asks for the doors of all that are open, and takes those down that were closed: after a start. Nobody has said that a relay
+/// has heard of it, and a door that stands deals on.
+pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let sql = "SELECT id FROM public_invite WHERE state <= 1 ORDER BY created_at, id";
-    ids(step, sql, [])?.iter().try_for_each(|id| open_door(step, id))
+    ids(step, sql, [])?.iter().try_for_each(|id| open_door(step, id))?;
+    let sql = "SELECT id FROM public_invite WHERE state = ? AND expires_at > ? ORDER BY created_at, id";
+    let revoked = params![InviteState::Revoked as u8, step.time.0.cast_signed()];
+    ids(step, sql, revoked)?.iter().try_for_each(|id| close_doors(step, id))
+}
+
+/// A relay is reached: it may have lost its disk. The decks are said once a day.
+pub(crate) fn greeted(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let sql = "SELECT id FROM public_invite WHERE state <= 1 AND instr(relays, ?1) > 0 AND
+               (said_at IS NULL OR said_at <= ?2 OR said_at > ?3) ORDER BY created_at, id";
+    let now = step.time.0;
+    let old = now.saturating_sub(DAY_S * 1000).cast_signed();
+    let which = params![relay.as_bytes(), old, now.cast_signed()];
+    ids(step, sql, which)?.iter().try_for_each(|id| open_door(step, id))
 }
 
 fn open_door(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     let standing = load(step, id)?;
-    let sql = "SELECT deck FROM public_invite WHERE id = ?";
-    let deck: Vec<u8> = step.tx.query_row(sql, [id], |row| row.get(0))?;
+    let sql = "UPDATE public_invite SET said_at = ? WHERE id = ? RETURNING deck";
+    let said = params![step.time.0.cast_signed(), id];
+    let deck: Vec<u8> = step.tx.query_row(sql, said, |row| row.get(0))?;
     for relay in standing.relays {
         step.errand(Errand::OpenDoor(Door {
             relay,
@@ -265,21 +279,24 @@ pub(crate) fn revoke(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     let id = hex::decode(id).ok().and_then(|id| id.try_into().ok());
     let id = id.ok_or(Stop::Fault(Fault::NotFound))?;
     if matches!(shown(step, &id)?.state, InviteState::Preparing | InviteState::Open) {
-        close(step, &id, InviteState::Revoked)?;
+        close_doors(step, &id)?;
+        step.tx
+            .execute("UPDATE public_invite SET deck = x'' WHERE id = ?", [id])?;
+        set_state(step, &id, InviteState::Revoked)?;
     }
     Ok(Reply::Done {})
 }
 
-/// Closes those whose days are over.
+/// Those whose days are over. The doors go by the relays' clocks: this device's may be wrong.
 pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let sql = "SELECT id FROM public_invite WHERE state <= 1 AND expires_at < ?";
     for id in ids(step, sql, [step.time.0.cast_signed()])? {
-        close(step, &id, InviteState::Expired)?;
+        set_state(step, &id, InviteState::Expired)?;
     }
     Ok(())
 }
 
-fn close(step: &mut Step<'_, '_>, id: &[u8; 16], state: InviteState) -> Result<(), Stop> {
+fn close_doors(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     let standing = load(step, id)?;
     for relay in standing.relays {
         step.errand(Errand::CloseDoor {
@@ -288,9 +305,7 @@ fn close(step: &mut Step<'_, '_>, id: &[u8; 16], state: InviteState) -> Result<(
             key: standing.key.clone(),
         });
     }
-    step.tx
-        .execute("UPDATE public_invite SET deck = x'' WHERE id = ?", [id])?;
-    set_state(step, id, state)
+    Ok(())
 }
 
 fn set_state(step: &mut Step<'_, '_>, id: &[u8; 16], state: InviteState) -> Result<(), Stop> {

@@ -77,7 +77,7 @@ fn account(db: &Connection) -> Result<Option<(Me, bool, bool, bool)>, StoreError
 
 fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT relay, address, own, withheld, private, answered_at FROM relay WHERE near = 0 AND removed = 0
+        "SELECT relay, address, own, withheld, private, dealt, answered_at FROM relay WHERE near = 0 AND removed = 0
          ORDER BY own DESC, added_at, relay",
     )?;
     let relays = statement.query_map([], |row| {
@@ -91,6 +91,7 @@ fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
             withholds: row.get::<_, u32>("withheld")? >= crate::watch::WITHHOLDS,
             private: row.get("private")?,
             answered_at: row.get::<_, Option<i64>>("answered_at")?.map(i64::unsigned_abs),
+            from_public: row.get("dealt")?,
             dealt_to: dealt_to(db, relay)?,
             tried: tried(db, live, relay)?,
         })

@@ -56,6 +56,7 @@ CREATE TABLE relay(
   lan          INTEGER NOT NULL DEFAULT 0,
   chosen       INTEGER NOT NULL DEFAULT 0, -- named by the person: a route, or an invitation that was taken up (DRP-19)
   private      INTEGER NOT NULL DEFAULT 0, -- own: named to contacts alone, one each (REL-5)
+  dealt        INTEGER NOT NULL DEFAULT 0, -- a public invitation gave it: whoever read that knows it too (PUB-5)
   brought      INTEGER NOT NULL DEFAULT 0, -- somebody else brought it into a conversation: named nowhere else (REL-2)
   removed      INTEGER NOT NULL DEFAULT 0, -- the person took it back: own no more (REL-3)
   fresh        INTEGER NOT NULL DEFAULT 1, -- has not greeted since the person added it: nobody is told of it (REL-4)
@@ -849,7 +850,8 @@ CREATE TABLE public_invite(
   deck         BLOB NOT NULL DEFAULT x'',-- as the doors have it; empty once it is closed
   state        INTEGER NOT NULL,         -- as api::InviteState
   created_at   INTEGER NOT NULL,         -- and the first day's beginning
-  expires_at   INTEGER NOT NULL
+  expires_at   INTEGER NOT NULL,
+  said_at      INTEGER                   -- when its doors were asked for last, slot clock
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX public_invite_open ON public_invite(expires_at, state) WHERE state <= 1;
 

@@ -6,13 +6,14 @@ use crate::forks::{change, number};
 use std::collections::BTreeSet;
 use stonechat_core::Input;
 use stonechat_core::api::{
-    AcceptanceState, Answer, ById, Command, Fault, InviteState, PublicCreate, PublicInvite, Query, RelayAdd, Reply,
+    AcceptanceState, Answer, ById, Command, Fault, How, InviteState, PublicCreate, PublicInvite, Query, RelayAdd,
+    Reply, Who,
 };
 use stonechat_wire::drop::drop_id;
 use stonechat_wire::envelope::{self, Envelope};
-use stonechat_wire::exchange::Errand;
+use stonechat_wire::exchange::{Errand, News};
 use stonechat_wire::hand::{Deck, HAND_BUCKET, Hand, deck};
-use stonechat_wire::ids::RelayId;
+use stonechat_wire::ids::{RelayId, Timestamp};
 use stonechat_wire::invite::{InviteLink, InviteSecret, ROLE_CLAIM, ROLE_HAND};
 use stonechat_wire::route::{RelayKeys, RelayRoute};
 
@@ -83,6 +84,13 @@ fn dealt(bench: &mut Bench, device: usize) -> Vec<(String, bool)> {
     let mut own = own(bench, device);
     own.retain(|(address, _)| address != "127.0.0.1:9");
     own
+}
+
+fn greets(bench: &mut Bench, device: usize, relay: RelayId) {
+    let time = Timestamp(bench.devices[device].now);
+    let outputs = bench.devices[device].step(Input::News(News::Greeting { relay, time }));
+    bench.release(device, outputs);
+    bench.settle();
 }
 
 fn take_up(bench: &mut Bench, device: usize, made: &PublicInvite) -> AcceptanceState {
@@ -204,6 +212,9 @@ fn its_door_stands_on_up_to_three_relays_of_the_account_pub_4() {
         let private = number == 10;
         bench.pass(1_000);
         bench.ask(0, Command::RelayAdd(RelayAdd { route, private })).unwrap();
+        if number < 13 {
+            greets(&mut bench, 0, relay(number));
+        }
     }
     let outputs = bench.devices[0].step(Input::Command(Command::PublicCreate(wish(routes(4), 3, None))));
     let stands = |errands: &[Errand]| -> Vec<RelayId> {
@@ -228,14 +239,89 @@ fn its_door_stands_on_up_to_three_relays_of_the_account_pub_4() {
     assert_eq!(outputs.errands.iter().filter(closed).count(), 3);
 }
 
+/// Closed while no relay heard of it: said again at each start, as long as a door could stand.
+#[test]
+fn one_that_was_closed_is_taken_down_at_each_start_until_its_days_are_over_pub_4() {
+    let mut bench = people(1);
+    let made = make(&mut bench, wish(routes(4), 2, None)).unwrap();
+    bench.ask(0, Command::PublicRevoke(ById { id: made.id })).unwrap();
+    assert_eq!(number(&mut bench, 0, "SELECT length(deck) FROM public_invite"), 0);
+    let closes = |bench: &mut Bench| {
+        let outputs = bench.devices[0].step(Input::Started);
+        let closed = |errand: &&Errand| matches!(errand, Errand::CloseDoor { .. });
+        outputs.errands.iter().filter(closed).count()
+    };
+    assert_eq!(closes(&mut bench), 1);
+    bench.pass(2 * DAY + 1_000);
+    assert_eq!(closes(&mut bench), 0);
+}
+
+#[test]
+fn a_relay_where_a_door_stands_is_kept_until_it_is_closed_pub_4() {
+    let mut bench = people(1);
+    let made = make(&mut bench, wish(routes(4), 2, None)).unwrap();
+    let id = hex::encode(relay_keys().id().as_bytes());
+    bench.ask(0, Command::RelayRemove(ById { id })).unwrap();
+    let closed = bench.devices[0].step(Input::Command(Command::PublicRevoke(ById { id: made.id })));
+    let at = |errand: &Errand| matches!(errand, Errand::CloseDoor { relay, .. } if *relay == relay_keys().id());
+    assert!(closed.errands.iter().any(at));
+    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM relay"), 1);
+}
+
+/// A relay may have lost its disk.
+#[test]
+fn a_relay_that_greets_is_given_the_deck_anew_once_a_day_pub_4() {
+    let mut bench = people(1);
+    make(&mut bench, wish(routes(4), 3, None)).unwrap();
+    bench.relay.doors.clear();
+    greets(&mut bench, 0, relay_keys().id());
+    assert!(bench.relay.doors.is_empty(), "it has just been said");
+    bench.pass(DAY);
+    bench.devices[0].now += DAY;
+    greets(&mut bench, 0, relay_keys().id());
+    assert_eq!(bench.relay.doors.len(), 1);
+}
+
+#[test]
+fn no_door_stands_on_a_relay_that_a_contact_has_lent_and_none_of_those_is_dealt_pub_4() {
+    let mut bench = people(1);
+    change(&mut bench, 0, "UPDATE relay SET own = 0");
+    assert_eq!(make(&mut bench, wish(routes(4), 3, None)).unwrap_err(), Fault::NoRelay);
+    change(&mut bench, 0, "UPDATE relay SET own = 1");
+    let route = route_to(4, &address(4));
+    let private = false;
+    bench.ask(0, Command::RelayAdd(RelayAdd { route, private })).unwrap();
+    change(
+        &mut bench,
+        0,
+        "UPDATE relay SET own = 0 WHERE address = '192.0.2.4:9735'",
+    );
+    let lent = make(&mut bench, wish(routes(5), 3, None));
+    assert_eq!(lent.unwrap_err(), Fault::BadParams);
+}
+
+#[test]
+fn what_is_reached_from_less_far_than_the_door_is_not_dealt_pub_4() {
+    let mut bench = people(1);
+    change(&mut bench, 0, "UPDATE relay SET address = '198.51.100.1:9735'");
+    for near in ["192.168.1.4:9735", "127.0.0.1:9735"] {
+        let with = [routes(4), vec![route_to(5, near)]].concat();
+        assert_eq!(make(&mut bench, wish(with, 3, None)).unwrap_err(), Fault::BadParams);
+    }
+    assert!(make(&mut bench, wish(routes(5), 3, None)).is_ok());
+}
+
 #[test]
 fn it_ends_with_its_days_or_when_it_is_closed_pub_4() {
     let mut bench = people(2);
     let made = make(&mut bench, wish(routes(4), 2, None)).unwrap();
     bench.pass(2 * DAY + 1_000);
     assert_eq!(publics(&mut bench)[0].state, InviteState::Expired);
-    assert!(bench.relay.doors.is_empty());
-    assert_eq!(number(&mut bench, 0, "SELECT length(deck) FROM public_invite"), 0);
+    assert_eq!(
+        bench.relay.doors.len(),
+        1,
+        "it goes by the relay's clock: this one may be wrong"
+    );
     assert_eq!(publics(&mut bench)[0].days, made.days, "what was dealt is still known");
     let made = make(&mut bench, wish(routes(4), 2, None)).unwrap();
     bench
@@ -286,6 +372,44 @@ fn it_can_be_taken_up_again_and_gives_what_it_gives_on_that_day_pub_6() {
     let all: BTreeSet<String> = dealt(&mut bench, 1).into_iter().map(|(address, _)| address).collect();
     assert_eq!(all, (1..=4).map(address).collect());
     assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM acceptance"), 1);
+}
+
+/// Whoever read the same link knows it too: that one stands with it says nothing.
+#[test]
+fn an_entrance_of_ones_own_is_dealt_before_one_that_a_public_invitation_gave_pub_5() {
+    let mut bench = people(2);
+    let made = make(&mut bench, wish(routes(4), 2, None)).unwrap();
+    assert_eq!(take_up(&mut bench, 1, &made), AcceptanceState::Dealt);
+    assert_eq!(bench.numbers(1, "SELECT dealt FROM relay ORDER BY dealt"), [0, 1, 1]);
+    bench.pass(1_000);
+    let (route, private) = (route_to(9, &address(9)), true);
+    bench.ask(1, Command::RelayAdd(RelayAdd { route, private })).unwrap();
+    let second = (1..=4).find(|n| address(*n) == made.days[0][1]).unwrap();
+    for entrance in [relay(second), relay(9)] {
+        greets(&mut bench, 1, entrance);
+    }
+    let invite = bench.invite(0, Who::One, How::Plain);
+    bench.accept(1, &invite.link, None).unwrap();
+    bench.pass(DAY / 24);
+    let dealt = "SELECT count(*) FROM entrance e JOIN relay r USING (relay) WHERE r.address = '192.0.2.9:9735'";
+    assert_eq!(number(&mut bench, 1, dealt), 1);
+    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM entrance"), 1);
+}
+
+#[test]
+fn one_that_was_only_lent_becomes_ones_own_and_a_near_one_is_left_alone_pub_5() {
+    let mut bench = people(2);
+    let made = make(&mut bench, wish(routes(4), 2, None)).unwrap();
+    for n in 1..=4 {
+        let (route, private) = (route_to(n, &address(n)), false);
+        bench.ask(1, Command::RelayAdd(RelayAdd { route, private })).unwrap();
+    }
+    change(&mut bench, 1, "UPDATE relay SET own = 0 WHERE address <> '127.0.0.1:9'");
+    let near = format!("UPDATE relay SET near = 1 WHERE address = '{}'", made.days[0][1]);
+    change(&mut bench, 1, &near);
+    assert_eq!(take_up(&mut bench, 1, &made), AcceptanceState::Dealt);
+    assert_eq!(dealt(&mut bench, 1), [(made.days[0][0].clone(), false)]);
+    assert_eq!(number(&mut bench, 1, "SELECT count(*) FROM relay WHERE near = 1"), 1);
 }
 
 #[test]

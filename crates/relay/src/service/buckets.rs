@@ -28,7 +28,11 @@ impl Source {
             }
             std::net::IpAddr::V6(address) => {
                 let [a, b, c, d, e, f, ..] = address.octets();
-                Self([a, b, c, d, e, f])
+                match [a, b] {
+                    // 6to4 (RFC 3056): an IPv4 address is a whole network of these.
+                    [0x20, 0x02] => Self([c, d, e, 0, 0, 0]),
+                    _ => Self([a, b, c, d, e, f]),
+                }
             }
         }
     }

@@ -382,9 +382,14 @@ fn a_deck_deals_by_day_and_network_and_is_not_used_up_pub_3() {
         assert_eq!(hand.len(), HAND_BUCKET);
         hand.first().copied()
     };
-    assert_eq!(knock(begins_s - 1, "192.0.2.1", 2), None, "before the first day");
     assert_eq!(knock(begins_s, "192.0.2.1", 3), None, "another proof");
     let first = knock(begins_s, "192.0.2.1", 2);
+    assert_eq!(knock(begins_s - 1_000, "192.0.2.1", 2), first, "before the first day");
+    assert_eq!(
+        knock(begins_s, "2002:c000:0201::1", 2),
+        first,
+        "6to4 is its IPv4 network"
+    );
     assert!(first.is_some_and(|hand| hand < 2));
     assert!(
         (0..100).all(|n| knock(begins_s + n, &format!("192.0.2.{n}"), 2) == first),
@@ -407,6 +412,41 @@ fn a_deck_deals_by_day_and_network_and_is_not_used_up_pub_3() {
         .unwrap()
         .uses;
     assert_eq!(uses, 3, "counting ends, answering does not");
+}
+
+#[test]
+fn a_door_that_grows_finds_no_room_and_decks_are_counted_as_puts_are_rly_28() {
+    let hands = |count: u8| -> Vec<u8> { deck(START.seconds(), 1, &vec![vec![1; HAND_BUCKET]; count.into()]) };
+    let limits = Limits {
+        total_bytes: 40_000,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    let answered = |frame: FromRelay| [to(ANA, frame)];
+    let open = answered(FromRelay::DoorOpen { request: 7 });
+    let full = answered(FromRelay::Refused {
+        request: 7,
+        why: Refusal::NoRoom,
+    });
+    assert_eq!(relay.say(ANA, door_with(1, 2, 100, hands(20))), open);
+    assert_eq!(relay.say(ANA, door_with(1, 2, 100, hands(90))), full);
+    assert_eq!(
+        relay.say(ANA, door_with(1, 2, 100, hands(20))),
+        open,
+        "as large as it was"
+    );
+    let limits = Limits {
+        source_bytes_max: 100_000,
+        source_bytes_per_s: 1,
+        ..Limits::default()
+    };
+    let mut relay = World::with(limits);
+    assert_eq!(relay.say(ANA, door_with(1, 2, 100, hands(150))), open);
+    assert_eq!(
+        relay.say(ANA, door_with(1, 2, 100, hands(150))),
+        full,
+        "too much for one source"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{Event, InviteState, PublicCreate, PublicInvite};
+use stonechat_daemon::types::{Event, Fault, InviteState, PublicCreate, PublicInvite};
 use tokio::time::Instant;
 
 use super::{find, meeting};
@@ -25,16 +25,24 @@ pub(super) async fn run(client: &mut Client, wish: Public) -> Result<(), Command
 async fn make(client: &mut Client, make: &PublicMake) -> Result<(), CommandError> {
     let file = fs::read_to_string(&make.relays)
         .map_err(|error| CommandError::File(make.relays.display().to_string(), error))?;
+    let routes: Vec<String> = file.split_whitespace().map(str::to_owned).collect();
+    if !(4..=64).contains(&routes.len()) {
+        return Err(CommandError::NotGiven);
+    }
     let wish = PublicCreate {
-        routes: file.split_whitespace().map(str::to_owned).collect(),
-        days: make.days,
+        days: make.days.unwrap_or_else(|| days_of(routes.len())),
+        routes,
         a_day: make.a_day,
     };
     client.subscribe().await?;
     if client.is_own() {
         client.connected_before(Instant::now() + PATIENCE).await?;
     }
-    let mut made: PublicInvite = client.call("public.create", &wish).await?;
+    let made = client.call("public.create", &wish).await;
+    let mut made: PublicInvite = made.map_err(|error| match error {
+        CommandError::Refused(why) if why.kind == Fault::BadParams => CommandError::NotGiven,
+        other => other,
+    })?;
     made.state = door_state(client, &made).await?;
     if make.json {
         return show::json_line(&made);
@@ -47,6 +55,11 @@ async fn make(client: &mut Client, make: &PublicMake) -> Result<(), CommandError
          and in the end all of them. They are not used by you",
     );
     Ok(())
+}
+
+/// So many that each relay is given on one day, and 30 at most.
+fn days_of(relays: usize) -> u16 {
+    u16::try_from(relays / 2).unwrap_or(u16::MAX).clamp(1, 30)
 }
 
 /// Waits a little for a relay to set the door up.

@@ -47,7 +47,12 @@ fn line(relay: &Relay) -> String {
         true => String::new(),
         false => format!("  given to: {}", dealt.join(", ")),
     };
-    format!("{id}  {}{dealt}", words(relay))
+    let public = if relay.from_public {
+        "  from a public invitation: whoever read that knows it too"
+    } else {
+        ""
+    };
+    format!("{id}  {}{dealt}{public}", words(relay))
 }
 
 /// Address, whose it is, and how it is.

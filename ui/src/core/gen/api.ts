@@ -2167,6 +2167,10 @@ private: boolean,
  */
 answeredAt: number | null, 
 /**
+ * A public invitation gave it: whoever read that knows it too.
+ */
+fromPublic: boolean, 
+/**
  * Contacts who were dealt it as their entrance, by name.
  */
 dealtTo: Array<string>, 

@@ -59,9 +59,11 @@ for (const lang of ['en', 'ru'] as const) {
       await expect(page.getByText(words.connection.relayNever).last()).toBeVisible();
       await page.evaluate(() => {
         window.mock!.backend.relays.at(-1)!.dealtTo = ['Bo', 'Cy'];
+        window.mock!.backend.relays.at(-1)!.fromPublic = true;
         window.mock!.backend.emit({ kind: 'statusChanged' });
       });
       await expect(page.getByText(words.connection.dealtTo('Bo, Cy'))).toBeVisible();
+      await expect(page.getByText(words.connection.fromPublic)).toBeVisible();
       await expectAccessibleIn(page, lang);
       await page.getByRole('button', { name: words.settings.takeBackOf('192.0.2.7:4180') }).tap();
       await expectAccessibleIn(page, lang);

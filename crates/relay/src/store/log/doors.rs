@@ -12,7 +12,7 @@ use super::segments::Stand;
 use crate::store::Door;
 
 /// What stands before a door's card in its record: the proof's hash, its uses and the key's hash.
-const FIXED: usize = 68;
+pub(super) const FIXED: usize = 68;
 
 /// A door, but for its card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,14 @@
 //! and its own place too, so bytes that somebody put inside an envelope, or that stand where they did not stand
 //! before, are no record. The files themselves are the log's job.
 
+use stonechat_wire::hand::DECK_BYTES_MAX;
 use stonechat_wire::ids::Timestamp;
 
 /// Length of what stands before a record's body.
 pub(crate) const HEAD: usize = 45;
-/// Longest body: a blob's chunk behind its number.
-pub(crate) const BODY_MAX: usize = 65_538;
+/// Longest body: a door with a full deck.
+pub(crate) const BODY_MAX: usize = super::doors::FIXED + DECK_BYTES_MAX;
+const _: () = assert!(BODY_MAX >= 65_538, "a chunk of a blob, with its number");
 /// Length of one copy of a segment's head; there are two, so that one flipped bit costs nothing.
 const SEGMENT_HEAD_COPY: usize = 32;
 /// Where a segment's records begin.
