@@ -437,12 +437,13 @@ pub const SMOKE: [(&str, [Through; 3]); 8] = [
 pub const SMOKE_PEERS: [Peer; 3] = [Peer::TlsBlocked, Peer::WebSocket, Peer::Stonechat];
 
 /// What is asked besides, of people and probers: through what, and whether anything is listed.
-pub const SMOKE_PEOPLE: [(&str, Peer, Through, bool); 5] = [
+pub const SMOKE_PEOPLE: [(&str, Peer, Through, bool); 6] = [
     ("ru-invite-reader", Peer::StonechatTwo, Through::All, true),
     ("ru-insider-10pct", Peer::StonechatPrivate, Through::All, true),
     ("ru-honeypot-relay", Peer::StonechatTwo, Through::All, false),
     ("ru-honeypot-relay", Peer::Stonechat, Through::Some, false),
-    ("cn-probe", Peer::StonechatPlain, Through::Some, true),
+    ("cn-probe", Peer::StonechatPlain, Through::All, false),
+    ("cn-probe", Peer::Obfs4, Through::Some, true),
 ];
 
 /// What a row of [`SMOKE_PEOPLE`] breaks.

@@ -7,12 +7,9 @@ use std::collections::BTreeMap;
 
 use stonechat_wire::ids::{DoorPath, Timestamp};
 
-use super::record::{HEAD, Head, Kind};
+use super::record::{DOOR_FIXED as FIXED, HEAD, Head, Kind};
 use super::segments::Stand;
 use crate::store::Door;
-
-/// What stands before a door's card in its record: the proof's hash, its uses and the key's hash.
-pub(super) const FIXED: usize = 68;
 
 /// A door, but for its card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,9 @@ use stonechat_wire::ids::Timestamp;
 /// Length of what stands before a record's body.
 pub(crate) const HEAD: usize = 45;
 /// Longest body: a door with a full deck.
-pub(crate) const BODY_MAX: usize = super::doors::FIXED + DECK_BYTES_MAX;
+pub(crate) const BODY_MAX: usize = DOOR_FIXED + DECK_BYTES_MAX;
+/// What stands before a door's card in its record: the proof's hash, its uses and the key's hash.
+pub(crate) const DOOR_FIXED: usize = 68;
 const _: () = assert!(BODY_MAX >= 65_538, "a chunk of a blob, with its number");
 /// Length of one copy of a segment's head; there are two, so that one flipped bit costs nothing.
 const SEGMENT_HEAD_COPY: usize = 32;
