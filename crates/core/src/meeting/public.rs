@@ -2,7 +2,7 @@
 //!
 //! In: relays that the person names, and for how long. Out: a door with a deck on up to three own relays, and who sees what
 //! when: which relay is dealt on which day. Who comes is told to nobody. Specified in `docs/protocol/24-public.md` (PUB).
-//! Invariant: this device never uses a relay that it deals.
+//! Invariant: nothing is dealt that this device used before, and by dealing it begins to use nothing.
 
 use super::{address_reach, reach};
 use crate::account::Account;
@@ -226,8 +226,8 @@ fn sealed(step: &Step<'_, '_>, me: &Account, standing: &Standing, relays: [CardR
     Ok(sealed.map_err(|_| Stop::Refused("hand"))?.into_bytes())
 }
 
-/// Asks for the doors of all that are open, and takes those down that were closed: after a start. Nobody has said that a relay
-/// has heard of it, and a door that stands deals on.
+/// After a start: asks for the doors of all that are open, and takes those down that were closed, for what was said of that
+/// may not have been heard, and a door that stands deals on.
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let sql = "SELECT id FROM public_invite WHERE state <= 1 ORDER BY created_at, id";
     ids(step, sql, [])?.iter().try_for_each(|id| open_door(step, id))?;
