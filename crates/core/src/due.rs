@@ -94,13 +94,14 @@ impl Times {
 type Due = fn(&mut Step<'_, '_>) -> Result<(), Stop>;
 
 /// What time itself asks for, in this order, and when it has something to do.
-const PARTS: [(Due, &[Times]); 23] = [
+const PARTS: [(Due, &[Times]); 24] = [
     (epochs::follow_others, &[epochs::SEVERAL_ROOTS]),
     (again::do_due, &[again::TIMES]),
     (restore::take_due, &[restore::TAKE_TIMES]),
     (restore::ask_due, &[restore::ASK_TIMES]),
     (invite::expire, &[invite::OPEN_TIMES, invite::USED_TIMES]),
     (public::expire, &[public::TIMES]),
+    (public::say_ahead, &[public::AHEAD_TIMES]),
     (accept::expire, &[accept::TIMES]),
     (link::expire, &[link::TIMES]),
     (own::spread_due, &[own::SPREAD_TIMES]),

@@ -83,7 +83,6 @@ fn greeting(step: &mut Step<'_, '_>, relay: RelayId, time: Timestamp) -> Result<
     }
     renewal::reached(step, relay)?;
     relays::greeted(step, relay)?;
-    meeting::public::greeted(step, relay)?;
     outbox::wider::look_soon(step, relay)?;
     group::behind::relay_reached(step)?;
     group::supply::renew_old(step, time)?;

@@ -140,12 +140,11 @@ impl<'a> Deck<'a> {
 
     /// The hand that is dealt to a network of addresses at a time; none after the last day (PUB-3).
     ///
-    /// Whoever does not have the deck cannot tell which network gets which.
+    /// Whoever does not have the day's hands cannot tell which network gets which, and other days change nothing of it.
     pub fn dealt(&self, now_s: u64, source: &[u8; 6]) -> Option<&'a [u8]> {
-        let day = self.day(now_s);
-        let open = self.open_on(day);
-        let key = sha256(&[b"stonechat/deck", self.hands]);
-        let number = u64::from_be_bytes(first(&hmac(&key, &[&day.to_be_bytes(), source])));
+        let open = self.open_on(self.day(now_s));
+        let key = sha256(&[b"stonechat/deck", &open.concat()]);
+        let number = u64::from_be_bytes(first(&hmac(&key, &[source])));
         let index = number.checked_rem(open.len() as u64)?;
         open.get(usize::try_from(index).ok()?).copied()
     }
@@ -161,15 +160,27 @@ impl<'a> Deck<'a> {
         let hands = self.hands.chunks_exact(HAND_BUCKET);
         hands.skip(day.saturating_mul(a_day)).take(a_day).collect()
     }
+
+    /// So many of its days from that of a time on, as a door has them: what is open on each of them is the same as in the whole
+    /// (PUB-4). None after the last.
+    pub fn ahead(&self, now_s: u64, days: u32) -> Option<Vec<u8>> {
+        let from = self.day(now_s);
+        let hands: Vec<&[u8]> = (from..from.saturating_add(days))
+            .flat_map(|day| self.open_on(day))
+            .collect();
+        let begins_s = self.begins_s.saturating_add(u64::from(from).saturating_mul(DAY_S));
+        let a_day = self.a_day.min(u16::try_from(hands.len()).unwrap_or(u16::MAX));
+        (!hands.is_empty()).then(|| deck(begins_s, a_day, &hands))
+    }
 }
 
 /// The deck of these sealed hands, as a door has it. In: at most [`HANDS_MAX`], [`HAND_BUCKET`] bytes each.
-pub fn deck(begins_s: u64, a_day: u16, hands: &[Vec<u8>]) -> Vec<u8> {
+pub fn deck(begins_s: u64, a_day: u16, hands: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut out = Vec::from([VERSION]);
     out.put(&begins_s.to_be_bytes());
     out.put(&a_day.to_be_bytes());
     out.put_count(hands.len());
-    hands.iter().for_each(|hand| out.put(hand));
+    hands.iter().for_each(|hand| out.put(hand.as_ref()));
     out
 }
 

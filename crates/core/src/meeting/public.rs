@@ -18,7 +18,7 @@ use stonechat_wire::address::{is_drop, shown as shown_address};
 use stonechat_wire::card::CardRelay;
 use stonechat_wire::envelope;
 use stonechat_wire::exchange::{Door, Errand};
-use stonechat_wire::hand::{DAY_S, HAND_BUCKET, HANDS_MAX, Hand, can_be_dealt, deck};
+use stonechat_wire::hand::{DAY_S, Deck, HAND_BUCKET, HANDS_MAX, Hand, can_be_dealt, deck};
 use stonechat_wire::ids::{DoorKey, DoorPath, RelayId, Timestamp};
 use stonechat_wire::invite::{HINTS_MAX, InviteLink, InviteSecret, ROLE_HAND, account_pin};
 
@@ -28,6 +28,8 @@ pub(crate) const OPEN_MAX: u32 = 4;
 const RELAYS: std::ops::RangeInclusive<usize> = 4..=64;
 /// Days that one lasts (PUB-4).
 const DAYS: std::ops::RangeInclusive<u16> = 1..=60;
+/// Days whose hands a door is given: today's, and those of so long as this device may be away (PUB-4).
+const DAYS_AHEAD: u32 = 7;
 
 /// When the next one expires.
 pub(crate) const TIMES: Times = Times {
@@ -35,6 +37,16 @@ pub(crate) const TIMES: Times = Times {
     latest: None,
     clock: Clock::Slot,
     after_ms: 1,
+    far_ms: 0,
+    then: Then::Wake,
+};
+
+/// When the doors are given the next days' hands.
+pub(crate) const AHEAD_TIMES: Times = Times {
+    soonest: "SELECT min(said_at) FROM public_invite WHERE state <= 1",
+    latest: Some("SELECT max(said_at) FROM public_invite WHERE state <= 1"),
+    clock: Clock::Slot,
+    after_ms: DAY_S * 1000,
     far_ms: 0,
     then: Then::Wake,
 };
@@ -236,13 +248,12 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     ids(step, sql, revoked)?.iter().try_for_each(|id| close_doors(step, id))
 }
 
-/// A relay is reached: it may have lost its disk. The decks are said once a day.
-pub(crate) fn greeted(step: &mut Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
-    let sql = "SELECT id FROM public_invite WHERE state <= 1 AND instr(relays, ?1) > 0 AND
-               (said_at IS NULL OR said_at <= ?2 OR said_at > ?3) ORDER BY created_at, id";
+/// Once a day the doors are given the next days' hands. A relay that lost its disk has them again by this.
+pub(crate) fn say_ahead(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let sql = "SELECT id FROM public_invite WHERE state <= 1 AND (said_at <= ? OR said_at > ?) ORDER BY created_at, id";
     let now = step.time.0;
     let old = now.saturating_sub(DAY_S * 1000).cast_signed();
-    let which = params![relay.as_bytes(), old, now.cast_signed()];
+    let which = params![old, now.cast_signed()];
     ids(step, sql, which)?.iter().try_for_each(|id| open_door(step, id))
 }
 
@@ -250,7 +261,11 @@ fn open_door(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     let standing = load(step, id)?;
     let sql = "UPDATE public_invite SET said_at = ? WHERE id = ? RETURNING deck";
     let said = params![step.time.0.cast_signed(), id];
-    let deck: Vec<u8> = step.tx.query_row(sql, said, |row| row.get(0))?;
+    let all: Vec<u8> = step.tx.query_row(sql, said, |row| row.get(0))?;
+    let all = Deck::decode(&all).map_err(|_| Stop::Refused("deck"))?;
+    let Some(deck) = all.ahead(step.time.seconds(), DAYS_AHEAD) else {
+        return Ok(());
+    };
     for relay in standing.relays {
         step.errand(Errand::OpenDoor(Door {
             relay,

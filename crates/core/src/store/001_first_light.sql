@@ -847,13 +847,14 @@ CREATE TABLE public_invite(
   code         TEXT NOT NULL,
   reach        INTEGER NOT NULL,         -- as of invite
   a_day        INTEGER NOT NULL,         -- hands a day
-  deck         BLOB NOT NULL DEFAULT x'',-- as the doors have it; empty once it is closed
+  deck         BLOB NOT NULL DEFAULT x'',-- all days; empty once it is closed
   state        INTEGER NOT NULL,         -- as api::InviteState
   created_at   INTEGER NOT NULL,         -- and the first day's beginning
   expires_at   INTEGER NOT NULL,
   said_at      INTEGER                   -- when its doors were asked for last, slot clock
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX public_invite_open ON public_invite(expires_at, state) WHERE state <= 1;
+CREATE INDEX public_invite_said ON public_invite(said_at) WHERE state <= 1;
 
 -- What is dealt by them: hand by hand, by address.
 CREATE TABLE public_hand(

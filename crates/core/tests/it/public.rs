@@ -270,16 +270,67 @@ fn a_relay_where_a_door_stands_is_kept_until_it_is_closed_pub_4() {
 
 /// A relay may have lost its disk.
 #[test]
-fn a_relay_that_greets_is_given_the_deck_anew_once_a_day_pub_4() {
+fn a_door_is_said_anew_once_a_day_and_no_oftener_pub_4() {
     let mut bench = people(1);
     make(&mut bench, wish(routes(4), 3, None)).unwrap();
     bench.relay.doors.clear();
+    bench.pass(DAY - 60_000);
     greets(&mut bench, 0, relay_keys().id());
-    assert!(bench.relay.doors.is_empty(), "it has just been said");
-    bench.pass(DAY);
-    bench.devices[0].now += DAY;
-    greets(&mut bench, 0, relay_keys().id());
+    assert!(bench.relay.doors.is_empty(), "it was said less than a day ago");
+    bench.pass(60_000);
     assert_eq!(bench.relay.doors.len(), 1);
+    bench.relay.doors.clear();
+    // A clock that was ahead does not keep it from being said.
+    change(
+        &mut bench,
+        0,
+        &format!("UPDATE public_invite SET said_at = said_at + {}", 40 * DAY),
+    );
+    bench.pass(120_000);
+    assert_eq!(bench.relay.doors.len(), 1);
+}
+
+/// What somebody from a network gets at the door now: the addresses of all hands that are dealt.
+fn at_the_door(bench: &Bench, made: &PublicInvite) -> BTreeSet<String> {
+    let secret = InviteLink::parse(&made.link).unwrap().secret;
+    let (_, bytes) = &bench.relay.doors[&secret.path()];
+    let (door, now_s) = (Deck::decode(bytes).unwrap(), bench.devices[0].now / 1000);
+    let sources = (0..=255).map(|n| [10, n, 0, 0, 0, 0]);
+    let hands = sources.filter_map(|source| door.dealt(now_s, &source));
+    hands
+        .flat_map(|hand| opened(&secret, hand).relays.map(|relay| relay.address))
+        .collect()
+}
+
+fn hands_behind(bench: &Bench, made: &PublicInvite) -> usize {
+    let path = InviteLink::parse(&made.link).unwrap().secret.path();
+    Deck::decode(&bench.relay.doors[&path].1).unwrap().bytes().len() / HAND_BUCKET
+}
+
+#[test]
+fn a_door_has_the_hands_of_seven_days_alone_and_deals_on_each_day_that_days_pub_4() {
+    let mut bench = people(1);
+    let made = make(&mut bench, wish(routes(40), 20, Some(3))).unwrap();
+    for (day, left) in made.days.iter().zip((1..=20).rev()) {
+        let of_the_day: BTreeSet<String> = day.iter().cloned().collect();
+        assert_eq!(at_the_door(&bench, &made), of_the_day, "{left}");
+        assert_eq!(hands_behind(&bench, &made), 3 * left.min(7), "{left}");
+        bench.pass(DAY);
+    }
+    assert!(at_the_door(&bench, &made).is_empty());
+}
+
+/// While its device is away a door goes on for the days it has, then answers nobody until the device is back.
+#[test]
+fn a_door_outlives_its_device_by_seven_days_and_goes_on_when_it_is_back_pub_4() {
+    let mut bench = people(1);
+    let made = make(&mut bench, wish(routes(40), 20, Some(2))).unwrap();
+    bench.devices[0].now += 6 * DAY;
+    assert_eq!(at_the_door(&bench, &made), made.days[6].iter().cloned().collect());
+    bench.devices[0].now += DAY;
+    assert!(at_the_door(&bench, &made).is_empty());
+    bench.pass(1);
+    assert_eq!(at_the_door(&bench, &made), made.days[7].iter().cloned().collect());
 }
 
 #[test]

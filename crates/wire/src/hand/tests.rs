@@ -136,14 +136,46 @@ fn a_network_is_dealt_one_hand_a_day_and_all_of_them_the_days_hands_pub_3() {
     let other = super::deck(1_000_000, 4, &hands(7));
     let other = Deck::decode(&other).unwrap();
     let differs = |n: u8| deck.dealt(1_000_000, &[n; 6]) != other.dealt(1_000_000, &[n; 6]);
-    assert!((0..50).any(differs), "who gets which follows from all of the deck");
+    assert!(!(0..50).any(differs), "the day's hands alone say who gets which");
+    let mut others = hands(4);
+    others[3][1] = 9;
+    let other = super::deck(1_000_000, 4, &others);
+    let other = Deck::decode(&other).unwrap();
+    let differs = |n: u8| deck.dealt(1_000_000, &[n; 6]) != other.dealt(1_000_000, &[n; 6]);
+    assert!((0..50).any(differs), "and all of them");
+}
+
+#[test]
+fn what_a_door_has_of_the_days_ahead_deals_as_the_whole_deck_does_pub_4() {
+    let bytes = deck(1_000_000, 2, &hands(9));
+    let whole = Deck::decode(&bytes).unwrap();
+    let ahead = |now_s, days| whole.ahead(now_s, days).unwrap();
+    assert_eq!(ahead(0, 60), bytes, "before the first day");
+    assert_eq!(ahead(1_000_000 + DAY_S, 2), deck(1_000_000 + DAY_S, 2, &hands(9)[2..6]));
+    let today = ahead(1_000_000 + DAY_S + 5, 2);
+    let today = Deck::decode(&today).unwrap();
+    for hour in 24..72 {
+        let now_s = 1_000_000 + hour * 3600;
+        let same = |n: u8| today.dealt(now_s, &[n; 6]) == whole.dealt(now_s, &[n; 6]);
+        assert!((0..50).all(same), "{hour}");
+    }
+    assert!(
+        today.dealt(1_000_000 + 3 * DAY_S, &[1; 6]).is_none(),
+        "no more than it was given"
+    );
+    // The last day may have fewer.
+    assert_eq!(
+        ahead(1_000_000 + 4 * DAY_S, 7),
+        deck(1_000_000 + 4 * DAY_S, 1, &hands(9)[8..])
+    );
+    assert!(whole.ahead(1_000_000 + 5 * DAY_S, 7).is_none() && whole.ahead(u64::MAX, 7).is_none());
 }
 
 #[test]
 fn what_is_no_deck_is_refused_pub_2() {
     assert!(Deck::decode(&[1; crate::card::CARD_BUCKET]).is_err(), "a card");
     assert!(Deck::decode(&[]).is_err());
-    assert!(Deck::decode(&deck(1, 1, &[])).is_err(), "no hands");
+    assert!(Deck::decode(&deck(1, 1, &hands(0))).is_err(), "no hands");
     assert!(Deck::decode(&deck(1, 0, &hands(2))).is_err(), "none a day");
     assert!(
         Deck::decode(&deck(1, 3, &hands(2))).is_err(),
