@@ -27,7 +27,7 @@ use stonechat_wire::address::NEAR;
 use stonechat_wire::card::{Answer, CardRelay, Claim, ClaimSealed, ContactCard, HOW_SPOKEN, Verdict};
 use stonechat_wire::envelope::{self, Envelope};
 use stonechat_wire::exchange::{Errand, Knock, NamedBy};
-use stonechat_wire::hand::HAND_BUCKET;
+use stonechat_wire::hand::{HAND_BUCKET, Hand};
 use stonechat_wire::ids::{AccountId, DoorPath, RelayId};
 use stonechat_wire::invite::{InviteLink, LinkError, ROLE_CARD, ROLE_CLAIM, account_pin, answer_role};
 
@@ -41,6 +41,8 @@ struct Acceptance {
     words: Option<String>,
     state: u8,
     claim: Option<[u8; 32]>,
+    /// How many doors have given something else than what the link names.
+    wrong: u8,
 }
 
 /// Takes up a link.
@@ -168,11 +170,19 @@ pub(crate) fn knock(step: &mut Step<'_, '_>, id: [u8; 16], link: &InviteLink) {
     }));
 }
 
+/// The same, those last that have been believed wrongly.
+fn knock_on(step: &mut Step<'_, '_>, acceptance: &Acceptance) {
+    let mut link = acceptance.link.clone();
+    let wrong = usize::from(acceptance.wrong).checked_rem(link.hints.len());
+    link.hints.rotate_left(wrong.unwrap_or_default());
+    knock(step, acceptance.id, &link);
+}
+
 /// Knocks at every door that has not answered: after a start.
 pub(crate) fn knock_all(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     for id in knocking(step)? {
         let acceptance = load(step, &id)?;
-        knock(step, id, &acceptance.link);
+        knock_on(step, &acceptance);
     }
     Ok(())
 }
@@ -195,7 +205,10 @@ pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Res
         return Ok(());
     }
     if card.len() == HAND_BUCKET {
-        return be_dealt(step, &id, &acceptance.link, card);
+        let Ok(hand) = dealt::opened_hand(&acceptance.link, card) else {
+            return was_wrong(step, acceptance);
+        };
+        return be_dealt(step, &id, &hand);
     }
     let went = step.attempt(|step| {
         let card = opened_card(&acceptance.link, card)?;
@@ -207,19 +220,30 @@ pub(crate) fn knocked(step: &mut Step<'_, '_>, id: [u8; 16], card: &[u8]) -> Res
     })?;
     match went {
         Ok(()) => Ok(()),
-        Err(_wrong_card) => set_state(step, &id, AcceptanceState::CardWrong),
+        Err(_wrong_card) => was_wrong(step, acceptance),
     }
 }
 
+/// Another relay of the link may say what it names; each is asked once more (MEET-4).
+fn was_wrong(step: &mut Step<'_, '_>, mut acceptance: Acceptance) -> Result<(), Stop> {
+    acceptance.wrong = acceptance.wrong.saturating_add(1);
+    if usize::from(acceptance.wrong) >= acceptance.link.hints.len() {
+        return set_state(step, &acceptance.id, AcceptanceState::CardWrong);
+    }
+    let sql = "UPDATE acceptance SET wrong = ? WHERE id = ?";
+    step.tx
+        .prepare_cached(sql)?
+        .execute(params![acceptance.wrong, acceptance.id])?;
+    knock_on(step, &acceptance);
+    Ok(())
+}
+
 /// The door is a public invitation's: it has given two relays (PUB-5).
-fn be_dealt(step: &mut Step<'_, '_>, id: &[u8; 16], link: &InviteLink, hand: &[u8]) -> Result<(), Stop> {
-    let Ok(hand) = dealt::opened_hand(link, hand) else {
-        return set_state(step, id, AcceptanceState::CardWrong);
-    };
+fn be_dealt(step: &mut Step<'_, '_>, id: &[u8; 16], hand: &Hand) -> Result<(), Stop> {
     if step.knows_time()? && hand.expires_at_s < step.time.seconds() {
         return set_state(step, id, AcceptanceState::Expired);
     }
-    match step.attempt(|step| dealt::take(step, &hand))? {
+    match step.attempt(|step| dealt::take(step, hand))? {
         Ok(()) => set_state(step, id, AcceptanceState::Dealt),
         Err(_no_room) => set_state(step, id, AcceptanceState::NoRoom),
     }
@@ -521,7 +545,7 @@ pub(crate) fn retry(step: &mut Step<'_, '_>, wish: &api::AcceptRetry) -> Result<
         }
         state if state == AcceptanceState::DoorSpent as u8 => {
             set_state(step, &id, AcceptanceState::Saved)?;
-            knock(step, id, &acceptance.link);
+            knock_on(step, &acceptance);
         }
         _on_its_way => {}
     }
@@ -588,11 +612,17 @@ fn load(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<Acceptance, Stop> {
 }
 
 fn find(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<Option<Acceptance>, Stop> {
-    let sql = "SELECT link, words, state, claim FROM acceptance WHERE id = ?";
+    let sql = "SELECT link, words, state, claim, wrong FROM acceptance WHERE id = ?";
     let row = step.tx.prepare_cached(sql)?.query_row([id], |row| {
-        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+        ))
     });
-    let Some((link, words, state, claim)) = row.optional()? else {
+    let Some((link, words, state, claim, wrong)) = row.optional()? else {
         return Ok(None);
     };
     let link = InviteLink::parse(&link).map_err(|_| Stop::Refused("own link"))?;
@@ -602,6 +632,7 @@ fn find(step: &Step<'_, '_>, id: &[u8; 16]) -> Result<Option<Acceptance>, Stop> 
         words,
         state,
         claim,
+        wrong,
     }))
 }
 

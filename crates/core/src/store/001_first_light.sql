@@ -880,6 +880,7 @@ CREATE TABLE acceptance(
   offer        BLOB,                     -- what the claim says (own card, Welcome), to seal it anew with other words
   claim        BLOB,                     -- SHA-256 of the claim sent
   relay        BLOB,
+  wrong        INTEGER NOT NULL DEFAULT 0, -- doors that gave something else than what the link names (MEET-4)
   created_at   INTEGER NOT NULL,
   expires_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -6,8 +6,8 @@ use crate::forks::{change, number};
 use std::collections::BTreeSet;
 use stonechat_core::Input;
 use stonechat_core::api::{
-    AcceptanceState, Answer, ById, Command, Fault, How, InviteState, PublicCreate, PublicInvite, Query, RelayAdd,
-    Reply, Who,
+    Accept, AcceptanceState, Answer, ById, Command, Fault, How, InviteState, PublicCreate, PublicInvite, Query,
+    RelayAdd, Reply, Who,
 };
 use stonechat_wire::drop::drop_id;
 use stonechat_wire::envelope::{self, Envelope};
@@ -494,6 +494,62 @@ fn where_there_is_no_room_for_both_none_is_added_pub_5() {
     change(&mut bench, 1, "DELETE FROM relay WHERE address = '192.0.2.161:9735'");
     assert_eq!(take_up(&mut bench, 1, &made), AcceptanceState::Dealt);
     assert_eq!(own(&mut bench, 1).len(), 64);
+}
+
+fn knocks(errands: &[Errand]) -> Vec<Vec<String>> {
+    let knocks = errands.iter().filter_map(|errand| match errand {
+        Errand::Knock(knock) => Some(knock.hints.clone()),
+        _ => None,
+    });
+    knocks.collect()
+}
+
+/// One relay of the link gives rubbish: the next is asked, also after a start; where all do, that is the end.
+#[test]
+fn what_one_relay_of_a_link_gives_wrongly_another_may_give_rightly_meet_4() {
+    let mut bench = people(2);
+    for number in 10..12 {
+        let route = route_to(number, &address(number));
+        bench.pass(1_000);
+        bench
+            .ask(0, Command::RelayAdd(RelayAdd { route, private: false }))
+            .unwrap();
+        greets(&mut bench, 0, relay(number));
+    }
+    let made = make(&mut bench, wish(routes(4), 3, None)).unwrap();
+    let [first, second, third] = ["127.0.0.1:9".to_owned(), address(10), address(11)];
+    let link = made.code.clone();
+    let wrong = |bench: &mut Bench, id, card: Vec<u8>| {
+        let outputs = bench.devices[1].step(Input::News(News::Knocked { id, card }));
+        knocks(&outputs.errands)
+    };
+    for ends_well in [true, false] {
+        let accept = Command::Accept(Accept {
+            link: link.clone(),
+            spoken_words: None,
+        });
+        let outputs = bench.devices[1].step(Input::Command(accept));
+        assert_eq!(knocks(&outputs.errands), [[&first, &second, &third].map(Clone::clone)]);
+        let id: [u8; 16] = hex::decode(bench.acceptance(1).id).unwrap().try_into().unwrap();
+        let asked = wrong(&mut bench, id, vec![1; HAND_BUCKET]);
+        assert_eq!(asked, [[&second, &third, &first].map(Clone::clone)]);
+        assert_eq!(bench.acceptance(1).state, AcceptanceState::Saved);
+        let outputs = bench.devices[1].step(Input::Started);
+        assert_eq!(knocks(&outputs.errands), [[&second, &third, &first].map(Clone::clone)]);
+        // Of the length of a card, too.
+        let asked = wrong(&mut bench, id, vec![1; 16_384]);
+        assert_eq!(asked, [[&third, &first, &second].map(Clone::clone)]);
+        if ends_well {
+            let secret = InviteLink::parse(&link).unwrap().secret;
+            let (_, bytes) = bench.relay.doors[&secret.path()].clone();
+            let hand = Deck::decode(&bytes).unwrap().open_on(0)[0].to_vec();
+            assert!(wrong(&mut bench, id, hand).is_empty());
+            assert_eq!(bench.acceptance(1).state, AcceptanceState::Dealt);
+        } else {
+            assert!(wrong(&mut bench, id, vec![1; HAND_BUCKET]).is_empty());
+            assert_eq!(bench.acceptance(1).state, AcceptanceState::CardWrong);
+        }
+    }
 }
 
 /// Replaces all hands behind the door.

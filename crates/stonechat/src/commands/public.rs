@@ -52,7 +52,8 @@ async fn make(client: &mut Client, make: &PublicMake) -> Result<(), CommandError
     meeting::note_reach(made.state, made.reach);
     show::note(
         "whoever reads it is given two of these relays, and so is a censor: each day it learns those of that day, \
-         and in the end all of them. They are not used by you",
+         and in the end all of them. They are not used by you. Start this device once a week: the door has the next \
+         seven days' relays, and then answers nobody",
     );
     Ok(())
 }
