@@ -13,7 +13,7 @@ use crate::near;
 use crate::outbox;
 use crate::own;
 use crate::query;
-use crate::relays;
+use crate::relays::{self, ways::Route};
 use crate::restore;
 use crate::safety;
 use crate::step::{Step, Stop};
@@ -54,6 +54,7 @@ pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     for (route, keys, by) in relays {
         step.errand(Errand::UseRelay(route, keys, by));
     }
+    relays::ways::resume(step)?;
     renewal::unreached(step, None)?;
     near::resume(step)?;
     listening::announce_all(step)?;
@@ -155,8 +156,16 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, wish: &api::RelayAdd) -> Result
         None => route_of(&wish.route)?,
     };
     let relay = route.relay;
+    let is = relays::ways::given(step, &route)?;
+    if matches!(is, Route::OneMore) {
+        step.event(Event::StatusChanged {});
+        return Ok(Reply::Done {});
+    }
     use_relay(step, route)?;
     relays::added(step, relay, wish.private)?;
+    if matches!(is, Route::Moved) {
+        relays::ways::tell_move(step, relay)?;
+    }
     restore::relay_given(step, relay)?;
     Ok(Reply::Done {})
 }

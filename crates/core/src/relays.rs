@@ -6,6 +6,8 @@
 //! Invariants: a relay of somebody else's that was brought into a conversation is named nowhere else; a conversation keeps
 //! its last relay, whatever is said.
 
+pub(crate) mod ways;
+
 use crate::account;
 use crate::api::{Event, Fault, Reply};
 use crate::conversation::{self, Conversation, Sealed, epochs};
@@ -183,6 +185,12 @@ fn tell_in(step: &mut Step<'_, '_>, group: &Gid) -> Result<(), Stop> {
         number: step.next_number("relays_number")?,
     };
     conversation::tell(step, &of, Kind::Relays, &brought.encode())?;
+    let said = "UPDATE conversation_relay SET moved = 0 WHERE group_id = ? AND relay = ?";
+    for relay in &wanted {
+        step.tx
+            .prepare_cached(said)?
+            .execute(params![of.group, relay.as_bytes()])?;
+    }
     is_newest(step, &of, me, brought.number)?;
     take_in(step, &of, me, &brought, &wanted)
 }
@@ -222,7 +230,17 @@ fn is_news(step: &Step<'_, '_>, of: &Conversation, me: AccountId, wanted: &[Rela
     let here: BTreeSet<RelayId> = listed(step, sql, [of.group])?.into_iter().collect();
     let sql = "SELECT relay FROM conversation_relay WHERE group_id = ? AND taken_at IS NULL AND by = ?";
     let mine = listed(step, sql, params![of.group, me.as_bytes()])?;
-    Ok(wanted.iter().any(|relay| !here.contains(relay)) || mine.iter().any(|relay| !wanted.contains(relay)))
+    let sql = "SELECT relay FROM conversation_relay WHERE group_id = ? AND taken_at IS NULL AND moved = 1";
+    let moved = listed(step, sql, [of.group])?;
+    let is_said = |relay: &RelayId| here.contains(relay) && !moved.contains(relay);
+    Ok(!wanted.iter().all(is_said) || mine.iter().any(|relay| !wanted.contains(relay)))
+}
+
+/// A relay of the person's is somewhere else now.
+fn moved_here(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let sql = "UPDATE conversation_relay SET moved = 1 WHERE relay = ?";
+    step.tx.prepare_cached(sql)?.execute([relay.as_bytes()])?;
+    Ok(())
 }
 
 /// The entrance of a contact: the one that was dealt, or a new one where there is none (REL-5).
@@ -293,6 +311,7 @@ pub(crate) fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, bod
     for named in &brought.relays {
         if room_for(step, named.relay)? {
             used.push(use_brought(step, named)?);
+            ways::heard(step, by.account, named)?;
         }
     }
     take_in(step, from, by.account, &brought, &used)

@@ -33,7 +33,7 @@ mod splits;
 mod tries;
 mod truck;
 
-pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX, PROXY_MAX};
+pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX, PROXY_MAX, TOLD_MAX};
 pub use browser::{by_browser, is_by_browser};
 use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
@@ -460,7 +460,7 @@ impl Courier {
         let (has_browser, has_proxy) = (self.has_browser, self.has_proxy);
         if let Some(relay) = self.relay(route.relay) {
             let is_new = !relay.is_wanted();
-            relay.learn(now, route, keys, worked.as_deref());
+            relay.learn(now, route, keys, by, worked.as_deref());
             relay.named_by(by);
             if let Some(place) = &place {
                 relay.remember_place(place);

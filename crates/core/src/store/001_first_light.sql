@@ -77,6 +77,14 @@ CREATE TABLE relay(
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX relay_near ON relay(near, gone);
+-- Further addresses of a relay (REL-7).
+CREATE TABLE relay_way(
+  relay        BLOB NOT NULL REFERENCES relay(relay) ON DELETE CASCADE,
+  address      TEXT NOT NULL,
+  by           BLOB,                     -- the account that said it; NULL: given by the person
+  said_at      INTEGER NOT NULL,         -- slot clock
+  PRIMARY KEY(relay, address)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE contact(
   account      BLOB PRIMARY KEY,         -- account_id, 32
@@ -211,6 +219,7 @@ CREATE TABLE conversation_relay(
   relay        BLOB NOT NULL REFERENCES relay(relay),
   by           BLOB,                     -- the account that brought it (REL-1); NULL: named at the beginning
   taken_at     INTEGER,                  -- taken back then, slot clock: read, and put to no more (REL-3)
+  moved        INTEGER NOT NULL DEFAULT 0, -- mine: where it is now has not been said here (REL-7)
   heard        INTEGER NOT NULL DEFAULT 0, -- when something of somebody else's came here last: ten minutes since 1970, device clock (OUT-3)
   PRIMARY KEY(group_id, relay)
 ) STRICT, WITHOUT ROWID;

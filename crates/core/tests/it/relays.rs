@@ -513,3 +513,142 @@ fn what_no_relay_has_stored_goes_elsewhere_soon_after_one_is_lost_out_11() {
     bench.pass(2_000);
     assert!(last(&bench, 0).relays.contains(&third));
 }
+
+/// The addresses at which a device was told to use a relay, since its start.
+fn addresses_of(device: &Device, relay: RelayId) -> Vec<(String, NamedBy)> {
+    let named = device.told.iter().filter_map(|errand| match errand {
+        Errand::UseRelay(route, _, by) if route.relay == relay => Some((route.address.clone(), *by)),
+        _ => None,
+    });
+    named.collect()
+}
+
+fn at(number: u8, port: u16) -> String {
+    format!("192.0.2.{number}:{port}")
+}
+
+/// The person gives a route with another address of relay 8.
+fn gives(bench: &mut Bench, device: usize, address: &str) {
+    let route = RelayRoute {
+        address: address.into(),
+        relay: other(8),
+        secret: Some([8; 16]),
+        lan: false,
+    }
+    .to_text();
+    let wish = api::RelayAdd { route, private: false };
+    bench.ask(device, Command::RelayAdd(wish)).unwrap();
+    bench.pass(MINUTE);
+}
+
+fn starts(bench: &mut Bench, device: usize) {
+    bench.devices[device].told.clear();
+    bench.devices[device].core.forget();
+    let outputs = bench.devices[device].step(Input::Started);
+    bench.release(device, outputs);
+    bench.settle();
+}
+
+#[test]
+fn where_a_relay_has_moved_to_is_told_and_the_old_address_stays_a_way_rel_7() {
+    let mut bench = Bench::friends();
+    brings(&mut bench, 0, 8);
+    gives(&mut bench, 0, &at(8, 443));
+    let told = addresses_of(&bench.devices[1], other(8));
+    assert_eq!(told, [(at(8, 9735), NamedBy::Others), (at(8, 443), NamedBy::Others)]);
+    let newest = "SELECT max(number) FROM relays_said";
+    let said = number(&mut bench, 0, newest);
+    bench.pass(DAY);
+    assert_eq!(number(&mut bench, 0, newest), said, "it is said once");
+    starts(&mut bench, 0);
+    let both = [(at(8, 443), NamedBy::Person), (at(8, 9735), NamedBy::Person)];
+    assert_eq!(addresses_of(&bench.devices[0], other(8)), both);
+    starts(&mut bench, 1);
+    assert_eq!(
+        addresses_of(&bench.devices[1], other(8)),
+        told,
+        "what it is named by stays"
+    );
+    // Back where it was: told again, and no address stands twice.
+    gives(&mut bench, 0, &at(8, 9735));
+    starts(&mut bench, 0);
+    let back = [(at(8, 9735), NamedBy::Person), (at(8, 443), NamedBy::Person)];
+    assert_eq!(addresses_of(&bench.devices[0], other(8)), back);
+    // Away a second time, by the relay that is the other's own too.
+    adds(&mut bench, 1, 8, false);
+    gives(&mut bench, 0, &at(8, 8443));
+    greets(&mut bench, 0, other(8));
+    bench.pass(MINUTE);
+    starts(&mut bench, 1);
+    let told = addresses_of(&bench.devices[1], other(8));
+    assert_eq!(told, [(at(8, 9735), NamedBy::Person), (at(8, 8443), NamedBy::Others)]);
+}
+
+#[test]
+fn a_move_of_a_relay_that_is_not_reached_is_told_once_it_greets_rel_7() {
+    let mut bench = Bench::friends();
+    brings(&mut bench, 0, 8);
+    is_gone(&mut bench, 0, other(8));
+    gives(&mut bench, 0, &at(8, 443));
+    assert_eq!(addresses_of(&bench.devices[1], other(8)).len(), 1);
+    greets(&mut bench, 0, other(8));
+    bench.pass(MINUTE);
+    assert_eq!(addresses_of(&bench.devices[1], other(8)).len(), 2);
+}
+
+#[test]
+fn a_bridge_to_a_relay_of_ones_own_is_one_way_more_and_told_to_nobody_rel_7() {
+    let mut bench = Bench::friends();
+    brings(&mut bench, 0, 8);
+    let bridge = format!("obfs4://192.0.2.8:9443/{}", "A".repeat(70));
+    gives(&mut bench, 0, &bridge);
+    bench.pass(DAY);
+    assert_eq!(
+        addresses_of(&bench.devices[1], other(8)),
+        [(at(8, 9735), NamedBy::Others)]
+    );
+    starts(&mut bench, 0);
+    let both = [(at(8, 9735), NamedBy::Person), (bridge, NamedBy::Person)];
+    assert_eq!(addresses_of(&bench.devices[0], other(8)), both);
+    takes_back(&mut bench, 0, other(8)).unwrap();
+    bench.pass(40 * DAY);
+    assert_eq!(number(&mut bench, 0, "SELECT count(*) FROM relay_way"), 0);
+}
+
+/// Somebody who says ever new addresses is kept one, and takes no place of what others say, nor of the person's.
+#[test]
+fn of_a_relay_two_addresses_that_others_say_are_kept_one_of_each_rel_7() {
+    let mut bench = circle(4);
+    let ways = |bench: &mut Bench| {
+        starts(bench, 0);
+        let mut all: Vec<String> = addresses_of(&bench.devices[0], other(8))
+            .into_iter()
+            .map(|(way, _)| way)
+            .collect();
+        all.sort();
+        all
+    };
+    adds(&mut bench, 0, 8, true);
+    for device in [1, 2] {
+        adds(&mut bench, device, 8, false);
+        greets(&mut bench, device, other(8));
+    }
+    for port in 1..=9 {
+        gives(&mut bench, 1, &at(8, 100 + port));
+    }
+    gives(&mut bench, 2, &at(8, 201));
+    assert_eq!(ways(&mut bench), [at(8, 109), at(8, 201), at(8, 9735)]);
+    adds(&mut bench, 3, 8, false);
+    greets(&mut bench, 3, other(8));
+    gives(&mut bench, 3, &at(8, 301));
+    assert_eq!(
+        ways(&mut bench),
+        [at(8, 201), at(8, 301), at(8, 9735)],
+        "the oldest makes room"
+    );
+    for port in 1..=4 {
+        gives(&mut bench, 0, &at(8, 400 + port));
+    }
+    let all = [at(8, 201), at(8, 301), at(8, 402), at(8, 403), at(8, 404)];
+    assert_eq!(ways(&mut bench), all, "of mine the one it is named by, and two");
+}

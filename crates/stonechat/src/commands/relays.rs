@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use stonechat_daemon::types::{ById, Missed, Relay, RelayAdd, Status, Tried};
+use stonechat_wire::address::is_bridge;
+use stonechat_wire::route::RelayRoute;
 use tokio::time::Instant;
 
 use super::drops;
@@ -130,7 +132,16 @@ async fn add(client: &mut Client, add: &RelaysAdd) -> Result<(), CommandError> {
     };
     let _: Value = client.call("relay.add", &wish).await?;
     show::note("contacts hear of it by themselves, once it has answered");
+    if add.route.as_deref().is_some_and(is_bridge_route) {
+        show::note(
+            "where this relay is among yours by another address, the bridge is one more way for this device alone",
+        );
+    }
     Ok(())
+}
+
+fn is_bridge_route(route: &str) -> bool {
+    RelayRoute::parse(route).is_ok_and(|route| is_bridge(&route.address))
 }
 
 async fn remove(client: &mut Client, which: &str) -> Result<(), CommandError> {

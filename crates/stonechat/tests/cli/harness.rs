@@ -126,6 +126,13 @@ impl Relay {
         self.process = None;
     }
 
+    /// The same relay on another port.
+    pub fn move_away(&mut self) {
+        self.stop();
+        self.listen = format!("127.0.0.1:{}", free_port());
+        self.restart();
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

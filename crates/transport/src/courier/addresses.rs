@@ -2,13 +2,15 @@
 //! on this network (LAN-3), and those that a browser dials (DIAL-1) or a proxy leads to (PRX-4).
 //!
 //! In: ways as they become known, and which one answered. Out: whom to dial, in turn. At most [`ADDRESSES_MAX`] of routes,
-//! one from before (WAY-2), [`NEAR_MAX`] near ones, [`BROWSER_MAX`] by a browser and
+//! [`TOLD_MAX`] that others said (REL-7), one from before (WAY-2), [`NEAR_MAX`] near ones, [`BROWSER_MAX`] by a browser and
 //! [`PROXY_MAX`] through a proxy; the oldest of its kind makes room, but never one that is in use.
 
 use stonechat_wire::address::{Around, is_bridge, is_drop, split};
 
 /// Most ways to one relay that routes name.
 pub const ADDRESSES_MAX: usize = 8;
+/// Most further ways to one relay that others say: two addresses with all of their places (REL-7).
+pub const TOLD_MAX: usize = 8;
 /// Most addresses of one relay on the local network.
 pub const NEAR_MAX: usize = 2;
 
@@ -21,6 +23,7 @@ pub const PROXY_MAX: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Route,
+    Told,
     Before,
     Near,
     Browser,
@@ -31,6 +34,7 @@ impl Source {
     const fn most(self) -> usize {
         match self {
             Self::Route => ADDRESSES_MAX,
+            Self::Told => TOLD_MAX,
             Self::Before => 1,
             Self::Near => NEAR_MAX,
             Self::Browser => BROWSER_MAX,
@@ -126,6 +130,13 @@ impl Addresses {
             known.source = Source::Route;
         } else {
             self.push(place, Source::Route, in_use);
+        }
+    }
+
+    /// One that others say of a relay that is known.
+    pub(super) fn add_told(&mut self, place: String, in_use: bool) {
+        if !self.contains(&place) {
+            self.push(place, Source::Told, in_use);
         }
     }
 
@@ -256,6 +267,23 @@ mod tests {
         addresses.add_near("10.0.0.1:50".into(), None, true);
         addresses.add_near("10.0.0.1:51".into(), None, true);
         assert!(addresses.contains("10.0.0.1:49"));
+    }
+
+    #[test]
+    fn what_others_say_takes_the_place_of_no_address_of_a_route_rel_7() {
+        let mut addresses = of(&["a:1", "b:1"]);
+        for port in 1..50 {
+            addresses.add_told(format!("192.0.2.1:{port}"), false);
+        }
+        assert_eq!(addresses.len(), 2 + TOLD_MAX);
+        assert!(addresses.contains("a:1") && addresses.contains("b:1") && addresses.contains("192.0.2.1:49"));
+        addresses.add_told("a:1".into(), false);
+        addresses.add("192.0.2.1:49".into(), false);
+        assert_eq!(
+            addresses.of_routes().collect::<Vec<_>>(),
+            ["a:1", "b:1", "192.0.2.1:49"]
+        );
+        assert_eq!(addresses.len(), 2 + TOLD_MAX);
     }
 
     #[test]

@@ -344,8 +344,17 @@ impl Relay {
         }
     }
 
-    /// Takes a route; one with a new secret or address is tried at once.
-    pub(super) fn learn(&mut self, now: Timestamp, route: RelayRoute, keys: Option<RelayKeys>, worked: Option<&str>) {
+    /// Takes a route; one with a new secret or address is tried at once. What others say of a relay that is known is one
+    /// way more, which takes the place of none that it has (REL-7).
+    pub(super) fn learn(
+        &mut self,
+        now: Timestamp,
+        route: RelayRoute,
+        keys: Option<RelayKeys>,
+        by: NamedBy,
+        worked: Option<&str>,
+    ) {
+        let is_told = by == NamedBy::Others && self.addresses.of_routes().next().is_some();
         let ways = ways(&route.address);
         let is_new = self.secret != route.secret || ways.iter().any(|way| !self.addresses.contains(way));
         self.near = None;
@@ -353,7 +362,11 @@ impl Relay {
         self.keys = keys.filter(|keys| keys.id() == self.id).or_else(|| self.keys.take());
         for way in ways {
             let is_first = worked == Some(way.as_str()) && !self.addresses.contains(&way);
-            self.addresses.add(way.clone(), self.is_in_use());
+            if is_told {
+                self.addresses.add_told(way.clone(), self.is_in_use());
+            } else {
+                self.addresses.add(way.clone(), self.is_in_use());
+            }
             if is_first && !self.is_in_use() {
                 self.addresses.turn_to(&way);
             }

@@ -1,0 +1,133 @@
+//! A relay that moves: its further addresses, beside the one that it is named by.
+//!
+//! In: a route to a relay that is known already, what others say of one. Out: rows, one way more for the courier; whoever
+//! talks with us there is told of a move (REL-7). The keys are the relay's, so a wrong address costs a try and nothing else.
+//! Invariant: what others say takes the place of nothing that the person said, and of no address that a relay is named by.
+
+use super::{all_due, moved_here};
+use crate::step::{Step, Stop};
+use rusqlite::{OptionalExtension, params};
+use stonechat_wire::address::{NEAR, is_bridge, is_drop};
+use stonechat_wire::card::CardRelay;
+use stonechat_wire::exchange::{Errand, NamedBy};
+use stonechat_wire::ids::{AccountId, RelayId};
+use stonechat_wire::route::RelayRoute;
+
+/// Further addresses of one relay that the person has given, the newest (REL-7).
+pub(crate) const WAYS_GIVEN_MAX: u32 = 2;
+/// ... that others have said: of each of them the newest.
+pub(crate) const WAYS_TOLD_MAX: u32 = 2;
+
+/// What a route is to a relay that is known already.
+pub(crate) enum Route {
+    /// The first address, or the same one.
+    First,
+    /// It is there now: the one of before stays a way to it.
+    Moved,
+    /// A bridge beside an address that is none, or the other way round: one way more, on this device alone.
+    OneMore,
+}
+
+/// What a route that the person gives is; a further address is kept by this.
+pub(crate) fn given(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<Route, Stop> {
+    let sql = "SELECT address, own FROM relay WHERE relay = ? AND near = 0";
+    let known = step.tx.prepare_cached(sql)?.query_row([route.relay.as_bytes()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
+    });
+    let is_place = |address: &str| !is_drop(address) && !is_drop(&route.address) && address != route.address;
+    let Some((address, is_own)) = known.optional()?.filter(|(address, _)| is_place(address)) else {
+        return Ok(Route::First);
+    };
+    if is_own && is_bridge(&address) != is_bridge(&route.address) {
+        keep(step, route.relay, &route.address, None)?;
+        let sql = "UPDATE relay SET secret = ? WHERE relay = ?";
+        step.tx.execute(sql, params![route.secret, route.relay.as_bytes()])?;
+        step.errand(Errand::UseRelay(route.clone(), None, NamedBy::Person));
+        return Ok(Route::OneMore);
+    }
+    keep(step, route.relay, &address, None)?;
+    let sql = "DELETE FROM relay_way WHERE relay = ? AND address = ?";
+    step.tx.execute(sql, params![route.relay.as_bytes(), route.address])?;
+    Ok(Route::Moved)
+}
+
+/// Whoever has been told of a relay of the person's is told where it is now.
+pub(crate) fn tell_move(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    moved_here(step, relay)?;
+    all_due(step)
+}
+
+/// Somebody names a relay that is known here, at another address: one way more to it.
+pub(super) fn heard(step: &mut Step<'_, '_>, by: AccountId, named: &CardRelay) -> Result<(), Stop> {
+    let sql = "SELECT address, secret FROM relay WHERE relay = ? AND near = 0";
+    let known = step.tx.prepare_cached(sql)?.query_row([named.relay.as_bytes()], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<[u8; 16]>>(1)?))
+    });
+    let Some((address, secret)) = known.optional()? else {
+        return Ok(());
+    };
+    let is_place = |address: &str| address != NEAR && !is_drop(address);
+    if named.address == address || !is_place(&named.address) || !is_place(&address) {
+        return Ok(());
+    }
+    if keep(step, named.relay, &named.address, Some(by))? {
+        let route = RelayRoute {
+            address: named.address.clone(),
+            relay: named.relay,
+            secret,
+            lan: named.lan,
+        };
+        step.errand(Errand::UseRelay(route, None, NamedBy::Others));
+    }
+    Ok(())
+}
+
+/// Keeps an address, and of those of its kind the newest few. Out: whether it was not known.
+fn keep(step: &Step<'_, '_>, relay: RelayId, address: &str, by: Option<AccountId>) -> Result<bool, Stop> {
+    let id = relay.as_bytes();
+    let by = by.map(|by| *by.as_bytes());
+    let sql = "INSERT INTO relay_way(relay, address, by, said_at) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT(relay, address) DO UPDATE SET by = NULL, said_at = ?4 WHERE ?3 IS NULL
+               RETURNING 1";
+    let is_new = step
+        .tx
+        .prepare_cached("SELECT 1 FROM relay_way WHERE relay = ? AND address = ?")?
+        .exists(params![id, address])?;
+    step.tx
+        .prepare_cached(sql)?
+        .exists(params![id, address, by, step.time.0.cast_signed()])?;
+    let older = "DELETE FROM relay_way WHERE relay = ?1 AND by = ?2 AND address <> ?3";
+    step.tx.prepare_cached(older)?.execute(params![id, by, address])?;
+    let over = "DELETE FROM relay_way WHERE relay = ?1 AND address IN (SELECT address FROM relay_way
+                    WHERE relay = ?1 AND (by IS NULL) = ?2 AND address <> ?3 ORDER BY said_at DESC, address LIMIT -1 OFFSET ?4)";
+    let most = if by.is_none() { WAYS_GIVEN_MAX } else { WAYS_TOLD_MAX };
+    step.tx
+        .prepare_cached(over)?
+        .execute(params![id, by.is_none(), address, most - 1])?;
+    Ok(!is_new)
+}
+
+/// After a start, once the courier knows the relays.
+pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let sql = "SELECT r.relay, w.address, r.secret, r.lan, w.by IS NULL AND (r.own OR r.chosen)
+               FROM relay_way w JOIN relay r USING (relay) WHERE r.near = 0
+               ORDER BY r.added_at, r.relay, w.by IS NOT NULL, w.said_at, w.address";
+    let ways: Vec<(RelayRoute, bool)> = step
+        .tx
+        .prepare(sql)?
+        .query_map([], |row| {
+            let route = RelayRoute {
+                relay: RelayId::from_bytes(row.get(0)?),
+                address: row.get(1)?,
+                secret: row.get(2)?,
+                lan: row.get(3)?,
+            };
+            Ok((route, row.get(4)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (route, is_given) in ways {
+        let by = if is_given { NamedBy::Person } else { NamedBy::Others };
+        step.errand(Errand::UseRelay(route, None, by));
+    }
+    Ok(())
+}
