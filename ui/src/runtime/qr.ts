@@ -33,7 +33,7 @@ function pixelsOf(bitmap: ImageBitmap, side: number): ImageData {
 }
 
 /** The drawing of a code as a PNG, 1024 px wide. */
-export async function qrPicture(text: string): Promise<Blob | null> {
+async function qrPicture(text: string): Promise<Blob | null> {
   const code = encode(text, { ecc: 'M', border: 4 });
   const dot = Math.max(1, Math.floor(1024 / code.size));
   const canvas = document.createElement('canvas');
@@ -44,4 +44,15 @@ export async function qrPicture(text: string): Promise<Blob | null> {
   pen.fillStyle = '#26221e';
   code.data.forEach((line, y) => line.forEach((dark, x) => dark && pen.fillRect(x * dot, y * dot, dot, dot)));
   return await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
+}
+
+/** Gives the drawing of a code to the person as a file. */
+export async function saveQr(text: string): Promise<void> {
+  const picture = await qrPicture(text);
+  if (picture === null) return;
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(picture);
+  link.download = 'stonechat.png';
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

@@ -4,7 +4,7 @@
 //! Invariant: nothing here is invented by the page; after a break it is read again where core says so.
 
 import { SvelteMap } from 'svelte/reactivity';
-import type { Acceptance, Chat, Contact, Event, Invite, Request, Settings, Status } from '../core/gen/api';
+import type { Acceptance, Chat, Contact, Event, Invite, PublicInvite, Request, Settings, Status } from '../core/gen/api';
 import { Client } from '../core/client';
 import { faultOf, isScreenFault, type ScreenFault } from '../core/faults';
 import type { Answer, Arguments, Method } from '../core/methods';
@@ -48,6 +48,7 @@ class App implements Lists {
   readonly contacts = new SvelteMap<string, Contact>();
   readonly requests = new SvelteMap<string, Request>();
   readonly invites = new SvelteMap<string, Invite>();
+  readonly publics = new SvelteMap<string, PublicInvite>();
   readonly acceptances = new SvelteMap<string, Acceptance>();
 
   readonly chatList: Chat[] = $derived(inOrder(this.chats.values()).map((chat) => named(chat, t)));
@@ -109,12 +110,13 @@ class App implements Lists {
   async #loadLists(): Promise<void> {
     let [before, lists] = [this.#heard, await this.#readLists()];
     for (let again = 0; this.#heard !== before && again < RELOADS_MAX; again += 1) [before, lists] = [this.#heard, await this.#readLists()];
-    const [settings, chats, contacts, requests, invites, acceptances] = lists;
+    const [settings, chats, contacts, requests, invites, publics, acceptances] = lists;
     this.#useSettings(settings);
     replace(this.chats, chats, ({ id }) => id);
     replace(this.contacts, contacts, ({ id }) => id);
     replace(this.requests, requests, ({ id }) => id);
     replace(this.invites, invites, ({ id }) => id);
+    replace(this.publics, publics, ({ id }) => id);
     replace(this.acceptances, acceptances, ({ id }) => id);
   }
 
@@ -125,6 +127,7 @@ class App implements Lists {
       this.call('contacts'),
       this.call('requests'),
       this.call('invites'),
+      this.call('publics'),
       this.call('acceptances'),
     ]);
   }

@@ -3,7 +3,7 @@
 //! In: the lists and one event. Out: the lists changed in place, and what has to be read again.
 //! Open chats have their own windows of messages: `timeline.svelte.ts`.
 
-import type { Acceptance, Chat, Connection, Contact, Event, Invite, Request, Status } from '../core/gen/api';
+import type { Acceptance, Chat, Connection, Contact, Event, Invite, PublicInvite, Request, Status } from '../core/gen/api';
 
 /** Everything the lists hold. `Map` in tests, `SvelteMap` in the page. */
 export interface Lists {
@@ -12,6 +12,7 @@ export interface Lists {
   contacts: Map<string, Contact>;
   requests: Map<string, Request>;
   invites: Map<string, Invite>;
+  publics: Map<string, PublicInvite>;
   acceptances: Map<string, Acceptance>;
   diskFull: boolean;
 }
@@ -44,7 +45,8 @@ export function reduce(lists: Lists, event: Event): Again {
       lists.acceptances.set(event.acceptance.id, event.acceptance);
       return 'nothing';
     case 'publicChanged':
-      return 'nothing'; // shown by the command line only
+      lists.publics.set(event.invite.id, event.invite);
+      return 'nothing';
     case 'messageState':
       messageState(lists, event);
       return 'status';
@@ -102,7 +104,7 @@ function setConnection(lists: Lists, connection: Connection): void {
 
 /** Empties the lists (locked, wiped). */
 export function forget(lists: Lists): void {
-  for (const map of [lists.chats, lists.contacts, lists.requests, lists.invites, lists.acceptances]) map.clear();
+  for (const map of [lists.chats, lists.contacts, lists.requests, lists.invites, lists.publics, lists.acceptances]) map.clear();
 }
 
 /** Chats in the order of the list: newest activity first. */
@@ -110,9 +112,9 @@ export function inOrder(chats: Iterable<Chat>): Chat[] {
   return [...chats].sort((a, b) => b.activeAt - a.activeAt || b.id - a.id);
 }
 
-/** Acceptances that are not a chat yet, or stand still: they have a row of their own. */
+/** Acceptances that are not a chat yet, or stand still: they have a row of their own. So has one that gave relays, until it was read. */
 export function unfinished(acceptances: Iterable<Acceptance>): Acceptance[] {
   return [...acceptances]
-    .filter(({ state, chat }) => state !== 'accepted' && state !== 'dealt' && !(chat !== null && (state === 'waiting' || state === 'claimed')))
+    .filter(({ state, chat }) => state !== 'accepted' && !(chat !== null && (state === 'waiting' || state === 'claimed')))
     .sort((a, b) => b.createdAt - a.createdAt);
 }

@@ -9,6 +9,9 @@ export type Page =
   | { name: 'invite' }
   | { name: 'invitation'; id: string }
   | { name: 'invites' }
+  | { name: 'publics' }
+  | { name: 'newPublic' }
+  | { name: 'public'; id: string }
   | { name: 'acceptance'; id: string }
   | { name: 'requests' }
   | { name: 'settings' };
@@ -24,6 +27,12 @@ export function pathOf(page: Page): string {
       return `#/chat/${page.chat}/safety`;
     case 'invitation':
       return `#/invites/${page.id}`;
+    case 'publics':
+      return '#/public';
+    case 'newPublic':
+      return '#/public/new';
+    case 'public':
+      return `#/public/${page.id}`;
     case 'acceptance':
       return `#/acceptance/${page.id}`;
     case 'newGroup':
@@ -43,6 +52,7 @@ export function pageOf(hash: string): Page {
     return { name: third === 'contact' ? 'contact' : third === 'safety' ? 'safety' : 'chat', chat };
   }
   if (first === 'invites') return second ? { name: 'invitation', id: second } : { name: 'invites' };
+  if (first === 'public') return second === 'new' ? { name: 'newPublic' } : second ? { name: 'public', id: second } : { name: 'publics' };
   if (first === 'group') return { name: 'newGroup' };
   if (first === 'acceptance' && second) return { name: 'acceptance', id: second };
   if (first === 'invite' || first === 'requests' || first === 'settings') return { name: first };

@@ -52,6 +52,11 @@ export function dayAndTime(time: number, locale: string): string {
   return format(dated(locale), { day: 'numeric', month: 'long', hour: '2-digit', minute: '2-digit', hour12: false }).format(time);
 }
 
+/** A day alone: "22 November". */
+export function dayAlone(time: number, locale: string): string {
+  return format(dated(locale), { day: 'numeric', month: 'long' }).format(time);
+}
+
 /** A day inside a sentence: "Tuesday", "4 November". */
 export function dayInSentence(time: number, now: number, locale: string): string {
   const shape: Intl.DateTimeFormatOptions = daysApart(time, now) < 7 ? { weekday: 'long' } : { day: 'numeric', month: 'long' };

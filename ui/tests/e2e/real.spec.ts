@@ -13,6 +13,8 @@ import { BIN, Program, type Trouble } from './program';
 interface House {
   route: string;
   relay: Program;
+  /** Starts one more relay and answers its route. */
+  anotherRelay(name: string): Promise<string>;
   /** Starts the relay again on the port and the data it had. */
   relayAgain(address: string): Promise<void>;
   /** Starts the demonstration: a relay and two profiles; answers both addresses. */
@@ -45,6 +47,7 @@ const test = base.extend<{ house: House }>({
       await use({
         route,
         relay,
+        anotherRelay: (name) => start(['relay', '--listen', '127.0.0.1:0', '--data', join(root, name)], root).says('route: '),
         relayAgain: async (address) => {
           await start(['relay', '--listen', address, '--data', join(root, 'relay')], root).says('route: ');
         },
@@ -368,6 +371,51 @@ test('offline: an invitation is saved, and finished as soon as the relay is ther
   await expectAccessible(bo);
   await house.relayAgain(new URL(link).host);
   await expect(bo.getByText(ru.chat.waiting('Ana'))).toBeVisible({ timeout: 60_000 });
+  expect(trouble).toEqual([]);
+});
+
+test('an invitation for everybody: made on one page, taken up on another, which has two relays more', async ({ browser, house }) => {
+  const trouble: string[] = [];
+  const [ana, bo] = [await window(browser, SIZES.desktop!, trouble), await window(browser, SIZES.phone!, trouble)];
+  await startWithout(ana, (await house.daemon('ana', '--relay', house.route)).url);
+  const routes = await Promise.all([1, 2, 3, 4].map((number) => house.anotherRelay(`given${number}`)));
+
+  await ana.getByRole('button', { name: en.chats.invite }).first().click();
+  await ana.getByRole('button', { name: en.publics.link }).click();
+  await ana.getByRole('button', { name: en.publics.make, exact: true }).click();
+  await ana.getByLabel(en.publics.relays).fill([...routes, house.route, routes[0]!.slice(0, -1)].join('\n'));
+  await expect(ana.locator('.read li'), 'the page reads routes as core does').toHaveCount(2);
+  await expect(ana.locator('.read li').first()).toContainText(en.publics.why.used);
+  await ana.getByRole('button', { name: en.publics.leaveOut(2) }).click();
+  await expect(ana.getByText(en.publics.plan(2, 2))).toBeVisible();
+  await ana.getByRole('button', { name: en.invite.make }).click();
+  await expect(ana.getByText(en.invite.thisComputer)).toBeVisible();
+  await expect(ana.getByText(en.publics.state.preparing.body)).toHaveCount(0, { timeout: 15_000 });
+  await expectAccessible(ana);
+  const link = await ana.getByLabel(en.invite.link).inputValue();
+  const today = await ana.locator('.plain code').allTextContents();
+  expect(today).toHaveLength(2);
+
+  await bo.goto((await house.daemon('bo')).url);
+  await bo.getByRole('button', { name: en.start.haveInvitation }).click();
+  await bo.getByLabel(en.invitation.label).fill(link);
+  await bo.getByRole('button', { name: en.app.continue }).click();
+  await bo.getByLabel(en.start.nameLabel).fill('Bo');
+  await bo.getByRole('button', { name: en.start.go }).click();
+  await expect(bo.getByText(en.acceptance.dealt.body)).toBeVisible({ timeout: 20_000 });
+  await expectAccessible(bo);
+  await bo.getByRole('button', { name: en.chats.later }).click();
+  await expect(bo.locator('button.line')).toContainText(en.connection.connected.line, { timeout: 20_000 });
+  await bo.locator('button.line').click();
+  const given = bo.getByRole('dialog').locator('li', { hasText: en.connection.fromPublic });
+  await expect(given).toHaveCount(2);
+  expect((await given.locator('code').allTextContents()).sort()).toEqual([...today].sort());
+  for (const at of [0, 1]) await expect(given.nth(at)).toContainText(en.connection.relayConnected, { timeout: 20_000 });
+  await expect(given.filter({ hasText: en.connection.relayPrivate }), 'one for meeting people, one for contacts alone').toHaveCount(1);
+
+  await ana.getByRole('button', { name: en.invite.revoke }).click();
+  await ana.getByRole('dialog').getByRole('button', { name: en.invite.revoke }).click();
+  await expect(ana.getByText(en.publics.state.closed.body)).toBeVisible();
   expect(trouble).toEqual([]);
 });
 

@@ -1,14 +1,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Status } from '../../src/core/gen/api';
 import { forget, inOrder, reduce, unfinished, type Lists } from '../../src/state/reduce';
-import { chat, message } from './made';
+import { chat, message, publicInvite } from './made';
 
 const status: Status = { version: '1', me: { id: 'me', name: 'Ana' }, locked: false, hasPassphrase: false, connection: 'connecting', relays: [], clockOffsetMs: 0, queued: 0, restored: false, restoring: null, revoked: false, home: true, unread: 0, requests: 0 };
 const acceptance = { id: 'a', state: 'saved' as const, name: null, chat: null, group: null, createdAt: 1 };
 let lists: Lists;
 
 beforeEach(() => {
-  lists = { status, chats: new Map([[1, chat(1)]]), contacts: new Map(), requests: new Map(), invites: new Map(), acceptances: new Map(), diskFull: false };
+  lists = { status, chats: new Map([[1, chat(1)]]), contacts: new Map(), requests: new Map(), invites: new Map(), publics: new Map(), acceptances: new Map(), diskFull: false };
 });
 
 describe('what events change', () => {
@@ -39,6 +39,12 @@ describe('what events change', () => {
     expect(lists.requests.size).toBe(0);
   });
 
+  test('a public invitation becomes what is said of it', () => {
+    reduce(lists, { kind: 'publicChanged', invite: publicInvite({ state: 'preparing' }) });
+    reduce(lists, { kind: 'publicChanged', invite: publicInvite({ state: 'open' }) });
+    expect([...lists.publics.values()].map(({ state }) => state)).toEqual(['open']);
+  });
+
   test('connection and clock are patched into the status', () => {
     expect(reduce(lists, { kind: 'connectionChanged', connection: 'connected' })).toBe('status');
     reduce(lists, { kind: 'clockOff', offsetMs: 99 });
@@ -57,8 +63,9 @@ describe('what events change', () => {
   });
 
   test('locked: nothing stays behind', () => {
+    lists.publics.set('p', publicInvite());
     forget(lists);
-    expect(lists.chats.size + lists.contacts.size + lists.requests.size + lists.invites.size + lists.acceptances.size).toBe(0);
+    expect(lists.chats.size + lists.contacts.size + lists.requests.size + lists.invites.size + lists.publics.size + lists.acceptances.size).toBe(0);
   });
 });
 
@@ -73,5 +80,6 @@ describe('order and rows of the list', () => {
     expect(shown({ state: 'waiting', chat: 1 })).toBe(false);
     expect(shown({ state: 'wordsWrong', chat: 1 })).toBe(true);
     expect(shown({ state: 'accepted', chat: 1 })).toBe(false);
+    expect(shown({ state: 'dealt' })).toBe(true);
   });
 });

@@ -145,7 +145,7 @@ describe('rows kept around the focus', () => {
 });
 
 describe('addresses', () => {
-  const pages: Page[] = [{ name: 'home' }, { name: 'chat', chat: 3 }, { name: 'contact', chat: 3 }, { name: 'safety', chat: 3 }, { name: 'invite' }, { name: 'invites' }, { name: 'invitation', id: 'ab' }, { name: 'acceptance', id: 'ab' }, { name: 'requests' }, { name: 'settings' }];
+  const pages: Page[] = [{ name: 'home' }, { name: 'chat', chat: 3 }, { name: 'contact', chat: 3 }, { name: 'safety', chat: 3 }, { name: 'invite' }, { name: 'invites' }, { name: 'invitation', id: 'ab' }, { name: 'publics' }, { name: 'newPublic' }, { name: 'public', id: 'ab' }, { name: 'acceptance', id: 'ab' }, { name: 'requests' }, { name: 'settings' }];
   test.each(pages)('$name comes back from its address', (page) => {
     expect(pageOf(pathOf(page))).toEqual(page);
   });

@@ -27,7 +27,7 @@ test.describe('zoom and contrast', () => {
   for (const width of [640, 320]) {
     test(`usable at ${width} px`, async ({ page, open }) => {
       await page.setViewportSize({ width, height: 512 });
-      for (const hash of ['', '#/chat/1', '#/settings', '#/invite', '#/chat/2/safety']) {
+      for (const hash of ['', '#/chat/1', '#/settings', '#/invite', '#/public/new', '#/chat/2/safety']) {
         await open({ scenario: 'talk', lang: 'ru', hash });
         await expect(page.locator('h1:visible').first()).toBeVisible();
         expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
@@ -54,7 +54,7 @@ test.describe('zoom and contrast', () => {
 test.describe('targets', () => {
   test.use(PHONE);
   test('every button on a touch screen is at least 24 px, those on bars 44 px', async ({ page, open }) => {
-    for (const [hash, shows] of [['#/', '.chat'], ['#/chat/1', 'article'], ['#/settings', '.switch'], ['#/invite', 'fieldset']] as const) {
+    for (const [hash, shows] of [['#/', '.chat'], ['#/chat/1', 'article'], ['#/settings', '.switch'], ['#/invite', 'fieldset'], ['#/public/new', '#routes']] as const) {
       await open({ scenario: 'talk', hash });
       await expect(page.locator(shows).first()).toBeVisible();
       const sizes = await page.locator('button:visible, input:visible').evaluateAll((all) => all.map((one) => ({ html: one.outerHTML.slice(0, 90), icon: one.matches('.icon-button, .send, .to-end'), ...one.getBoundingClientRect().toJSON() })));

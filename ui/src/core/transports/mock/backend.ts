@@ -4,8 +4,9 @@
 //! (`peer...` methods), or happens by itself a moment later when `lively` is on.
 //! Not in the ordinary build.
 
-import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Device, Event, Fault, FirstContact, Group, Hit, Invite, Linking, MediaFile, Message, MessageState, Piece, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
+import type { Acceptance, AcceptanceState, Chat, Connection, Contact, Device, Event, Fault, FirstContact, Group, Hit, Invite, Linking, MediaFile, Message, MessageState, Piece, PublicInvite, Quote, Relay, Request, Restoring, Settings, Version } from '../../gen/api';
 import { CallError, type UiFault } from '../../faults';
+import { doorsOf, reachOf, routeOf, bytesOf } from '../../../view-models/routes';
 import { marked } from './marks';
 import type { Answer, Method, Params } from '../../methods';
 
@@ -54,6 +55,7 @@ export class Backend {
   readonly pictures = new Map<number, string>();
   readonly requests = new Map<string, Request>();
   readonly invites = new Map<string, Invite>();
+  readonly publics = new Map<string, PublicInvite>();
   readonly acceptances = new Map<string, Acceptance>();
 
   #seq = 0;
@@ -330,6 +332,27 @@ export class Backend {
     return invite;
   }
 
+  changePublic(id: string, change: Partial<PublicInvite>): void {
+    const invite = { ...this.publics.get(id)!, ...change };
+    this.publics.set(id, invite);
+    this.emit({ kind: 'publicChanged', invite });
+  }
+
+  /** A public invitation that gives these relays out in their order, without an event. */
+  makePublic(addresses: readonly string[], days: number, pairs: number, change: Partial<PublicInvite> = {}): PublicInvite {
+    const id = this.hex(32);
+    const door = doorsOf(this.relays)[0]!.address;
+    const secret = btoa(`everybody ${id}`).replaceAll('=', '').replaceAll('+', '-').slice(0, 52);
+    const at = (day: number, one: number): string => addresses[(day * pairs * 2 + one) % addresses.length]!;
+    const invite: PublicInvite = {
+      id, link: `http://${door}/q7Jx2mV0pLr3sT9w#${secret}`, code: `stone:i${btoa(door).replaceAll('=', '')}${secret}`,
+      reach: (['thisComputer', 'localNetwork', 'internet'] as const)[reachOf(door)]!, state: 'open', createdAt: this.now(), expiresAt: this.now() + days * DAY_MS,
+      days: Array.from({ length: days }, (_, day) => Array.from({ length: pairs * 2 }, (_, one) => at(day, one))), ...change,
+    };
+    this.publics.set(id, invite);
+    return invite;
+  }
+
   #need<T>(value: T | undefined | null): T {
     if (value === undefined || value === null) throw new CallError('notFound');
     return value;
@@ -429,14 +452,25 @@ export class Backend {
       this.changeInvite(id, { state: 'revoked' });
       return {};
     },
-    // The page makes none: they are the command line's.
-    'public.create': () => {
-      throw new CallError('noRelay');
+    'public.create': ({ routes, days, aDay }) => {
+      if (!this.home) throw new CallError('notHome');
+      if (doorsOf(this.relays).length === 0) throw new CallError('noRelay');
+      const dealt = new Map(routes.map((text) => routeOf(bytesOf(text.slice('stone:r'.length)) ?? new Uint8Array())).map((route) => [route?.relay, route?.address]));
+      if (dealt.has(undefined)) throw new CallError('brokenRoute');
+      const pairs = aDay ?? Math.ceil(Math.ceil(dealt.size / 2) / days);
+      if (dealt.size < 4 || dealt.size > 64 || days < 1 || days > 60 || pairs < 1 || pairs * days > 256) throw new CallError('badParams');
+      if ([...this.publics.values()].filter(({ state }) => state === 'open' || state === 'preparing').length >= 4) throw new CallError('tooMany');
+      const invite = this.makePublic([...dealt.values()] as string[], days, pairs, { state: 'preparing' });
+      this.emit({ kind: 'publicChanged', invite });
+      if (this.connection === 'connected') this.#later(400, () => this.changePublic(invite.id, { state: 'open' }));
+      return invite;
     },
-    'public.revoke': () => {
-      throw new CallError('notFound');
+    'public.revoke': ({ id }) => {
+      this.#need(this.publics.get(id));
+      this.changePublic(id, { state: 'revoked' });
+      return {};
     },
-    publics: () => [],
+    publics: () => [...this.publics.values()].reverse(),
     accept: ({ link, spokenWords }) => {
       if (/^stone:r/.test(link)) throw new CallError('routeNotInvite');
       if (!/^(stone:i|https?:\/\/[^#]+#).{8,}/.test(link)) throw new CallError('brokenLink');
@@ -446,7 +480,7 @@ export class Backend {
       if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', through: false, withholds: false, id: 'f'.repeat(32), private: false, answeredAt: null, fromPublic: false, dealtTo: [], tried: [] });
       const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
       this.emit({ kind: 'acceptanceChanged', acceptance });
-      if (next !== 'saved') this.#later(250, () => this.setAcceptance(acceptance.id, next, next === 'doorSpent' || next === 'cardWrong' ? null : 'Лена'));
+      if (next !== 'saved') this.#later(250, () => this.setAcceptance(acceptance.id, next, ['doorSpent', 'cardWrong', 'dealt', 'noRoom'].includes(next) ? null : 'Лена'));
       return acceptance;
     },
     'accept.retry': ({ id }) => {
@@ -772,7 +806,7 @@ export class Backend {
     },
     wipe: () => {
       this.me = null;
-      for (const map of [this.contacts, this.chats, this.messages, this.requests, this.invites, this.acceptances]) map.clear();
+      for (const map of [this.contacts, this.chats, this.messages, this.requests, this.invites, this.publics, this.acceptances]) map.clear();
       this.emit({ kind: 'wiped' });
       return {};
     },

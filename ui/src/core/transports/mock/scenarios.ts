@@ -22,6 +22,7 @@ export function scenario(query: URLSearchParams): Backend {
   if (name !== 'fresh') account(backend, lang);
   if (name === 'talk' || name === 'locked') talk(backend, lang === 'ru');
   if (name === 'long') long(backend, Number(query.get('count') ?? 10_000));
+  if (name === 'public') everybody(backend, lang === 'ru');
   if (name === 'group') group(backend, lang === 'ru');
   if (name === 'many') many(backend, Number(query.get('count') ?? 1000));
   if (name === 'nasty') nasty(backend);
@@ -73,6 +74,16 @@ function talk(backend: Backend, ru: boolean): void {
   backend.place(lena, 'Газ у Павла. Чайник ставлю', { sentAt: at(20, 41) + 30_000, state: 'received' });
   backend.makeInvite('family', 'spoken');
   backend.makeInvite('one', 'inPerson', { state: 'used', approved: 1, createdAt: now - 3 * DAY, expiresAt: now + 11 * DAY });
+}
+
+/** Who runs relays for others: two invitations for everybody, one of them over. */
+function everybody(backend: Backend, ru: boolean): void {
+  talk(backend, ru);
+  const now = backend.now();
+  backend.relays[0]!.address = 'stone.example:443';
+  const addresses = Array.from({ length: 14 }, (_, at) => (at % 3 === 2 ? `203.0.113.${at + 10}:8443` : `https://${['garden', 'bakery', 'chess', 'library', 'weather', 'cinema', 'radio'][at % 7]}-${at + 1}.example:443`));
+  backend.makePublic(addresses.slice(0, 6), 3, 1, { state: 'expired', createdAt: now - 20 * DAY, expiresAt: now - 17 * DAY });
+  backend.makePublic(addresses, 14, 1, { createdAt: now - 2 * DAY - 3 * HOUR, expiresAt: now + 12 * DAY - 3 * HOUR });
 }
 
 /** A family's group beside its chats. */
