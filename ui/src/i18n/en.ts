@@ -392,6 +392,7 @@ export const en = {
     censor: 'The censor reads it too. Each day it learns the relays of that day; if it comes every day, all of them in the end.',
     host: 'Whoever runs a relay where it stands can read the relays of the coming days. Let it stand on relays that you run yourself.',
     unused: 'You do not use these relays, and should not: one day they are blocked.',
+    weekly: 'Start this device at least once a week: the relay has the next seven days, and then answers nobody.',
     stands: 'It will stand on',
     noDoorTitle: 'It has nowhere to stand yet',
     noDoor: 'It needs a relay that you have added: not a private one, no folder and no mailbox, and one that has answered before.',
