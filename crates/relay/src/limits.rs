@@ -184,6 +184,13 @@ pub const READ_ENVELOPES_MAX: usize = 512;
 pub const HEAD_BYTES_MAX: usize = 8192;
 /// Most header lines of an HTTP request (RLY-30).
 pub const HEADERS_MAX: usize = 64;
+/// Most bytes of the stream in a long poll's request or answer (RLY-47).
+pub const POLL_BYTES_MAX: usize = 64 << 10;
+/// How long a long poll's request waits for something to say, in ms (RLY-47): less than boxes in between let one wait, and
+/// than clients do before they ask for a sign of life.
+pub const POLL_WAIT_MS: u64 = 20_000;
+/// The same for one that brought bytes of the stream, in ms: what they ask for is answered with it, if it comes soon.
+pub const POLL_SOON_MS: u64 = 50;
 /// Requests that wait for the service's thread.
 pub const REQUESTS_WAITING_MAX: usize = 1024;
 /// Bytes of frames that wait for the service's thread.

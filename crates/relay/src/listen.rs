@@ -40,6 +40,7 @@ mod figures;
 mod forward;
 mod front;
 pub mod http;
+mod poll;
 mod sessions;
 mod site;
 mod tls;
@@ -378,14 +379,16 @@ impl Hall {
         Ok(Uncovered { stream, bytes, whose })
     }
 
-    fn seat(&self, ticket: Ticket, from: IpAddr, whose: Option<IpAddr>) -> Result<Seat, HomeError> {
+    /// What a connection, or a session over requests, is given at its start.
+    fn seat(self: &Arc<Self>, ticket: Ticket, source: Source, front: Option<IpAddr>) -> Result<Seat, HomeError> {
         let face = FaceRelay::new(&self.keys, dice()?);
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (engine, stopping) = (self.engine.clone(), self.closing.subscribe());
         Ok(Seat {
             id,
-            source: Source::of(whose.unwrap_or(from)),
-            front: whose.is_none().then_some(from),
+            source,
+            front,
+            hall: Arc::clone(self),
             engine,
             sessions: self.sessions.clone(),
             forwarding: Arc::clone(&self.forwarding),
@@ -561,7 +564,8 @@ async fn receive(stream: TcpStream, (gate, from): (Gate, IpAddr), mut ticket: Ti
     if !has_room {
         return tracing::debug!("a connection found no room");
     }
-    match hall.seat(ticket, from, whose) {
+    let (source, front) = (Source::of(whose.unwrap_or(from)), whose.is_none().then_some(from));
+    match hall.seat(ticket, source, front) {
         Ok(seat) => {
             let why = serve(stream, bytes, seat).await;
             tracing::debug!(%why, "a connection ended");

@@ -10,5 +10,6 @@ pub mod means;
 pub mod meter;
 pub mod obfs4;
 pub mod outer;
+pub mod poll;
 pub mod socks;
 pub mod ws;

@@ -27,6 +27,7 @@ mod looking;
 mod memory;
 mod near;
 mod parcels;
+mod polls;
 mod proxied;
 mod relay;
 mod splits;
@@ -35,8 +36,8 @@ mod truck;
 
 pub use addresses::{ADDRESSES_MAX, BROWSER_MAX, NEAR_MAX, PROXY_MAX, TOLD_MAX};
 pub use browser::{by_browser, is_by_browser};
-use hellos::Hellos;
 pub use hellos::{CAREFUL_MS, HELLOS_MAX, REST_MS, REST_MS_MAX, UNDER_WAY_MAX, WINDOW_MS};
+use hellos::{Hellos, Wanted};
 use hops::Vain;
 pub(crate) use hops::helper;
 pub use hops::{HELPED_MAX, HELPERS_MAX, Hop, NOT_PASSED_ON_MS};
@@ -50,6 +51,8 @@ use near::Nearness;
 pub use near::{NEAR_AFTER_MS, NEAR_LINGER_MS};
 use parcels::Parcels;
 pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
+use polls::{Came, Polls};
+pub use polls::{Over, POLL_MS, POLL_MS_MAX, may_poll};
 pub use proxied::{by_proxy, is_by_proxy};
 pub use relay::{BACK_MS, BACK_MS_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
 use relay::{Heard, Relay};
@@ -199,6 +202,8 @@ pub enum Lost {
     Denied,
     /// Somebody else answers there: the keys do not fit the pin.
     WrongKeys,
+    /// The connection stood, and no WebSocket came about on it (TRK-10).
+    NotUpgraded,
     /// What came is not the protocol.
     Malformed,
     /// The relay that should pass it on does not know the other one, or does not reach it.
@@ -213,7 +218,7 @@ impl Lost {
             Self::Silenced => Fate::Silenced,
             Self::Reset => Fate::Reset,
             Self::Refused => Fate::Refused,
-            Self::Denied | Self::WrongKeys | Self::Malformed => Fate::Answered,
+            Self::Denied | Self::WrongKeys | Self::NotUpgraded | Self::Malformed => Fate::Answered,
         }
     }
 }
@@ -243,6 +248,8 @@ pub enum Output {
         by: NamedBy,
         /// How TLS says its first words.
         hello: Hello,
+        /// How the session's messages go.
+        over: Over,
         /// The channel, where the way leads through another relay.
         hop: Option<Hop>,
     },
@@ -258,6 +265,8 @@ pub enum Output {
         load_max: u32,
         /// As for a dial.
         hello: Hello,
+        /// As for a dial.
+        over: Over,
         /// As for a dial.
         hop: Option<Hop>,
     },
@@ -319,6 +328,7 @@ pub struct Courier {
     knocks: Knocks,
     hellos: Hellos,
     splits: Splits,
+    polls: Polls,
     looking: Looking,
     nearness: Nearness,
     vain: Vain,
@@ -347,6 +357,7 @@ impl Courier {
             knocks: Knocks::default(),
             hellos: Hellos::default(),
             splits: Splits::default(),
+            polls: Polls::default(),
             looking: Looking::default(),
             nearness: Nearness::default(),
             vain: Vain::default(),
@@ -382,11 +393,14 @@ impl Courier {
                     self.tries.over(id);
                 }
                 self.with_relay(link, |relay| relay.relieved(now));
+                self.dial_ended(now, link, Came::Open);
                 self.keep_way(link);
             }
             Input::NotRelieved { link, why } => {
                 self.was_in_vain(now, link, why);
                 self.hello_ended(now, Asker::Link(link), why.fate());
+                self.dial_ended(now, link, why.came());
+                self.poll_stays(now, link);
                 let dice = self.dice.next_u32();
                 self.with_relay(link, |relay| relay.not_relieved(now, dice));
             }
@@ -542,6 +556,7 @@ impl Courier {
         }
         let opened = relay.opened(now, link, keys, place);
         self.hello_ended(now, Asker::Link(link), Fate::Answered);
+        self.dial_ended(now, link, Came::Open);
         if let Some((frame, losers)) = opened {
             losers.into_iter().for_each(|loser| self.end(now, loser));
             self.outputs.push_back(Output::Send { link, frame });
@@ -551,6 +566,7 @@ impl Courier {
     fn end(&mut self, now: Timestamp, link: LinkId) {
         self.links.remove(&link);
         self.hello_ended(now, Asker::Link(link), Fate::Unknown);
+        self.dial_ended(now, link, Came::Unknown);
         self.outputs.push_back(Output::Close { link });
     }
 
@@ -598,6 +614,7 @@ impl Courier {
         let here = self.remembered.here();
         self.hellos.recall(now, here.cares.clone());
         self.splits.recall(now, here.splits.clone());
+        self.polls.recall(now, here.polls.clone());
         for (id, relay) in &mut self.relays {
             let habit = here.habits.get(id).copied().unwrap_or_default();
             relay.recall(now, habit, here.addresses.get(id).map(String::as_str));
@@ -637,6 +654,7 @@ impl Courier {
         }
         here.cares = self.hellos.cares(now);
         here.splits = self.splits.kept(now);
+        here.polls = self.polls.kept(now);
         if self.remembered.learn(now, here.clone()) {
             self.outputs.push_back(Output::Remember(self.remembered.clone()));
         }
@@ -670,8 +688,9 @@ impl Courier {
 
     fn lost(&mut self, now: Timestamp, link: LinkId, why: Lost) {
         self.hello_ended(now, Asker::Link(link), why.fate());
+        self.dial_ended(now, link, why.came());
         let at_least_ms = match why {
-            Lost::Broken | Lost::Silenced | Lost::Reset | Lost::Refused | Lost::NotPassedOn => 0,
+            Lost::Broken | Lost::NotUpgraded | Lost::Silenced | Lost::Reset | Lost::Refused | Lost::NotPassedOn => 0,
             Lost::Denied => self.denied(link),
             Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) || self.is_helped(link) => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
@@ -702,6 +721,7 @@ impl Courier {
 
     fn give_up(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64) {
         self.hello_ended(now, Asker::Link(link), Fate::Unknown);
+        self.dial_ended(now, link, Came::Unknown);
         self.outputs.push_back(Output::Close { link });
         self.dropped(now, link, at_least_ms);
     }
@@ -820,18 +840,21 @@ impl Courier {
     fn dial(&mut self, now: Timestamp) {
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             let addresses = self.relays.get(&id).map(|relay| relay.to_dial(now)).unwrap_or_default();
-            let Some(may) = self.first_hello(now, addresses) else {
-                continue;
-            };
-            let Some(relay) = self.relays.get_mut(&id) else {
+            let Some(may) = self.first_hello(now, addresses, Purpose::Relay) else {
                 continue;
             };
             let address = match may {
                 Ok(address) => address,
                 Err(later) => {
-                    relay.dial_later(later);
+                    if let Some(relay) = self.relays.get_mut(&id) {
+                        relay.dial_later(later);
+                    }
                     continue;
                 }
+            };
+            let over = self.over(now, &address);
+            let Some(relay) = self.relays.get_mut(&id) else {
+                continue;
             };
             let link = LinkId(self.next_link);
             self.next_link += 1;
@@ -841,7 +864,8 @@ impl Courier {
             self.dice.fill_bytes(&mut session);
             let path = relay.path(&address);
             let by = relay.by();
-            let (keys, load_max) = relay.dialled(now, link, address.clone());
+            let (keys, load_max) = relay.dialled(now, link, (address.clone(), over));
+            self.polls.begin(link, &address, over);
             let hello = self.splits.begin(now, Asker::Link(link), &address);
             let hop = self.hop(id, &address);
             self.outputs.push_back(Output::Dial {
@@ -855,6 +879,7 @@ impl Courier {
                 load_max,
                 by,
                 hello,
+                over,
                 hop,
             });
         }
@@ -868,7 +893,7 @@ impl Courier {
                 .get(&id)
                 .map(|relay| relay.to_relieve(now))
                 .unwrap_or_default();
-            let Some(may) = self.first_hello(now, addresses) else {
+            let Some(may) = self.first_hello(now, addresses, Purpose::Relay) else {
                 continue;
             };
             let Some(relay) = self.relays.get_mut(&id) else {
@@ -881,9 +906,11 @@ impl Courier {
                         continue;
                     };
                     let hello = self.splits.begin(now, Asker::Link(link), &address);
+                    let over = self.over(now, &address);
+                    self.polls.begin(link, &address, over);
                     let hop = self.hop(id, &address);
                     if let Some(relay) = self.relays.get_mut(&id) {
-                        self.outputs.extend(relay.relieve(now, address, hello, hop));
+                        self.outputs.extend(relay.relieve(now, address, (hello, over), hop));
                     }
                 }
             }
@@ -892,7 +919,7 @@ impl Courier {
 
     fn knock(&mut self, now: Timestamp) {
         while let Some((id, ways)) = self.knocks.next_to_ask(now) {
-            match self.first_hello(now, ways) {
+            match self.first_hello(now, ways, Purpose::Door) {
                 Some(Ok(way)) => {
                     let hello = self.splits.begin(now, Asker::Knock(id), &way);
                     self.outputs.extend(self.knocks.ask(&id, way, hello));
@@ -904,10 +931,15 @@ impl Courier {
     }
 
     /// The first of these addresses with which a handshake may begin, or when one may; nothing where there are none.
-    fn first_hello(&mut self, now: Timestamp, addresses: Vec<String>) -> Option<Result<String, Timestamp>> {
+    fn first_hello(
+        &mut self,
+        now: Timestamp,
+        addresses: Vec<String>,
+        purpose: Purpose,
+    ) -> Option<Result<String, Timestamp>> {
         let mut soonest: Option<Timestamp> = None;
         for address in addresses {
-            match self.hello(now, &address) {
+            match self.hello(now, &address, purpose) {
                 Ok(()) => return Some(Ok(address)),
                 Err(later) => soonest = Some(soonest.map_or(later, |soonest| soonest.min(later))),
             }
@@ -916,11 +948,17 @@ impl Courier {
     }
 
     /// Whether a handshake with this address may begin (TRK-5, FWD-8).
-    fn hello(&mut self, now: Timestamp, address: &str) -> Result<(), Timestamp> {
+    fn hello(&mut self, now: Timestamp, address: &str, purpose: Purpose) -> Result<(), Timestamp> {
         self.has_channel(now, address)?;
         let relays = self.relays.values().map(|relay| relay.shaking_hands_with(address));
         let under_way = relays.sum::<usize>() + self.knocks.asking(address);
-        self.hellos.begin(now, address, under_way)
+        let polling = self.relays.values().filter(|relay| relay.polls(address));
+        let polls = purpose == Purpose::Relay && self.over(now, address) == Over::Requests;
+        let wanted = Wanted {
+            count: if polls { 2 } else { 1 },
+            kept: polling.count().min(1),
+        };
+        self.hellos.begin_some(now, address, under_way, wanted)
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
@@ -934,6 +972,15 @@ impl Courier {
         ];
         relays.chain(others.into_iter().flatten()).min()
     }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A session with a relay.
+    Relay,
+    /// An invitation's door.
+    Door,
 }
 
 /// What a way by name is by the number that it led to; nothing for one that has a number, or leads nowhere outside.

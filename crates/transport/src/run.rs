@@ -276,6 +276,7 @@ impl Driver {
                     load_max,
                     by,
                     hello,
+                    over,
                     hop,
                 } => {
                     let through = self.through(hop);
@@ -290,6 +291,7 @@ impl Driver {
                             path,
                             load_max,
                             hello,
+                            over,
                             through,
                         },
                         means: self.means.clone(),
@@ -302,6 +304,7 @@ impl Driver {
                     path,
                     load_max,
                     hello,
+                    over,
                     hop,
                 } => {
                     let through = self.through(hop);
@@ -310,6 +313,7 @@ impl Driver {
                         path,
                         load_max,
                         hello,
+                        over,
                         through,
                     };
                     self.command(link, Command::Relieve(truck));

@@ -17,7 +17,7 @@ use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits, Relay, Running}
 use stonechat_transport::carrier::knock::{KnockFailure, knock};
 use stonechat_transport::carrier::outer::{Outer, Trust};
 use stonechat_transport::carrier::ws::{Dial, LinkError, Means, Opened, Truck, open};
-use stonechat_transport::courier::{Hello, LinkId, Lost};
+use stonechat_transport::courier::{Hello, LinkId, Lost, Over};
 use stonechat_transport::{Handle, Remembered, Transport};
 use stonechat_wire::card::CARD_BUCKET;
 use stonechat_wire::envelope::{EnvelopeKey, seal};
@@ -65,6 +65,8 @@ mod odd_drop;
 mod odd_mail;
 #[path = "loopback/pebble.rs"]
 mod pebble;
+#[path = "loopback/poll.rs"]
+mod poll;
 #[path = "loopback/tls.rs"]
 mod tls;
 #[path = "loopback/tries.rs"]
@@ -647,6 +649,7 @@ impl House {
                 path: path_of(&self.relay.route),
                 load_max: 0,
                 hello: Hello::Whole,
+                over: Over::WebSocket,
                 through: None,
             },
             means: Trust::system().into(),

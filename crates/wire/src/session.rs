@@ -108,10 +108,26 @@ impl Session {
     /// A new connection takes over, which may carry `load_max` bytes of the stream (0: any number). What is not
     /// confirmed is sent again.
     pub fn board(&mut self, load_max: u32) {
+        self.board_request(load_max);
+        self.owes = true;
+    }
+
+    /// The same where the connection is a request that waits for its one answer: none is due before there is something to
+    /// say (RLY-47).
+    pub fn board_request(&mut self, load_max: u32) {
         self.sent = 0;
         self.load_left = (load_max > 0).then(|| usize::try_from(load_max).unwrap_or(usize::MAX));
-        self.owes = true;
         self.has_told_more = false;
+    }
+
+    /// A message is due, even if there is nothing in it.
+    pub const fn owe(&mut self) {
+        self.owes = true;
+    }
+
+    /// Whether something is to be said that does not wait for a connection's next occasion: new bytes, or a question.
+    pub fn is_pressed(&self) -> bool {
+        self.has_unsent() || self.pings || self.owes
     }
 
     /// Asks the other side for a sign of life.
@@ -307,6 +323,28 @@ mod tests {
         assert_eq!(confirmation.len(), HEADER);
         ana.take(&confirmation).unwrap();
         assert_eq!((ana.confirmed_to(), ana.end()), (33 << 10, 40 << 10));
+    }
+
+    #[test]
+    fn a_request_is_answered_when_there_is_something_to_say_rly_47() {
+        let (mut ana, mut bo) = (fresh(0), fresh(0));
+        let nothing = all(&mut ana).remove(0);
+        bo.take(&nothing).unwrap();
+        all(&mut bo);
+        bo.board_request(0);
+        assert_eq!(bo.next(99), None, "it waits");
+        bo.push(b"hi");
+        assert_eq!(bo.next(99).unwrap().len(), HEADER + 2);
+        bo.board_request(0);
+        assert_eq!(bo.next(99).unwrap().len(), HEADER + 2, "not confirmed: said again");
+        bo.owe();
+        assert_eq!(bo.next(0).unwrap().len(), HEADER, "its time is over");
+        assert!(!ana.is_pressed());
+        ana.ping();
+        assert!(ana.is_pressed());
+        all(&mut ana);
+        ana.push(b"x");
+        assert!(ana.is_pressed() && ana.next(0).is_none());
     }
 
     #[test]

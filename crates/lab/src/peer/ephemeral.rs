@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use stonechat_transport::carrier::outer::Trust;
 use stonechat_transport::carrier::ws::{Dial, Opened, Truck, open};
-use stonechat_transport::courier::{Hello, LinkId};
+use stonechat_transport::courier::{Hello, LinkId, Over};
 use stonechat_wire::address::ways;
 use stonechat_wire::envelope::{Content, Envelope, EnvelopeKey, open as unseal, seal};
 use stonechat_wire::exchange::NamedBy;
@@ -99,6 +99,7 @@ impl Line {
             path: relay_path(&route.relay, route.secret.as_ref()),
             load_max: 0,
             hello: Hello::Whole,
+            over: Over::WebSocket,
             through: None,
         };
         let (link, relay, keys, by) = (LinkId(1), route.relay, None, NamedBy::Person);

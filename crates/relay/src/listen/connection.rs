@@ -1,7 +1,7 @@
 //! One connection: from its first request to its end.
 //!
-//! In: a socket. Out: frames to the engine, and back. First the HTTP head, then the WebSocket, inside it the session,
-//! inside that the face, inside that frames. A session outlives its sockets: when one is lost, another may take over.
+//! In: a socket. Out: frames to the engine, and back. First the HTTP head, then the WebSocket or a long poll, inside it the
+//! session, inside that the face, inside that frames. A session outlives its sockets: when one is lost, another may take over.
 //! Slow, silent and malformed connections end here, and are told nothing.
 
 use std::collections::{HashSet, VecDeque};
@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use stonechat_wire::face::{FaceError, FaceRelay};
@@ -23,14 +24,16 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WebSocketError, Message};
 
+use super::Hall;
 use super::cover::Cover;
 use super::engine::{Ended, Engine, Outgoing};
-use super::entrance::Ticket;
+use super::entrance::{ShownOut, Ticket};
 use super::forward::{Channels, Forwarding, Told};
 use super::http::{self, Asked, Beginning, PROOF_SIZE, RequestError, read_head};
-use super::sessions::{Place, Sessions, Truck};
+use super::poll::{self, Polled, Request};
+use super::sessions::{Held, Place, Sessions, Truck};
 use super::tls::Stream;
-use crate::limits::{HEAD_BYTES_MAX, Limits, weight};
+use crate::limits::{HEAD_BYTES_MAX, Limits, POLL_BYTES_MAX, POLL_SOON_MS, POLL_WAIT_MS, weight};
 use crate::service::{Closed, ConnectionId, Source};
 
 /// Longest WebSocket message that is taken, in bytes (RLY-35).
@@ -118,6 +121,7 @@ pub(super) struct Seat {
     pub(super) source: Source,
     /// Where the front stands whose requests say for whom they come, in a header (RLY-46).
     pub(super) front: Option<IpAddr>,
+    pub(super) hall: Arc<Hall>,
     pub(super) engine: Engine,
     pub(super) sessions: Sessions,
     pub(super) forwarding: Arc<Forwarding>,
@@ -144,48 +148,98 @@ impl Seat {
         self.source = Source::of(from);
         self.ticket.is_for(from)
     }
+
+    /// One more, for a session of its own, if there is room.
+    pub(super) fn another(&self) -> Option<(Self, ShownOut)> {
+        let (ticket, shown_out) = self.ticket.another()?;
+        let seat = self.hall.seat(ticket, self.source, None).ok()?;
+        Some((seat, shown_out))
+    }
+
+    /// How long the next request is waited for, on a connection that has brought one.
+    fn patience(&self) -> Instant {
+        later(if self.ticket.is_stranger() {
+            self.limits.hello_ms
+        } else {
+            self.limits.silence_ms
+        })
+    }
 }
 
 /// The front's silence is said once, not with each request.
 static SAID_ONCE: Once = Once::new();
 
-/// Serves one connection to its end; `bytes` of it were read already.
+/// Serves one connection to its end; `bytes` of it were read already. Only long polls follow one another on it.
 pub(super) async fn serve(mut stream: Stream, mut bytes: Vec<u8>, mut seat: Seat) -> EndReason {
-    let deadline = later(seat.limits.hello_ms);
-    let mut stopping = seat.stopping.clone();
+    let (mut turn, mut deadline) = (Turn::First, later(seat.limits.hello_ms));
     bytes.reserve(1024);
-    let request = tokio::select! {
-        // In a box, like all that comes before and after the long silence: a connection idles in little memory.
-        request = Box::pin(read_request(&mut stream, &mut bytes, &seat, deadline)) => request,
-        _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
-    };
-    if !seat.is_known(&bytes) {
-        return EndReason::TooMany;
-    }
-    let error = match request {
-        Ok((Asked::Relay { path, accept }, head)) if seat.paths.contains(&path) => {
-            let rest = bytes.split_off(head);
-            return upgrade(stream, &accept, rest, seat, deadline).await;
+    loop {
+        let mut stopping = seat.stopping.clone();
+        let request = tokio::select! {
+            // In a box, like all that comes before and after the long silence: a connection idles in little memory.
+            request = Box::pin(read_request(&mut stream, &mut bytes, &seat, (turn, deadline))) => request,
+            _ = stopping.wait_for(|stop| *stop) => return EndReason::GoingDown,
+        };
+        if turn == Turn::First && !seat.is_known(&bytes) {
+            return EndReason::TooMany;
         }
-        Ok((Asked::Door { path, from }, head)) => {
-            let proof = bytes.get(head..).and_then(<[u8]>::first_chunk::<PROOF_SIZE>);
-            match knock(&seat, path, proof).await {
-                Some(card) => {
-                    Box::pin(show(stream, &card, from)).await;
-                    return EndReason::Left;
-                }
-                None => RequestError::NotProven,
+        let error = match request {
+            Ok((Asked::Relay { path, accept }, head)) if seat.paths.contains(&path) => {
+                let rest = bytes.split_off(head);
+                return upgrade(stream, &accept, rest, seat, deadline).await;
             }
+            Ok((Asked::Poll { path, length, goes_on }, head)) if seat.paths.contains(&path) => {
+                let goes_on = goes_on && seat.front.is_none();
+                let write_max = Duration::from_millis(seat.limits.write_ms);
+                let body_by = later(seat.limits.hello_ms);
+                match Box::pin(poll::hear(&mut stream, &mut bytes, (head, length), &mut seat, body_by)).await {
+                    Polled::Said(message) if goes_on => {
+                        if let Err(why) = Box::pin(poll::say(&mut stream, &message, write_max)).await {
+                            return why;
+                        }
+                        (turn, deadline) = (Turn::Further, seat.patience());
+                        continue;
+                    }
+                    Polled::Said(message) => {
+                        let head = http::told(message.len(), false);
+                        Box::pin(answer_and_close(stream, &[head.as_bytes(), &message])).await;
+                        return EndReason::Left;
+                    }
+                    Polled::Ended(why) => return why,
+                    Polled::NotOurs(error) => error,
+                }
+            }
+            Ok((Asked::Door { path, from }, head)) => {
+                let proof = bytes.get(head..).and_then(<[u8]>::first_chunk::<PROOF_SIZE>);
+                match knock(&seat, path, proof).await {
+                    Some(card) => {
+                        Box::pin(show(stream, &card, from)).await;
+                        return EndReason::Left;
+                    }
+                    None => RequestError::NotProven,
+                }
+            }
+            Ok((Asked::Relay { .. } | Asked::Poll { .. }, _)) => RequestError::NotProven,
+            // It had what it wanted.
+            Err(_) if turn == Turn::Further && bytes.is_empty() => return EndReason::Left,
+            Err(error) => error,
+        };
+        if seat.cover.is_proxy() {
+            // From here on it is the web server's visitor, for as long as that one likes: others get its place among the strangers.
+            seat.ticket.greeted();
         }
-        Ok((Asked::Relay { .. }, _)) => RequestError::NotProven,
-        Err(error) => error,
-    };
-    if seat.cover.is_proxy() {
-        // From here on it is the web server's visitor, for as long as that one likes: others get its place among the strangers.
-        seat.ticket.greeted();
+        Box::pin(seat.cover.answer(stream, &bytes, error)).await;
+        return error.into();
     }
-    Box::pin(seat.cover.answer(stream, &bytes, error)).await;
-    error.into()
+}
+
+/// Which request of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It decides whose the connection is.
+    First,
+    /// It follows a long poll.
+    Further,
 }
 
 /// Reads a head and what comes with it. Out: what is asked, and the head's length; the bytes are there also after an error.
@@ -196,9 +250,12 @@ async fn read_request(
     stream: &mut Stream,
     bytes: &mut Vec<u8>,
     seat: &Seat,
-    deadline: Instant,
+    (turn, deadline): (Turn, Instant),
 ) -> Result<(Asked, usize), RequestError> {
-    let patience = seat.cover.patience(deadline);
+    let patience = match turn {
+        Turn::First => seat.cover.patience(deadline),
+        Turn::Further => deadline,
+    };
     let mut cleared = None;
     loop {
         match read_head(bytes)? {
@@ -221,13 +278,13 @@ fn could_be_ours(bytes: &[u8], seat: &Seat, cleared: &mut Option<Beginning>) -> 
         same if same == *cleared => true,
         Some(Beginning::Any) => true,
         Some(Beginning::Relay(path)) => seat.paths.contains(&path),
-        Some(Beginning::Door(path)) => seat.engine.doors().stand(&path),
+        Some(Beginning::Post(path)) => seat.paths.contains(&path) || seat.engine.doors().stand(&path),
     };
     *cleared = begins;
     is_ours
 }
 
-async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), RequestError> {
+pub(super) async fn read_some(stream: &mut Stream, bytes: &mut Vec<u8>) -> Result<(), RequestError> {
     let mut chunk = [0; HEAD_BYTES_MAX];
     let count = stream.read(&mut chunk).await.map_err(|_| RequestError::Cut)?;
     bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
@@ -272,7 +329,8 @@ async fn upgrade(mut stream: Stream, accept: &str, rest: Vec<u8>, seat: Seat, he
     if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return EndReason::Left;
     }
-    let mut socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
+    let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(web_socket_config())).await;
+    let mut socket = Either::Left(socket);
     let first = match timeout_at(hello_by, first_message(&mut socket)).await {
         Ok(first) => first,
         Err(_) => Err(EndReason::NoHello),
@@ -301,41 +359,35 @@ async fn seat_or_relieve(socket: Socket, first: &[u8], seat: Seat, hello_by: Ins
         Err(error) => return error.into(),
     };
     let sessions = seat.sessions.clone();
+    let truck = |ticket| Truck {
+        socket,
+        load_max: opening.load_max,
+        message: message.to_vec(),
+        ticket,
+    };
     match sessions.place(opening.id, stonechat_wire::session::is_beginning(message)) {
         Place::Taken(running) => {
-            let truck = Truck {
-                socket,
-                load_max: opening.load_max,
-                message: message.to_vec(),
-                ticket: seat.ticket,
-            };
             // A session that has just ended takes nobody: its client begins another.
-            let _ = running.send(truck).await;
+            let _ = running.send(truck(Some(seat.ticket))).await;
             EndReason::Relieved
         }
-        Place::New(place) => begin(socket, opening.load_max, message, seat, place, hello_by).await,
+        Place::New(place) => begin(truck(None), seat, place, hello_by).await,
         Place::None => EndReason::Left,
     }
 }
 
-async fn begin(
-    socket: Socket,
-    load_max: u32,
-    message: &[u8],
-    mut seat: Seat,
-    mut place: super::sessions::Held,
-    hello_by: Instant,
-) -> EndReason {
+/// A session from its first connection to its end.
+pub(super) async fn begin(truck: Truck, mut seat: Seat, mut place: Held, hello_by: Instant) -> EndReason {
     let (outbox, inbox) = mpsc::unbounded_channel();
     match seat.engine.connect(seat.id, seat.source, outbox).await {
         Ok(true) => {}
         Ok(false) => return EndReason::TooMany,
         Err(ended) => return ended.into(),
     }
-    let mut talk = Talk::new(socket, inbox, &mut seat, hello_by);
-    talk.session.board(load_max);
-    let why = match talk.hear(message).await {
-        Ok(()) => talk.run(&mut place.trucks).await,
+    let mut talk = Talk::new(truck.socket, inbox, &mut seat, hello_by);
+    talk.mount(truck.load_max);
+    let why = match talk.hear(&truck.message).await {
+        Ok(()) => talk.run(&mut place).await,
         Err(why) => why,
     };
     // The engine only fails when everything ends.
@@ -355,7 +407,27 @@ fn web_socket_config() -> WebSocketConfig {
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
 }
 
-pub(super) type Socket = WebSocketStream<Stream>;
+/// What carries a session at the moment.
+pub(super) type Socket = Either<WebSocketStream<Stream>, Request>;
+
+/// What is known of it once it is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carriage {
+    WebSocket,
+    /// A request that waits.
+    Waiting,
+    /// One that has its answer: nothing more can be said on it.
+    Answered,
+}
+
+impl Carriage {
+    const fn of(socket: &Socket) -> Self {
+        match socket {
+            Either::Left(_) => Self::WebSocket,
+            Either::Right(_) => Self::Waiting,
+        }
+    }
+}
 
 /// What a conversation waits for.
 enum Event {
@@ -364,6 +436,8 @@ enum Event {
     Outgoing(Vec<Outgoing>),
     Relief(Option<Box<Truck>>),
     Told(Option<Told>),
+    /// A request has waited long enough.
+    Due,
     Overdue,
     Stopping,
 }
@@ -373,6 +447,9 @@ struct Talk<'a> {
     seat: &'a mut Seat,
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
+    carriage: Carriage,
+    /// When a request that waits is answered, even with nothing.
+    answer_by: Instant,
     inbox: mpsc::UnboundedReceiver<Outgoing>,
     channels: Channels,
     session: Session,
@@ -387,6 +464,7 @@ struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     fn new(socket: Socket, inbox: mpsc::UnboundedReceiver<Outgoing>, seat: &'a mut Seat, hello_by: Instant) -> Self {
+        let carriage = Carriage::of(&socket);
         let (sink, stream) = socket.split();
         let (weights, is_flushed, is_greeted, closing) = (VecDeque::new(), true, false, None);
         let stuck_at = hello_by;
@@ -395,6 +473,8 @@ impl<'a> Talk<'a> {
             seat,
             sink,
             stream,
+            carriage,
+            answer_by: hello_by,
             inbox,
             channels,
             session: Session::default(),
@@ -407,21 +487,39 @@ impl<'a> Talk<'a> {
         }
     }
 
-    async fn run(mut self, trucks: &mut mpsc::Receiver<Truck>) -> EndReason {
+    async fn run(mut self, place: &mut Held) -> EndReason {
         let why = loop {
-            match self.turn(trucks).await {
+            match self.turn(&mut place.trucks).await {
                 Ok(()) => {}
-                Err(why) if self.is_greeted && is_of_the_socket(&why) => {
-                    if let Err(why) = self.wait_for_relief(trucks).await {
+                Err(why) if self.outlives_its_socket() && is_of_the_socket(&why) => {
+                    if let Err(why) = self.wait_for_relief(&mut place.trucks).await {
                         break why;
                     }
                 }
                 Err(why) => break why,
             }
+            if self.is_greeted {
+                place.greeted();
+            }
         };
         // A short goodbye; nobody has to hear it.
         let _ = timeout(GOODBYE, self.sink.close()).await;
         why
+    }
+
+    /// One without a hello ends with its connection (SES-6), but not with a request, which ends with every answer.
+    fn outlives_its_socket(&self) -> bool {
+        self.is_greeted || self.carriage != Carriage::WebSocket
+    }
+
+    /// Begins with what carries it from now on.
+    fn mount(&mut self, load_max: u32) {
+        if self.carriage == Carriage::WebSocket {
+            self.session.board(load_max);
+        } else {
+            self.session.board_request(load_max);
+            self.answer_by = later(POLL_WAIT_MS);
+        }
     }
 
     /// Waits for the next thing to happen and does it.
@@ -440,6 +538,10 @@ impl<'a> Talk<'a> {
             },
             Event::Relief(Some(truck)) => self.board(*truck).await,
             Event::Relief(None) | Event::Stopping => Err(EndReason::GoingDown),
+            Event::Due => {
+                self.session.owe();
+                self.write_next().await
+            }
             Event::Overdue => Err(self.overdue()),
         }
     }
@@ -458,6 +560,7 @@ impl<'a> Talk<'a> {
             _ = self.inbox.recv_many(&mut frames, WRITE_FRAMES), if self.is_flushed => Event::Outgoing(frames),
             truck = trucks.recv() => Event::Relief(truck.map(Box::new)),
             told = self.channels.next(), if self.is_flushed && may_pass => Event::Told(told),
+            () = sleep_until(self.answer_by), if self.carriage == Carriage::Waiting => Event::Due,
             () = sleep_until(deadline) => Event::Overdue,
             _ = self.seat.stopping.wait_for(|stop| *stop) => Event::Stopping,
         }
@@ -465,7 +568,11 @@ impl<'a> Talk<'a> {
 
     /// Between two connections: what the service has to say waits in its outbox, which it bounds (RLY-26).
     async fn wait_for_relief(&mut self, trucks: &mut mpsc::Receiver<Truck>) -> Result<(), EndReason> {
-        let until = later(self.seat.limits.session_ms);
+        let until = if self.is_greeted {
+            later(self.seat.limits.session_ms)
+        } else {
+            self.silent_at
+        };
         let mut stopping = self.seat.stopping.clone();
         let truck = tokio::select! {
             truck = timeout_at(until, trucks.recv()) => truck.map_err(|_| EndReason::Left)?,
@@ -476,14 +583,33 @@ impl<'a> Talk<'a> {
 
     /// Goes over to another connection of the same client.
     async fn board(&mut self, truck: Truck) -> Result<(), EndReason> {
+        self.let_go().await;
+        self.carriage = Carriage::of(&truck.socket);
         (self.sink, self.stream) = truck.socket.split();
-        self.seat.ticket = truck.ticket;
+        if let Some(ticket) = truck.ticket {
+            self.seat.ticket = ticket;
+        }
         if self.is_greeted {
             self.seat.ticket.greeted();
         }
         self.is_flushed = true;
-        self.session.board(truck.load_max);
-        self.hear(&truck.message).await
+        self.mount(truck.load_max);
+        self.hear(&truck.message).await?;
+        // The service's last word may have waited for it.
+        match self.closing {
+            Some(_) => self.flushed().await,
+            None => Ok(()),
+        }
+    }
+
+    /// A request that waits is answered when another connection comes: it says what has come, and no more.
+    async fn let_go(&mut self) {
+        if self.carriage == Carriage::Waiting {
+            self.session.owe();
+            let message = self.session.next(0).unwrap_or_default();
+            // Who asked may have gone.
+            let _ = self.sink.send(Message::binary(message)).await;
+        }
     }
 
     fn overdue(&self) -> EndReason {
@@ -514,6 +640,9 @@ impl<'a> Talk<'a> {
             self.silent_at = later(self.seat.limits.silence_ms);
         }
         let bytes = self.session.take(message)?.bytes;
+        if !bytes.is_empty() {
+            self.answer_by = self.answer_by.min(later(POLL_SOON_MS));
+        }
         self.tell_drained().await?;
         let messages = self.seat.face.receive(&bytes)?;
         self.write_face().await?;
@@ -618,11 +747,24 @@ impl<'a> Talk<'a> {
 
     /// Begins to write the next piece, if the last one is out: more would block, and reading with it.
     async fn write_next(&mut self) -> Result<(), EndReason> {
-        if self.is_flushed
-            && let Some(message) = self.session.next(MESSAGE_BYTES)
-        {
-            self.start_write();
-            self.sink.feed(Message::binary(message)).await?;
+        if !self.is_flushed {
+            return Ok(());
+        }
+        match self.carriage {
+            Carriage::Answered => {}
+            Carriage::Waiting => {
+                if let Some(message) = self.session.next(POLL_BYTES_MAX) {
+                    self.carriage = Carriage::Answered;
+                    // It is given to whoever holds the request: nothing to wait for.
+                    self.sink.send(Message::binary(message)).await?;
+                }
+            }
+            Carriage::WebSocket => {
+                if let Some(message) = self.session.next(MESSAGE_BYTES) {
+                    self.start_write();
+                    self.sink.feed(Message::binary(message)).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -639,7 +781,7 @@ impl<'a> Talk<'a> {
         self.is_flushed = true;
         self.write_next().await?;
         match self.closing {
-            Some(why) if self.is_flushed => Err(EndReason::Service(why)),
+            Some(why) if self.is_flushed && !self.session.has_unsent() => Err(EndReason::Service(why)),
             Some(_) | None => Ok(()),
         }
     }

@@ -95,6 +95,16 @@ impl Entrance {
 }
 
 impl Ticket {
+    /// One place more for whoever has this one: for a session that goes on over requests, and outlives their connections.
+    pub(super) fn another(&self) -> Option<(Self, ShownOut)> {
+        self.entrance.enter(self.from?)
+    }
+
+    /// Whether it has not said hello yet.
+    pub(super) const fn is_stranger(&self) -> bool {
+        self.stranger.is_some()
+    }
+
     /// Whether it is known whose it is.
     pub(super) const fn is_somebodys(&self) -> bool {
         self.from.is_some()

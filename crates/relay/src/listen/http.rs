@@ -4,12 +4,14 @@
 //! neither the relay's path nor a door's request is the cover's (RLY-30).
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str;
 
 use stonechat_wire::ids::DoorPath;
+use stonechat_wire::session::{HEADER, OPENING};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, POLL_BYTES_MAX};
 
 /// Length of what opens a door, in bytes (INV-4).
 pub const PROOF_SIZE: usize = 16;
@@ -17,6 +19,8 @@ pub const PROOF_SIZE: usize = 16;
 const PATH_CHARS: usize = 16;
 /// What follows the path in a request of ours.
 const LINE_END: &[u8] = b" HTTP/1.1\r\n";
+/// Bytes of a long poll's body: an opening and a message of a session (RLY-47).
+const POLL_SIZES: RangeInclusive<usize> = OPENING + HEADER..=OPENING + HEADER + POLL_BYTES_MAX;
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -34,6 +38,15 @@ pub enum Asked {
         /// Bytes of the card that the asker has already.
         from: Option<usize>,
     },
+    /// The relay, if it stands there, by a request that brings a message and waits for one (RLY-47).
+    Poll {
+        /// Where.
+        path: DoorPath,
+        /// Bytes of the body, which follows the head.
+        length: usize,
+        /// Another request may follow on the connection.
+        goes_on: bool,
+    },
 }
 
 /// Why a request is none of ours.
@@ -49,7 +62,7 @@ pub enum RequestError {
     /// Nothing that stands here.
     #[error("nothing stands there")]
     NotFound,
-    /// A door's request with a body that is no proof.
+    /// A body that is neither a door's proof nor a session's message.
     #[error("no proof in the body")]
     NoProof,
     /// The WebSocket handshake is not one.
@@ -89,13 +102,13 @@ pub enum Beginning {
     Any,
     /// The relay's handshake, at this path.
     Relay(DoorPath),
-    /// A door's request.
-    Door(DoorPath),
+    /// A door's request, or a long poll.
+    Post(DoorPath),
 }
 
 /// Reads the beginning of a head. Out: nothing where no request of ours begins so.
 pub fn read_beginning(bytes: &[u8]) -> Option<Beginning> {
-    begins(bytes, b"GET /", Beginning::Relay).or_else(|| begins(bytes, b"POST /", Beginning::Door))
+    begins(bytes, b"GET /", Beginning::Relay).or_else(|| begins(bytes, b"POST /", Beginning::Post))
 }
 
 fn begins(bytes: &[u8], method: &[u8], at: impl Fn(DoorPath) -> Beginning) -> Option<Beginning> {
@@ -152,27 +165,53 @@ pub fn found(length: usize, from: Option<usize>) -> String {
     )
 }
 
+/// The head before a message that a long poll waited for.
+pub fn told(length: usize, goes_on: bool) -> String {
+    let connection = if goes_on { "" } else { "Connection: close\r\n" };
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\
+         Cache-Control: no-store\r\n{connection}\r\n"
+    )
+}
+
 fn asked(request: &httparse::Request<'_, '_>) -> Result<Asked, RequestError> {
     match (request.method, request.path) {
         (Some("GET"), Some(path)) => web_socket(request, path),
-        (Some("POST"), Some(path)) => door(request, path),
+        (Some("POST"), Some(path)) => post(request, path),
         _ => Err(RequestError::NotFound),
     }
 }
 
-fn door(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, RequestError> {
+fn post(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, RequestError> {
     let path = path
         .strip_prefix('/')
         .and_then(DoorPath::from_text)
         .ok_or(RequestError::NotFound)?;
     let length = header(request, "content-length").and_then(|value| value.parse().ok());
-    let is_plain = header(request, "transfer-encoding").is_none();
-    if length == Some(PROOF_SIZE) && is_plain {
-        let from = header(request, "range").and_then(place);
-        Ok(Asked::Door { path, from })
-    } else {
-        Err(RequestError::NoProof)
+    let is_plain = !is_there(request, "transfer-encoding");
+    match length.filter(|_| is_plain) {
+        Some(PROOF_SIZE) => {
+            let from = header(request, "range").and_then(place);
+            Ok(Asked::Door { path, from })
+        }
+        Some(length) if POLL_SIZES.contains(&length) => Ok(Asked::Poll {
+            path,
+            length,
+            goes_on: request.version == Some(1) && !lists(request, "connection", "close"),
+        }),
+        Some(_) | None => Err(RequestError::NoProof),
     }
+}
+
+fn is_there(request: &httparse::Request<'_, '_>, name: &str) -> bool {
+    let mut names = request.headers.iter().map(|header| header.name);
+    names.any(|named| named.eq_ignore_ascii_case(name))
+}
+
+/// Whether a header's words, set apart by commas, have this one among them.
+fn lists(request: &httparse::Request<'_, '_>, name: &str, wanted: &str) -> bool {
+    let value = header(request, name).unwrap_or_default();
+    value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// `bytes=N-`; another range counts as none.
@@ -185,13 +224,9 @@ fn web_socket(request: &httparse::Request<'_, '_>, path: &str) -> Result<Asked, 
         .strip_prefix('/')
         .and_then(DoorPath::from_text)
         .ok_or(RequestError::NotFound)?;
-    let names = |name, wanted: &str| {
-        let value = header(request, name).unwrap_or_default();
-        value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
-    };
     let key = header(request, "sec-websocket-key").filter(|key| key.len() == 24);
-    let holds = names("upgrade", "websocket")
-        && names("connection", "upgrade")
+    let holds = lists(request, "upgrade", "websocket")
+        && lists(request, "connection", "upgrade")
         && header(request, "sec-websocket-version") == Some("13");
     match key.filter(|_| holds) {
         Some(key) => Ok(Asked::Relay {
@@ -224,7 +259,7 @@ mod tests {
     #[test]
     fn what_could_still_become_one_of_ours_waits_for_its_rest_rly_42() {
         let path = DoorPath::from_bytes([0; 12]);
-        for (request, at) in [(UPGRADE, Beginning::Relay(path)), (KNOCK, Beginning::Door(path))] {
+        for (request, at) in [(UPGRADE, Beginning::Relay(path)), (KNOCK, Beginning::Post(path))] {
             let path_ends = request.find(" HTTP").unwrap();
             for length in 0..request.len() {
                 let wanted = if length < path_ends { Beginning::Any } else { at };
@@ -269,6 +304,35 @@ mod tests {
             let (asked, _) = read_head(knock.as_bytes()).unwrap().unwrap();
             assert_eq!(asked, Asked::Door { path, from }, "{range}");
         }
+    }
+
+    #[test]
+    fn a_long_poll_has_a_body_of_a_session_and_says_whether_more_follows_rly_47() {
+        let path = DoorPath::from_bytes([0; 12]);
+        let asked = |length: usize, from: &str, to: &str| {
+            let request = KNOCK.replace("16", &length.to_string()).replace(from, to);
+            read_head(request.as_bytes()).map(|asked| asked.unwrap().0)
+        };
+        let poll = |length, goes_on| Ok(Asked::Poll { path, length, goes_on });
+        let (least, most) = POLL_SIZES.into_inner();
+        assert_eq!((least, most), (37, 37 + 65_536));
+        for length in [least, most] {
+            assert_eq!(asked(length, "", ""), poll(length, true));
+        }
+        for length in [0, 15, 17, least - 1, most + 1] {
+            assert_eq!(asked(length, "", ""), Err(RequestError::NoProof), "{length}");
+        }
+        assert_eq!(asked(99, "HTTP/1.1", "HTTP/1.0"), poll(99, false));
+        assert_eq!(asked(99, "Host: a", "Connection: Close"), poll(99, false));
+        for bad in [
+            "Transfer-Encoding: chunked",
+            "Content-Length: 99",
+            "A: b\r\nTransfer-Encoding: x\r\nTransfer-Encoding: y",
+        ] {
+            assert_eq!(asked(99, "Host: a", bad), Err(RequestError::NoProof), "{bad}");
+        }
+        assert!(told(5, true).ends_with("Content-Length: 5\r\nCache-Control: no-store\r\n\r\n"));
+        assert!(told(5, false).ends_with("Connection: close\r\n\r\n"));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +32,8 @@ struct Counts {
     packets: AtomicU32,
     bytes_in: AtomicU32,
     bytes_out: AtomicU32,
+    /// What is counted here counts there too.
+    onto: OnceLock<Arc<Self>>,
 }
 
 impl Meter {
@@ -52,18 +54,34 @@ impl Meter {
 
     /// So many bytes came, and are not seen by [`Metered`].
     pub(super) fn came(&self, size: usize) {
-        self.count(&self.counts.bytes_in, size);
+        self.count(|counts| &counts.bytes_in, size);
     }
 
     /// So many went.
     pub(super) fn went(&self, size: usize) {
-        self.count(&self.counts.bytes_out, size);
+        self.count(|counts| &counts.bytes_out, size);
     }
 
-    fn count(&self, bytes: &AtomicU32, size: usize) {
+    /// From now on, and with what was counted so far, that meter counts this connection too: both carry one socket.
+    pub(super) fn count_onto(&self, other: &Self) {
+        let _ = self.counts.onto.set(Arc::clone(&other.counts));
+        let (own, other) = (&self.counts, &other.counts);
+        let pairs = [
+            (&own.packets, &other.packets),
+            (&own.bytes_in, &other.bytes_in),
+            (&own.bytes_out, &other.bytes_out),
+        ];
+        for (so_far, sum) in pairs {
+            add(sum, u64::from(so_far.load(Ordering::Relaxed)));
+        }
+    }
+
+    fn count(&self, bytes: impl Fn(&Counts) -> &AtomicU32, size: usize) {
         let (size, packets) = (size as u64, size.div_ceil(PACKET_BYTES) as u64);
-        add(bytes, size);
-        add(&self.counts.packets, packets);
+        for counts in std::iter::once(&self.counts).chain(self.counts.onto.get()) {
+            add(bytes(counts), size);
+            add(&counts.packets, packets);
+        }
     }
 }
 
@@ -117,10 +135,7 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.meter.count(
-            &self.meter.counts.bytes_in,
-            buffer.filled().len().saturating_sub(before),
-        );
+        self.meter.came(buffer.filled().len().saturating_sub(before));
         Poll::Ready(Ok(()))
     }
 }
@@ -128,7 +143,7 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let size = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.meter.count(&self.meter.counts.bytes_out, size);
+        self.meter.went(size);
         Poll::Ready(Ok(size))
     }
 
@@ -138,7 +153,7 @@ impl AsyncWrite for Metered {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let size = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
-        self.meter.count(&self.meter.counts.bytes_out, size);
+        self.meter.went(size);
         Poll::Ready(Ok(size))
     }
 

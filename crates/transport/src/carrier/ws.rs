@@ -1,5 +1,5 @@
-//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, or a browser that does all of this;
-//! in its binary messages a session, and in that the face.
+//! The WebSocket carrier: TCP (inside TLS where the address says so), HTTP/1.1 upgrade, or a browser that does all of this, or
+//! requests in its place; in its binary messages a session, and in that the face.
 //!
 //! In: an address, the relay's pin or keys, frames. Out: frames, or why there is no link. One task per link, which goes
 //! over from one connection to the next when told to; it ends when its commands end, and reports nothing after that.
@@ -11,13 +11,13 @@ use std::time::Duration;
 use futures_util::future::Either;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use stonechat_wire::address::split;
+use stonechat_wire::address::{Around, split};
 use stonechat_wire::exchange::NamedBy;
 use stonechat_wire::face::{FaceClient, FaceError};
 use stonechat_wire::frame::{FrameError, FromRelay, ToRelay};
 use stonechat_wire::ids::{DoorPath, RelayId};
 use stonechat_wire::route::RelayKeys;
-use stonechat_wire::session::{Opening, Session, SessionError};
+use stonechat_wire::session::{HEADER, Opening, Session, SessionError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::http::StatusCode;
@@ -30,7 +30,8 @@ use super::dialer::Line;
 pub use super::means::Means;
 use super::meter::Meter;
 use super::outer::{self, Outer, is_refusal, is_reset, is_silence, reach_saying, reach_through};
-use crate::courier::{Hello, Input, LinkId, Lost, Missed, Used, is_by_browser};
+use super::poll::{POLL_BYTES_MAX, Polling, Redial, Turn};
+use crate::courier::{Hello, Input, LinkId, Lost, Missed, Over, Used, WINDOW_MS, is_by_browser, may_poll};
 
 /// Time until the TCP connection, and TLS in it, stands.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -92,6 +93,8 @@ pub struct Truck {
     pub load_max: u32,
     /// How its hello is said, inside TLS.
     pub hello: Hello,
+    /// How the session's messages go.
+    pub over: Over,
     /// The channel that it goes over, where the way leads through another relay.
     pub through: Option<Through>,
 }
@@ -109,6 +112,9 @@ pub enum LinkError {
     /// The WebSocket layer's own: a refused upgrade, a broken connection.
     #[error("websocket: {0}")]
     WebSocket(#[from] Box<WebSocketError>),
+    /// The connection stood, and no WebSocket came about on it, or it ended before the face was open (TRK-10).
+    #[error("no WebSocket passes: {0}")]
+    NotUpgraded(Box<Self>),
     /// Wrong keys, or a record that does not open.
     #[error("face: {0}")]
     Face(#[from] FaceError),
@@ -141,13 +147,31 @@ impl From<WebSocketError> for LinkError {
 
 /// A front says that what is behind it does not answer now, or that there is too much.
 fn is_later(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+    let is_never = matches!(
+        status,
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED
+    );
+    (status.is_server_error() && !is_never) || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 impl LinkError {
+    /// What it is where a WebSocket was being made on a connection that stood. Who proved to be somebody else, or says that
+    /// it has no time, is what it was.
+    fn while_upgrading(self) -> Self {
+        match &self {
+            Self::Slow | Self::Closed | Self::Unreachable(_) => Self::NotUpgraded(Box::new(self)),
+            Self::WebSocket(error) => match &**error {
+                WebSocketError::Http(answer) if is_later(answer.status()) => self,
+                _ => Self::NotUpgraded(Box::new(self)),
+            },
+            _ => self,
+        }
+    }
+
     /// What the courier makes of it.
     pub fn lost(&self) -> Lost {
         match self {
+            Self::NotUpgraded(_) => Lost::NotUpgraded,
             Self::Unreachable(error) if is_not_passed_on(error) => Lost::NotPassedOn,
             Self::Unreachable(error) if is_silence(error) => Lost::Silenced,
             Self::Unreachable(error) if is_reset(error) => Lost::Reset,
@@ -167,6 +191,7 @@ impl LinkError {
     /// What the person is told of it; nothing where it was not wanted any more.
     pub fn missed(&self) -> Option<Missed> {
         Some(match self {
+            Self::NotUpgraded(error) => return error.missed(),
             Self::Unreachable(error) if is_not_passed_on(error) => Missed::NotPassedOn,
             Self::Unreachable(error) => outer::missed(error),
             Self::Slow => Missed::Silent,
@@ -224,8 +249,88 @@ pub async fn carry(
     }
 }
 
-/// A WebSocket of ours, or one that a browser holds.
-type Socket = Either<WebSocketStream<Outer>, Line>;
+/// A WebSocket of ours, one that a browser holds, or requests.
+type Socket = Either<WebSocketStream<Outer>, Either<Line, Polling>>;
+
+/// What goes before a session's messages on one connection.
+#[derive(Debug)]
+pub struct Saying {
+    opening: Opening,
+    is_opened: bool,
+    /// Where each message is a request: when the next may begin, and how much of the stream may still go each way, where
+    /// that is counted.
+    polls: Option<(Turn, Option<Left>)>,
+}
+
+/// Bytes of the stream.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    out: usize,
+    back: usize,
+}
+
+impl Saying {
+    fn new(id: [u8; 16], load_max: u32, turn: Option<Turn>) -> Self {
+        let bytes = usize::try_from(load_max).unwrap_or(usize::MAX);
+        let left = (load_max > 0).then_some(Left {
+            out: bytes,
+            back: bytes,
+        });
+        Self {
+            opening: Opening { id, load_max },
+            is_opened: false,
+            polls: turn.map(|turn| (turn, left)),
+        }
+    }
+
+    /// Begins on it with a session.
+    fn board(&self, session: &mut Session) {
+        session.board(self.opening.load_max);
+        if self.polls.is_some() {
+            // A request waits for its answer, and this one shall not.
+            session.ping();
+        }
+    }
+
+    /// The next message, with what stands before it; nothing where nothing is to be said, or it is not its turn.
+    fn next(&mut self, session: &mut Session) -> Option<Vec<u8>> {
+        let Some((turn, left)) = &mut self.polls else {
+            let message = session.next(MESSAGE_BYTES)?;
+            let is_first = !std::mem::replace(&mut self.is_opened, true);
+            return Some(if is_first {
+                self.opening.before(&message)
+            } else {
+                message
+            });
+        };
+        let is_spent = left.is_some_and(|left| left.back == 0);
+        if is_spent || !turn.is_on(session.is_pressed()) {
+            return None;
+        }
+        // Each request goes on with the session as another connection does: what is not confirmed is said again.
+        session.board_request(0);
+        session.owe();
+        let message = session.next(left.map_or(POLL_BYTES_MAX, |left| left.out.min(POLL_BYTES_MAX)))?;
+        let mut opening = self.opening;
+        if let Some(left) = left {
+            opening.load_max = u32::try_from(left.back).unwrap_or(u32::MAX);
+            left.out = left.out.saturating_sub(message.len().saturating_sub(HEADER));
+        }
+        Some(opening.before(&message))
+    }
+
+    /// A message came.
+    fn came(&mut self, message: &[u8]) {
+        if let Some((_, Some(left))) = &mut self.polls {
+            left.back = left.back.saturating_sub(message.len().saturating_sub(HEADER));
+        }
+    }
+
+    /// Whether it may carry no more.
+    fn is_full(&self) -> bool {
+        matches!(&self.polls, Some((_, Some(left))) if left.back == 0 || left.out == 0)
+    }
+}
 
 /// A link whose face is open.
 #[derive(Debug)]
@@ -234,6 +339,8 @@ pub struct Opened {
     pub socket: Socket,
     /// What it has used so far.
     pub meter: Meter,
+    /// What goes before its messages.
+    pub saying: Saying,
     /// The session on it.
     pub session: Session,
     /// The face in the session.
@@ -242,19 +349,65 @@ pub struct Opened {
 
 /// TCP, TLS, upgrade, face.
 pub async fn open(dial: Dial) -> Result<Opened, LinkError> {
-    let (socket, meter) = connect(&dial.truck, &dial.means).await?;
-    timeout(HANDSHAKE_MAX, shake_hands(socket, meter, dial))
-        .await
-        .map_err(|_| LinkError::Slow)?
+    let connected = connect(&dial.truck, &dial.means).await?;
+    let upgrades = upgrades(&dial.truck);
+    let shaking_hands = timeout(HANDSHAKE_MAX, shake_hands(connected, dial)).await;
+    let opened = shaking_hands.map_err(|_| LinkError::Slow).flatten();
+    opened.map_err(|error| if upgrades { error.while_upgrading() } else { error })
+}
+
+/// Whether a connection is made into a WebSocket that could be requests instead.
+fn upgrades(truck: &Truck) -> bool {
+    truck.over == Over::WebSocket && may_poll(&truck.address)
+}
+
+/// A connection that is ready for messages.
+struct Connected {
+    socket: Socket,
+    meter: Meter,
+    /// Where it is requests: whose turn it is.
+    turn: Option<Turn>,
 }
 
 /// TCP, TLS, upgrade.
-async fn connect(truck: &Truck, means: &Means) -> Result<(Socket, Meter), LinkError> {
+async fn connect(truck: &Truck, means: &Means) -> Result<Connected, LinkError> {
     let place = format!("{}/{}", split(&truck.address).1, truck.path.to_text());
     if is_by_browser(&truck.address) {
         let (line, meter) = means.dialer.connect(&format!("wss://{place}")).await?;
-        return Ok((Either::Right(line), meter));
+        let socket = Either::Right(Either::Left(line));
+        return Ok(Connected {
+            socket,
+            meter,
+            turn: None,
+        });
     }
+    let (stream, meter) = reach(truck, means).await?;
+    if truck.over == Over::Requests {
+        return Ok(polling(truck, means, stream, meter));
+    }
+    let upgrading = timeout(
+        HANDSHAKE_MAX,
+        client_async_with_config(format!("ws://{place}"), stream, Some(config())),
+    )
+    .await;
+    let upgraded = upgrading.map_err(|_| LinkError::Slow).and_then(|done| Ok(done?));
+    let (socket, _) = upgraded.map_err(|error| {
+        if upgrades(truck) {
+            error.while_upgrading()
+        } else {
+            error
+        }
+    })?;
+    let socket = Either::Left(socket);
+    Ok(Connected {
+        socket,
+        meter,
+        turn: None,
+    })
+}
+
+/// TCP and TLS, or a channel and TLS.
+async fn reach(truck: &Truck, means: &Means) -> Result<(Outer, Meter), LinkError> {
     let connecting = match &truck.through {
         None => {
             let limit = if means.is_led(&truck.address) {
@@ -272,36 +425,63 @@ async fn connect(truck: &Truck, means: &Means) -> Result<(Socket, Meter), LinkEr
             .await
         }
     };
-    let (stream, meter) = connecting.map_err(|_| LinkError::Slow)??;
-    let url = format!("ws://{place}");
-    let upgrade = client_async_with_config(url, stream, Some(config()));
-    let (socket, _) = timeout(HANDSHAKE_MAX, upgrade).await.map_err(|_| LinkError::Slow)??;
-    Ok((Either::Left(socket), meter))
+    Ok(connecting.map_err(|_| LinkError::Slow)??)
 }
 
-async fn shake_hands(mut socket: Socket, meter: Meter, dial: Dial) -> Result<Opened, LinkError> {
+/// Requests on a connection that stands, and on another one where that is needed.
+fn polling(truck: &Truck, means: &Means, stream: Outer, meter: Meter) -> Connected {
+    let head = format!(
+        "POST /{} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\nContent-Length: ",
+        truck.path.to_text(),
+        split(&truck.address).1,
+    );
+    let (again, means, counts) = (truck.clone(), means.clone(), meter.clone());
+    let redial: Redial = Box::new(move || {
+        let (truck, means, counts) = (again.clone(), means.clone(), counts.clone());
+        Box::pin(async move {
+            let (stream, meter) = reach_saying(truck.hello, &truck.address, &means).await?;
+            meter.count_onto(&counts);
+            Ok(stream)
+        })
+    });
+    // Handshakes with a name are counted (TRK-5); others are nobody's concern.
+    let pace = match split(&truck.address).0 {
+        Around::Tls => Duration::from_millis(WINDOW_MS),
+        Around::Plain => Duration::ZERO,
+    };
+    let (polling, turn) = Polling::begin(stream, redial, pace, head);
+    let socket = Either::Right(Either::Right(polling));
+    Connected {
+        socket,
+        meter,
+        turn: Some(turn),
+    }
+}
+
+async fn shake_hands(connected: Connected, dial: Dial) -> Result<Opened, LinkError> {
+    let Connected {
+        mut socket,
+        meter,
+        turn,
+    } = connected;
     let mut face = match dial.keys {
         Some(keys) => FaceClient::new(&keys, dial.dice)?,
         None => FaceClient::asking(dial.relay, dial.dice),
     };
-    let load_max = dial.truck.load_max;
-    let mut opening = Some(Opening {
-        id: dial.session,
-        load_max,
-    });
+    let mut saying = Saying::new(dial.session, dial.truck.load_max, turn);
     let mut session = Session::default();
-    session.board(load_max);
+    saying.board(&mut session);
     while !face.is_open() {
         session.push(&face.take_output());
-        while let Some(message) = session.next(MESSAGE_BYTES) {
-            let message = opening
-                .take()
-                .map_or_else(|| message.clone(), |opening| opening.before(&message));
+        while let Some(message) = saying.next(&mut session) {
             socket.send(Message::binary(message)).await?;
         }
         match socket.next().await.ok_or(LinkError::Closed)?? {
             // A relay says nothing before the hello, so there are no frames yet.
-            Message::Binary(bytes) => drop(face.receive(&session.take(&bytes)?.bytes)?),
+            Message::Binary(bytes) => {
+                saying.came(&bytes);
+                drop(face.receive(&session.take(&bytes)?.bytes)?);
+            }
             Message::Text(_) => return Err(LinkError::Text),
             Message::Close(_) => return Err(LinkError::Closed),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
@@ -310,6 +490,7 @@ async fn shake_hands(mut socket: Socket, meter: Meter, dial: Dial) -> Result<Ope
     Ok(Opened {
         socket,
         meter,
+        saying,
         session,
         face,
     })
@@ -328,12 +509,12 @@ enum Event {
     Message(Option<Result<Message, WebSocketError>>),
     Flushed(Result<(), WebSocketError>),
     Commands(Vec<Command>),
-    Relief(Box<Result<(Socket, Meter), LinkError>>, u32),
+    Relief(Box<Result<Connected, LinkError>>, u32),
 }
 
 /// A connection that is to take over, and its load.
 type Relief<'a> = (
-    Pin<Box<dyn Future<Output = Result<(Socket, Meter), LinkError>> + Send + 'a>>,
+    Pin<Box<dyn Future<Output = Result<Connected, LinkError>> + Send + 'a>>,
     u32,
 );
 
@@ -343,6 +524,7 @@ struct Talk<'a> {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
     meter: Meter,
+    saying: Saying,
     session: Session,
     face: FaceClient,
     events: &'a mpsc::Sender<Input>,
@@ -366,6 +548,7 @@ impl<'a> Talk<'a> {
             sink,
             stream,
             meter: opened.meter,
+            saying: opened.saying,
             session: opened.session,
             face: opened.face,
             events,
@@ -432,10 +615,10 @@ impl<'a> Talk<'a> {
     async fn relieved(
         &mut self,
         id: [u8; 16],
-        relieved: Result<(Socket, Meter), LinkError>,
+        relieved: Result<Connected, LinkError>,
         load_max: u32,
     ) -> Result<(), LinkError> {
-        let (socket, meter) = match relieved {
+        let Connected { socket, meter, turn } = match relieved {
             Ok(relieved) => relieved,
             Err(error) if self.is_stranded => return Err(error),
             Err(error) => {
@@ -451,9 +634,9 @@ impl<'a> Talk<'a> {
         (self.sink, self.stream) = socket.split();
         (self.meter, self.told, self.has_more) = (meter, Used::default(), false);
         (self.is_stranded, self.is_boarding, self.is_flushed) = (false, true, false);
-        self.session.board(load_max);
-        let message = self.session.next(MESSAGE_BYTES).unwrap_or_default();
-        let first = Opening { id, load_max }.before(&message);
+        self.saying = Saying::new(id, load_max, turn);
+        self.saying.board(&mut self.session);
+        let first = self.saying.next(&mut self.session).unwrap_or_default();
         self.sink.feed(Message::binary(first)).await?;
         Ok(())
     }
@@ -473,6 +656,7 @@ impl<'a> Talk<'a> {
     }
 
     async fn hear(&mut self, message: &[u8]) -> Result<(), LinkError> {
+        self.saying.came(message);
         let came = self.session.take(message)?;
         self.has_more |= came.has_more;
         if std::mem::take(&mut self.is_boarding) {
@@ -538,7 +722,7 @@ impl<'a> Talk<'a> {
     async fn write_next(&mut self) -> Result<(), LinkError> {
         if self.is_flushed
             && !self.is_stranded
-            && let Some(message) = self.session.next(MESSAGE_BYTES)
+            && let Some(message) = self.saying.next(&mut self.session)
         {
             self.is_flushed = false;
             self.sink.feed(Message::binary(message)).await?;
@@ -549,7 +733,7 @@ impl<'a> Talk<'a> {
     /// Tells what the connection has used, while that may matter to anybody.
     async fn tell_used(&mut self) {
         let used = Used {
-            is_full: self.has_more || self.session.is_full(),
+            is_full: self.has_more || self.session.is_full() || self.saying.is_full(),
             ..self.meter.used()
         };
         let is_news = used.is_full != self.told.is_full || used.packets >= self.told.packets.saturating_add(2);
@@ -566,7 +750,7 @@ impl<'a> Talk<'a> {
 }
 
 /// Waits for the connection that is to take over; for ever where there is none.
-async fn arrival(relief: &mut Option<Relief<'_>>) -> (Result<(Socket, Meter), LinkError>, u32) {
+async fn arrival(relief: &mut Option<Relief<'_>>) -> (Result<Connected, LinkError>, u32) {
     match relief {
         Some((connecting, load_max)) => (connecting.as_mut().await, *load_max),
         None => std::future::pending().await,
@@ -588,8 +772,33 @@ mod tests {
         for status in [429, 500, 502, 503, 504] {
             assert_eq!(lost(status), Lost::Broken, "{status}");
         }
-        for status in [200, 301, 400, 404] {
+        for status in [200, 301, 400, 404, 501] {
             assert_eq!(lost(status), Lost::WrongKeys, "{status}");
+        }
+    }
+
+    #[test]
+    fn where_no_websocket_came_about_on_a_connection_that_stood_is_told_trk_10() {
+        let http = |status: u16| {
+            let answer = Response::builder().status(status).body(None).unwrap();
+            LinkError::WebSocket(Box::new(WebSocketError::Http(answer.into())))
+        };
+        let reset = || LinkError::Unreachable(io::ErrorKind::ConnectionReset.into());
+        for error in [
+            http(400),
+            http(404),
+            http(501),
+            LinkError::Slow,
+            LinkError::Closed,
+            reset(),
+        ] {
+            let missed = error.missed();
+            let error = error.while_upgrading();
+            assert_eq!((error.lost(), error.missed()), (Lost::NotUpgraded, missed));
+        }
+        for error in [http(502), LinkError::Face(FaceError::WrongKeys), LinkError::Text] {
+            let lost = error.lost();
+            assert_eq!(error.while_upgrading().lost(), lost);
         }
     }
 }

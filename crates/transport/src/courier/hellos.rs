@@ -44,6 +44,15 @@ fn name_of(key: &str) -> &str {
     key.split_once('|').map_or(key, |(name, _)| name)
 }
 
+/// How many handshakes begin at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// So many.
+    pub(super) count: usize,
+    /// So many others are kept free for whoever needs one without asking.
+    pub(super) kept: usize,
+}
+
 /// When handshakes began, by [`key`], as far back as it matters, and which want care.
 #[derive(Debug, Default)]
 pub(super) struct Hellos {
@@ -91,8 +100,28 @@ impl Hellos {
         }
     }
 
-    /// Begins a handshake, `under_way` of which are so with this address. Errors: too early, and when to ask again.
-    pub(super) fn begin(&mut self, now: Timestamp, address: &str, under_way: usize) -> Result<(), Timestamp> {
+    /// Whether a name is treated with care at the moment (TRK-6).
+    pub(super) fn is_careful(&self, now: Timestamp, address: &str) -> bool {
+        let key = key(address);
+        let of_name = |other: &str| name_of(other) == name_of(&key);
+        let mut cares = self.cares.iter();
+        !is_unseen(address) && cares.any(|(other, care)| of_name(other) && now < care.ends_at())
+    }
+
+    #[cfg(test)]
+    fn begin(&mut self, now: Timestamp, address: &str, under_way: usize) -> Result<(), Timestamp> {
+        let one = Wanted { count: 1, kept: 0 };
+        self.begin_some(now, address, under_way, one)
+    }
+
+    /// Begins a handshake, or two, `under_way` of which are so with this address. Errors: too early, and when to ask again.
+    pub(super) fn begin_some(
+        &mut self,
+        now: Timestamp,
+        address: &str,
+        under_way: usize,
+        wanted: Wanted,
+    ) -> Result<(), Timestamp> {
         if is_unseen(address) {
             return Ok(());
         }
@@ -111,12 +140,18 @@ impl Hellos {
             return Err(care.rests_until);
         }
         let is_careful = self.cares.keys().any(|other| name_of(other) == name_of(&key));
-        let most = if is_careful { 1 } else { HELLOS_MAX };
+        let most = if is_careful {
+            1
+        } else {
+            HELLOS_MAX.saturating_sub(wanted.kept)
+        };
         let times = self.began.entry(key).or_default();
-        match times.iter().rev().nth(most - 1) {
+        // Those that it leaves room for.
+        let others = most.saturating_sub(wanted.count);
+        match times.iter().rev().nth(others) {
             Some(first) => Err(first.plus_ms(WINDOW_MS)),
             None => {
-                times.push_back(now);
+                times.extend(std::iter::repeat_n(now, wanted.count));
                 Ok(())
             }
         }
@@ -215,6 +250,27 @@ mod tests {
             "the name is treated with care at every port"
         );
         assert!(hellos.begin(after, "https://a:443@192.0.2.7:8443", 0).is_err());
+    }
+
+    #[test]
+    fn a_long_poll_counts_as_two_and_has_one_more_kept_for_it_trk_10() {
+        let mut hellos = Hellos::default();
+        let begin = |hellos: &mut Hellos, at: u64, count, kept| {
+            let wanted = Wanted { count, kept };
+            hellos.begin_some(NOW.plus_ms(at), "https://a:443", 0, wanted)
+        };
+        assert_eq!(begin(&mut hellos, 0, 2, 0), Ok(()));
+        let free_at = NOW.plus_ms(WINDOW_MS);
+        assert_eq!(begin(&mut hellos, 1, 1, 1), Err(free_at), "the third is the poll's own");
+        assert_eq!(begin(&mut hellos, 2, 1, 0), Ok(()), "where none stands");
+        assert_eq!(begin(&mut hellos, 3, 2, 0), Err(free_at));
+        assert_eq!(begin(&mut hellos, WINDOW_MS, 2, 0), Ok(()), "three in all");
+        assert_eq!(
+            begin(&mut hellos, 2 * WINDOW_MS, 2, 1),
+            Ok(()),
+            "one takes another over"
+        );
+        assert_eq!(begin(&mut hellos, 2 * WINDOW_MS, 1, 1), Err(NOW.plus_ms(3 * WINDOW_MS)));
     }
 
     #[test]

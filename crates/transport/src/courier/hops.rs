@@ -136,7 +136,11 @@ impl Courier {
             (Some((helper, relay)), Lost::NotPassedOn | Lost::WrongKeys | Lost::Malformed) => {
                 self.vain.add(now, helper, relay);
             }
-            (Some(_), Lost::Broken | Lost::Silenced | Lost::Reset | Lost::Refused | Lost::Denied) | (None, _) => {}
+            (
+                Some(_),
+                Lost::Broken | Lost::NotUpgraded | Lost::Silenced | Lost::Reset | Lost::Refused | Lost::Denied,
+            )
+            | (None, _) => {}
         }
     }
 }

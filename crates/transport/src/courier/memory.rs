@@ -11,6 +11,7 @@ use stonechat_wire::ids::{RelayId, Timestamp};
 
 use super::hellos::Care;
 use super::hops::helper;
+use super::polls;
 use super::splits::Split;
 use super::truck::Habit;
 
@@ -46,6 +47,8 @@ pub(super) struct Learned {
     pub(super) cares: BTreeMap<String, Care>,
     /// Names that are said in pieces.
     pub(super) splits: BTreeMap<String, Split>,
+    /// Places that are gone to by requests.
+    pub(super) polls: BTreeMap<String, polls::Place>,
     seen_at: Timestamp,
 }
 
@@ -138,7 +141,8 @@ impl Remembered {
 
 impl Learned {
     fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.habits.is_empty() && self.cares.is_empty() && self.splits.is_empty()
+        let has_names = !(self.cares.is_empty() && self.splits.is_empty() && self.polls.is_empty());
+        self.addresses.is_empty() && self.habits.is_empty() && !has_names
     }
 
     fn cut(&mut self) {
@@ -153,6 +157,9 @@ impl Learned {
         }
         while self.splits.len() > LEARNED_MAX {
             self.splits.pop_first();
+        }
+        while self.polls.len() > LEARNED_MAX {
+            self.polls.pop_first();
         }
     }
 
@@ -180,6 +187,11 @@ impl Learned {
                 .iter()
                 .map(|(name, split)| (name.clone(), split.parts()))
                 .collect(),
+            polls: self
+                .polls
+                .iter()
+                .map(|(place, known)| (place.clone(), known.parts()))
+                .collect(),
         }
     }
 }
@@ -202,6 +214,9 @@ struct Kept {
     /// Not there in what was kept before there was any.
     #[serde(default)]
     splits: BTreeMap<String, (u64, u32, bool)>,
+    /// The same.
+    #[serde(default)]
+    polls: BTreeMap<String, (u64, u32)>,
 }
 
 impl Kept {
@@ -227,6 +242,11 @@ impl Kept {
                 .splits
                 .into_iter()
                 .map(|(name, parts)| (name, Split::of(parts)))
+                .collect(),
+            polls: self
+                .polls
+                .into_iter()
+                .map(|(place, parts)| (place, polls::Place::of(parts)))
                 .collect(),
             seen_at: Timestamp(self.seen_at),
         };
@@ -258,6 +278,7 @@ mod tests {
             habits: [(relay, Habit::of((5, 1)))].into(),
             cares: [("https://b:443".to_owned(), Care::of((7, 2)))].into(),
             splits: [("b".to_owned(), Split::of((8, 3, true)))].into(),
+            polls: [("c:1|1".to_owned(), polls::Place::of((9, 4)))].into(),
             seen_at: Timestamp(0),
         }
     }

@@ -18,12 +18,13 @@ use super::hops::{Hop, helper};
 use super::parcels::Parcels;
 use super::truck::{Habit, Used};
 use super::{
-    DENIED_RETRY_MS_MAX, DIAL_MS_MAX, HOPELESS_RETRY_MS, Hello, LinkId, Output, PING_AFTER_MS, PING_SOON_MS,
+    DENIED_RETRY_MS_MAX, DIAL_MS_MAX, HOPELESS_RETRY_MS, Hello, LinkId, Output, Over, PING_AFTER_MS, PING_SOON_MS,
     RELIEF_MS_MAX, RETRY_MS, RETRY_MS_MAX, SIGN_MS, SLOW_BYTES_PER_MS, SLOW_MS_MAX, pause_ms,
 };
 
 mod browser;
 mod helped;
+mod polled;
 mod proxied;
 mod saying;
 
@@ -137,6 +138,7 @@ struct Racer {
     address: String,
     since: Timestamp,
     load_max: u32,
+    over: Over,
 }
 
 /// A session, and the connection that carries it at the moment.
@@ -160,6 +162,9 @@ struct Up {
     frozen_at: Option<Timestamp>,
     used: Used,
     load_max: u32,
+    over: Over,
+    /// Where it goes by requests: when a WebSocket is tried again.
+    upgrade_at: Option<Timestamp>,
     relief: Relief,
 }
 
@@ -173,6 +178,7 @@ enum Relief {
     UnderWay {
         address: String,
         load_max: u32,
+        over: Over,
         failures: u32,
     },
 }
@@ -523,7 +529,12 @@ impl Relay {
     }
 
     /// A dial has begun. Out: the keys if known, and how much the connection may carry.
-    pub(super) fn dialled(&mut self, now: Timestamp, link: LinkId, address: String) -> (Option<RelayKeys>, u32) {
+    pub(super) fn dialled(
+        &mut self,
+        now: Timestamp,
+        link: LinkId,
+        (address, over): (String, Over),
+    ) -> (Option<RelayKeys>, u32) {
         let load_max = self.load_max(now, &address);
         if !matches!(self.link, Link::Dialling(_)) {
             let (racers, tried) = (Vec::new(), BTreeSet::new());
@@ -542,6 +553,7 @@ impl Relay {
                 address,
                 since: now,
                 load_max,
+                over,
             });
         }
         (self.keys.clone(), load_max)
@@ -592,6 +604,8 @@ impl Relay {
             self.ways(failures as usize + usize::from(self.helper().is_some()))
         } else if self.goes_back_at().is_some_and(|at| at <= now) {
             self.addresses.from(0)
+        } else if up.upgrade_at.is_some_and(|at| at <= now) {
+            vec![up.way.clone()]
         } else {
             Vec::new()
         }
@@ -608,7 +622,7 @@ impl Relay {
         &mut self,
         now: Timestamp,
         address: String,
-        hello: Hello,
+        (hello, over): (Hello, Over),
         hop: Option<Hop>,
     ) -> Option<Output> {
         let (path, load_max) = (self.path(&address), self.load_max(now, &address));
@@ -617,6 +631,7 @@ impl Relay {
         up.relief = Relief::UnderWay {
             address: address.clone(),
             load_max,
+            over,
             failures,
         };
         Some(Output::Relieve {
@@ -625,6 +640,7 @@ impl Relay {
             path,
             load_max,
             hello,
+            over,
             hop,
         })
     }
@@ -632,8 +648,15 @@ impl Relay {
     /// Another connection carries the session.
     pub(super) fn relieved(&mut self, now: Timestamp) {
         if let Link::Up(up) = &mut self.link {
-            if let Relief::UnderWay { address, load_max, .. } = std::mem::replace(&mut up.relief, Relief::FRESH) {
-                up.load_max = load_max;
+            let relief = std::mem::replace(&mut up.relief, Relief::FRESH);
+            if let Relief::UnderWay {
+                address,
+                load_max,
+                over,
+                ..
+            } = relief
+            {
+                (up.load_max, up.over, up.upgrade_at) = (load_max, over, None);
                 up.place = up.place.filter(|_| up.way == address);
                 up.way.clone_from(&address);
                 self.addresses.turn_to(&address);
@@ -651,7 +674,12 @@ impl Relay {
 
     pub(super) fn not_relieved(&mut self, now: Timestamp, dice: u32) {
         let stays = self.goes_back_at().is_some();
+        let upgrades = self.only_upgrades();
         if let Link::Up(up) = &mut self.link {
+            if upgrades {
+                up.relief = Relief::FRESH;
+                return;
+            }
             if stays {
                 up.relief = Relief::FRESH;
                 self.help.stays(now);
@@ -703,7 +731,7 @@ impl Relay {
     ) -> Option<(ToRelay, Vec<LinkId>)> {
         let Link::Dialling(race) = &self.link else { return None };
         let winner = race.racers.iter().find(|racer| racer.link == link)?;
-        let (load_max, address) = (winner.load_max, winner.address.clone());
+        let (load_max, over, address) = (winner.load_max, winner.over, winner.address.clone());
         let losers = race
             .racers
             .iter()
@@ -727,6 +755,8 @@ impl Relay {
             frozen_at: None,
             used: Used::default(),
             load_max,
+            over,
+            upgrade_at: None,
             relief: Relief::FRESH,
         });
         let hello = ToRelay::Hello {
@@ -849,7 +879,10 @@ impl Relay {
     fn relief_due_at(&self, up: &Up) -> Option<Timestamp> {
         match up.relief {
             Relief::None { not_before, .. } if !self.to_relieve(not_before).is_empty() => Some(not_before),
-            Relief::None { not_before, .. } => self.goes_back_at().map(|at| at.max(not_before)),
+            Relief::None { not_before, .. } => {
+                let at = [self.goes_back_at(), up.upgrade_at].into_iter().flatten().min();
+                at.map(|at| at.max(not_before))
+            }
             Relief::UnderWay { .. } => None,
         }
     }

@@ -186,6 +186,7 @@ async fn what_a_page_lies_is_found_out_by_the_face_dial_1() {
             path: path_of(&route),
             load_max: 0,
             hello: Hello::Whole,
+            over: Over::WebSocket,
             through: None,
         },
         means: Means {
@@ -215,6 +216,7 @@ async fn a_session_opens_over_a_line_dial_4() {
             path: path_of(&route),
             load_max: 0,
             hello: Hello::Whole,
+            over: Over::WebSocket,
             through: None,
         },
         means: Means {

@@ -139,6 +139,7 @@ fn dial(address: &str) -> Dial {
             path: DoorPath::from_bytes([0; 12]),
             load_max: 0,
             hello: Hello::Whole,
+            over: Over::WebSocket,
             through: None,
         },
         means: Trust::system().into(),

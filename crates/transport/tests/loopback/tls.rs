@@ -60,6 +60,7 @@ fn truck(address: &str, house: &House) -> Truck {
         path: path_of(&house.relay.route),
         load_max: 0,
         hello: Hello::Whole,
+        over: Over::WebSocket,
         through: None,
     }
 }
