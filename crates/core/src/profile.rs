@@ -162,7 +162,8 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, wish: &api::RelayAdd) -> Result
         return Ok(Reply::Done {});
     }
     use_relay(step, route)?;
-    relays::added(step, relay, wish.private)?;
+    let private = wish.private || (matches!(is, Route::Moved) && relays::is_private(step, relay)?);
+    relays::added(step, relay, private)?;
     if matches!(is, Route::Moved) {
         relays::ways::tell_move(step, relay)?;
     }

@@ -61,6 +61,12 @@ pub(crate) fn added(step: &Step<'_, '_>, relay: RelayId, private: bool) -> Resul
     if fresh { Ok(()) } else { all_due(step) }
 }
 
+/// Whether a relay of the person's is a private one.
+pub(crate) fn is_private(step: &Step<'_, '_>, relay: RelayId) -> Result<bool, Stop> {
+    let sql = "SELECT 1 FROM relay WHERE relay = ? AND own = 1 AND private = 1";
+    Ok(step.tx.prepare_cached(sql)?.exists([relay.as_bytes()])?)
+}
+
 /// The person takes a relay of theirs back (REL-3).
 pub(crate) fn take_back(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     let relay = hex::decode(id).ok().and_then(|id| RelayId::from_slice(&id));
@@ -82,8 +88,7 @@ pub(crate) fn greeted(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
     if step.tx.prepare_cached(sql)?.execute([relay.as_bytes()])? == 1 {
         return all_due(step);
     }
-    let sql = "SELECT 1 FROM relay WHERE relay = ? AND own = 1 AND private = 1";
-    if step.tx.prepare_cached(sql)?.exists([relay.as_bytes()])? {
+    if is_private(step, relay)? {
         dead_due(step)?;
     }
     Ok(())
@@ -311,7 +316,7 @@ pub(crate) fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, bod
     for named in &brought.relays {
         if room_for(step, named.relay)? {
             used.push(use_brought(step, named)?);
-            ways::heard(step, by.account, named)?;
+            ways::heard(step, from, by.account, named)?;
         }
     }
     take_in(step, from, by.account, &brought, &used)

@@ -9,6 +9,7 @@ use crate::conversation::Conversation;
 use crate::defence::{self, Defence};
 use crate::own;
 use crate::query;
+use crate::relays::ways;
 use crate::step::{Step, Stop};
 use rusqlite::params;
 use stonechat_wire::ids::AccountId;
@@ -40,6 +41,9 @@ pub(crate) fn put(step: &mut Step<'_, '_>, account: &[u8], blocked: bool) -> Res
     let new = step.tx.execute(sql, params![blocked, account])? == 1;
     if new {
         put_away(step, account, blocked)?;
+        if let (true, Ok(account)) = (blocked, account.try_into()) {
+            ways::forget_said_by(step, AccountId::from_bytes(account))?;
+        }
     }
     Ok(new)
 }

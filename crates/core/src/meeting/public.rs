@@ -31,10 +31,10 @@ const DAYS: std::ops::RangeInclusive<u16> = 1..=60;
 /// Days whose hands a door is given: today's, and those of so long as this device may be away (PUB-4).
 const DAYS_AHEAD: u32 = 7;
 
-/// When the next one expires.
+/// When the next one expires; one that expired under a wrong clock, and is not over, is far ahead.
 pub(crate) const TIMES: Times = Times {
     soonest: "SELECT min(expires_at) FROM public_invite WHERE state <= 1",
-    latest: None,
+    latest: Some("SELECT max(expires_at) FROM public_invite WHERE state = 3"),
     clock: Clock::Slot,
     after_ms: 1,
     far_ms: 0,
@@ -43,8 +43,8 @@ pub(crate) const TIMES: Times = Times {
 
 /// When the doors are given the next days' hands.
 pub(crate) const AHEAD_TIMES: Times = Times {
-    soonest: "SELECT min(said_at) FROM public_invite WHERE state <= 1",
-    latest: Some("SELECT max(said_at) FROM public_invite WHERE state <= 1"),
+    soonest: "SELECT min(said_at) FROM public_invite WHERE said_at IS NOT NULL",
+    latest: Some("SELECT max(said_at) FROM public_invite WHERE said_at IS NOT NULL"),
     clock: Clock::Slot,
     after_ms: DAY_S * 1000,
     far_ms: 0,
@@ -161,8 +161,8 @@ fn keep(
     let reach = doors.iter().map(|(_, address)| address_reach(address) as u8).max();
     let relays: Vec<u8> = doors.iter().flat_map(|(relay, _)| *relay.as_bytes()).collect();
     step.tx.execute(
-        "INSERT INTO public_invite(id, secret, door_key, relays, link, code, reach, a_day, state, created_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
+        "INSERT INTO public_invite(id, secret, door_key, relays, link, code, reach, a_day, state, created_at, expires_at, begun_on)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
         params![
             id,
             secret.as_bytes(),
@@ -173,7 +173,8 @@ fn keep(
             reach,
             a_day,
             begins_at.0.cast_signed(),
-            expires_at.0.cast_signed()
+            expires_at.0.cast_signed(),
+            step.now.0.cast_signed()
         ],
     )?;
     Ok(id)
@@ -241,16 +242,17 @@ fn sealed(step: &Step<'_, '_>, me: &Account, standing: &Standing, relays: [CardR
 /// After a start: asks for the doors of all that are open, and takes those down that were closed, for what was said of that
 /// may not have been heard, and a door that stands deals on.
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let sql = "SELECT id FROM public_invite WHERE state <= 1 ORDER BY created_at, id";
+    let sql = "SELECT id FROM public_invite WHERE said_at IS NOT NULL ORDER BY created_at, id";
     ids(step, sql, [])?.iter().try_for_each(|id| open_door(step, id))?;
     let sql = "SELECT id FROM public_invite WHERE state = ? AND expires_at > ? ORDER BY created_at, id";
     let revoked = params![InviteState::Revoked as u8, step.time.0.cast_signed()];
     ids(step, sql, revoked)?.iter().try_for_each(|id| close_doors(step, id))
 }
 
-/// Once a day the doors are given the next days' hands. A relay that lost its disk has them again by this.
+/// Once a day the doors are given the next days' hands. A relay that lost its disk has them again by this. Those that are over
+/// by a clock that may be wrong are given theirs too.
 pub(crate) fn say_ahead(step: &mut Step<'_, '_>) -> Result<(), Stop> {
-    let sql = "SELECT id FROM public_invite WHERE state <= 1 AND (said_at <= ? OR said_at > ?) ORDER BY created_at, id";
+    let sql = "SELECT id FROM public_invite WHERE said_at <= ? OR said_at > ? ORDER BY created_at, id";
     let now = step.time.0;
     let old = now.saturating_sub(DAY_S * 1000).cast_signed();
     let which = params![old, now.cast_signed()];
@@ -259,11 +261,9 @@ pub(crate) fn say_ahead(step: &mut Step<'_, '_>) -> Result<(), Stop> {
 
 fn open_door(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
     let standing = load(step, id)?;
-    let sql = "UPDATE public_invite SET said_at = ? WHERE id = ? RETURNING deck";
-    let said = params![step.time.0.cast_signed(), id];
-    let all: Vec<u8> = step.tx.query_row(sql, said, |row| row.get(0))?;
-    let all = Deck::decode(&all).map_err(|_| Stop::Refused("deck"))?;
-    let Some(deck) = all.ahead(step.time.seconds(), DAYS_AHEAD) else {
+    let Some(deck) = ahead(step, id)? else {
+        let sql = "UPDATE public_invite SET said_at = NULL WHERE id = ?";
+        step.tx.execute(sql, [id])?;
         return Ok(());
     };
     for relay in standing.relays {
@@ -277,6 +277,21 @@ fn open_door(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<(), Stop> {
         }));
     }
     Ok(())
+}
+
+/// The next days' hands, by the relays' clocks, but no further than this device's own has gone on since it was made, and a day:
+/// a relay that says it is later gets no more by that. None where all days are over.
+fn ahead(step: &mut Step<'_, '_>, id: &[u8; 16]) -> Result<Option<Vec<u8>>, Stop> {
+    // Where this device's clock has gone back to before that, it has gone on since for as long as the relays said.
+    let sql = "UPDATE public_invite SET said_at = ?1, begun_on = CASE WHEN ?2 >= begun_on THEN begun_on
+                   ELSE ?2 - max(0, coalesce(said_at, created_at) - created_at) END
+               WHERE id = ?3 RETURNING deck, begun_on";
+    let said = params![step.time.0.cast_signed(), step.now.0.cast_signed(), id];
+    let (all, begun_on): (Vec<u8>, i64) = step.tx.query_row(sql, said, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let all = Deck::decode(&all).map_err(|_| Stop::Refused("deck"))?;
+    let gone_s = step.now.0.saturating_sub(begun_on.unsigned_abs()) / 1000;
+    let latest_s = all.begins_s.saturating_add(gone_s).saturating_add(DAY_S);
+    Ok(all.ahead(step.time.seconds().min(latest_s), DAYS_AHEAD))
 }
 
 /// A relay has set a door up.
@@ -296,17 +311,22 @@ pub(crate) fn revoke(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
     if matches!(shown(step, &id)?.state, InviteState::Preparing | InviteState::Open) {
         close_doors(step, &id)?;
         step.tx
-            .execute("UPDATE public_invite SET deck = x'' WHERE id = ?", [id])?;
+            .execute("UPDATE public_invite SET deck = x'', said_at = NULL WHERE id = ?", [id])?;
         set_state(step, &id, InviteState::Revoked)?;
     }
     Ok(Reply::Done {})
 }
 
-/// Those whose days are over. The doors go by the relays' clocks: this device's may be wrong.
+/// Those whose days are over, and those whose days are not, for the clock was wrong. The doors go by the relays' clocks.
 pub(crate) fn expire(step: &mut Step<'_, '_>) -> Result<(), Stop> {
+    let now = step.time.0.cast_signed();
     let sql = "SELECT id FROM public_invite WHERE state <= 1 AND expires_at < ?";
-    for id in ids(step, sql, [step.time.0.cast_signed()])? {
+    for id in ids(step, sql, [now])? {
         set_state(step, &id, InviteState::Expired)?;
+    }
+    let sql = "SELECT id FROM public_invite WHERE state = ? AND expires_at > ?";
+    for id in ids(step, sql, params![InviteState::Expired as u8, now])? {
+        set_state(step, &id, InviteState::Open)?;
     }
     Ok(())
 }

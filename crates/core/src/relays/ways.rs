@@ -1,13 +1,15 @@
 //! A relay that moves: its further addresses, beside the one that it is named by.
 //!
 //! In: a route to a relay that is known already, what others say of one. Out: rows, one way more for the courier; whoever
-//! talks with us there is told of a move (REL-7). The keys are the relay's, so a wrong address costs a try and nothing else.
+//! talks with us there is told of a move (REL-7). The keys are the relay's; but who is dialled learns the path that the relay's
+//! secret gives, so an address is heard from those alone who know that secret, where the relay carries their conversation.
 //! Invariant: what others say takes the place of nothing that the person said, and of no address that a relay is named by.
 
 use super::{all_due, moved_here};
+use crate::conversation::Conversation;
 use crate::step::{Step, Stop};
 use rusqlite::{OptionalExtension, params};
-use stonechat_wire::address::{NEAR, is_bridge, is_drop};
+use stonechat_wire::address::{Around, NEAR, is_bridge, is_drop, split};
 use stonechat_wire::card::CardRelay;
 use stonechat_wire::exchange::{Errand, NamedBy};
 use stonechat_wire::ids::{AccountId, RelayId};
@@ -40,34 +42,64 @@ pub(crate) fn given(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<Route
     };
     if is_own && is_bridge(&address) != is_bridge(&route.address) {
         keep(step, route.relay, &route.address, None)?;
+        secret_is(step, route)?;
         let sql = "UPDATE relay SET secret = ? WHERE relay = ?";
         step.tx.execute(sql, params![route.secret, route.relay.as_bytes()])?;
         step.errand(Errand::UseRelay(route.clone(), None, NamedBy::Person));
         return Ok(Route::OneMore);
     }
+    secret_is(step, route)?;
     keep(step, route.relay, &address, None)?;
     let sql = "DELETE FROM relay_way WHERE relay = ? AND address = ?";
     step.tx.execute(sql, params![route.relay.as_bytes(), route.address])?;
     Ok(Route::Moved)
 }
 
-/// Whoever has been told of a relay of the person's is told where it is now.
+/// Where the secret is another one, who knew that of before says no address any more.
+fn secret_is(step: &Step<'_, '_>, route: &RelayRoute) -> Result<(), Stop> {
+    let sql = "DELETE FROM relay_way WHERE relay = ?1 AND by IS NOT NULL
+                   AND EXISTS (SELECT 1 FROM relay WHERE relay = ?1 AND secret IS NOT ?2)";
+    step.tx.execute(sql, params![route.relay.as_bytes(), route.secret])?;
+    Ok(())
+}
+
+/// Somebody is blocked, or no contact any more: after the next start what they said is no way.
+pub(crate) fn forget_said_by(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
+    let sql = "DELETE FROM relay_way WHERE by = ?";
+    step.tx.prepare_cached(sql)?.execute([account.as_bytes()])?;
+    Ok(())
+}
+
+/// Whoever has been told of a relay of the person's is told where it is now, at once where it has ever answered: to take it
+/// back until it answers there would cut off who has no other.
 pub(crate) fn tell_move(step: &Step<'_, '_>, relay: RelayId) -> Result<(), Stop> {
+    let sql = "UPDATE relay SET fresh = 0 WHERE relay = ? AND greeted_at IS NOT NULL";
+    step.tx.prepare_cached(sql)?.execute([relay.as_bytes()])?;
     moved_here(step, relay)?;
     all_due(step)
 }
 
 /// Somebody names a relay that is known here, at another address: one way more to it.
-pub(super) fn heard(step: &mut Step<'_, '_>, by: AccountId, named: &CardRelay) -> Result<(), Stop> {
-    let sql = "SELECT address, secret FROM relay WHERE relay = ? AND near = 0";
-    let known = step.tx.prepare_cached(sql)?.query_row([named.relay.as_bytes()], |row| {
+pub(super) fn heard(
+    step: &mut Step<'_, '_>,
+    from: &Conversation,
+    by: AccountId,
+    named: &CardRelay,
+) -> Result<(), Stop> {
+    let sql = "SELECT r.address, r.secret FROM relay r JOIN conversation_relay c USING (relay)
+               WHERE r.relay = ?1 AND r.near = 0 AND c.group_id = ?2 AND c.taken_at IS NULL AND r.secret IS ?3";
+    let which = params![named.relay.as_bytes(), from.group, named.secret];
+    let known = step.tx.prepare_cached(sql)?.query_row(which, |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, Option<[u8; 16]>>(1)?))
     });
     let Some((address, secret)) = known.optional()? else {
         return Ok(());
     };
     let is_place = |address: &str| address != NEAR && !is_drop(address);
-    if named.address == address || !is_place(&named.address) || !is_place(&address) {
+    // What stands inside TLS, or in a bridge, is not asked for in the clear: the path would be read on the way.
+    let is_bare = |address: &str| split(address).0 != Around::Tls && !is_bridge(address);
+    let is_weaker = is_bare(&named.address) && !is_bare(&address);
+    if named.address == address || is_weaker || !is_place(&named.address) || !is_place(&address) {
         return Ok(());
     }
     if keep(step, named.relay, &named.address, Some(by))? {

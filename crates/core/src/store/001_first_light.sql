@@ -860,10 +860,12 @@ CREATE TABLE public_invite(
   state        INTEGER NOT NULL,         -- as api::InviteState
   created_at   INTEGER NOT NULL,         -- and the first day's beginning
   expires_at   INTEGER NOT NULL,
-  said_at      INTEGER                   -- when its doors were asked for last, slot clock
+  begun_on     INTEGER NOT NULL,         -- when it was made, device clock
+  said_at      INTEGER                   -- when its doors were asked for last, slot clock; NULL: all days are over
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX public_invite_open ON public_invite(expires_at, state) WHERE state <= 1;
-CREATE INDEX public_invite_said ON public_invite(said_at) WHERE state <= 1;
+CREATE INDEX public_invite_said ON public_invite(said_at) WHERE said_at IS NOT NULL;
+CREATE INDEX public_invite_over ON public_invite(expires_at) WHERE state = 3;
 
 -- What is dealt by them: hand by hand, by address.
 CREATE TABLE public_hand(

@@ -320,6 +320,36 @@ fn a_door_has_the_hands_of_seven_days_alone_and_deals_on_each_day_that_days_pub_
     assert!(at_the_door(&bench, &made).is_empty());
 }
 
+/// It is one relay that tells the time here, and it has the door.
+#[test]
+fn a_relay_that_says_another_time_gets_no_further_days_by_it_and_ends_nothing_pub_4() {
+    let mut bench = people(1);
+    let made = make(&mut bench, wish(routes(40), 20, Some(2))).unwrap();
+    let begins_s = bench.devices[0].now / 1000;
+    let says = |bench: &mut Bench, days: u64| {
+        let (relay, time) = (relay_keys().id(), Timestamp(bench.devices[0].now + days * DAY));
+        let outputs = bench.devices[0].step(Input::News(News::Greeting { relay, time }));
+        bench.release(0, outputs);
+        bench.pass(120_000);
+    };
+    let path = InviteLink::parse(&made.link).unwrap().secret.path();
+    for days in [6, 7, 14, 19, 30] {
+        says(&mut bench, days);
+        let begins = Deck::decode(&bench.relay.doors[&path].1).unwrap().begins_s;
+        assert!((begins_s..=begins_s + 86_400).contains(&begins), "{days}");
+    }
+    assert_eq!(publics(&mut bench)[0].state, InviteState::Expired);
+    says(&mut bench, 0);
+    assert_eq!(publics(&mut bench)[0].state, InviteState::Open);
+    bench.pass(8 * DAY);
+    assert_eq!(at_the_door(&bench, &made), made.days[8].iter().cloned().collect());
+    // Over by the clock for as long as it lies: the door goes on, a day early.
+    says(&mut bench, 30);
+    bench.pass(8 * DAY);
+    assert_eq!(publics(&mut bench)[0].state, InviteState::Expired);
+    assert_eq!(at_the_door(&bench, &made), made.days[17].iter().cloned().collect());
+}
+
 /// While its device is away a door goes on for the days it has, then answers nobody until the device is back.
 #[test]
 fn a_door_outlives_its_device_by_seven_days_and_goes_on_when_it_is_back_pub_4() {

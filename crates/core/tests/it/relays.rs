@@ -584,16 +584,75 @@ fn where_a_relay_has_moved_to_is_told_and_the_old_address_stays_a_way_rel_7() {
     assert_eq!(told, [(at(8, 9735), NamedBy::Person), (at(8, 8443), NamedBy::Others)]);
 }
 
+/// Not taken back meanwhile: who has no other relay would be cut off.
 #[test]
-fn a_move_of_a_relay_that_is_not_reached_is_told_once_it_greets_rel_7() {
+fn a_move_of_a_relay_that_is_not_reached_is_told_at_once_and_takes_nothing_back_rel_7() {
     let mut bench = Bench::friends();
     brings(&mut bench, 0, 8);
     is_gone(&mut bench, 0, other(8));
     gives(&mut bench, 0, &at(8, 443));
-    assert_eq!(addresses_of(&bench.devices[1], other(8)).len(), 1);
-    greets(&mut bench, 0, other(8));
-    bench.pass(MINUTE);
     assert_eq!(addresses_of(&bench.devices[1], other(8)).len(), 2);
+    let taken = "SELECT count(*) FROM conversation_relay WHERE taken_at IS NOT NULL";
+    assert_eq!(number(&mut bench, 1, taken), 0);
+    // A private one stays private, whatever is said of it when it moves.
+    adds(&mut bench, 0, 9, true);
+    greets(&mut bench, 0, other(9));
+    let route = RelayRoute {
+        address: at(9, 443),
+        relay: other(9),
+        secret: Some([9; 16]),
+        lan: false,
+    }
+    .to_text();
+    bench
+        .ask(0, Command::RelayAdd(api::RelayAdd { route, private: false }))
+        .unwrap();
+    assert!(
+        shown(&bench, 0)
+            .iter()
+            .any(|(relay, private, _)| *relay == other(9) && *private)
+    );
+}
+
+/// Whoever is dialled learns the path: so who does not know the secret, or names it in the clear, is not listened to.
+#[test]
+fn an_address_counts_from_those_alone_who_know_the_secret_and_share_the_relay_rel_7() {
+    let mut bench = circle(3);
+    let says = |bench: &mut Bench, device: usize, number: u8, address: &str, secret: u8| {
+        let route = RelayRoute {
+            address: address.into(),
+            relay: other(number),
+            secret: Some([secret; 16]),
+            lan: false,
+        }
+        .to_text();
+        bench
+            .ask(device, Command::RelayAdd(api::RelayAdd { route, private: false }))
+            .unwrap();
+        greets(bench, device, other(number));
+        bench.pass(MINUTE);
+    };
+    let heard = |bench: &mut Bench| number(bench, 0, "SELECT count(*) FROM relay_way WHERE by IS NOT NULL");
+    // Another secret.
+    says(&mut bench, 0, 8, &at(8, 9735), 8);
+    says(&mut bench, 1, 8, &at(8, 1), 7);
+    assert_eq!(heard(&mut bench), 0);
+    // In the clear where it stands inside TLS.
+    says(&mut bench, 0, 10, "https://a.example:443", 10);
+    says(&mut bench, 1, 10, &at(10, 1), 10);
+    assert_eq!(heard(&mut bench), 0);
+    says(&mut bench, 1, 10, "https://b.example:443", 10);
+    assert_eq!(heard(&mut bench), 1);
+    // Another secret from now on, or blocked.
+    says(&mut bench, 0, 10, "https://c.example:443", 11);
+    assert_eq!(heard(&mut bench), 0);
+    says(&mut bench, 2, 8, &at(8, 2), 8);
+    assert_eq!(heard(&mut bench), 1);
+    let id = account(&mut bench, 2);
+    bench
+        .ask(0, Command::ContactBlock(api::ContactBlock { id, blocked: true }))
+        .unwrap();
+    assert_eq!(heard(&mut bench), 0);
 }
 
 #[test]

@@ -7,8 +7,8 @@
 
 use stonechat_wire::address::{Around, is_bridge, is_drop, split};
 
-/// Most ways to one relay that routes name.
-pub const ADDRESSES_MAX: usize = 8;
+/// Most ways to one relay that routes name: the address it is named by and two further ones, each with all of its places (REL-7).
+pub const ADDRESSES_MAX: usize = 12;
 /// Most further ways to one relay that others say: two addresses with all of their places (REL-7).
 pub const TOLD_MAX: usize = 8;
 /// Most addresses of one relay on the local network.
@@ -252,12 +252,13 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_kind_makes_room_and_never_the_one_in_use_lan_3() {
-        let mut addresses = of(&["a:1", "b:1", "c:1", "d:1", "e:1", "f:1", "g:1", "h:1"]);
-        addresses.add("i:1".into(), true);
-        assert_eq!(
-            addresses.from(0),
-            ["a:1", "c:1", "d:1", "e:1", "f:1", "g:1", "h:1", "i:1"]
-        );
+        let names: Vec<String> = (0..ADDRESSES_MAX)
+            .map(|n| format!("{}:1", (b'a' + n as u8) as char))
+            .collect();
+        let mut addresses = of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        addresses.add("z:1".into(), true);
+        assert_eq!(addresses.len(), ADDRESSES_MAX);
+        assert!(addresses.contains("a:1") && !addresses.contains("b:1") && addresses.contains("z:1"));
         for port in 1..50 {
             assert!(addresses.add_near(format!("10.0.0.1:{port}"), None, true));
         }
