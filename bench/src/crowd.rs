@@ -277,6 +277,7 @@ impl Crowd {
                 | Errand::Signal(_)
                 | Errand::UseNear(_)
                 | Errand::ForgetRelay(_)
+                | Errand::ForgetWays { .. }
                 | Errand::CloseDoor { .. }
                 | Errand::ForgetKnock(_) => {}
             }

@@ -174,6 +174,7 @@ impl Pair {
                 | Errand::Signal(_)
                 | Errand::UseNear(_)
                 | Errand::ForgetRelay(_)
+                | Errand::ForgetWays { .. }
                 | Errand::CloseDoor { .. }
                 | Errand::ForgetKnock(_) => {}
             }

@@ -27,6 +27,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
         connection: Connection::Connected,
         connected: vec![],
         through: vec![],
+        ways: vec![],
         tried: BTreeMap::new(),
     };
     let mut rows = vec![];

@@ -194,6 +194,9 @@ pub enum Command {
     /// Takes an own relay back, by its id ([`Relay::id`]): contacts put nothing there any more.
     #[serde(rename = "relay.remove")]
     RelayRemove(ById),
+    /// Gives up one further address of a relay. Errors: `notFound`.
+    #[serde(rename = "relay.forgetWay")]
+    RelayForgetWay(RelayForgetWay),
     /// Changes the own display name (new invitations carry it).
     #[serde(rename = "profile.rename")]
     ProfileRename(ProfileRename),

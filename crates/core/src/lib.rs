@@ -220,6 +220,7 @@ fn obey(step: &mut Step<'_, '_>, command: Command) -> Result<Reply, Stop> {
         Command::BundleImport(wish) => bundle::import(step, &wish.data),
         Command::RelayAdd(wish) => profile::add_relay(step, &wish),
         Command::RelayRemove(wish) => relays::take_back(step, &wish.id),
+        Command::RelayForgetWay(wish) => relays::ways::forget(step, &wish),
         Command::ProfileRename(wish) => profile::rename(step, &wish.name),
         Command::SettingsSet(wish) => profile::set_settings(step, &wish),
         Command::DraftSet(wish) => profile::set_draft(step, &wish),

@@ -157,10 +157,14 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, wish: &api::RelayAdd) -> Result
     };
     let relay = route.relay;
     let is = relays::ways::given(step, &route)?;
-    if matches!(is, Route::OneMore) {
-        step.event(Event::StatusChanged {});
-        return Ok(Reply::Done {});
-    }
+    let route = match &is {
+        Route::First | Route::Moved => route,
+        Route::OneMore(Some(named)) => named.clone(),
+        Route::OneMore(None) => {
+            step.event(Event::StatusChanged {});
+            return Ok(Reply::Done {});
+        }
+    };
     use_relay(step, route)?;
     let private = wish.private || (matches!(is, Route::Moved) && relays::is_private(step, relay)?);
     relays::added(step, relay, private)?;
@@ -172,10 +176,9 @@ pub(crate) fn add_relay(step: &mut Step<'_, '_>, wish: &api::RelayAdd) -> Result
 }
 
 pub(crate) fn use_relay(step: &mut Step<'_, '_>, route: RelayRoute) -> Result<(), Stop> {
-    let known: u32 = step
-        .tx
-        .query_row("SELECT count(*) FROM relay WHERE near = 0", [], |row| row.get(0))?;
-    if known >= RELAYS_MAX {
+    let sql = "SELECT count(*) FROM relay WHERE near = 0 AND relay <> ?";
+    let others: u32 = step.tx.query_row(sql, [route.relay.as_bytes()], |row| row.get(0))?;
+    if others >= RELAYS_MAX {
         return Err(Stop::Fault(Fault::TooMany));
     }
     step.tx.execute(

@@ -49,6 +49,8 @@ pub struct Live {
     pub connected: Vec<RelayId>,
     /// Those of them that are reached through another one.
     pub through: Vec<RelayId>,
+    /// The way that each of them is reached on, as the courier names it.
+    pub ways: Vec<(RelayId, String)>,
     /// Of those that do not answer: which ways were tried last, and what came of them.
     pub tried: BTreeMap<RelayId, Vec<LiveTry>>,
 }

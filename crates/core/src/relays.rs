@@ -67,10 +67,14 @@ pub(crate) fn is_private(step: &Step<'_, '_>, relay: RelayId) -> Result<bool, St
     Ok(step.tx.prepare_cached(sql)?.exists([relay.as_bytes()])?)
 }
 
+fn id_of(hex: &str) -> Result<RelayId, Stop> {
+    let id = hex::decode(hex).ok().and_then(|id| RelayId::from_slice(&id));
+    id.ok_or(Stop::Fault(Fault::NotFound))
+}
+
 /// The person takes a relay of theirs back (REL-3).
 pub(crate) fn take_back(step: &mut Step<'_, '_>, id: &str) -> Result<Reply, Stop> {
-    let relay = hex::decode(id).ok().and_then(|id| RelayId::from_slice(&id));
-    let relay = relay.ok_or(Stop::Fault(Fault::NotFound))?;
+    let relay = id_of(id)?;
     let sql = "UPDATE relay SET own = 0, chosen = 0, removed = 1 WHERE relay = ? AND own = 1";
     if step.tx.execute(sql, [relay.as_bytes()])? == 0 {
         return Err(Stop::Fault(Fault::NotFound));

@@ -6,7 +6,6 @@
 
 mod intake;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -436,16 +435,25 @@ impl Loop {
 
     /// Tells the way to the relays where it changed.
     fn tell_connection(&self) {
-        let (connection, connected, through, tried) = match &self.state {
-            State::Open(open) => {
-                let connected = open.link.answering();
-                let through = open.ways.through(connected.clone());
-                (open.link.word(), connected, through, open.ways.tried())
-            }
-            State::Closed => (Connection::NoRelay, Vec::new(), Vec::new(), BTreeMap::new()),
+        let connection = match &self.state {
+            State::Open(open) => open.link.word(),
+            State::Closed => Connection::NoRelay,
         };
         let mut live = self.shared.live.lock().unwrap_or_else(PoisonError::into_inner);
-        (live.connected, live.through, live.tried) = (connected, through, tried);
+        match &self.state {
+            State::Open(open) => {
+                live.connected = open.link.answering();
+                live.through = open.ways.through(live.connected.clone());
+                live.ways = open.ways.in_use(&live.connected);
+                live.tried = open.ways.tried();
+            }
+            State::Closed => {
+                live.connected.clear();
+                live.through.clear();
+                live.ways.clear();
+                live.tried.clear();
+            }
+        }
         if live.connection != connection {
             tracing::info!(?connection, "the way to the relays changed");
             live.connection = connection;

@@ -89,6 +89,7 @@ impl Daemon {
             connection: Connection::NoRelay,
             connected: Vec::new(),
             through: Vec::new(),
+            ways: Vec::new(),
             tried: BTreeMap::new(),
         };
         let shared = Shared {

@@ -36,7 +36,8 @@ impl Link {
                 self.used.remove(relay);
                 self.answering.remove(relay);
             }
-            Errand::Send(_)
+            Errand::ForgetWays { .. }
+            | Errand::Send(_)
             | Errand::Signal(_)
             | Errand::Listen(_)
             | Errand::OpenDoor(_)

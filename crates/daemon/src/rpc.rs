@@ -241,6 +241,7 @@ const COMMANDS: &[&str] = &[
     "contact.noticed",
     "relay.add",
     "relay.remove",
+    "relay.forgetWay",
     "profile.rename",
     "settings.set",
     "draft.set",

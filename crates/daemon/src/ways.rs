@@ -123,6 +123,13 @@ impl Ways {
         relays
     }
 
+    /// The way that each of these relays is reached on.
+    pub(crate) fn in_use(&self, relays: &[RelayId]) -> Vec<(RelayId, String)> {
+        let learned = self.learned.borrow();
+        let way = |relay: &RelayId| Some((*relay, learned.address(relay)?.to_owned()));
+        relays.iter().filter_map(way).collect()
+    }
+
     /// Whether this device's near relay is to run; changes are seen on it.
     pub(crate) fn near(&self) -> watch::Receiver<bool> {
         self.courier.near()

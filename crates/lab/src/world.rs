@@ -598,6 +598,7 @@ impl World {
             Errand::UseRelay(..) => ("use relay", [0, 0]),
             Errand::UseNear(_) => ("use near relay", [0, 0]),
             Errand::ForgetRelay(_) => ("forget relay", [0, 0]),
+            Errand::ForgetWays { .. } => ("forget ways", [0, 0]),
             Errand::Send(parcel) => (
                 "send",
                 [

@@ -46,7 +46,13 @@ pub(crate) enum CommandError {
     )]
     NoDrop,
     #[error("no own relay, or more than one, has this address or id: `relays` shows them")]
+    NoOwnRelay,
+    #[error("no relay, or more than one, has this address or id: `relays` shows them")]
     NoSuchRelay,
+    #[error(
+        "this is no further address of that relay: `relays` shows them, and the one that a relay is named by stays"
+    )]
+    NoSuchAddress,
     #[error("no account is being looked for here")]
     NotLooking,
     #[error("these are one and the same contact")]
@@ -117,7 +123,9 @@ impl CommandError {
             | Self::NoChoice
             | Self::NotGiven
             | Self::NoDrop
+            | Self::NoOwnRelay
             | Self::NoSuchRelay
+            | Self::NoSuchAddress
             | Self::SameContact
             | Self::NoPicture
             | Self::NotForwarded

@@ -74,7 +74,7 @@ pub(crate) enum Verb {
     /// Makes another device one of this account's, lists them, takes one away.
     #[command(subcommand)]
     Device(Device),
-    /// Lists the relays that are used; adds one, takes one back.
+    /// Lists the relays that are used; adds one, takes one back, gives up an address of one.
     Relays(Relays),
     /// Writes what waits into a file that somebody carries, or takes such a file in: messages with no network at all.
     #[command(subcommand)]
@@ -225,6 +225,8 @@ pub(crate) enum RelaysWish {
     Add(RelaysAdd),
     /// Takes one's own relay back: contacts put nothing there any more.
     Remove(RelaysRemove),
+    /// Gives up a further address of a relay: one that it had before, or that a contact said.
+    ForgetAddress(RelaysForget),
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +247,14 @@ pub(crate) struct RelaysAdd {
 pub(crate) struct RelaysRemove {
     /// Its address, or its id or the beginning of it, as `relays` shows them.
     pub(crate) relay: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RelaysForget {
+    /// The relay: its address, or its id or the beginning of it, as `relays` shows them.
+    pub(crate) relay: String,
+    /// The further address, as `relays` shows it.
+    pub(crate) address: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -1196,6 +1206,7 @@ mod tests {
             "relays add stone:ra --private",
             "relays add --drop davs://a:b@c/d",
             "relays remove 12ab34cd",
+            "relays forget-address 12ab34cd host:443",
             "group create House Bo Cy --large --json",
             "group succeed House Bo --json",
             "group list --json",

@@ -54,7 +54,7 @@ pub use parcels::{PARCEL_BYTES_MAX, PARCELS_MAX};
 use polls::{Came, Polls};
 pub use polls::{Over, POLL_MS, POLL_MS_MAX, may_poll};
 pub use proxied::{by_proxy, is_by_proxy};
-pub use relay::{BACK_MS, BACK_MS_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES};
+pub use relay::{BACK_MS, BACK_MS_MAX, FIRST_PUT_BYTES, IN_FLIGHT_BYTES_MAX, LISTENING_MAX, NEAR_TRIES, TOLD_AFTER_MS};
 use relay::{Heard, Relay};
 use splits::{Asker, Fate, Splits};
 pub use splits::{Hello, SPLIT_MS, SPLIT_MS_MAX};
@@ -436,6 +436,7 @@ impl Courier {
             Errand::UseRelay(route, keys, by) => self.use_relay(now, route, keys, by),
             Errand::UseNear(near) => self.use_near(now, near),
             Errand::ForgetRelay(relay) => self.forget_relay(now, relay),
+            Errand::ForgetWays { relay, ways } => self.forget_ways(now, relay, &ways),
             Errand::Send(parcel) => self.send(now, parcel),
             Errand::Signal(signal) => self.signal(&signal),
             Errand::Listen(Listen { relay, add, drop }) => {
@@ -514,6 +515,14 @@ impl Courier {
         }
         if relay.is_up() {
             self.news(News::Gone { relay: id });
+        }
+    }
+
+    /// What leads there ends, whatever it carries.
+    fn forget_ways(&mut self, now: Timestamp, id: RelayId, ways: &[String]) {
+        let Some(relay) = self.relays.get_mut(&id) else { return };
+        for link in relay.forget_ways(ways) {
+            self.give_up(now, link, 0);
         }
     }
 
@@ -847,7 +856,7 @@ impl Courier {
                 Ok(address) => address,
                 Err(later) => {
                     if let Some(relay) = self.relays.get_mut(&id) {
-                        relay.dial_later(later);
+                        relay.dial_later(now, later);
                     }
                     continue;
                 }

@@ -30,6 +30,13 @@ pub enum Errand {
     UseNear(NearRelay),
     /// Drop the relay and everything that waits for it.
     ForgetRelay(RelayId),
+    /// These are no ways to a relay any more (REL-7).
+    ForgetWays {
+        /// The relay, which stays.
+        relay: RelayId,
+        /// The ways, each as [`crate::address::ways`] has it.
+        ways: Vec<String>,
+    },
     /// Carry an envelope.
     Send(Parcel),
     /// Pass on to whoever reads that mailbox now, or drop it: said at once or never (EPH-3).

@@ -16,7 +16,7 @@ export function chat(id: number, change: Partial<Chat> = {}): Chat {
 }
 
 export function relay(id: number, change: Partial<Relay> = {}): Relay {
-  return { id: id.toString(16).padStart(32, '0'), address: `198.51.100.${id}:4180`, own: true, connected: true, through: false, withholds: false, private: false, answeredAt: 1, fromPublic: false, dealtTo: [], tried: [], ...change };
+  return { id: id.toString(16).padStart(32, '0'), address: `198.51.100.${id}:4180`, own: true, connected: true, through: false, withholds: false, private: false, answeredAt: 1, fromPublic: false, dealtTo: [], ways: [], tried: [], ...change };
 }
 
 /** A route's text as whoever runs a relay gives it (RTE-1). */

@@ -174,8 +174,32 @@ pub struct Relay {
     pub from_public: bool,
     /// Contacts who were dealt it as their entrance, by name.
     pub dealt_to: Vec<String>,
+    /// Its further addresses.
+    pub ways: Vec<RelayWay>,
     /// Where it does not answer: which ways were tried last, the newest first.
     pub tried: Vec<Tried>,
+}
+
+/// A further address of a relay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayWay {
+    /// `host:port`, or a bridge without its keys.
+    pub address: String,
+    /// Who said it, by name; absent: the account itself gave it.
+    pub said_by: Option<String>,
+    /// The relay is reached there at the moment.
+    pub in_use: bool,
+}
+
+/// Parameters of `Command::RelayForgetWay`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayForgetWay {
+    /// The relay's id, hex.
+    pub id: String,
+    /// One of its further addresses, as [`RelayWay`] shows it.
+    pub address: String,
 }
 
 /// A way to a relay that was tried, and what befell it.

@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::people::request_count;
 use super::{Live, LiveTry, hex_at, number_at};
-use crate::api::{Me, Relay, Status, Tried};
+use crate::api::{Me, Relay, RelayWay, Status, Tried};
 use crate::store::StoreError;
-use stonechat_wire::address::shown;
+use stonechat_wire::address::{shown, ways};
 use stonechat_wire::ids::RelayId;
 
 /// A clock that is off by less is not worth a word.
@@ -93,10 +93,42 @@ fn relays(db: &Connection, live: &Live) -> Result<Vec<Relay>, StoreError> {
             answered_at: row.get::<_, Option<i64>>("answered_at")?.map(i64::unsigned_abs),
             from_public: row.get("dealt")?,
             dealt_to: dealt_to(db, relay)?,
+            ways: further(db, live, relay)?,
             tried: tried(db, live, relay)?,
         })
     })?;
     Ok(relays.collect::<Result<_, _>>()?)
+}
+
+/// A relay's further addresses, who said them, and which of them leads there now.
+fn further(db: &Connection, live: &Live, relay: RelayId) -> rusqlite::Result<Vec<RelayWay>> {
+    let sql = "SELECT w.address, r.address AS named, w.by IS NOT NULL AS said, coalesce(
+                      (SELECT coalesce(nullif(alias, ''), own_name) FROM contact WHERE account = w.by),
+                      (SELECT name FROM seat WHERE account = w.by LIMIT 1), lower(substr(hex(w.by), 1, 8))) AS name
+               FROM relay_way w JOIN relay r USING (relay) WHERE relay = ? AND w.refused = 0 ORDER BY w.by IS NOT NULL, w.said_at, w.address";
+    let in_use = live
+        .ways
+        .iter()
+        .find(|(id, _)| *id == relay)
+        .map(|(_, way)| way.as_str());
+    let mut rows = db.prepare_cached(sql)?;
+    let found = rows.query_map([relay.as_bytes()], |row| {
+        let (address, named): (String, String) = (row.get("address")?, row.get("named")?);
+        Ok(RelayWay {
+            address: shown(&address),
+            said_by: if row.get("said")? { row.get("name")? } else { None },
+            in_use: in_use.is_some_and(|way| leads_by(way, &address, &named)),
+        })
+    })?;
+    found.collect()
+}
+
+/// Whether a way is one of a further address, and none of that which the relay is named by: the way itself, or the name whose
+/// number it is, or that a browser dials.
+fn leads_by(way: &str, further: &str, named: &str) -> bool {
+    let has = |address: &str, way: &str| ways(address).iter().any(|known| known == way);
+    let name = way.split_once('@').map_or(way, |(name, _)| name);
+    !has(named, way) && (has(further, way) || (!has(named, name) && has(further, name)))
 }
 
 /// Which ways to a relay that does not answer were tried last.

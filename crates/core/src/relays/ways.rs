@@ -6,10 +6,11 @@
 //! Invariant: what others say takes the place of nothing that the person said, and of no address that a relay is named by.
 
 use super::{all_due, moved_here};
+use crate::api::{self, Event, Fault, Reply};
 use crate::conversation::Conversation;
 use crate::step::{Step, Stop};
-use rusqlite::{OptionalExtension, params};
-use stonechat_wire::address::{Around, NEAR, is_bridge, is_drop, split};
+use rusqlite::{OptionalExtension, Params, params};
+use stonechat_wire::address::{Around, NEAR, is_bridge, is_drop, shown, split, ways};
 use stonechat_wire::card::CardRelay;
 use stonechat_wire::exchange::{Errand, NamedBy};
 use stonechat_wire::ids::{AccountId, RelayId};
@@ -26,8 +27,9 @@ pub(crate) enum Route {
     First,
     /// It is there now: the one of before stays a way to it.
     Moved,
-    /// A bridge beside an address that is none, or the other way round: one way more, on this device alone.
-    OneMore,
+    /// A bridge beside an address that is none, or the other way round: one way more, on this device alone. With the route
+    /// that it is named by, where the person did not have it as their own.
+    OneMore(Option<RelayRoute>),
 }
 
 /// What a route that the person gives is; a further address is kept by this.
@@ -40,13 +42,17 @@ pub(crate) fn given(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<Route
     let Some((address, is_own)) = known.optional()?.filter(|(address, _)| is_place(address)) else {
         return Ok(Route::First);
     };
-    if is_own && is_bridge(&address) != is_bridge(&route.address) {
+    if is_bridge(&address) != is_bridge(&route.address) {
         keep(step, route.relay, &route.address, None)?;
         secret_is(step, route)?;
         let sql = "UPDATE relay SET secret = ? WHERE relay = ?";
         step.tx.execute(sql, params![route.secret, route.relay.as_bytes()])?;
         step.errand(Errand::UseRelay(route.clone(), None, NamedBy::Person));
-        return Ok(Route::OneMore);
+        let named = RelayRoute {
+            address,
+            ..route.clone()
+        };
+        return Ok(Route::OneMore(Some(named).filter(|_| !is_own)));
     }
     secret_is(step, route)?;
     keep(step, route.relay, &address, None)?;
@@ -56,18 +62,73 @@ pub(crate) fn given(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<Route
 }
 
 /// Where the secret is another one, who knew that of before says no address any more.
-fn secret_is(step: &Step<'_, '_>, route: &RelayRoute) -> Result<(), Stop> {
+fn secret_is(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<(), Stop> {
     let sql = "DELETE FROM relay_way WHERE relay = ?1 AND by IS NOT NULL
-                   AND EXISTS (SELECT 1 FROM relay WHERE relay = ?1 AND secret IS NOT ?2)";
-    step.tx.execute(sql, params![route.relay.as_bytes(), route.secret])?;
-    Ok(())
+                   AND EXISTS (SELECT 1 FROM relay WHERE relay = ?1 AND secret IS NOT ?2) RETURNING relay, address";
+    give_up(step, sql, params![route.relay.as_bytes(), route.secret]).map(drop)
 }
 
-/// Somebody is blocked, or no contact any more: after the next start what they said is no way.
-pub(crate) fn forget_said_by(step: &Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
-    let sql = "DELETE FROM relay_way WHERE by = ?";
-    step.tx.prepare_cached(sql)?.execute([account.as_bytes()])?;
-    Ok(())
+/// Somebody is blocked, or no contact any more: what they said is no way.
+pub(crate) fn forget_said_by(step: &mut Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
+    give_up(
+        step,
+        "DELETE FROM relay_way WHERE by = ? RETURNING relay, address",
+        [account.as_bytes()],
+    )
+    .map(drop)
+}
+
+/// The person gives up a further address, named as it is shown. One that somebody said is not taken from that one again, as long
+/// as that is the newest that it said.
+pub(crate) fn forget(step: &mut Step<'_, '_>, wish: &api::RelayForgetWay) -> Result<Reply, Stop> {
+    let id = super::id_of(&wish.id)?;
+    let sql = "SELECT address FROM relay_way WHERE relay = ? AND refused = 0";
+    let known: Vec<String> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map([id.as_bytes()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let meant = known.into_iter().filter(|address| shown(address) == wish.address);
+    let mut gone = 0;
+    for address in meant.collect::<Vec<_>>() {
+        let sql = "UPDATE relay_way SET refused = 1 WHERE relay = ? AND address = ? RETURNING relay, address";
+        gone += give_up(step, sql, params![id.as_bytes(), address])?;
+        let sql = "DELETE FROM relay_way WHERE relay = ? AND refused = 1 AND by IS NULL";
+        step.tx.execute(sql, [id.as_bytes()])?;
+    }
+    if gone == 0 {
+        return Err(Stop::Fault(Fault::NotFound));
+    }
+    step.event(Event::StatusChanged {});
+    Ok(Reply::Done {})
+}
+
+/// Further addresses end by this statement, which gives them, and the ways that they alone gave. Out: how many.
+fn give_up(step: &mut Step<'_, '_>, sql: &str, of: impl Params) -> Result<usize, Stop> {
+    let gone: Vec<(RelayId, String)> = step
+        .tx
+        .prepare_cached(sql)?
+        .query_map(of, |row| Ok((RelayId::from_bytes(row.get(0)?), row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (relay, address) in &gone {
+        let rest = all_ways(step, *relay)?;
+        let ways = ways(address).into_iter().filter(|way| !rest.contains(way)).collect();
+        step.errand(Errand::ForgetWays { relay: *relay, ways });
+    }
+    Ok(gone.len())
+}
+
+/// The ways that a relay's addresses give.
+fn all_ways(step: &Step<'_, '_>, relay: RelayId) -> Result<Vec<String>, Stop> {
+    let sql = "SELECT address FROM relay WHERE relay = ?1
+               UNION ALL SELECT address FROM relay_way WHERE relay = ?1 AND refused = 0";
+    let mut rows = step.tx.prepare_cached(sql)?;
+    let addresses = rows.query_map([relay.as_bytes()], |row| row.get::<_, String>(0))?;
+    let mut all = Vec::new();
+    for address in addresses {
+        all.extend(ways(&address?));
+    }
+    Ok(all)
 }
 
 /// Whoever has been told of a relay of the person's is told where it is now, at once where it has ever answered: to take it
@@ -115,34 +176,33 @@ pub(super) fn heard(
 }
 
 /// Keeps an address, and of those of its kind the newest few. Out: whether it was not known.
-fn keep(step: &Step<'_, '_>, relay: RelayId, address: &str, by: Option<AccountId>) -> Result<bool, Stop> {
+fn keep(step: &mut Step<'_, '_>, relay: RelayId, address: &str, by: Option<AccountId>) -> Result<bool, Stop> {
     let id = relay.as_bytes();
     let by = by.map(|by| *by.as_bytes());
     let sql = "INSERT INTO relay_way(relay, address, by, said_at) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT(relay, address) DO UPDATE SET by = NULL, said_at = ?4 WHERE ?3 IS NULL
+               ON CONFLICT(relay, address) DO UPDATE SET by = NULL, refused = 0, said_at = ?4 WHERE ?3 IS NULL
                RETURNING 1";
-    let is_new = step
+    let was_known = step
         .tx
         .prepare_cached("SELECT 1 FROM relay_way WHERE relay = ? AND address = ?")?
         .exists(params![id, address])?;
     step.tx
         .prepare_cached(sql)?
         .exists(params![id, address, by, step.time.0.cast_signed()])?;
-    let older = "DELETE FROM relay_way WHERE relay = ?1 AND by = ?2 AND address <> ?3";
-    step.tx.prepare_cached(older)?.execute(params![id, by, address])?;
+    let older = "DELETE FROM relay_way WHERE relay = ?1 AND by = ?2 AND address <> ?3 RETURNING relay, address";
+    give_up(step, older, params![id, by, address])?;
     let over = "DELETE FROM relay_way WHERE relay = ?1 AND address IN (SELECT address FROM relay_way
-                    WHERE relay = ?1 AND (by IS NULL) = ?2 AND address <> ?3 ORDER BY said_at DESC, address LIMIT -1 OFFSET ?4)";
+                    WHERE relay = ?1 AND (by IS NULL) = ?2 AND address <> ?3 ORDER BY said_at DESC, address LIMIT -1 OFFSET ?4)
+                RETURNING relay, address";
     let most = if by.is_none() { WAYS_GIVEN_MAX } else { WAYS_TOLD_MAX };
-    step.tx
-        .prepare_cached(over)?
-        .execute(params![id, by.is_none(), address, most - 1])?;
-    Ok(!is_new)
+    give_up(step, over, params![id, by.is_none(), address, most - 1])?;
+    Ok(!was_known)
 }
 
 /// After a start, once the courier knows the relays.
 pub(crate) fn resume(step: &mut Step<'_, '_>) -> Result<(), Stop> {
     let sql = "SELECT r.relay, w.address, r.secret, r.lan, w.by IS NULL AND (r.own OR r.chosen)
-               FROM relay_way w JOIN relay r USING (relay) WHERE r.near = 0
+               FROM relay_way w JOIN relay r USING (relay) WHERE r.near = 0 AND w.refused = 0
                ORDER BY r.added_at, r.relay, w.by IS NOT NULL, w.said_at, w.address";
     let ways: Vec<(RelayRoute, bool)> = step
         .tx

@@ -83,6 +83,7 @@ CREATE TABLE relay_way(
   address      TEXT NOT NULL,
   by           BLOB,                     -- the account that said it; NULL: given by the person
   said_at      INTEGER NOT NULL,         -- slot clock
+  refused      INTEGER NOT NULL DEFAULT 0, -- the person gave it up: no way, and not heard again
   PRIMARY KEY(relay, address)
 ) STRICT, WITHOUT ROWID;
 

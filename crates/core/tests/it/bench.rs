@@ -313,6 +313,7 @@ impl Bench {
                 }
                 Errand::UseRelay(..) | Errand::UseNear(_) => d.told.push(errand),
                 Errand::ForgetRelay(_) | Errand::ForgetKnock(_) => {}
+                Errand::ForgetWays { .. } => d.told.push(errand),
             }
         }
     }

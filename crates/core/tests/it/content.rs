@@ -20,6 +20,7 @@ fn live() -> Live {
         connection: Connection::Connected,
         connected: vec![],
         through: vec![],
+        ways: vec![],
         tried: std::collections::BTreeMap::new(),
     }
 }

@@ -64,6 +64,7 @@ fn live() -> Live {
         connection: api::Connection::Connected,
         connected: vec![],
         through: vec![],
+        ways: vec![],
         tried: std::collections::BTreeMap::new(),
     }
 }

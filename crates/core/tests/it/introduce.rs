@@ -593,6 +593,7 @@ fn ask(bench: &mut Bench, device: usize, query: Query) -> api::Answer {
         connection: api::Connection::Connected,
         connected: vec![],
         through: vec![],
+        ways: vec![],
         tried: std::collections::BTreeMap::new(),
     };
     let reader = bench.devices[device].store.reader().unwrap();

@@ -37,6 +37,7 @@ pub(crate) fn query(bench: &Bench, device: usize, query: Query) -> Option<Answer
         connection: Connection::Connected,
         connected: vec![],
         through: vec![],
+        ways: vec![],
         tried: std::collections::BTreeMap::new(),
     };
     bench.devices[device].store.reader().unwrap().query(query, &live).ok()

@@ -4,8 +4,10 @@ use crate::bench::{Bench, Device, relay_keys};
 use crate::content::query;
 use crate::forks::{change, number};
 use crate::groups::{self, account, circle, create};
+use std::collections::BTreeSet;
 use stonechat_core::Input;
 use stonechat_core::api::{self, Answer, Command, Fault, Query};
+use stonechat_wire::address::ways;
 use stonechat_wire::exchange::{Errand, NamedBy, News, Parcel};
 use stonechat_wire::group::{GroupState, Role};
 use stonechat_wire::ids::{RelayId, Timestamp};
@@ -523,6 +525,19 @@ fn addresses_of(device: &Device, relay: RelayId) -> Vec<(String, NamedBy)> {
     named.collect()
 }
 
+/// What the courier has of a relay by now, in order of name.
+fn ways_of(device: &Device, relay: RelayId) -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for errand in &device.told {
+        match errand {
+            Errand::UseRelay(route, ..) if route.relay == relay => all.extend(ways(&route.address)),
+            Errand::ForgetWays { relay: of, ways } if *of == relay => all.retain(|way| !ways.contains(way)),
+            _ => {}
+        }
+    }
+    all.into_iter().collect()
+}
+
 fn at(number: u8, port: u16) -> String {
     format!("192.0.2.{number}:{port}")
 }
@@ -648,11 +663,121 @@ fn an_address_counts_from_those_alone_who_know_the_secret_and_share_the_relay_re
     assert_eq!(heard(&mut bench), 0);
     says(&mut bench, 2, 8, &at(8, 2), 8);
     assert_eq!(heard(&mut bench), 1);
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 2), at(8, 9735)]);
     let id = account(&mut bench, 2);
     bench
         .ask(0, Command::ContactBlock(api::ContactBlock { id, blocked: true }))
         .unwrap();
     assert_eq!(heard(&mut bench), 0);
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 9735)], "at once");
+}
+
+fn listed(bench: &mut Bench, device: usize) -> api::Relay {
+    let Answer::Status(status) = query(bench, device, Query::Status) else {
+        panic!("the status")
+    };
+    let mut relays = status.relays.into_iter();
+    relays.find(|relay| relay.id == id(other(8))).unwrap()
+}
+
+fn shown_ways(bench: &mut Bench, device: usize) -> Vec<(String, Option<String>)> {
+    let ways = listed(bench, device).ways.into_iter();
+    ways.map(|way| (way.address, way.said_by)).collect()
+}
+
+fn gives_up(bench: &mut Bench, device: usize, address: &str) -> Result<(), Fault> {
+    let wish = api::RelayForgetWay {
+        id: id(other(8)),
+        address: address.into(),
+    };
+    bench.ask(device, Command::RelayForgetWay(wish)).map(drop)
+}
+
+#[test]
+fn a_further_address_is_shown_with_its_sayer_and_can_be_given_up_for_good_rel_7() {
+    let mut bench = circle(2);
+    adds(&mut bench, 0, 8, false);
+    adds(&mut bench, 1, 8, false);
+    greets(&mut bench, 1, other(8));
+    gives(&mut bench, 1, &at(8, 1));
+    gives(&mut bench, 0, &at(8, 443));
+    let all = [(at(8, 9735), None), (at(8, 1), Some("Bo".to_owned()))];
+    assert_eq!(shown_ways(&mut bench, 0), all);
+    assert_eq!(gives_up(&mut bench, 0, &at(8, 443)), Err(Fault::NotFound), "its name");
+    assert_eq!(gives_up(&mut bench, 0, &at(8, 7)), Err(Fault::NotFound));
+    for (address, _) in all {
+        gives_up(&mut bench, 0, &address).unwrap();
+        assert_eq!(gives_up(&mut bench, 0, &address), Err(Fault::NotFound));
+    }
+    assert_eq!(shown_ways(&mut bench, 0), []);
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 443)]);
+    // Said again with others, it is not heard; another address is.
+    brings(&mut bench, 1, 9);
+    assert_eq!(shown_ways(&mut bench, 0), []);
+    starts(&mut bench, 0);
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 443)]);
+    gives(&mut bench, 1, &at(8, 2));
+    assert_eq!(shown_ways(&mut bench, 0), [(at(8, 2), Some("Bo".to_owned()))]);
+    gives(&mut bench, 0, &at(8, 1));
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 1), at(8, 2), at(8, 443)]);
+}
+
+/// What a further address shares with another one stays a way.
+#[test]
+fn a_number_of_two_addresses_is_given_up_with_the_second_rel_7() {
+    let mut bench = circle(2);
+    adds(&mut bench, 0, 8, false);
+    adds(&mut bench, 1, 8, false);
+    greets(&mut bench, 1, other(8));
+    gives(&mut bench, 0, "relay.example:1,192.0.2.8:1");
+    gives(&mut bench, 1, "relay.example:1,192.0.2.9:1");
+    gives_up(&mut bench, 0, "relay.example:1,192.0.2.9:1").unwrap();
+    let left = ways_of(&bench.devices[0], other(8));
+    starts(&mut bench, 0);
+    assert_eq!(left, ways_of(&bench.devices[0], other(8)));
+    assert!(left.iter().any(|way| way == "relay.example:1"), "{left:?}");
+    assert!(!left.iter().any(|way| way.contains("192.0.2.9")), "{left:?}");
+}
+
+#[test]
+fn a_bridge_is_no_name_of_a_relay_that_is_another_ones_or_was_taken_back_rel_7() {
+    let bridge = format!("obfs4://192.0.2.8:9443/{}", "A".repeat(70));
+    let named = |bench: &mut Bench| {
+        let of = listed(bench, 0);
+        (of.address, of.own, of.ways.len())
+    };
+    let mut bench = Bench::friends();
+    brings(&mut bench, 1, 8);
+    assert_eq!(named(&mut bench), (at(8, 9735), false, 0));
+    gives(&mut bench, 0, &bridge);
+    assert_eq!(named(&mut bench), (at(8, 9735), true, 1));
+    takes_back(&mut bench, 0, other(8)).unwrap();
+    gives(&mut bench, 0, &bridge);
+    assert_eq!(named(&mut bench), (at(8, 9735), true, 1));
+}
+
+#[test]
+fn with_all_relays_known_that_may_be_one_of_them_can_move_rel_7() {
+    let mut bench = Bench::friends();
+    adds(&mut bench, 0, 8, false);
+    for number in 100..=u8::MAX {
+        let route = RelayRoute {
+            relay: other(number),
+            address: at(number, 1),
+            secret: None,
+            lan: false,
+        };
+        let wish = api::RelayAdd {
+            route: route.to_text(),
+            private: false,
+        };
+        if bench.ask(0, Command::RelayAdd(wish)).is_err() {
+            gives(&mut bench, 0, &at(8, 443));
+            assert_eq!(shown_ways(&mut bench, 0), [(at(8, 9735), None)]);
+            return;
+        }
+    }
+    panic!("the limit was never met");
 }
 
 #[test]
@@ -679,7 +804,9 @@ fn a_bridge_to_a_relay_of_ones_own_is_one_way_more_and_told_to_nobody_rel_7() {
 fn of_a_relay_two_addresses_that_others_say_are_kept_one_of_each_rel_7() {
     let mut bench = circle(4);
     let ways = |bench: &mut Bench| {
+        let before = ways_of(&bench.devices[0], other(8));
         starts(bench, 0);
+        assert_eq!(before, ways_of(&bench.devices[0], other(8)), "the same without a start");
         let mut all: Vec<String> = addresses_of(&bench.devices[0], other(8))
             .into_iter()
             .map(|(way, _)| way)

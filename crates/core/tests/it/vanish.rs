@@ -23,6 +23,7 @@ fn query(bench: &Bench, device: usize, query: Query) -> Answer {
         connection: Connection::Connected,
         connected: vec![],
         through: vec![],
+        ways: vec![],
         tried: std::collections::BTreeMap::new(),
     };
     bench.devices[device]

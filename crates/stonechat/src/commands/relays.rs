@@ -1,7 +1,7 @@
 //! `relays`: which relays the profile uses, and adding and taking back one's own.
 
 use serde_json::{Value, json};
-use stonechat_daemon::types::{ById, Missed, Relay, RelayAdd, Status, Tried};
+use stonechat_daemon::types::{ById, Missed, Relay, RelayAdd, RelayForgetWay, RelayWay, Status, Tried};
 use stonechat_wire::address::is_bridge;
 use stonechat_wire::route::RelayRoute;
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::drops;
 use crate::client::{Client, PATIENCE};
 use crate::failure::CommandError;
-use crate::grammar::{Relays, RelaysAdd, RelaysWish};
+use crate::grammar::{Relays, RelaysAdd, RelaysForget, RelaysWish};
 use crate::show;
 
 /// Does one of them; lists where nothing else is wished.
@@ -18,6 +18,7 @@ pub(super) async fn run(client: &mut Client, wish: Relays) -> Result<(), Command
         None => list(client, wish.listing.json).await,
         Some(RelaysWish::Add(add)) => self::add(client, &add).await,
         Some(RelaysWish::Remove(remove)) => self::remove(client, &remove.relay).await,
+        Some(RelaysWish::ForgetAddress(forget)) => forget_address(client, &forget).await,
     }
 }
 
@@ -30,6 +31,7 @@ async fn list(client: &mut Client, as_json: bool) -> Result<(), CommandError> {
             show::json_line(&relay)?;
         } else {
             show::line(&line(&relay))?;
+            ways(&relay).iter().try_for_each(|line| show::line(line))?;
             tries(&relay).iter().try_for_each(|line| show::line(line))?;
         }
     }
@@ -80,6 +82,17 @@ fn state(relay: &Relay) -> String {
         (false, false, Some(at)) => format!("not connected, answered last {}", show::time(at)),
         (false, false, None) => "not connected, never answered".to_owned(),
     }
+}
+
+/// A relay's further addresses, a line each.
+fn ways(relay: &Relay) -> Vec<String> {
+    let line = |way: &RelayWay| {
+        let by = way.said_by.as_ref();
+        let by = by.map_or_else(String::new, |name| format!(", said by {}", show::tame(name)));
+        let in_use = if way.in_use { ", in use" } else { "" };
+        format!("  also at {}{by}{in_use}", show::tame(&way.address))
+    };
+    relay.ways.iter().map(line).collect()
 }
 
 /// What came of the ways to a relay that does not answer, a line each.
@@ -144,14 +157,33 @@ fn is_bridge_route(route: &str) -> bool {
     RelayRoute::parse(route).is_ok_and(|route| is_bridge(&route.address))
 }
 
-async fn remove(client: &mut Client, which: &str) -> Result<(), CommandError> {
-    let own: Vec<Relay> = known(client).await?.into_iter().filter(|relay| relay.own).collect();
-    let fits = |relay: &&Relay| relay.address == which || (which.len() >= 4 && relay.id.starts_with(which));
-    let found: Vec<&Relay> = own.iter().filter(fits).collect();
-    let [relay] = found[..] else {
-        return Err(CommandError::NoSuchRelay);
+/// The one relay that is meant.
+fn one(relays: impl IntoIterator<Item = Relay>, which: &str) -> Option<Relay> {
+    let fits = |relay: &Relay| relay.address == which || (which.len() >= 4 && relay.id.starts_with(which));
+    let mut found = relays.into_iter().filter(fits);
+    let first = found.next();
+    first.filter(|_| found.next().is_none())
+}
+
+async fn forget_address(client: &mut Client, forget: &RelaysForget) -> Result<(), CommandError> {
+    let relay = one(known(client).await?, &forget.relay).ok_or(CommandError::NoSuchRelay)?;
+    let has = relay.ways.iter().any(|way| way.address == forget.address);
+    if !has {
+        return Err(CommandError::NoSuchAddress);
+    }
+    let wish = RelayForgetWay {
+        id: relay.id,
+        address: forget.address.clone(),
     };
-    let _: Value = client.call("relay.remove", &ById { id: relay.id.clone() }).await?;
+    let _: Value = client.call("relay.forgetWay", &wish).await?;
+    show::note("the relay is not dialled there any more");
+    Ok(())
+}
+
+async fn remove(client: &mut Client, which: &str) -> Result<(), CommandError> {
+    let own = known(client).await?.into_iter().filter(|relay| relay.own);
+    let id = one(own, which).ok_or(CommandError::NoOwnRelay)?.id;
+    let _: Value = client.call("relay.remove", &ById { id }).await?;
     show::note(
         "contacts hear of it by themselves, and put nothing there any more; what lies there is fetched for a month",
     );

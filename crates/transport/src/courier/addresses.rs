@@ -31,6 +31,11 @@ enum Source {
 }
 
 impl Source {
+    /// What a name of another way leads to, or who dials it.
+    const fn is_derived(self) -> bool {
+        matches!(self, Self::Before | Self::Browser | Self::Proxy)
+    }
+
     const fn most(self) -> usize {
         match self {
             Self::Route => ADDRESSES_MAX,
@@ -102,13 +107,28 @@ impl Addresses {
         self.iter().position(|known| known == place)
     }
 
-    /// All of them, in turn, from so many behind the one in use.
-    pub(super) fn from(&self, skipped: usize) -> Vec<String> {
-        let in_turn = self.all.iter().cycle().skip(self.current + skipped);
-        in_turn
-            .take(self.all.len())
+    /// Whether it is known only because others said it: the way itself, or the name that it leads to (REL-7).
+    pub(super) fn is_told(&self, way: &str) -> bool {
+        let source = |place: &str| {
+            self.all
+                .iter()
+                .find(|known| known.place == place)
+                .map(|known| known.source)
+        };
+        let told = |place: &str| source(place) == Some(Source::Told);
+        let name = way
+            .split_once('@')
+            .filter(|_| source(way).is_some_and(Source::is_derived));
+        told(way) || name.is_some_and(|(name, _)| told(name))
+    }
+
+    /// In turn from the one in use on: those that are its own, and those that others said.
+    pub(super) fn in_turn(&self) -> (Vec<String>, Vec<String>) {
+        let in_turn = self.all.iter().cycle().skip(self.current).take(self.all.len());
+        let (told, own) = in_turn
             .map(|address| address.place.clone())
-            .collect()
+            .partition(|way| self.is_told(way));
+        (own, told)
     }
 
     /// This one is in use, or comes next; one that is not known changes nothing.
@@ -221,6 +241,21 @@ impl Addresses {
         self.forget(Source::Browser);
     }
 
+    /// These are no ways any more, with all that they led to. Out: what went.
+    pub(super) fn forget_all(&mut self, ways: &[String]) -> Vec<String> {
+        let goes = |address: &Address| {
+            let name = address.place.split_once('@').filter(|_| address.source.is_derived());
+            let is = |place: &str| ways.iter().any(|way| way == place);
+            is(&address.place) || name.is_some_and(|(name, _)| is(name))
+        };
+        let mut gone = Vec::new();
+        while let Some(at) = self.all.iter().position(goes) {
+            gone.extend(self.all.get(at).map(|address| address.place.clone()));
+            self.remove(at);
+        }
+        gone
+    }
+
     fn forget(&mut self, source: Source) {
         while let Some(at) = self.all.iter().position(|address| address.source == source) {
             self.remove(at);
@@ -288,6 +323,46 @@ mod tests {
     }
 
     #[test]
+    fn what_others_said_stays_apart_with_all_that_it_leads_to_rel_7() {
+        let mut addresses = of(&["https://a:443", "a:1"]);
+        for told in ["https://m:443", "https://a:443@192.0.2.9:443"] {
+            addresses.add_told(told.into(), false);
+        }
+        addresses.add_before("https://m:443@192.0.2.8:443".into(), false);
+        addresses.add_browser("https://m:443@browser:443".into(), false);
+        addresses.add_browser("https://a:443@browser:443".into(), false);
+        addresses.turn_to("https://m:443");
+        let (own, told) = addresses.in_turn();
+        assert_eq!(own, ["https://a:443@browser:443", "https://a:443", "a:1"]);
+        let of_m = [
+            "https://m:443",
+            "https://a:443@192.0.2.9:443",
+            "https://m:443@192.0.2.8:443",
+        ];
+        assert_eq!(told, [&of_m[..], &["https://m:443@browser:443"]].concat());
+        addresses.add("https://m:443".into(), false);
+        assert!(!addresses.is_told("https://m:443@browser:443"), "the person named it");
+        assert!(
+            addresses.is_told("https://a:443@192.0.2.9:443"),
+            "its name is the person's, the number is not"
+        );
+    }
+
+    #[test]
+    fn what_is_given_up_takes_along_what_it_led_to_rel_7() {
+        let mut addresses = of(&["https://a:443"]);
+        addresses.add_told("https://m:443".into(), false);
+        addresses.add_before("https://m:443@192.0.2.8:443".into(), false);
+        addresses.add_browser("https://m:443@browser:443".into(), false);
+        addresses.add_browser("https://a:443@browser:443".into(), false);
+        addresses.turn_to("https://a:443@browser:443");
+        assert_eq!(addresses.forget_all(&["https://m:443".into()]).len(), 3);
+        assert_eq!(addresses.current().as_deref(), Some("https://a:443@browser:443"));
+        assert_eq!(addresses.in_turn().1, [""; 0]);
+        assert_eq!(addresses.len(), 2);
+    }
+
+    #[test]
     fn an_address_keeps_the_newest_nonce_lan_5() {
         let mut addresses = of(&["a:1"]);
         assert!(addresses.add_near("10.0.0.1:1".into(), Some([1; 8]), false));
@@ -306,7 +381,7 @@ mod tests {
         addresses.turn_to("10.0.0.1:1");
         assert!(!addresses.is_not("a:1"));
         assert!(addresses.is_not("10.0.0.1:1"));
-        assert_eq!(addresses.from(0), ["b:1", "a:1"]);
+        assert_eq!(addresses.in_turn().0, ["b:1", "a:1"]);
         addresses.add_near("10.0.0.1:2".into(), None, false);
         addresses.turn_to("10.0.0.1:2");
         addresses.forget_near();
@@ -324,6 +399,6 @@ mod tests {
         for n in 2..9 {
             addresses.add_before(format!("a:1@192.0.2.{n}:1"), false);
         }
-        assert_eq!(addresses.from(0), ["a:1", "a:1@192.0.2.1:1", "a:1@192.0.2.8:1"]);
+        assert_eq!(addresses.in_turn().0, ["a:1", "a:1@192.0.2.1:1", "a:1@192.0.2.8:1"]);
     }
 }

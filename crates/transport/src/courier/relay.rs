@@ -28,7 +28,7 @@ mod polled;
 mod proxied;
 mod saying;
 
-pub use helped::{BACK_MS, BACK_MS_MAX};
+pub use helped::{BACK_MS, BACK_MS_MAX, TOLD_AFTER_MS};
 use helped::{Help, in_turn};
 
 /// Most mailboxes read on one relay.
@@ -92,6 +92,8 @@ pub(super) struct Relay {
     link: Link,
     habit: Habit,
     failures: u32,
+    /// So many connections, one after the other, broke off before they were good ones.
+    breaks: u32,
     /// So often, one after the other, its password was not taken.
     denials: u32,
     listening: BTreeMap<Tag, Reading>,
@@ -130,6 +132,8 @@ struct Race {
     tried: BTreeSet<String>,
     /// When the next may start.
     next_at: Timestamp,
+    /// When the next may that others said, while one of its own is under way (REL-7).
+    told_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -245,6 +249,7 @@ impl Relay {
             link: Link::Down { retry_at: Timestamp(0) },
             habit: Habit::default(),
             failures: 0,
+            breaks: 0,
             denials: 0,
             signals: 0,
             signals_since: Timestamp(0),
@@ -382,6 +387,23 @@ impl Relay {
         }
     }
 
+    /// These are no ways to it any more. Out: the links that lead there.
+    pub(super) fn forget_ways(&mut self, ways: &[String]) -> Vec<LinkId> {
+        let gone = self.addresses.forget_all(ways);
+        let leads = |way: &str| gone.iter().any(|gone| gone == way);
+        match &self.link {
+            Link::Down { .. } => Vec::new(),
+            Link::Dialling(race) => {
+                let racers = race.racers.iter().filter(|racer| leads(&racer.address));
+                racers.map(|racer| racer.link).collect()
+            }
+            Link::Up(up) => {
+                let relief = matches!(&up.relief, Relief::UnderWay { address, .. } if leads(address));
+                Vec::from_iter((relief || leads(&up.way)).then_some(up.link))
+            }
+        }
+    }
+
     /// The person's word stands, whoever else names it too.
     pub(super) fn named_by(&mut self, by: NamedBy) {
         if by == NamedBy::Person {
@@ -431,7 +453,8 @@ impl Relay {
         match self.near {
             Some(Near::Theirs) => is_alone,
             Some(Near::Mine) => false,
-            None => self.is_wanted() && self.addresses.iter().all(stands_open),
+            // What others say of it opens nothing and closes nothing.
+            None => self.is_wanted() && self.addresses.of_routes().all(stands_open),
         }
     }
 
@@ -502,17 +525,47 @@ impl Relay {
     pub(super) fn to_dial(&self, now: Timestamp) -> Vec<String> {
         match &self.link {
             Link::Down { retry_at } if *retry_at <= now => self.ways(0),
-            Link::Dialling(race) if race.next_at <= now => {
-                let mut addresses = self.ways(0);
-                addresses.retain(|address| !race.tried.contains(address));
-                addresses
+            Link::Dialling(race) => {
+                let mut ways = self.untried(race);
+                ways.retain(|way| self.starts_at(race, way) <= now);
+                ways
             }
-            Link::Down { .. } | Link::Dialling(_) | Link::Up(_) => Vec::new(),
+            Link::Down { .. } | Link::Up(_) => Vec::new(),
         }
     }
 
+    fn untried(&self, race: &Race) -> Vec<String> {
+        let mut ways = self.ways(0);
+        ways.retain(|way| !race.tried.contains(way));
+        ways
+    }
+
+    /// When the next of a race may start, if there is one.
+    fn next_racer_at(&self, race: &Race) -> Option<Timestamp> {
+        self.untried(race).iter().map(|way| self.starts_at(race, way)).min()
+    }
+
+    /// When this way may start in a race.
+    fn starts_at(&self, race: &Race, way: &str) -> Timestamp {
+        if self.waits(race, way) {
+            race.told_at
+        } else {
+            race.next_at
+        }
+    }
+
+    /// Whether others said it, and one of the relay's own is under way.
+    fn waits(&self, race: &Race, way: &str) -> bool {
+        self.addresses.is_told(way) && race.racers.iter().any(|racer| self.is_own(&racer.address))
+    }
+
     fn ways(&self, skipped: usize) -> Vec<String> {
-        in_turn(&self.addresses, &self.help, skipped)
+        in_turn(&self.addresses, &self.help, self.is_let_down(), skipped)
+    }
+
+    /// Its own ways have let in and broken off, each of them and once more: they come after what others say.
+    fn is_let_down(&self) -> bool {
+        self.breaks as usize > self.addresses.in_turn().0.len()
     }
 
     /// How much a connection that way may carry: what is learned of short ones is of the relay's own ways.
@@ -520,10 +573,15 @@ impl Relay {
         helper(way).map_or_else(|| self.habit.load_max(now), |_| 0)
     }
 
-    pub(super) fn dial_later(&mut self, later: Timestamp) {
+    /// Nothing that is due may be dialled before then. What others said is not due yet perhaps, and does not wait for that.
+    pub(super) fn dial_later(&mut self, now: Timestamp, later: Timestamp) {
         match &mut self.link {
             Link::Down { retry_at } => *retry_at = later,
-            Link::Dialling(race) => race.next_at = later,
+            Link::Dialling(race) => {
+                for due in [&mut race.next_at, &mut race.told_at] {
+                    *due = if *due <= now { later } else { *due };
+                }
+            }
             Link::Up(_) => {}
         }
     }
@@ -536,17 +594,23 @@ impl Relay {
         (address, over): (String, Over),
     ) -> (Option<RelayKeys>, u32) {
         let load_max = self.load_max(now, &address);
+        let waited = match &self.link {
+            Link::Dialling(race) => self.waits(race, &address),
+            Link::Down { .. } | Link::Up(_) => false,
+        };
         if !matches!(self.link, Link::Dialling(_)) {
             let (racers, tried) = (Vec::new(), BTreeSet::new());
             self.link = Link::Dialling(Race {
                 racers,
                 tried,
                 next_at: now,
+                told_at: now.plus_ms(TOLD_AFTER_MS),
             });
         }
         if let Link::Dialling(race) = &mut self.link {
             let step = RACE_MS.get(race.tried.len()).copied();
-            race.next_at = now.plus_ms(step.unwrap_or(DIAL_MS_MAX));
+            let next = if waited { &mut race.told_at } else { &mut race.next_at };
+            *next = now.plus_ms(step.unwrap_or(DIAL_MS_MAX));
             race.tried.insert(address.clone());
             race.racers.push(Racer {
                 link,
@@ -596,14 +660,13 @@ impl Relay {
         let Relief::None { not_before, failures } = up.relief else {
             return Vec::new();
         };
-        let is_tired = up.load_max > 0 && up.used.is_tired();
-        let is_wanted = up.is_greeted && (up.frozen_at.is_some() || is_tired);
+        let is_wanted = up.is_greeted && (up.frozen_at.is_some() || self.is_tired());
         if !up.is_greeted || not_before > now {
             Vec::new()
         } else if is_wanted {
             self.ways(failures as usize + usize::from(self.helper().is_some()))
         } else if self.goes_back_at().is_some_and(|at| at <= now) {
-            self.addresses.from(0)
+            self.addresses.in_turn().0
         } else if up.upgrade_at.is_some_and(|at| at <= now) {
             vec![up.way.clone()]
         } else {
@@ -647,6 +710,7 @@ impl Relay {
 
     /// Another connection carries the session.
     pub(super) fn relieved(&mut self, now: Timestamp) {
+        let is_own = self.is_relieved_by_own();
         if let Link::Up(up) = &mut self.link {
             let relief = std::mem::replace(&mut up.relief, Relief::FRESH);
             if let Relief::UnderWay {
@@ -660,7 +724,7 @@ impl Relay {
                 up.place = up.place.filter(|_| up.way == address);
                 up.way.clone_from(&address);
                 self.addresses.turn_to(&address);
-                self.help.turned_to(now, &address);
+                self.help.turned_to(now, &address, is_own);
             }
             up.used = Used {
                 packets: 0,
@@ -672,17 +736,27 @@ impl Relay {
         }
     }
 
+    fn is_relieved_by_own(&self) -> bool {
+        let Link::Up(up) = &self.link else { return true };
+        !matches!(&up.relief, Relief::UnderWay { address, .. } if !self.is_own(address))
+    }
+
+    /// Whether its connection has carried as much as one may.
+    fn is_tired(&self) -> bool {
+        matches!(&self.link, Link::Up(up) if up.load_max > 0 && up.used.is_tired())
+    }
+
     pub(super) fn not_relieved(&mut self, now: Timestamp, dice: u32) {
-        let stays = self.goes_back_at().is_some();
+        let is_back = self.goes_back_at().is_some_and(|at| at <= now) && !self.is_tired();
         let upgrades = self.only_upgrades();
         if let Link::Up(up) = &mut self.link {
-            if upgrades {
-                up.relief = Relief::FRESH;
-                return;
-            }
-            if stays {
+            if is_back {
                 up.relief = Relief::FRESH;
                 self.help.stays(now);
+                return;
+            }
+            if upgrades {
+                up.relief = Relief::FRESH;
                 return;
             }
             let failures = up.relief.failures();
@@ -738,8 +812,9 @@ impl Relay {
             .map(|racer| racer.link)
             .filter(|other| *other != link);
         let losers: Vec<_> = losers.collect();
+        let is_own = self.is_own(&address);
         self.addresses.turn_to(&address);
-        self.help.turned_to(now, &address);
+        self.help.turned_to(now, &address, is_own);
         self.keys = keys.or_else(|| self.keys.take());
         self.link = Link::Up(Up {
             link,
@@ -784,7 +859,8 @@ impl Relay {
     pub(super) fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64, dice: u32) {
         if let Link::Dialling(race) = &mut self.link {
             race.racers.retain(|racer| racer.link != link);
-            let ways = in_turn(&self.addresses, &self.help, 0);
+            let (own, told) = self.addresses.in_turn();
+            let ways = [&own[..], &told, self.help.offered()].concat();
             let has_more = ways.iter().any(|way| !race.tried.contains(way));
             if !race.racers.is_empty() || has_more {
                 race.next_at = race.next_at.min(now);
@@ -795,6 +871,8 @@ impl Relay {
         self.note_missed();
         let was_good = matches!(&self.link, Link::Up(up) if up.is_greeted && now.since_ms(up.since) >= GOOD_AFTER_MS);
         self.failures = if was_good { 0 } else { self.failures.saturating_add(1) };
+        let broke = u32::from(was_up && !was_good);
+        self.breaks = if was_good { 0 } else { self.breaks.saturating_add(broke) };
         let rounds = self.failures.saturating_sub(1);
         let pause = pause_ms(RETRY_MS, rounds, RETRY_MS_MAX, dice).max(at_least_ms);
         if was_up && !was_good && self.helper().is_none() {
@@ -858,10 +936,8 @@ impl Relay {
                 .into_iter()
                 .flatten()
                 .min(),
-            Link::Dialling(race) if self.ways(0).iter().any(|way| !race.tried.contains(way)) => {
-                [self.dead_at(), Some(race.next_at)].into_iter().flatten().min()
-            }
-            Link::Dialling(_) | Link::Up(_) => self.dead_at(),
+            Link::Dialling(race) => [self.dead_at(), self.next_racer_at(race)].into_iter().flatten().min(),
+            Link::Up(_) => self.dead_at(),
         };
         let puts = (self.is_up() && self.paused_until.0 > 0).then_some(self.paused_until);
         let full = self.full.first().map(|(at, _)| *at);
@@ -978,7 +1054,7 @@ impl Relay {
     }
 
     fn stored(&mut self, request: u32, ids: Vec<EnvelopeId>, parcels: &mut Parcels) -> Heard {
-        self.failures = 0;
+        (self.failures, self.breaks) = (0, 0);
         self.window_bytes = (self.window_bytes * 2).min(IN_FLIGHT_BYTES_MAX);
         ids.iter().for_each(|id| self.landed(request, id));
         let ids: Vec<_> = ids.into_iter().filter(|id| parcels.stored(self.id, id)).collect();

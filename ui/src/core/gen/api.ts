@@ -3,7 +3,7 @@
 /**
  * Changes something. JSON-RPC method = the name in `method`, parameters = `params`.
  */
-export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "public.create", "params": PublicCreate } | { "method": "public.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.picture.set", "params": GroupPicture } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "relay.remove", "params": ById } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
+export type Command = { "method": "init", "params": Init } | { "method": "restore", "params": Restore } | { "method": "restore.giveUp", "params": GiveUp } | { "method": "words" } | { "method": "invite.create", "params": InviteCreate } | { "method": "invite.revoke", "params": ById } | { "method": "public.create", "params": PublicCreate } | { "method": "public.revoke", "params": ById } | { "method": "accept", "params": Accept } | { "method": "accept.retry", "params": AcceptRetry } | { "method": "accept.forget", "params": ById } | { "method": "approve", "params": ById } | { "method": "decline", "params": ById } | { "method": "send", "params": Send } | { "method": "media.send", "params": MediaSend } | { "method": "react", "params": React } | { "method": "edit", "params": Edit } | { "method": "delete", "params": Delete } | { "method": "timer.set", "params": TimerSet } | { "method": "pin", "params": Pin } | { "method": "poll.send", "params": PollSend } | { "method": "poll.vote", "params": PollVote } | { "method": "poll.close", "params": ByMessage } | { "method": "forward", "params": Forward } | { "method": "card.send", "params": CardSend } | { "method": "place.send", "params": PlaceSend } | { "method": "typing", "params": ByChat } | { "method": "saved.open" } | { "method": "group.create", "params": GroupCreate } | { "method": "group.add", "params": GroupMembers } | { "method": "group.remove", "params": GroupMembers } | { "method": "group.leave", "params": ByChat } | { "method": "group.role", "params": GroupRole } | { "method": "group.consent", "params": GroupConsent } | { "method": "group.edit", "params": GroupEdit } | { "method": "group.picture.set", "params": GroupPicture } | { "method": "group.link", "params": GroupLink } | { "method": "markRead", "params": MarkRead } | { "method": "verify", "params": Verify } | { "method": "contact.rename", "params": ContactRename } | { "method": "device.link", "params": DeviceLinkWish } | { "method": "device.accept", "params": DeviceAccept } | { "method": "device.confirm", "params": DeviceConfirm } | { "method": "device.remove", "params": ById } | { "method": "contact.block", "params": ContactBlock } | { "method": "bundle.export", "params": BundleExport } | { "method": "bundle.import", "params": BundleImport } | { "method": "introduce", "params": Introduce } | { "method": "introduction.answer", "params": IntroductionAnswer } | { "method": "contact.noticed", "params": ById } | { "method": "relay.add", "params": RelayAdd } | { "method": "relay.remove", "params": ById } | { "method": "relay.forgetWay", "params": RelayForgetWay } | { "method": "profile.rename", "params": ProfileRename } | { "method": "settings.set", "params": Settings } | { "method": "draft.set", "params": DraftSet };
 
 /**
  * Reads something; changes nothing.
@@ -64,6 +64,7 @@ export type Answers = {
   "contact.noticed": Done,
   "relay.add": Done,
   "relay.remove": Done,
+  "relay.forgetWay": Done,
   "profile.rename": Done,
   "settings.set": Done,
   "draft.set": Done,
@@ -2048,6 +2049,36 @@ route: string,
 private: boolean, };
 
 /**
+ * Parameters of `Command::RelayForgetWay`.
+ */
+export type RelayForgetWay = { 
+/**
+ * The relay's id, hex.
+ */
+id: string, 
+/**
+ * One of its further addresses, as [`RelayWay`] shows it.
+ */
+address: string, };
+
+/**
+ * A further address of a relay.
+ */
+export type RelayWay = { 
+/**
+ * `host:port`, or a bridge without its keys.
+ */
+address: string, 
+/**
+ * Who said it, by name; absent: the account itself gave it.
+ */
+saidBy: string | null, 
+/**
+ * The relay is reached there at the moment.
+ */
+inUse: boolean, };
+
+/**
  * Parameters of `Command::ProfileRename`.
  */
 export type ProfileRename = { 
@@ -2174,6 +2205,10 @@ fromPublic: boolean,
  * Contacts who were dealt it as their entrance, by name.
  */
 dealtTo: Array<string>, 
+/**
+ * Its further addresses.
+ */
+ways: Array<RelayWay>, 
 /**
  * Where it does not answer: which ways were tried last, the newest first.
  */

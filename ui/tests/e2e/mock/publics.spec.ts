@@ -123,7 +123,7 @@ for (const lang of ['en', 'ru'] as const) {
       const add = (change: object): Promise<void> =>
         page.evaluate((change) => {
           const { backend } = window.mock!;
-          backend.relays = [{ id: '9'.repeat(32), address: 'stone.example:443', own: true, connected: true, through: false, withholds: false, private: false, answeredAt: 1, fromPublic: false, dealtTo: [], tried: [], ...change }];
+          backend.relays = [{ id: '9'.repeat(32), address: 'stone.example:443', own: true, connected: true, through: false, withholds: false, private: false, answeredAt: 1, fromPublic: false, dealtTo: [], ways: [], tried: [], ...change }];
           backend.emit({ kind: 'statusChanged' });
         }, change);
       for (const change of [{ private: true }, { own: false }, { connected: false, answeredAt: null }, { address: 'davs://dav.example:443/x' }]) {

@@ -49,6 +49,26 @@ for (const lang of ['en', 'ru'] as const) {
       await expectAccessibleIn(page, lang);
     });
 
+    test('a further address says who said it and whether it is in use, and is given up', async ({ page, open }) => {
+      await open({ scenario: 'talk', hash: '#/settings', lang });
+      await page.evaluate(() => {
+        window.mock!.backend.relays[0]!.ways = [
+          { address: 'old.example:443', saidBy: null, inUse: false },
+          { address: 'new.example:443', saidBy: 'Bo', inUse: true },
+        ];
+        window.mock!.backend.emit({ kind: 'statusChanged' });
+      });
+      await expect(page.getByText(words.connection.givenByYou, { exact: true })).toBeVisible();
+      await expect(page.getByText(`${words.connection.saidBy('Bo')} · ${words.connection.inUse}`)).toBeVisible();
+      await expectAccessibleIn(page, lang);
+      await page.getByRole('button', { name: words.settings.giveUpOf('new.example:443') }).tap();
+      await expectAccessibleIn(page, lang);
+      await page.getByRole('dialog').getByRole('button', { name: words.settings.giveUp, exact: true }).tap();
+      await expect(page.getByText(words.settings.givenUp)).toBeVisible();
+      await expect(page.getByText('new.example:443')).toHaveCount(0);
+      await expect(page.getByText('old.example:443')).toBeVisible();
+    });
+
     test('a private relay says to whom it was given, and is taken back', async ({ page, open }) => {
       await open({ scenario: 'talk', hash: '#/settings', lang });
       await page.getByRole('button', { name: words.settings.addRelay }).tap();

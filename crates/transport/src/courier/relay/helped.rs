@@ -1,6 +1,8 @@
-//! A relay that is reached through others: when that is wanted, and when its own ways are tried again (FWD-7, FWD-11).
+//! A relay that is reached through others, or where others said that it is: when that is wanted, and when its own ways are
+//! tried again (FWD-7, FWD-11, REL-7).
 //!
-//! In: what came of its own ways, and who offers to pass on. Out: the ways to dial, in turn.
+//! In: what came of its own ways, who offers to pass on, what others say. Out: the ways to dial, in turn. Whoever is in between
+//! sees who comes and how much, so its own ways come first, and it goes back to them.
 
 use std::net::SocketAddr;
 
@@ -12,11 +14,13 @@ use crate::courier::LinkId;
 use crate::courier::addresses::Addresses;
 use crate::courier::hops::{helper, through};
 
-/// A relay that is reached through another goes back to its own ways after so long, in ms; each time that this fails, or
-/// lasts for no longer, it waits twice as long.
+/// A relay that is reached through another, or where others said that it is, goes back to its own ways after so long, in ms;
+/// each time that this fails, or lasts for no longer, it waits twice as long.
 pub const BACK_MS: u64 = 300_000;
 /// The longest time after which it does, in ms.
 pub const BACK_MS_MAX: u64 = 3_600_000;
+/// While one of its own ways is under way those that others said wait for so long from the first dial on, in ms (REL-7).
+pub const TOLD_AFTER_MS: u64 = 2_000;
 
 /// What is known of its need of others.
 #[derive(Debug, Default)]
@@ -42,10 +46,15 @@ impl Help {
         }
     }
 
-    /// It is reached this way from now on.
-    pub(super) fn turned_to(&mut self, now: Timestamp, way: &str) {
+    /// The ways through others.
+    pub(super) fn offered(&self) -> &[String] {
+        &self.offered
+    }
+
+    /// It is reached this way from now on, which is an own one or not.
+    pub(super) fn turned_to(&mut self, now: Timestamp, way: &str, is_own: bool) {
         self.is_hidden = helper(way).is_some();
-        if !self.is_hidden {
+        if is_own {
             self.own_since = Some(now);
             return;
         }
@@ -68,9 +77,11 @@ impl Help {
     }
 }
 
-/// All ways in turn, from so many behind the first: those through others stand behind the one that is dialled first.
-pub(super) fn in_turn(addresses: &Addresses, help: &Help, skipped: usize) -> Vec<String> {
-    let mut ways = addresses.from(0);
+/// All ways in turn, from so many behind the first: those through others stand behind the one that is dialled first, those
+/// that others said behind its own, where these have not let us down.
+pub(super) fn in_turn(addresses: &Addresses, help: &Help, is_let_down: bool, skipped: usize) -> Vec<String> {
+    let (own, told) = addresses.in_turn();
+    let mut ways = if is_let_down { [told, own] } else { [own, told] }.concat();
     let at = ways.len().min(1);
     ways.splice(at..at, help.offered.iter().cloned());
     let skipped = skipped.checked_rem(ways.len()).unwrap_or_default();
@@ -156,10 +167,15 @@ impl Relay {
         }
     }
 
+    /// Whether this way is one of its own: nobody is in between, by what others said either.
+    pub(super) fn is_own(&self, way: &str) -> bool {
+        helper(way).is_none() && !self.addresses.is_told(way)
+    }
+
     /// When it goes back to its own ways; nothing where it is on one, or stands still.
     pub(super) fn goes_back_at(&self) -> Option<Timestamp> {
         match &self.link {
-            Link::Up(up) if up.frozen_at.is_none() && helper(&up.way).is_some() => Some(self.help.back_at),
+            Link::Up(up) if up.frozen_at.is_none() && !self.is_own(&up.way) => Some(self.help.back_at),
             Link::Up(_) | Link::Down { .. } | Link::Dialling(_) => None,
         }
     }

@@ -28,11 +28,9 @@ impl Relay {
     }
 
     /// Whether another connection is under way for no other reason than that a WebSocket is tried again.
-    pub(super) const fn only_upgrades(&self) -> bool {
+    pub(super) fn only_upgrades(&self) -> bool {
         match &self.link {
-            Link::Up(up) => {
-                up.upgrade_at.is_some() && up.frozen_at.is_none() && !(up.load_max > 0 && up.used.is_tired())
-            }
+            Link::Up(up) => up.upgrade_at.is_some() && up.frozen_at.is_none() && !self.is_tired(),
             Link::Down { .. } | Link::Dialling(_) => false,
         }
     }

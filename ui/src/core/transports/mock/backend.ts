@@ -477,7 +477,7 @@ export class Backend {
       if ([...this.invites.values()].some((invite) => invite.link === link || invite.code === link)) throw new CallError('ownInvite');
       const acceptance: Acceptance = { id: this.hex(32), state: 'saved', name: null, chat: null, group: null, createdAt: this.now() };
       this.acceptances.set(acceptance.id, acceptance);
-      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', through: false, withholds: false, id: 'f'.repeat(32), private: false, answeredAt: null, fromPublic: false, dealtTo: [], tried: [] });
+      if (this.relays.length === 0) this.relays.push({ address: '127.0.0.1:4180', own: false, connected: this.connection === 'connected', through: false, withholds: false, id: 'f'.repeat(32), private: false, answeredAt: null, fromPublic: false, dealtTo: [], ways: [], tried: [] });
       const next = this.nextAcceptance === 'needsWords' && spokenWords != null ? 'waiting' : this.nextAcceptance;
       this.emit({ kind: 'acceptanceChanged', acceptance });
       if (next !== 'saved') this.#later(250, () => this.setAcceptance(acceptance.id, next, ['doorSpent', 'cardWrong', 'dealt', 'noRoom'].includes(next) ? null : 'Лена'));
@@ -717,13 +717,21 @@ export class Backend {
       this.emit({ kind: 'statusChanged' });
       return {};
     },
+    'relay.forgetWay': ({ id, address }) => {
+      const relay = this.#need(this.relays.find((relay) => relay.id === id));
+      const at = relay.ways.findIndex((way) => way.address === address);
+      if (at < 0) throw new CallError('notFound');
+      relay.ways.splice(at, 1);
+      this.emit({ kind: 'statusChanged' });
+      return {};
+    },
     'relay.add': ({ route, private: isPrivate }) => {
       if (/^(stone:i|https?:)/.test(route)) throw new CallError('inviteNotRoute');
       const drop = /^(dav|imap)s?:\/\/[^@]+@(.{3,})$/.exec(route);
       if (drop === null && !/^stone:r.{8,}/.test(route)) throw new CallError('brokenRoute');
       this.relays.push({
         id: `${this.relays.length}`.padStart(32, '0'), address: drop?.[2] ?? '192.0.2.7:4180', own: true, connected: false, through: false, withholds: false,
-        private: isPrivate ?? false, answeredAt: null, fromPublic: false, dealtTo: [], tried: [],
+        private: isPrivate ?? false, answeredAt: null, fromPublic: false, dealtTo: [], ways: [], tried: [],
       });
       this.emit({ kind: 'statusChanged' });
       this.setConnection('connecting');

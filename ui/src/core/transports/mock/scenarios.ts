@@ -37,7 +37,7 @@ export function scenario(query: URLSearchParams): Backend {
 
 function account(backend: Backend, lang: string | null): void {
   backend.me = { id: 'a'.repeat(64), name: lang === 'ru' ? 'Аня' : 'Ana' };
-  backend.relays = [{ address: '127.0.0.1:4180', own: true, connected: true, through: false, withholds: false, id: '0'.repeat(32), private: false, answeredAt: null, fromPublic: false, dealtTo: [], tried: [] }];
+  backend.relays = [{ address: '127.0.0.1:4180', own: true, connected: true, through: false, withholds: false, id: '0'.repeat(32), private: false, answeredAt: null, fromPublic: false, dealtTo: [], ways: [], tried: [] }];
   backend.connection = 'connected';
 }
 
