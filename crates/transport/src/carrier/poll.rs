@@ -496,4 +496,150 @@ mod tests {
         let error = read_head(missing.as_bytes()).unwrap_err();
         assert!(matches!(error, PollFailure::Status(404)));
     }
+
+    const HEAD: &str = "POST / HTTP/1.1\r\nContent-Length: ";
+
+    /// A front: tells the body of each request as it comes, and what to do with it.
+    struct Front {
+        listener: tokio::net::TcpListener,
+    }
+
+    impl Front {
+        async fn new() -> (Self, Polling, Turn) {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let at = listener.local_addr().unwrap();
+            let dial = move || async move {
+                let stream = tokio::net::TcpStream::connect(at).await?;
+                Ok(Outer::Left(super::super::meter::Metered::new(stream).0))
+            };
+            let first = dial().await.unwrap();
+            let redial: Redial = Box::new(move || Box::pin(dial()));
+            let (polling, turn) = Polling::begin(first, redial, Duration::ZERO, HEAD.to_owned());
+            (Self { listener }, polling, turn)
+        }
+
+        /// The next request on a new connection. Out: the connection, and what was asked.
+        async fn asked(&self) -> (tokio::net::TcpStream, String) {
+            let asked = timeout(Duration::from_secs(5), self.listener.accept()).await;
+            let mut stream = asked.expect("a connection").unwrap().0;
+            let body = next(&mut stream).await;
+            (stream, body)
+        }
+    }
+
+    /// The next request on a connection.
+    async fn next(stream: &mut tokio::net::TcpStream) -> String {
+        let mut bytes = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length: usize = head.rsplit(' ').next().unwrap().parse().unwrap();
+                if body.len() >= length {
+                    return body.to_owned();
+                }
+            }
+            assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0);
+        }
+    }
+
+    async fn says(stream: &mut tokio::net::TcpStream, body: &str) {
+        stream.write_all(format!("{ANSWER}{body:17}").as_bytes()).await.unwrap();
+    }
+
+    async fn say(polling: &mut Polling, body: &str) {
+        use futures_util::SinkExt;
+        polling.send(Message::binary(body.as_bytes().to_vec())).await.unwrap();
+    }
+
+    async fn hears(polling: &mut Polling) -> Result<String, WebSocketError> {
+        use futures_util::StreamExt;
+        let message = polling.next().await.unwrap()?;
+        Ok(String::from_utf8_lossy(&message.into_data()).trim().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_cut_off_is_said_again_twice_rly_47() {
+        let (front, mut polling, _turn) = Front::new().await;
+        say(&mut polling, "one").await;
+        let (mut stream, body) = front.asked().await;
+        assert_eq!(body, "one");
+        says(&mut stream, "first").await;
+        assert_eq!(hears(&mut polling).await.unwrap(), "first");
+        say(&mut polling, "two").await;
+        assert_eq!(next(&mut stream).await, "two");
+        drop(stream);
+        drop(front.asked().await);
+        let (mut third, again) = front.asked().await;
+        assert_eq!(again, "two", "the same");
+        says(&mut third, "second").await;
+        assert_eq!(hears(&mut polling).await.unwrap(), "second");
+        say(&mut polling, "three").await;
+        assert_eq!(next(&mut third).await, "three");
+        drop(third);
+        for _ in 0..2 {
+            drop(front.asked().await);
+        }
+        assert!(hears(&mut polling).await.is_err(), "that is enough");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_ever_came_back_it_is_said_once_rly_47() {
+        let (front, mut polling, _turn) = Front::new().await;
+        say(&mut polling, "one").await;
+        drop(front.asked().await);
+        assert!(hears(&mut polling).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_front_whose_relay_is_away_is_asked_again_a_little_later_rly_47() {
+        let (front, mut polling, _turn) = Front::new().await;
+        say(&mut polling, "one").await;
+        let (mut stream, _) = front.asked().await;
+        says(&mut stream, "first").await;
+        hears(&mut polling).await.unwrap();
+        say(&mut polling, "two").await;
+        next(&mut stream).await;
+        let began = Instant::now();
+        stream
+            .write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        let (mut stream, body) = front.asked().await;
+        assert!(body == "two" && began.elapsed() >= LATER, "{:?}", began.elapsed());
+        says(&mut stream, "second").await;
+        assert_eq!(hears(&mut polling).await.unwrap(), "second");
+        // Any other word is its last.
+        say(&mut polling, "three").await;
+        next(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
+        assert!(matches!(
+            hears(&mut polling).await,
+            Err(WebSocketError::ConnectionClosed)
+        ));
+    }
+
+    /// The newer one was answered: what befalls the older one is no matter.
+    #[tokio::test]
+    async fn an_older_request_that_is_cut_off_ends_nothing_rly_47() {
+        let (front, mut polling, _turn) = Front::new().await;
+        say(&mut polling, "one").await;
+        let (mut older, _) = front.asked().await;
+        says(&mut older, "first").await;
+        hears(&mut polling).await.unwrap();
+        say(&mut polling, "waits").await;
+        next(&mut older).await;
+        say(&mut polling, "says").await;
+        let (mut newer, body) = front.asked().await;
+        assert_eq!(body, "says");
+        says(&mut newer, "second").await;
+        assert_eq!(hears(&mut polling).await.unwrap(), "second");
+        older.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").await.unwrap();
+        drop(older);
+        // It is not said again either.
+        say(&mut polling, "goes on").await;
+        assert_eq!(next(&mut newer).await, "goes on");
+        says(&mut newer, "third").await;
+        assert_eq!(hears(&mut polling).await.unwrap(), "third");
+        assert!(timeout(Duration::from_millis(200), front.asked()).await.is_err());
+    }
 }

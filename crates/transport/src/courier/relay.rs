@@ -747,7 +747,7 @@ impl Relay {
     }
 
     pub(super) fn not_relieved(&mut self, now: Timestamp, dice: u32) {
-        let is_back = self.goes_back_at().is_some_and(|at| at <= now) && !self.is_tired();
+        let is_back = self.goes_back_at().is_some_and(|at| at <= now);
         let upgrades = self.only_upgrades();
         if let Link::Up(up) = &mut self.link {
             if is_back {

@@ -158,6 +158,24 @@ async fn a_connection_that_has_brought_a_request_is_no_visitor_of_the_site_rly_4
 }
 
 #[tokio::test]
+async fn who_leaves_after_a_request_is_no_visitor_of_the_site_rly_42() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay = Relay::start(Config {
+        cover: CoverChoice::Proxy(site.local_addr().unwrap().to_string()),
+        ..config(folder.path(), "127.0.0.1:0".parse().unwrap())
+    })
+    .await
+    .unwrap();
+    let house = House { relay, folder };
+    let mut hand = Hand::greeted(&house).await;
+    assert_eq!(hand.quota(1).await, [1]);
+    drop(hand);
+    let visit = timeout(Duration::from_millis(500), site.accept()).await;
+    assert!(visit.is_err());
+}
+
+#[tokio::test]
 async fn before_a_front_a_connection_carries_one_request_rly_46() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::start(Config {

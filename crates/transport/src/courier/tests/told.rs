@@ -214,3 +214,58 @@ fn what_others_say_stops_nobody_from_being_looked_for_near_rel_7() {
     desk.errand(use_relay(1, "https://a:443"));
     assert!(!desk.courier.relays[&relay(1)].may_be_near(false));
 }
+
+#[test]
+fn of_several_that_others_said_one_starts_a_little_after_the_other_rel_7() {
+    let mut desk = Desk::new();
+    desk.errand(use_relay(1, "a:1"));
+    desk.errand(told("m:1"));
+    desk.errand(told("n:1"));
+    let all = dials(&mut desk, 5_000);
+    assert_eq!(
+        when(&all),
+        [(0, "a:1"), (TOLD_AFTER_MS, "m:1"), (TOLD_AFTER_MS + 300, "n:1")]
+    );
+}
+
+/// Of one name two handshakes at most are under way (TRK-5): that the third waits keeps nobody else waiting.
+#[test]
+fn where_an_own_way_must_wait_what_others_say_waits_no_longer_rel_7() {
+    let mut desk = Desk::new();
+    desk.errand(use_relay(1, "https://a:443,192.0.2.1:443,192.0.2.2:443"));
+    desk.errand(told("m:1"));
+    let all = dials(&mut desk, 5_000);
+    let m = all.iter().find(|(_, _, to)| to == "m:1");
+    assert_eq!(m.map(|(at, ..)| *at), Some(TOLD_AFTER_MS), "{all:?}");
+}
+
+/// A connection there that has carried as much as one may is followed by another one there, if its own ways do not answer.
+#[test]
+fn what_is_short_goes_on_where_others_said_and_hammers_no_own_way_rel_7() {
+    let mut desk = lured();
+    let link = desk.link(1);
+    desk.freeze(1);
+    let why = Lost::Broken;
+    assert_eq!(desk.relieved_at()[0].0, "a:1");
+    desk.courier.handle_input(desk.now, Input::NotRelieved { link, why });
+    desk.wait(RETRY_MS);
+    assert_eq!(desk.relieved_at()[0].0, "m:1");
+    desk.relieve(link);
+    desk.wait(BACK_MS_MAX);
+    let used = Used {
+        packets: TIRED_PACKETS,
+        ..Used::default()
+    };
+    desk.courier.handle_input(desk.now, Input::Used { link, used });
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        desk.courier.handle_input(desk.now, Input::Heard { link });
+        for (to, _) in desk.relieved_at() {
+            desk.courier.handle_input(desk.now, Input::NotRelieved { link, why });
+            asked.push(to);
+        }
+        desk.wait(100);
+    }
+    assert!(asked.len() <= 4, "{asked:?}");
+    assert!(asked.contains(&"m:1".to_owned()), "{asked:?}");
+}
