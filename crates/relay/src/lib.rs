@@ -9,6 +9,7 @@ pub mod service;
 pub mod store;
 
 pub mod acme;
+pub mod forgetful;
 pub mod home;
 pub mod listen;
 pub mod operate;

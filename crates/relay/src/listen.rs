@@ -492,7 +492,8 @@ async fn accept_all(listeners: Vec<(TcpListener, Gate)>, hall: Arc<Hall>, mut as
     }
     loop {
         tokio::select! {
-            Some((stream, from, gate)) = accepted_in.recv() => {
+            Some(accepted) = accepted_in.recv() => {
+                let (stream, from, gate) = *accepted;
                 connections.spawn(welcome(stream, gate, from.ip(), Arc::clone(&hall)));
             }
             Some(_) = connections.join_next() => {}
@@ -508,12 +509,15 @@ async fn accept_all(listeners: Vec<(TcpListener, Gate)>, hall: Arc<Hall>, mut as
     let _ = hall.engine.stop().await;
 }
 
+/// In a box on its way: the queue keeps what was in it until somebody else's comes to the same place.
+type Accepted = (TcpStream, SocketAddr, Gate);
+
 /// Accepts at one address, as fast as connections are taken over.
-async fn accept(listener: TcpListener, gate: Gate, accepted: mpsc::Sender<(TcpStream, SocketAddr, Gate)>) {
+async fn accept(listener: TcpListener, gate: Gate, accepted: mpsc::Sender<Box<Accepted>>) {
     loop {
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                if accepted.send((stream, from, gate)).await.is_err() {
+        match Box::pin(accept_one(&listener, gate)).await {
+            Ok(one) => {
+                if accepted.send(one).await.is_err() {
                     return;
                 }
             }
@@ -523,6 +527,12 @@ async fn accept(listener: TcpListener, gate: Gate, accepted: mpsc::Sender<(TcpSt
             }
         }
     }
+}
+
+/// Apart from the loop around it, whose state would keep the last address that came until the next one does.
+async fn accept_one(listener: &TcpListener, gate: Gate) -> io::Result<Box<Accepted>> {
+    let (stream, from) = listener.accept().await?;
+    Ok(Box::new((stream, from, gate)))
 }
 
 /// Lets everybody know when to come back, and gives them a moment to hear it (RLY-38).

@@ -210,6 +210,10 @@ impl<S: MailboxStore> Service<S> {
         if let Some(Output::Send { frame, .. }) = &output {
             self.tally.count(frame);
         }
+        if output.is_none() {
+            // What was in it is still there: freed, it is wiped.
+            self.outputs = VecDeque::new();
+        }
         output
     }
 

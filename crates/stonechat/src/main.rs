@@ -16,16 +16,23 @@ mod desktop;
 mod failure;
 mod show;
 
+use std::alloc::System;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use stonechat_daemon::config::Wishes;
 use stonechat_daemon::rpc::Secret;
+use stonechat_relay::forgetful::wipe_stack;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::client::Place;
 use crate::failure::CommandError;
 use crate::grammar::{Line, RelayVerb, Verb};
+
+/// Freed memory is memory too, and whoever seizes a machine that runs reads it: it is wiped when it is freed (RLY-48).
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Version and commit.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("STONECHAT_COMMIT"), ")");
@@ -35,6 +42,7 @@ fn main() -> ExitCode {
     let line = Line::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .on_thread_park(wipe_stack)
         .enable_all()
         .build();
     let result = match runtime {

@@ -15,6 +15,7 @@ use stonechat_wire::ids::{DoorPath, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::doors::Doors;
+use crate::forgetful::wipe_stack;
 use crate::limits::{REQUEST_BYTES_WAITING_MAX, REQUESTS_WAITING_MAX};
 use crate::operate::metrics::Metrics;
 use crate::service::{Closed, ConnectionId, Output, Service, Source};
@@ -65,10 +66,13 @@ enum Request {
     Stop,
 }
 
+/// In a box on its way: a queue keeps what was in it, padding too, until somebody else's comes to the same place (RLY-48).
+type Asked = Box<Request>;
+
 /// How connections reach the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Engine {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Asked>,
     waiting_bytes: Arc<Semaphore>,
     doors: Doors,
 }
@@ -185,15 +189,15 @@ impl Engine {
     }
 
     async fn ask(&self, request: Request) -> Result<(), Ended> {
-        self.requests.send(request).await.map_err(|_| Ended)
+        self.requests.send(Box::new(request)).await.map_err(|_| Ended)
     }
 }
 
-async fn tick(requests: mpsc::WeakSender<Request>) {
+async fn tick(requests: mpsc::WeakSender<Asked>) {
     loop {
         tokio::time::sleep(TICK).await;
         let Some(requests) = requests.upgrade() else { return };
-        if requests.send(Request::Tick).await.is_err() {
+        if requests.send(Box::new(Request::Tick)).await.is_err() {
             return;
         }
     }
@@ -208,7 +212,7 @@ struct Room<S> {
 }
 
 impl<S: MailboxStore> Room<S> {
-    fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
+    fn run(mut self, mut inbox: mpsc::Receiver<Asked>) {
         while let Some(first) = self.next(&mut inbox) {
             let began = Instant::now();
             let goes_on = self.batch(first, &mut inbox);
@@ -228,22 +232,28 @@ impl<S: MailboxStore> Room<S> {
     }
 
     /// Waits for a request, unless the service has something to do anyway.
-    fn next(&self, inbox: &mut mpsc::Receiver<Request>) -> Option<Request> {
+    fn next(&self, inbox: &mut mpsc::Receiver<Asked>) -> Option<Asked> {
         if self.service.has_backlog() {
-            return Some(inbox.try_recv().unwrap_or(Request::Tick));
+            return Some(inbox.try_recv().unwrap_or_else(|_| Box::new(Request::Tick)));
         }
-        inbox.blocking_recv()
+        match inbox.try_recv() {
+            Ok(request) => Some(request),
+            Err(_) => {
+                wipe_stack();
+                inbox.blocking_recv()
+            }
+        }
     }
 
     /// Takes what has queued up. Out: false when asked to stop.
-    fn batch(&mut self, first: Request, inbox: &mut mpsc::Receiver<Request>) -> bool {
+    fn batch(&mut self, first: Asked, inbox: &mut mpsc::Receiver<Asked>) -> bool {
         let mut next = Some(first);
         let mut left = BATCH_REQUESTS_MAX;
         while let Some(request) = next {
-            if matches!(request, Request::Stop) {
+            if matches!(*request, Request::Stop) {
                 return false;
             }
-            self.take(request);
+            self.take(*request);
             left -= 1;
             let goes_on = left > 0 && !self.service.wants_settling();
             next = if goes_on { inbox.try_recv().ok() } else { None };

@@ -5,12 +5,13 @@
 //! several: where all are taken, a newcomer gets one of the address that has most (RLY-33). Where a front tells whose a
 //! connection is, it has a place first and an address later (RLY-46).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::forgetful::ForgetfulMap;
 use crate::limits::Limits;
 
 /// The counts of all connections.
@@ -22,12 +23,12 @@ pub(super) struct Entrance {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Strangers by when they came.
-    strangers: BTreeMap<u64, Stranger>,
+    /// Strangers by when they came; each where it is wiped when it goes.
+    strangers: BTreeMap<u64, Box<Stranger>>,
     /// Those of them whose address is not known.
     unknown: usize,
     came: u64,
-    addresses: HashMap<IpAddr, Address>,
+    addresses: ForgetfulMap<IpAddr, Address>,
 }
 
 #[derive(Debug)]
@@ -153,12 +154,13 @@ impl Counts {
     fn take_in(&mut self, place: oneshot::Sender<()>) -> u64 {
         self.came += 1;
         self.unknown += 1;
-        self.strangers.insert(self.came, Stranger { from: None, place });
+        self.strangers
+            .insert(self.came, Box::new(Stranger { from: None, place }));
         self.came
     }
 
     fn settle(&mut self, number: Option<u64>, from: IpAddr) {
-        let address = self.addresses.entry(from).or_default();
+        let address = self.addresses.or_insert(from, Address::default());
         address.connections += 1;
         if let Some(stranger) = number.and_then(|number| self.strangers.get_mut(&number)) {
             stranger.from = Some(from);
@@ -188,7 +190,7 @@ impl Counts {
         }
     }
 
-    fn forget_stranger(&mut self, number: u64) -> Option<Stranger> {
+    fn forget_stranger(&mut self, number: u64) -> Option<Box<Stranger>> {
         let stranger = self.strangers.remove(&number)?;
         match stranger.from {
             None => self.unknown -= 1,
@@ -252,7 +254,12 @@ mod tests {
         assert!(is_shown_out(&mut first));
         drop(ticket);
         assert!(!is_shown_out(&mut bo) && !is_shown_out(&mut second) && !is_shown_out(&mut cy));
-        entrance.with(|counts| assert_eq!((counts.strangers.len(), counts.addresses[&ANA].connections), (3, 1)));
+        entrance.with(|counts| {
+            assert_eq!(
+                (counts.strangers.len(), counts.addresses.get(&ANA).unwrap().connections),
+                (3, 1)
+            )
+        });
     }
 
     #[test]

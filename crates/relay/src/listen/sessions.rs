@@ -3,7 +3,6 @@
 //! In: a session's id out of a connection's first message. Out: where to hand the connection over, or a place for a new
 //! session. A place is given back when dropped. How many there are is bounded with the connections (RLY-33).
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,11 +10,12 @@ use tokio::sync::mpsc;
 
 use super::connection::Socket;
 use super::entrance::Ticket;
+use crate::forgetful::ForgetfulMap;
 
 /// Connections that wait to take one session over: the last one counts.
 const TRUCKS_WAITING_MAX: usize = 2;
 
-type Running = HashMap<[u8; 16], Known>;
+type Running = ForgetfulMap<[u8; 16], Known>;
 
 #[derive(Clone, Debug)]
 struct Known {

@@ -53,11 +53,17 @@ const NOT_THERE: &str = "\nNot there, because it is never written: accounts, nam
     its client asked for the usual 30 or 60 days); which mailboxes belong together; what is inside an envelope.\n";
 
 const IN_MEMORY: &str = "\nWhile it runs, its memory has besides, until a connection ends or the relay does:\n\
-    - for each connection: its address, the number of its access secret, the tags it reads and how far, its session keys\n\
+    - for each connection: its address, the number of its access secret, the tags it reads and how far, its session's id \
+      and keys; for a session that broke off without a goodbye the same for 2 minutes more\n\
+    - the relay's own keys and access secrets, as on disk\n\
+    - what is just being put, read or handed on: sealed envelopes, and the tokens they are put with\n\
     - for each network that put something in the last minute or so: how much it may still put\n\
     - for each access secret: how much was put with it today\n\
     - for each blob: since when this process knows it\n\
-    - an index of what is on disk. Nothing of this outlives the process, and core dumps are off in the unit file.\n";
+    - an index of what is on disk. Nothing of this outlives the process, and core dumps are off in the unit file.\n\
+    What has ended is wiped from memory, within seconds; a mailbox that is read no more by a connection that stays, when \
+    that ends. The system's own memory (buffers of sockets, pages of files) is not the relay's to wipe. \
+    Who has memory and disk together links most mailboxes of whoever is connected: they are read by one connection.\n";
 
 fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {
     let _ = writeln!(out, "All that this relay has on disk:\n");

@@ -4,13 +4,19 @@
 //! as long as its bucket is not full again, which is minutes. A secret's bucket is a day deep. Nothing here is written
 //! down: a relay cannot say tomorrow who put how much today.
 
-use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use stonechat_wire::ids::Timestamp;
 
+use crate::forgetful::{Blank, ForgetfulMap};
+
 /// A network of addresses that share a bucket: IPv4 by its first 24 bits, IPv6 by its first 48.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source([u8; 6]);
+
+impl Blank for Source {
+    const BLANK: Self = Self([0; 6]);
+}
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -88,12 +94,12 @@ impl Rate {
 pub(crate) struct Buckets<K> {
     rate: Rate,
     keys_max: usize,
-    buckets: BTreeMap<K, Bucket>,
+    buckets: ForgetfulMap<K, Bucket>,
 }
 
-impl<K: Ord + Copy> Buckets<K> {
-    pub(crate) const fn new(rate: Rate, keys_max: usize) -> Self {
-        let buckets = BTreeMap::new();
+impl<K: Hash + Eq + Copy + Blank> Buckets<K> {
+    pub(crate) fn new(rate: Rate, keys_max: usize) -> Self {
+        let buckets = ForgetfulMap::default();
         Self {
             rate,
             keys_max,
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_bucket_empties_and_fills_again_rly_37() {
-        let mut buckets = Buckets::new(RATE, 10);
+        let mut buckets = Buckets::<u16>::new(RATE, 10);
         assert_eq!(buckets.take(1, 900, at(0)), Ok(()));
         assert_eq!(buckets.take(1, 300, at(0)), Err(2000));
         assert_eq!(buckets.take(2, 300, at(0)), Ok(()), "another's is its own");
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_gives_nothing_rly_37() {
-        let mut buckets = Buckets::new(RATE, 10);
+        let mut buckets = Buckets::<u16>::new(RATE, 10);
         assert_eq!(buckets.take(1, 1000, at(5000)), Ok(()));
         assert_eq!(buckets.take(1, 1, at(0)), Err(10));
         assert_eq!(buckets.take(1, 1, at(10)), Ok(()));
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn known_sources_are_few_and_forgotten_when_full_rly_33() {
-        let mut buckets = Buckets::new(RATE, 3);
+        let mut buckets = Buckets::<u16>::new(RATE, 3);
         (0..3).for_each(|key| assert_eq!(buckets.take(key, 100, at(0)), Ok(())));
         assert_eq!(buckets.take(9, 100, at(0)), Err(1000));
         assert_eq!(buckets.buckets.len(), 3);

@@ -5,13 +5,14 @@
 //! place in the list. One that knows credits is pushed to only within them; what it has no credit for it is told of by
 //! a hint, once (RLY-44, RLY-45).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use stonechat_wire::frame::{BATCH_MAX, FromRelay, KNOWS_CREDITS};
 use stonechat_wire::ids::Tag;
 
 use super::batch::Fresh;
 use super::{Closed, ConnectionId, Output, Source};
+use crate::forgetful::ForgetfulMap;
 use crate::limits::{
     BUSY_RETRY_MS, COMEBACK_MS_EACH, COMEBACK_MS_MAX, CREDIT_BYTES_MAX, Limits, READ_ENVELOPES_MAX, SERVED_AT_ONCE,
     weight,
@@ -22,9 +23,9 @@ use crate::store::{Budget, MailboxStore};
 #[derive(Debug)]
 pub(super) struct Readers {
     limits: Limits,
-    connections: BTreeMap<ConnectionId, Connection>,
-    /// Never gone through as a whole: its order means nothing.
-    by_tag: HashMap<Tag, ReadBy>,
+    /// Each where it is wiped when it goes.
+    connections: BTreeMap<ConnectionId, Box<Connection>>,
+    by_tag: ForgetfulMap<Tag, ReadBy>,
     subscriptions: usize,
     /// Connections that are behind and have room.
     ready: BTreeSet<ConnectionId>,
@@ -95,7 +96,7 @@ struct Subscription {
 
 impl Readers {
     pub(super) fn new(limits: Limits) -> Self {
-        let (connections, by_tag, ready) = (BTreeMap::new(), HashMap::new(), BTreeSet::new());
+        let (connections, by_tag, ready) = (BTreeMap::new(), ForgetfulMap::default(), BTreeSet::new());
         Self {
             limits,
             connections,
@@ -113,7 +114,7 @@ impl Readers {
             source,
             ..Connection::default()
         };
-        self.connections.insert(connection, fresh);
+        self.connections.insert(connection, Box::new(fresh));
         true
     }
 
@@ -196,11 +197,7 @@ impl Readers {
         }
         connection.subscribe(tag, cursor);
         self.subscriptions += usize::from(is_new);
-        let first = ReadBy::One(id);
-        self.by_tag
-            .entry(tag)
-            .and_modify(|readers| readers.add(id))
-            .or_insert(first);
+        self.by_tag.or_insert(tag, ReadBy::One(id)).add(id);
         self.ready.insert(id);
         true
     }

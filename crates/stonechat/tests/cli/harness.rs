@@ -137,6 +137,11 @@ impl Relay {
         self.dir.path()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     pub fn address(&self) -> &str {
         &self.listen
     }

@@ -29,6 +29,7 @@ mod kill;
 mod lan;
 mod links;
 mod meet;
+mod memory;
 mod moved;
 mod near;
 mod operate;

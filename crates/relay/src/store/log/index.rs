@@ -4,10 +4,11 @@
 //! envelope. Nothing here touches a file.
 //! Invariant: every entry stands in the calendar exactly once, however often its life was prolonged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use stonechat_wire::ids::{EnvelopeId, Tag, Timestamp};
 
+use crate::forgetful::{Blank as _, ForgetfulMap};
 use crate::store::MailboxSize;
 
 /// Mailboxes of more envelopes than this find an id by a table of their own.
@@ -33,7 +34,7 @@ pub(super) struct Entry {
 pub(super) struct Index {
     slots: Vec<Mailbox>,
     free: Vec<u32>,
-    by_tag: HashMap<Tag, u32>,
+    by_tag: ForgetfulMap<Tag, u32>,
     calendar: BTreeMap<u64, Vec<(u32, u64)>>,
     envelopes: u64,
     bytes: u64,
@@ -41,7 +42,7 @@ pub(super) struct Index {
 
 /// Serials by id.
 #[derive(Debug)]
-struct Ids(HashMap<[u8; 16], u64>);
+struct Ids(ForgetfulMap<[u8; 16], u64>);
 
 #[derive(Debug)]
 struct Mailbox {
@@ -246,7 +247,7 @@ impl Index {
         let gone = mailbox.remove_all(due);
         let tag = mailbox.tag;
         if mailbox.entries.is_empty() && self.by_tag.remove(&tag).is_some() {
-            *mailbox = Mailbox::empty(tag);
+            *mailbox = Mailbox::empty(Tag::BLANK);
             self.free.push(*slot);
         }
         self.envelopes = self.envelopes.saturating_sub(gone.len() as u64);
@@ -314,6 +315,8 @@ impl Mailbox {
                 self.entries.extract_if(.., is_due).collect()
             }
         };
+        // What moved up left a copy behind.
+        self.entries.shrink_to_fit();
         for entry in &gone {
             self.bytes = self.bytes.saturating_sub(u64::from(entry.length));
             if let Some(by_id) = &mut self.by_id {

@@ -454,8 +454,8 @@ impl<F: DiskFile> Open<F> {
         self.durable = self
             .durable
             .saturating_add(u32::try_from(self.unwritten.len()).unwrap_or(u32::MAX));
-        self.unwritten.clear();
-        self.unwritten.shrink_to(1 << 20);
+        // Freed, it is wiped; cleared, it would stay.
+        self.unwritten = Vec::new();
         if let Some(hint) = &mut self.hint
             && hint.append().is_err()
         {
@@ -470,7 +470,7 @@ impl<F: DiskFile> Hint<F> {
             self.file.write_at(&self.unwritten, self.len)?;
             self.sum.add(&self.unwritten);
             self.len += self.unwritten.len() as u64;
-            self.unwritten.clear();
+            self.unwritten = Vec::new();
         }
         Ok(())
     }
