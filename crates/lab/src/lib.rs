@@ -2,7 +2,8 @@
 //!
 //! In: a seed. Out: what happened, and every promise that was broken. Nothing here is shipped.
 //! [`world`] is virtual: see `docs/lab-world.md`. [`censor`] and what stands on it run real programs over real packets: see
-//! `docs/lab.md`; so does [`flows`], which records what an onlooker sees. [`kills`] has connections alone, in virtual time.
+//! `docs/lab.md`; so does [`flows`], which records what an onlooker sees. [`kills`] has connections alone, in virtual time. [`town`] is of
+//! people who write, and of what their relay could make of it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -20,4 +21,5 @@ pub mod packet;
 pub mod peer;
 mod prober;
 pub mod router;
+pub mod town;
 pub mod world;

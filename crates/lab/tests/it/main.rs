@@ -9,4 +9,5 @@ mod ledger;
 mod planted;
 mod replay;
 mod seeds;
+mod town;
 mod weeks;
