@@ -48,6 +48,9 @@ pub struct Plan {
     pub people: usize,
     /// How long they write, in weeks. The last but one is linked to the last.
     pub weeks: u64,
+    /// So long at most, by chance, devices wait with what they do by themselves once they are there: receipts and renewals.
+    /// As they are: 0, or seconds by the rules.
+    pub waits_ms: u64,
     /// A leak that is built in.
     pub planted: Option<Planted>,
 }
@@ -275,7 +278,14 @@ impl Town {
         if since < 16 * HOUR {
             at
         } else {
-            at + DAY - since + self.dice.between(15 * SECOND, 10 * MINUTE)
+            at + DAY - since + self.dice.between(15 * SECOND, 10 * MINUTE) + self.waits()
+        }
+    }
+
+    fn waits(&mut self) -> u64 {
+        match self.plan.waits_ms {
+            0 => 0,
+            most => self.dice.below(most),
         }
     }
 
@@ -296,7 +306,7 @@ impl Town {
         let mine: BTreeSet<usize> = self.people[person].likes.iter().copied().collect();
         for conversation in mine {
             if self.conversations[conversation].unread.remove(&person) {
-                let at = self.now + self.dice.between(2 * SECOND, 2 * MINUTE);
+                let at = self.now + self.dice.between(2 * SECOND, 2 * MINUTE) + self.waits();
                 self.at(at, Event::Confirms(conversation, person));
             }
         }
@@ -332,7 +342,7 @@ impl Town {
     fn heard(&mut self, conversation: usize, from: usize, after: u64) {
         for member in self.truth.members[conversation].clone() {
             if member != from {
-                let at = self.now + after + self.dice.below(2 * SECOND);
+                let at = self.now + after + self.dice.below(2 * SECOND) + self.waits();
                 let at = self.awake_at(member, at);
                 self.at(at, Event::Confirms(conversation, member));
             }
