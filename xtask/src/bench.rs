@@ -5,6 +5,7 @@
 use crate::programs;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Runs the benchmarks called `names`, or all.
@@ -23,7 +24,12 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
     });
     programs::output(&mut build)?;
     let program = programs::target().join("release").join(name);
-    let mut rows = programs::output(Command::new(program).current_dir(programs::root()).args(names))?;
+    let mut bench = Command::new(program);
+    bench.current_dir(programs::root()).args(names);
+    if packages.contains(&"stonechat-bench-relay") {
+        bench.env("BENCH_NOSTR", nostr()?);
+    }
+    let mut rows = programs::output(&mut bench)?;
     if names.contains(&"mls") {
         rows.extend(olm()?);
     }
@@ -35,6 +41,21 @@ pub(crate) fn run(names: &[&str]) -> Result<bool> {
         );
     }
     Ok(true)
+}
+
+/// Builds the Nostr relay, in a workspace of its own, and says where its program is.
+///
+/// Errors: it does not build.
+fn nostr() -> Result<PathBuf> {
+    let target = programs::target().join("nostr");
+    let mut build = programs::cargo();
+    build.args(["build", "--release", "--locked", "--quiet"]);
+    build
+        .arg("--manifest-path")
+        .arg(programs::root().join("bench/nostr/Cargo.toml"));
+    build.arg("--target-dir").arg(&target);
+    programs::output(&mut build)?;
+    Ok(target.join("release/stonechat-bench-nostr"))
 }
 
 /// Rows of vodozemac, in a workspace of its own.

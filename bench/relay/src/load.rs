@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::report::{Row, median};
-use crate::{Scale, mqtt, nats, ours, redis};
+use crate::{Scale, mqtt, nats, nostr, ours, redis};
 
 pub(crate) const CLIENTS: usize = 64;
 pub(crate) const MAILBOXES: u64 = 100_000;
@@ -44,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) per_second: f64,
     /// Time from a batch to its last acknowledgement, 99th percentile, in ms.
     pub(crate) p99_ms: f64,
+    /// The same, 50th percentile.
+    pub(crate) p50_ms: f64,
     pub(crate) acknowledged: usize,
 }
 
@@ -51,10 +53,23 @@ pub(crate) struct Outcome {
 type Round = fn(&std::path::Path, usize, usize) -> Result<Outcome>;
 
 pub(crate) fn measure(scale: Scale) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for window in [1, 64] {
+        let compared = compare(scale, window)?;
+        let name = |what: &str| format!("b1 {what}, {CLIENTS} clients, window {window}");
+        rows.extend(compared.rows(&name("durable puts"), "1/s", |outcome| outcome.per_second));
+        rows.extend(compared.rows(&name("put to ack p99"), "ms", |outcome| outcome.p99_ms));
+    }
+    Ok(rows)
+}
+
+/// Ours first, then the peers that are installed.
+fn servers() -> Vec<(&'static str, Round)> {
     let mut servers: Vec<(&str, Round)> = vec![("ours", our_round)];
-    let peers: [(&str, Round, bool); 3] = [
+    let peers: [(&str, Round, bool); 4] = [
         ("redis appendfsync always", redis::round, redis::program().is_some()),
         ("nats R1 sync always", nats::round, nats::program().is_some()),
+        ("nostr, lmdb synced", nostr::round, nostr::program().is_some()),
         ("mosquitto QoS 1 (not durable)", mqtt::round, mqtt::program().is_some()),
     ];
     for (name, round, is_here) in peers {
@@ -64,14 +79,34 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Row>> {
             eprintln!("  {name} is not installed: left out");
         }
     }
-    let mut rows = Vec::new();
-    for window in [1, 64] {
-        rows.extend(one_window(scale, &servers, window)?);
-    }
-    Ok(rows)
+    servers
 }
 
-fn one_window(scale: Scale, servers: &[(&str, Round)], window: usize) -> Result<Vec<Row>> {
+/// What all servers came to, ours first.
+pub(crate) struct Compared {
+    servers: Vec<(&'static str, Round)>,
+    outcomes: Vec<Vec<Outcome>>,
+}
+
+impl Compared {
+    /// A row for each peer: the medians of one figure.
+    pub(crate) fn rows(&self, name: &str, unit: &'static str, value: fn(&Outcome) -> f64) -> Vec<Row> {
+        let of = |at: usize| median(self.outcomes.get(at).into_iter().flatten().map(value).collect());
+        let row = |(at, (peer, _)): (usize, &(&str, Round))| Row {
+            name: name.to_owned(),
+            unit,
+            ours: of(0),
+            peer: (*peer).to_owned(),
+            peer_value: of(at),
+            runs: self.outcomes.first().map_or(0, Vec::len),
+        };
+        self.servers.iter().enumerate().skip(1).map(row).collect()
+    }
+}
+
+/// Lets all servers do the same work in turns: peers first, then backwards and forwards.
+pub(crate) fn compare(scale: Scale, window: usize) -> Result<Compared> {
+    let servers = servers();
     let messages = if window == 1 {
         scale.messages / 4
     } else {
@@ -79,14 +114,7 @@ fn one_window(scale: Scale, servers: &[(&str, Round)], window: usize) -> Result<
     };
     let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); servers.len()];
     for nth in 0..scale.rounds {
-        // Peers first, then backwards and forwards in turn.
-        let forwards: Vec<usize> = (0..servers.len()).rev().collect();
-        let order: Vec<usize> = if nth % 2 == 0 {
-            forwards
-        } else {
-            forwards.into_iter().rev().collect()
-        };
-        for at in order {
+        for at in turns(servers.len(), nth) {
             let (name, round) = servers.get(at).context("a server")?;
             let folder = tempfile::tempdir_in("target")?;
             let outcome = round(folder.path(), messages, window)?;
@@ -97,21 +125,16 @@ fn one_window(scale: Scale, servers: &[(&str, Round)], window: usize) -> Result<
             outcomes.get_mut(at).context("a server")?.push(outcome);
         }
     }
-    let of = |at: usize, what: fn(&Outcome) -> f64| median(outcomes.get(at).into_iter().flatten().map(what).collect());
-    let mut rows = Vec::new();
-    for (at, (peer, _)) in servers.iter().enumerate().skip(1) {
-        let row = |what: &str, unit, value: fn(&Outcome) -> f64| Row {
-            name: format!("b1 {what}, {CLIENTS} clients, window {window}"),
-            unit,
-            ours: of(0, value),
-            peer: (*peer).to_owned(),
-            peer_value: of(at, value),
-            runs: scale.rounds,
-        };
-        rows.push(row("durable puts", "1/s", |outcome| outcome.per_second));
-        rows.push(row("put to ack p99", "ms", |outcome| outcome.p99_ms));
+    Ok(Compared { servers, outcomes })
+}
+
+/// Whose turn it is in a round: backwards, then forwards, so that ours follows ours.
+pub(crate) fn turns(count: usize, nth: usize) -> Vec<usize> {
+    if nth.is_multiple_of(2) {
+        (0..count).rev().collect()
+    } else {
+        (0..count).collect()
     }
-    Ok(rows)
 }
 
 fn our_round(folder: &std::path::Path, messages: usize, window: usize) -> Result<Outcome> {
@@ -144,12 +167,18 @@ pub(crate) fn drive<P: Putter + 'static>(clients: Vec<P>, messages: usize, windo
     }
     let took = began.elapsed().as_secs_f64();
     waits.sort();
-    let p99 = waits.get(waits.len() * 99 / 100).copied().unwrap_or_default();
     Ok(Outcome {
         per_second: acknowledged as f64 / took,
-        p99_ms: p99.as_secs_f64() * 1e3,
+        p99_ms: percentile_ms(&waits, 99),
+        p50_ms: percentile_ms(&waits, 50),
         acknowledged,
     })
+}
+
+/// Of times in order.
+pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
+    let time = sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default();
+    time.as_secs_f64() * 1e3
 }
 
 fn one_client(

@@ -5,11 +5,16 @@
 //! Ours and its peers take turns, backwards and forwards; what is told is the median.
 
 mod abuse;
+mod cpu;
+mod fanout;
 mod idle;
 mod kills;
+mod latency;
+mod live;
 mod load;
 mod mqtt;
 mod nats;
+mod nostr;
 mod ours;
 mod process;
 mod redis;
@@ -50,9 +55,12 @@ type Bench = fn(Scale) -> Result<Vec<Row>>;
 
 const BENCHES: &[(&str, Bench)] = &[
     ("b1", load::measure),
+    ("b2", latency::measure),
+    ("b3", fanout::measure),
     ("b4", idle::measure),
     ("b6", size::measure),
     ("b8", kills::measure),
+    ("b10", cpu::measure),
     ("abuse", abuse::measure),
     ("store", store::measure),
 ];

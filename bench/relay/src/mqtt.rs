@@ -67,6 +67,37 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Publishes with QoS 0: nobody says whether it came.
+    pub(crate) fn publish_lightly(&mut self, work: &[Work]) -> Result<()> {
+        let mut bytes = Vec::new();
+        for work in work {
+            let mut body = Vec::new();
+            put_text(&mut body, &format!("m/{:08x}", work.mailbox));
+            body.extend(&work.body);
+            bytes.extend(packet(0x30, &body));
+        }
+        Ok(self.0.write_all(&bytes)?)
+    }
+
+    /// Waits for one message.
+    pub(crate) fn message(&mut self) -> Result<()> {
+        let mut byte = [0; 1];
+        self.0.read_exact(&mut byte)?;
+        ensure!(byte == [0x30], "something else than a message");
+        let (mut length, mut shift) = (0_usize, 0);
+        loop {
+            self.0.read_exact(&mut byte)?;
+            length |= usize::from(byte[0] & 0x7f) << shift;
+            shift += 7;
+            if byte[0] & 0x80 == 0 || shift > 21 {
+                break;
+            }
+        }
+        Ok(self.0.read_exact(&mut vec![0; length])?)
+    }
+}
+
 impl Putter for Client {
     fn prepare(&self, work: &[Work]) -> Batch {
         let mut bytes = Vec::new();

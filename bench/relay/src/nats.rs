@@ -55,7 +55,7 @@ impl Client {
         Ok(())
     }
 
-    fn make_stream(&mut self) -> Result<()> {
+    pub(crate) fn make_stream(&mut self) -> Result<()> {
         let (number, length) = (self.number, STREAM.len());
         let ask = format!("PUB $JS.API.STREAM.CREATE.MB in.{number} {length}\r\n{STREAM}\r\n");
         self.write.write_all(ask.as_bytes())?;
@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Waits for one message and sees that it is no error.
-    fn answer(&mut self) -> Result<()> {
+    pub(crate) fn answer(&mut self) -> Result<()> {
         let line = self.line()?;
         let length = line
             .strip_prefix("MSG ")

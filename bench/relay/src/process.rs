@@ -47,6 +47,16 @@ impl Server {
         Ok(kilobytes * 1024.0)
     }
 
+    /// Time of a processor that it has used, its own and the kernel's for it.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // After the name, which may have spaces, the 12th and 13th fields are ticks of 10 ms.
+        let (_, fields) = text.rsplit_once(')').context("no name")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("no field")?.parse()?) };
+        Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+    }
+
     /// Asks it to end, and waits.
     pub(crate) fn end(mut self) -> Result<()> {
         let asked = Command::new("kill")

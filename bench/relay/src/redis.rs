@@ -45,6 +45,27 @@ impl Client {
         Ok(Self { write, read, line })
     }
 
+    /// Passes messages on to whoever listens, and waits until that is done.
+    pub(crate) fn publish(&mut self, work: &[Work]) -> Result<()> {
+        let mut bytes = Vec::new();
+        for work in work {
+            let key = format!("mb:{:08x}", work.mailbox);
+            let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{key}\r\n", key.len());
+            bytes.extend(head.as_bytes());
+            bytes.extend(format!("${}\r\n", work.body.len()).as_bytes());
+            bytes.extend(&work.body);
+            bytes.extend(b"\r\n");
+        }
+        self.write.write_all(&bytes)?;
+        for _ in work {
+            self.line()?;
+            if self.line.first() != Some(&b':') {
+                bail!("redis: {}", String::from_utf8_lossy(&self.line));
+            }
+        }
+        Ok(())
+    }
+
     fn line(&mut self) -> Result<()> {
         self.line.clear();
         self.read.read_until(b'\n', &mut self.line)?;
