@@ -104,7 +104,7 @@ fn check_header(file: &File) -> Option<Finding> {
 }
 
 fn check_lints(file: &File) -> Option<Finding> {
-    // The last two are workspaces of their own.
+    // The others than the first are workspaces of their own.
     let elsewhere = ["vendor/", "fuzz/", "bench/olm/", "bench/nostr/"];
     let is_ours = !elsewhere.iter().any(|folder| file.path.starts_with(folder));
     let has_lints = file.text.replace(' ', "").contains("[lints]\nworkspace=true");
