@@ -22,8 +22,11 @@ mod report;
 mod size;
 mod store;
 
+use std::alloc::System;
+
 use anyhow::{Result, bail};
 use report::Row;
+use zeroizing_alloc::ZeroAlloc;
 
 /// How much to do.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,10 @@ const BENCHES: &[(&str, Bench)] = &[
     ("abuse", abuse::measure),
     ("store", store::measure),
 ];
+
+/// As in the program that people run: what is freed is wiped (RLY-48).
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();

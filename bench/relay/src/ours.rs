@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use stonechat_relay::forgetful::wipe_stack;
 use stonechat_relay::{AccessChoice, Config, CoverChoice, Limits};
 use stonechat_wire::envelope::Envelope;
 use stonechat_wire::face::FaceClient;
@@ -53,7 +54,12 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         },
     };
     let route = folder.join(ROUTE);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // As in the program that people run.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_park(wipe_stack)
+        .enable_all()
+        .build()?;
     runtime.block_on(stonechat_relay::run(config, |running| {
         if let Err(error) = std::fs::write(route, running.route_text()) {
             eprintln!("{error}");
