@@ -320,10 +320,14 @@ pub(crate) fn told(step: &mut Step<'_, '_>, from: &Conversation, by: Sealed, bod
     for named in &brought.relays {
         if room_for(step, named.relay)? {
             used.push(use_brought(step, named)?);
-            ways::heard(step, from, by.account, named)?;
         }
     }
-    take_in(step, from, by.account, &brought, &used)
+    take_in(step, from, by.account, &brought, &used)?;
+    // Once the conversation has them: an address counts of what is carried there (REL-7).
+    for named in brought.relays.iter().filter(|named| used.contains(&named.relay)) {
+        ways::heard(step, from, by.account, named)?;
+    }
+    Ok(())
 }
 
 /// It is known already, or one more may be.

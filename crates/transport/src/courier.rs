@@ -521,7 +521,7 @@ impl Courier {
     /// What leads there ends, whatever it carries.
     fn forget_ways(&mut self, now: Timestamp, id: RelayId, ways: &[String]) {
         let Some(relay) = self.relays.get_mut(&id) else { return };
-        for link in relay.forget_ways(ways) {
+        for link in relay.forget_ways(now, ways) {
             self.give_up(now, link, 0);
         }
     }
@@ -559,7 +559,8 @@ impl Courier {
         let Some(relay) = self.links.get(&link).and_then(|id| self.relays.get_mut(id)) else {
             return;
         };
-        if let Some(led_to) = place.and_then(|place| led_to(relay.dialling(link)?, place)) {
+        let own = relay.dialling(link).filter(|way| relay.is_own(way));
+        if let Some(led_to) = place.and_then(|place| led_to(own?, place)) {
             relay.remember_place(&led_to);
             self.remembered.led_to(relay.id(), led_to);
         }
@@ -701,7 +702,7 @@ impl Courier {
         let at_least_ms = match why {
             Lost::Broken | Lost::NotUpgraded | Lost::Silenced | Lost::Reset | Lost::Refused | Lost::NotPassedOn => 0,
             Lost::Denied => self.denied(link),
-            Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) || self.is_helped(link) => 0,
+            Lost::WrongKeys | Lost::Malformed if self.was_not_near(link) || self.is_between(link) => 0,
             Lost::WrongKeys | Lost::Malformed => HOPELESS_RETRY_MS,
         };
         self.was_in_vain(now, link, why);

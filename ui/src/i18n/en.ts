@@ -827,7 +827,7 @@ export const en = {
     giveUpBody: 'Stonechat does not connect to the relay there any more. Where the relay answers nowhere else, it is out of reach until it has another address.',
     givenUp: 'The address is given up.',
     add: 'Add',
-    relayAdded: 'The relay is added. Your contacts hear of it once it has answered.',
+    relayAdded: 'The relay is added. Your contacts hear of a new one once it has answered, and of a new address at once.',
     wipe: 'Destroy everything here',
     wipeHint: 'Destroys the key first, then all messages and contacts on this device. It cannot be undone. Others keep what they received.',
     wipeTitle: 'Destroy everything on this device?',

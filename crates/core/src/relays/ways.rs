@@ -38,13 +38,13 @@ pub(crate) fn given(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<Route
     let known = step.tx.prepare_cached(sql)?.query_row([route.relay.as_bytes()], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
     });
+    secret_is(step, route)?;
     let is_place = |address: &str| !is_drop(address) && !is_drop(&route.address) && address != route.address;
     let Some((address, is_own)) = known.optional()?.filter(|(address, _)| is_place(address)) else {
         return Ok(Route::First);
     };
     if is_bridge(&address) != is_bridge(&route.address) {
         keep(step, route.relay, &route.address, None)?;
-        secret_is(step, route)?;
         let sql = "UPDATE relay SET secret = ? WHERE relay = ?";
         step.tx.execute(sql, params![route.secret, route.relay.as_bytes()])?;
         step.errand(Errand::UseRelay(route.clone(), None, NamedBy::Person));
@@ -54,8 +54,18 @@ pub(crate) fn given(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<Route
         };
         return Ok(Route::OneMore(Some(named).filter(|_| !is_own)));
     }
-    secret_is(step, route)?;
-    keep(step, route.relay, &address, None)?;
+    if is_own {
+        keep(step, route.relay, &address, None)?;
+    } else {
+        // Somebody else had named it: that is no word of the person's.
+        let mut ways = ways(&address);
+        let rest = all_ways(step, route.relay, &route.address)?;
+        ways.retain(|way| !rest.contains(way));
+        step.errand(Errand::ForgetWays {
+            relay: route.relay,
+            ways,
+        });
+    }
     let sql = "DELETE FROM relay_way WHERE relay = ? AND address = ?";
     step.tx.execute(sql, params![route.relay.as_bytes(), route.address])?;
     Ok(Route::Moved)
@@ -68,7 +78,7 @@ fn secret_is(step: &mut Step<'_, '_>, route: &RelayRoute) -> Result<(), Stop> {
     give_up(step, sql, params![route.relay.as_bytes(), route.secret]).map(drop)
 }
 
-/// Somebody is blocked, or no contact any more: what they said is no way.
+/// Somebody is blocked: what they said is no way.
 pub(crate) fn forget_said_by(step: &mut Step<'_, '_>, account: AccountId) -> Result<(), Stop> {
     give_up(
         step,
@@ -111,20 +121,24 @@ fn give_up(step: &mut Step<'_, '_>, sql: &str, of: impl Params) -> Result<usize,
         .query_map(of, |row| Ok((RelayId::from_bytes(row.get(0)?), row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (relay, address) in &gone {
-        let rest = all_ways(step, *relay)?;
+        let sql = "SELECT address FROM relay WHERE relay = ?";
+        let named: String = step
+            .tx
+            .prepare_cached(sql)?
+            .query_row([relay.as_bytes()], |row| row.get(0))?;
+        let rest = all_ways(step, *relay, &named)?;
         let ways = ways(address).into_iter().filter(|way| !rest.contains(way)).collect();
         step.errand(Errand::ForgetWays { relay: *relay, ways });
     }
     Ok(gone.len())
 }
 
-/// The ways that a relay's addresses give.
-fn all_ways(step: &Step<'_, '_>, relay: RelayId) -> Result<Vec<String>, Stop> {
-    let sql = "SELECT address FROM relay WHERE relay = ?1
-               UNION ALL SELECT address FROM relay_way WHERE relay = ?1 AND refused = 0";
+/// The ways that a relay's addresses give: the one that it is named by, and the further ones.
+fn all_ways(step: &Step<'_, '_>, relay: RelayId, named: &str) -> Result<Vec<String>, Stop> {
+    let sql = "SELECT address FROM relay_way WHERE relay = ?1 AND refused = 0";
     let mut rows = step.tx.prepare_cached(sql)?;
     let addresses = rows.query_map([relay.as_bytes()], |row| row.get::<_, String>(0))?;
-    let mut all = Vec::new();
+    let mut all = ways(named);
     for address in addresses {
         all.extend(ways(&address?));
     }
@@ -160,17 +174,22 @@ pub(super) fn heard(
     // What stands inside TLS, or in a bridge, is not asked for in the clear: the path would be read on the way.
     let is_bare = |address: &str| split(address).0 != Around::Tls && !is_bridge(address);
     let is_weaker = is_bare(&named.address) && !is_bare(&address);
-    if named.address == address || is_weaker || !is_place(&named.address) || !is_place(&address) {
+    // A bridge is told to nobody.
+    let is_way = is_place(&named.address) && is_place(&address) && !is_bridge(&named.address);
+    if named.address == address || is_weaker || !is_way {
         return Ok(());
     }
-    if keep(step, named.relay, &named.address, Some(by))? {
+    // What another device of the account's own says is the person's word.
+    let by = Some(by).filter(|by| step.me().is_ok_and(|me| me != *by));
+    if keep(step, named.relay, &named.address, by)? {
         let route = RelayRoute {
             address: named.address.clone(),
             relay: named.relay,
             secret,
             lan: named.lan,
         };
-        step.errand(Errand::UseRelay(route, None, NamedBy::Others));
+        let by = by.map_or(NamedBy::Person, |_| NamedBy::Others);
+        step.errand(Errand::UseRelay(route, None, by));
     }
     Ok(())
 }
@@ -192,7 +211,7 @@ fn keep(step: &mut Step<'_, '_>, relay: RelayId, address: &str, by: Option<Accou
     let older = "DELETE FROM relay_way WHERE relay = ?1 AND by = ?2 AND address <> ?3 RETURNING relay, address";
     give_up(step, older, params![id, by, address])?;
     let over = "DELETE FROM relay_way WHERE relay = ?1 AND address IN (SELECT address FROM relay_way
-                    WHERE relay = ?1 AND (by IS NULL) = ?2 AND address <> ?3 ORDER BY said_at DESC, address LIMIT -1 OFFSET ?4)
+                    WHERE relay = ?1 AND (by IS NULL) = ?2 AND refused = 0 AND address <> ?3 ORDER BY said_at DESC, address LIMIT -1 OFFSET ?4)
                 RETURNING relay, address";
     let most = if by.is_none() { WAYS_GIVEN_MAX } else { WAYS_TOLD_MAX };
     give_up(step, over, params![id, by.is_none(), address, most - 1])?;

@@ -722,6 +722,43 @@ fn a_further_address_is_shown_with_its_sayer_and_can_be_given_up_for_good_rel_7(
     assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 1), at(8, 2), at(8, 443)]);
 }
 
+/// Whoever names a relay first is not believed for good: the person's own route takes the place of that.
+#[test]
+fn where_somebody_else_had_named_a_relay_the_persons_route_stands_alone_rel_7() {
+    let mut bench = circle(2);
+    gives(&mut bench, 1, &at(8, 666));
+    greets(&mut bench, 1, other(8));
+    bench.pass(MINUTE);
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 666)]);
+    gives(&mut bench, 0, &at(8, 9735));
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 9735)]);
+    assert_eq!(shown_ways(&mut bench, 0), []);
+}
+
+/// A new secret at the same address: who knew the old one says no address any more.
+#[test]
+fn with_a_new_secret_what_others_said_is_forgotten_at_the_same_address_too_rel_7() {
+    let mut bench = circle(2);
+    adds(&mut bench, 0, 8, false);
+    adds(&mut bench, 1, 8, false);
+    greets(&mut bench, 1, other(8));
+    gives(&mut bench, 1, &at(8, 1));
+    assert_eq!(shown_ways(&mut bench, 0).len(), 1);
+    let route = RelayRoute {
+        address: at(8, 9735),
+        relay: other(8),
+        secret: Some([9; 16]),
+        lan: false,
+    };
+    let wish = api::RelayAdd {
+        route: route.to_text(),
+        private: false,
+    };
+    bench.ask(0, Command::RelayAdd(wish)).unwrap();
+    assert_eq!(shown_ways(&mut bench, 0), []);
+    assert_eq!(ways_of(&bench.devices[0], other(8)), [at(8, 9735)]);
+}
+
 /// What a further address shares with another one stays a way.
 #[test]
 fn a_number_of_two_addresses_is_given_up_with_the_second_rel_7() {

@@ -144,7 +144,7 @@ async fn add(client: &mut Client, add: &RelaysAdd) -> Result<(), CommandError> {
         private: add.private,
     };
     let _: Value = client.call("relay.add", &wish).await?;
-    show::note("contacts hear of it by themselves, once it has answered");
+    show::note("contacts hear of it by themselves: of a new relay once it has answered, of a new address at once");
     if add.route.as_deref().is_some_and(is_bridge_route) {
         show::note(
             "where this relay is among yours by another address, the bridge is one more way for this device alone",

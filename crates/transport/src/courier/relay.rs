@@ -132,8 +132,10 @@ struct Race {
     tried: BTreeSet<String>,
     /// When the next may start.
     next_at: Timestamp,
-    /// When the next may that others said, while one of its own is under way (REL-7).
+    /// When the next may that others said (REL-7).
     told_at: Timestamp,
+    /// So often all others were tried in it.
+    rounds: u32,
 }
 
 #[derive(Debug)]
@@ -277,6 +279,11 @@ impl Relay {
     }
 
     #[cfg(test)]
+    pub(super) fn every_way(&self) -> impl Iterator<Item = String> {
+        self.addresses.iter().map(str::to_owned)
+    }
+
+    #[cfg(test)]
     pub(super) fn listening(&self) -> usize {
         self.listening.len()
     }
@@ -388,8 +395,9 @@ impl Relay {
     }
 
     /// These are no ways to it any more. Out: the links that lead there.
-    pub(super) fn forget_ways(&mut self, ways: &[String]) -> Vec<LinkId> {
+    pub(super) fn forget_ways(&mut self, now: Timestamp, ways: &[String]) -> Vec<LinkId> {
         let gone = self.addresses.forget_all(ways);
+        self.end_empty_race(now);
         let leads = |way: &str| gone.iter().any(|gone| gone == way);
         match &self.link {
             Link::Down { .. } => Vec::new(),
@@ -401,6 +409,14 @@ impl Relay {
                 let relief = matches!(&up.relief, Relief::UnderWay { address, .. } if leads(address));
                 Vec::from_iter((relief || leads(&up.way)).then_some(up.link))
             }
+        }
+    }
+
+    /// Where the last way that a race waited for is none any more, the next race begins.
+    fn end_empty_race(&mut self, now: Timestamp) {
+        let Link::Dialling(race) = &self.link else { return };
+        if race.racers.is_empty() && self.untried(race).is_empty() {
+            self.link = Link::Down { retry_at: now };
         }
     }
 
@@ -547,16 +563,11 @@ impl Relay {
 
     /// When this way may start in a race.
     fn starts_at(&self, race: &Race, way: &str) -> Timestamp {
-        if self.waits(race, way) {
+        if self.addresses.is_told(way) {
             race.told_at
         } else {
             race.next_at
         }
-    }
-
-    /// Whether others said it, and one of the relay's own is under way.
-    fn waits(&self, race: &Race, way: &str) -> bool {
-        self.addresses.is_told(way) && race.racers.iter().any(|racer| self.is_own(&racer.address))
     }
 
     fn ways(&self, skipped: usize) -> Vec<String> {
@@ -594,22 +605,20 @@ impl Relay {
         (address, over): (String, Over),
     ) -> (Option<RelayKeys>, u32) {
         let load_max = self.load_max(now, &address);
-        let waited = match &self.link {
-            Link::Dialling(race) => self.waits(race, &address),
-            Link::Down { .. } | Link::Up(_) => false,
-        };
+        let is_told = self.addresses.is_told(&address);
         if !matches!(self.link, Link::Dialling(_)) {
             let (racers, tried) = (Vec::new(), BTreeSet::new());
             self.link = Link::Dialling(Race {
                 racers,
                 tried,
-                next_at: now,
+                next_at: now.plus_ms(if is_told { TOLD_AFTER_MS } else { 0 }),
                 told_at: now.plus_ms(TOLD_AFTER_MS),
+                rounds: 0,
             });
         }
         if let Link::Dialling(race) = &mut self.link {
             let step = RACE_MS.get(race.tried.len()).copied();
-            let next = if waited { &mut race.told_at } else { &mut race.next_at };
+            let next = if is_told { &mut race.told_at } else { &mut race.next_at };
             *next = now.plus_ms(step.unwrap_or(DIAL_MS_MAX));
             race.tried.insert(address.clone());
             race.racers.push(Racer {
@@ -857,15 +866,15 @@ impl Relay {
 
     /// The connection or a dial is over. While others are in the race, or may still start, that is all.
     pub(super) fn dropped(&mut self, now: Timestamp, link: LinkId, at_least_ms: u64, dice: u32) {
+        let fallen = self.way(link).unwrap_or_default();
         if let Link::Dialling(race) = &mut self.link {
             race.racers.retain(|racer| racer.link != link);
-            let (own, told) = self.addresses.in_turn();
-            let ways = [&own[..], &told, self.help.offered()].concat();
-            let has_more = ways.iter().any(|way| !race.tried.contains(way));
-            if !race.racers.is_empty() || has_more {
+            if !self.addresses.is_told(&fallen) {
                 race.next_at = race.next_at.min(now);
-                return;
             }
+        }
+        if self.race_goes_on(now, dice) {
+            return;
         }
         let was_up = matches!(&self.link, Link::Up(_));
         self.note_missed();
@@ -897,6 +906,29 @@ impl Relay {
         self.in_flight_bytes = 0;
         self.window_bytes = FIRST_PUT_BYTES;
         self.full.clear();
+    }
+
+    /// Whether somebody is still in the race, or may still start. Where only those are left that others said, they start now, and
+    /// the others are tried again after a pause: whoever sits there and says nothing holds nobody up (REL-7).
+    fn race_goes_on(&mut self, now: Timestamp, dice: u32) -> bool {
+        let Link::Dialling(race) = &self.link else { return false };
+        let racing = race.racers.iter().map(|racer| racer.address.clone());
+        let left: Vec<String> = racing.chain(self.untried(race)).collect();
+        let only_told = left.iter().all(|way| self.addresses.is_told(way));
+        if !left.is_empty() && only_told {
+            self.note_missed();
+            self.begin_round(now, dice);
+        }
+        !left.is_empty()
+    }
+
+    fn begin_round(&mut self, now: Timestamp, dice: u32) {
+        if let Link::Dialling(race) = &mut self.link {
+            race.tried.retain(|way| self.addresses.is_told(way));
+            race.told_at = race.told_at.min(now);
+            race.next_at = now.plus_ms(pause_ms(RETRY_MS, race.rounds, RETRY_MS_MAX, dice));
+            race.rounds = race.rounds.saturating_add(1);
+        }
     }
 
     pub(super) fn dead_link(&self, now: Timestamp) -> Option<LinkId> {

@@ -3,6 +3,7 @@
 use stonechat_wire::ids::Timestamp;
 
 use super::{Link, Relay};
+use crate::courier::BROWSER_MAX;
 use crate::courier::browser::by_browser;
 
 impl Relay {
@@ -12,8 +13,9 @@ impl Relay {
         if !is_there {
             return self.addresses.forget_browser();
         }
-        let ways: Vec<String> = self.addresses.iter().filter_map(by_browser).collect();
-        for way in ways {
+        let (own, told) = self.addresses.in_turn();
+        let ways: Vec<String> = own.iter().chain(&told).filter_map(|way| by_browser(way)).collect();
+        for way in ways.into_iter().take(BROWSER_MAX) {
             let in_use = self.is_in_use();
             if !self.addresses.add_browser(way.clone(), in_use) {
                 continue;

@@ -46,11 +46,6 @@ impl Help {
         }
     }
 
-    /// The ways through others.
-    pub(super) fn offered(&self) -> &[String] {
-        &self.offered
-    }
-
     /// It is reached this way from now on, which is an own one or not.
     pub(super) fn turned_to(&mut self, now: Timestamp, way: &str, is_own: bool) {
         self.is_hidden = helper(way).is_some();
@@ -168,7 +163,7 @@ impl Relay {
     }
 
     /// Whether this way is one of its own: nobody is in between, by what others said either.
-    pub(super) fn is_own(&self, way: &str) -> bool {
+    pub(in crate::courier) fn is_own(&self, way: &str) -> bool {
         helper(way).is_none() && !self.addresses.is_told(way)
     }
 

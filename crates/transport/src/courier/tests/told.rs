@@ -1,5 +1,7 @@
 //! Addresses that others said (REL-7): whoever sits there sees who comes, so its own ways come first, and it goes back to them.
 
+use stonechat_wire::address::ways;
+
 use super::*;
 
 fn told(address: &str) -> Errand {
@@ -36,6 +38,21 @@ fn lured() -> Desk {
     lured_over(Over::WebSocket)
 }
 
+/// The dial there; others come to nothing.
+fn reached(desk: &mut Desk, place: &str) -> LinkId {
+    for _ in 0..600 {
+        for output in desk.turn() {
+            match output {
+                Output::Dial { link, address, .. } if address == place => return link,
+                Output::Dial { link, .. } => desk.lose(link),
+                _ => {}
+            }
+        }
+        desk.wait(100);
+    }
+    panic!("{place} was never dialled")
+}
+
 fn lured_over(over: Over) -> Desk {
     let mut desk = Desk::new();
     desk.errand(use_relay(1, "a:1"));
@@ -46,10 +63,7 @@ fn lured_over(over: Over) -> Desk {
     if over == Over::Requests {
         let why = Lost::NotUpgraded;
         desk.courier.handle_input(desk.now, Input::Lost { link, why });
-        desk.wait(RETRY_MS_MAX);
-        let own = desk.dialled("a:1");
-        desk.lose(own);
-        link = desk.dialled("m:1");
+        link = reached(&mut desk, "m:1");
     }
     desk.open(link);
     desk.greet(link);
@@ -79,7 +93,7 @@ fn where_the_own_ways_fall_what_others_say_is_dialled_at_once_rel_7() {
     let own = desk.dialled("a:1");
     desk.wait(100);
     desk.lose(own);
-    assert_eq!(when(&dials(&mut desk, 1_000)), [(0, "m:1")]);
+    assert_eq!(when(&dials(&mut desk, 1_000))[0], (0, "m:1"));
 }
 
 #[test]
@@ -213,6 +227,77 @@ fn what_others_say_stops_nobody_from_being_looked_for_near_rel_7() {
     assert!(desk.courier.relays[&relay(1)].may_be_near(false));
     desk.errand(use_relay(1, "https://a:443"));
     assert!(!desk.courier.relays[&relay(1)].may_be_near(false));
+}
+
+/// The way that a race waits for is given up: the next race begins, and not never.
+#[test]
+fn a_race_whose_last_way_is_given_up_begins_anew_rel_7() {
+    let mut desk = Desk::new();
+    desk.errand(use_relay(1, "a:1"));
+    desk.errand(told("https://m:443,192.0.2.1:443,192.0.2.2:443,192.0.2.3:443"));
+    let own = desk.dialled("a:1");
+    desk.lose(own);
+    // Its places come to nothing but for the last, which waits: of one name there are only so many handshakes (TRK-5).
+    let ways = ways("https://m:443,192.0.2.1:443,192.0.2.2:443,192.0.2.3:443");
+    for (_, link, _) in dials(&mut desk, 1_500) {
+        desk.lose(link);
+    }
+    desk.errand(Errand::ForgetWays { relay: relay(1), ways });
+    let all = dials(&mut desk, RETRY_MS_MAX);
+    assert!(!all.is_empty() && all.iter().all(|(_, _, to)| to == "a:1"), "{all:?}");
+}
+
+#[test]
+fn where_others_said_and_nobody_answers_the_own_way_is_tried_again_meanwhile_rel_7() {
+    let mut desk = Desk::new();
+    desk.errand(use_relay(1, "a:1"));
+    for silent in ["m:1", "n:1"] {
+        desk.errand(told(silent));
+    }
+    let own = desk.dialled("a:1");
+    desk.lose(own);
+    let mut own = Vec::new();
+    let began = desk.now;
+    while desk.now.since_ms(began) < 20_000 {
+        for (at, link, to) in dials(&mut desk, 50) {
+            if to == "a:1" {
+                own.push(desk.now.since_ms(began) + at);
+                desk.lose(link);
+            }
+        }
+    }
+    assert!(own.len() >= 3 && own[0] < 2_000, "{own:?}");
+    assert!(own.len() <= 8, "ever less often: {own:?}");
+}
+
+#[test]
+fn somebody_else_where_others_said_keeps_nobody_waiting_rel_7() {
+    let mut desk = Desk::new();
+    desk.errand(use_relay(1, "a:1"));
+    desk.errand(told("m:1"));
+    let own = desk.dialled("a:1");
+    desk.lose(own);
+    let stranger = desk.dialled("m:1");
+    let why = Lost::WrongKeys;
+    desk.courier.handle_input(desk.now, Input::Lost { link: stranger, why });
+    let all = dials(&mut desk, 3_000);
+    assert!(all.iter().any(|(_, _, to)| to == "a:1"), "{all:?}");
+}
+
+/// Of the two that a browser dials the relay's own come first, and what its name led to is not forgotten for another's.
+#[test]
+fn what_others_said_takes_the_place_of_no_browsers_way_and_of_no_number_rel_7() {
+    let mut desk = Desk::new();
+    desk.courier.handle_input(desk.now, Input::Browser(true));
+    for own in ["https://a:443", "https://b:443"] {
+        desk.errand(use_relay(1, own));
+    }
+    desk.errand(told("https://m:443"));
+    let browsers: Vec<String> = desk.courier.relays[&relay(1)]
+        .every_way()
+        .filter(|way| way.contains("@browser"))
+        .collect();
+    assert_eq!(browsers, ["https://a:443@browser:443", "https://b:443@browser:443"]);
 }
 
 #[test]
