@@ -214,21 +214,28 @@ struct Room<S> {
 impl<S: MailboxStore> Room<S> {
     fn run(mut self, mut inbox: mpsc::Receiver<Asked>) {
         while let Some(first) = self.next(&mut inbox) {
-            let began = Instant::now();
-            let goes_on = self.batch(first, &mut inbox);
-            self.service.settle(now());
-            if self.service.take_doors_changed() {
-                self.doors.are(self.service.door_paths());
-            }
-            self.deliver();
-            self.metrics.batch(began.elapsed(), self.service.snapshot());
-            if !goes_on {
+            if !self.round(first, &mut inbox) {
                 break;
             }
         }
         if let Err(error) = self.service.into_store().close() {
             tracing::error!(%error, "the store could not be closed; the next start takes a little longer");
         }
+    }
+
+    /// One batch and its answers. Out: false when asked to stop. What it leaves on the stack lies below whoever waits, and is
+    /// wiped there: so it is called, and no part of `run`.
+    #[inline(never)]
+    fn round(&mut self, first: Asked, inbox: &mut mpsc::Receiver<Asked>) -> bool {
+        let began = Instant::now();
+        let goes_on = self.batch(first, inbox);
+        self.service.settle(now());
+        if self.service.take_doors_changed() {
+            self.doors.are(self.service.door_paths());
+        }
+        self.deliver();
+        self.metrics.batch(began.elapsed(), self.service.snapshot());
+        goes_on
     }
 
     /// Waits for a request, unless the service has something to do anyway.

@@ -61,8 +61,8 @@ const IN_MEMORY: &str = "\nWhile it runs, its memory has besides, until a connec
     - for each access secret: how much was put with it today\n\
     - for each blob: since when this process knows it\n\
     - an index of what is on disk. Nothing of this outlives the process, and core dumps are off in the unit file.\n\
-    What has ended is wiped from memory, within seconds; a mailbox that is read no more by a connection that stays, when \
-    that ends. The system's own memory (buffers of sockets, pages of files) is not the relay's to wipe. \
+    What has ended is wiped from memory, within seconds (tested for WebSockets without TLS); a mailbox that is read no more \
+    by a connection that stays, when that ends. The system's own memory (buffers of sockets, pages of files) is not the relay's to wipe. \
     Who has memory and disk together links most mailboxes of whoever is connected: they are read by one connection.\n";
 
 fn all(data: &Path, holding: &Holding, out: &mut String) -> io::Result<()> {

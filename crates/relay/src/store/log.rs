@@ -42,7 +42,8 @@ const SEGMENT_MAX: u32 = 128 << 20;
 pub struct SegmentLog<D: Disk = Folder> {
     segments: Segments<D>,
     index: Index,
-    doors: BTreeMap<DoorPath, Standing>,
+    /// Each in boxes, which are wiped when it goes: a place in the tree is not (RLY-48).
+    doors: BTreeMap<Box<DoorPath>, Box<Standing>>,
     card_bytes: u64,
     blobs: Blobs,
     undo: Vec<Undo>,
@@ -93,7 +94,7 @@ impl<D: Disk> SegmentLog<D> {
         let loaded = load::load(&mut segments)?;
         let doors = doors::settle(loaded.words);
         let mut log = Self {
-            card_bytes: doors.values().map(Standing::card_len).sum(),
+            card_bytes: doors.values().map(|door| door.card_len()).sum(),
             synced: segments.serial,
             segments,
             index: loaded.index,
@@ -215,9 +216,10 @@ impl<D: Disk> SegmentLog<D> {
 
     fn put_door(&mut self, path: DoorPath, standing: Option<Standing>) {
         let was = match standing {
-            Some(standing) => self.doors.insert(path, standing),
+            Some(standing) => self.doors.insert(Box::new(path), Box::new(standing)),
             None => self.doors.remove(&path),
         };
+        let was = was.map(|was| *was);
         if let Some(was) = was {
             self.segments.discount(was.at.segment, was.record_len());
             self.segments.discount(was.note, USES_LEN);
@@ -239,7 +241,7 @@ impl<D: Disk> SegmentLog<D> {
                     }
                 }
                 Undo::Door(path, Some(was)) => {
-                    self.doors.insert(path, was);
+                    self.doors.insert(Box::new(path), Box::new(was));
                 }
                 Undo::Door(path, None) => {
                     self.doors.remove(&path);
@@ -253,7 +255,7 @@ impl<D: Disk> SegmentLog<D> {
                 }
             }
         }
-        self.card_bytes = self.doors.values().map(Standing::card_len).sum();
+        self.card_bytes = self.doors.values().map(|door| door.card_len()).sum();
         self.compaction = Compaction::default();
         self.segments.retire();
         self.recount();
@@ -262,7 +264,7 @@ impl<D: Disk> SegmentLog<D> {
     /// Forgets doors whose time has come. Their records stand until their segment goes; they have expired, and say so.
     fn expire_doors(&mut self, now: Timestamp) {
         let due = self.doors.iter().filter(|(_, door)| door.expires_at <= now);
-        let due: Vec<DoorPath> = due.map(|(path, _)| *path).collect();
+        let due: Vec<DoorPath> = due.map(|(path, _)| **path).collect();
         for path in due {
             self.put_door(path, None);
             self.undo.pop();
@@ -313,8 +315,8 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
             self.take_back();
             return Err(error);
         }
-        self.undo.clear();
-        self.undo.shrink_to(1 << 10);
+        // Freed, and so wiped: what was only cleared would stay there (RLY-48).
+        self.undo = Vec::new();
         self.synced = self.segments.serial;
         self.tidy_up();
         Ok(())
@@ -402,7 +404,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
     }
 
     fn door_paths(&self) -> HashSet<DoorPath> {
-        self.doors.keys().copied().collect()
+        self.doors.keys().map(|path| **path).collect()
     }
 
     fn door(&self, path: &DoorPath) -> Result<Option<Door>, StoreError> {
@@ -420,7 +422,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
     }
 
     fn count_use(&mut self, path: &DoorPath) -> Result<(), StoreError> {
-        let Some(mut door) = self.doors.get(path).copied() else {
+        let Some(mut door) = self.doors.get(path).map(|door| **door) else {
             return Ok(());
         };
         door.uses = door.uses.saturating_add(1);
@@ -436,7 +438,7 @@ impl<D: Disk> MailboxStore for SegmentLog<D> {
     }
 
     fn close_door(&mut self, path: &DoorPath) -> Result<(), StoreError> {
-        if let Some(door) = self.doors.get(path).copied() {
+        if let Some(door) = self.doors.get(path).map(|door| **door) {
             self.write_closed(path, door.expires_at)?;
             self.put_door(*path, None);
         }

@@ -183,7 +183,8 @@ fn what_a_connection_was_is_gone_from_a_relays_memory_when_it_ends_rly_48() {
     assert!(keys.len() >= 2);
     let mut stays = left(&relay, &handed_on, GONE_MAX);
 
-    // A door that was set up and taken down again.
+    // A door that was set up and taken down again. Its path is on the disk until its records' time is over, and in what waits
+    // to be written of that.
     let (path, key, card) = (DoorPath::from_bytes(dice()), DoorKey::from_bytes(dice()), card());
     let of_door = [
         canary("a closed door's path as text", path.to_text()),

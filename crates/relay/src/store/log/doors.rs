@@ -108,17 +108,17 @@ impl Word {
 }
 
 /// All doors as the loaded words leave them.
-pub(super) fn settle(mut words: Vec<(u64, DoorPath, Word)>) -> BTreeMap<DoorPath, Standing> {
+pub(super) fn settle(mut words: Vec<(u64, DoorPath, Word)>) -> BTreeMap<Box<DoorPath>, Box<Standing>> {
     words.sort_by_key(|(serial, ..)| *serial);
     let mut doors = BTreeMap::new();
     for (serial, path, word) in words {
         match word {
             Word::Set(standing) => {
-                doors.insert(path, standing);
+                doors.insert(Box::new(path), Box::new(standing));
             }
             Word::Used { uses, segment } => {
                 if let Some(door) = doors.get_mut(&path) {
-                    let door: &mut Standing = door;
+                    let door: &mut Box<Standing> = door;
                     if uses > door.uses {
                         (door.uses, door.note, door.note_serial) = (uses, segment, serial);
                     }
