@@ -221,7 +221,7 @@ pub(crate) struct Relays {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RelaysWish {
-    /// Adds a relay, or a dead drop. Contacts hear of it, once it has answered.
+    /// Adds a relay, or a dead drop. Contacts hear of a new one once it has answered.
     Add(RelaysAdd),
     /// Takes one's own relay back: contacts put nothing there any more.
     Remove(RelaysRemove),

@@ -125,7 +125,8 @@ impl Courier {
     /// Whether a link leads through another relay, or where others said: who answers there says nothing about the relay.
     pub(super) fn is_between(&self, link: LinkId) -> bool {
         let relay = self.links.get(&link).and_then(|id| self.relays.get(id));
-        relay.is_some_and(|relay| relay.way(link).is_some_and(|way| !relay.is_own(&way)))
+        let way = |relay: &Relay| relay.address().or_else(|| relay.dialling(link).map(str::to_owned));
+        relay.is_some_and(|relay| way(relay).is_some_and(|way| !relay.is_own(&way)))
     }
 
     /// A dial is over: whether its helper is to be asked again for that relay (FWD-9).
